@@ -1,0 +1,150 @@
+/**
+ * What a node does for its owner: the one interface that the library exports, the control socket speaks and the CLI prints.
+ * All shapes are plain JSON (the streams are async iterables of plain JSON), and follow 1:1 what `--json` prints.
+ */
+import type { Author, Entry, EntryPatch, NewEntry, StackChange, StackDigest } from '@elder-node/crdt-stack'
+
+export type Role = 'observer' | 'member' | 'builder' | 'admin'
+export interface DeviceRef { id: string, name: string }
+
+export interface DeviceStatus {
+  id: string
+  name: string
+  role: Role
+  /** Admitted, connected, fresh advert. This device itself is always online. */
+  online: boolean
+  rttMs: number | null
+  path: 'self' | 'direct' | 'relay' | 'none'
+  cpu: { cores: number, load: number } | null
+  memory: { totalBytes: number, freeBytes: number } | null
+  disk: { totalBytes: number, freeBytes: number } | null
+  slots: { total: number, free: number }
+  engine: string | null
+  platform: string | null
+  version: string | null
+  /** ISO 8601; null when never seen. */
+  lastSeen: string | null
+}
+
+export interface Problem { code: string, message: string, fix: string }
+export interface MirrorStatus { url: string, state: 'ok' | 'behind' | 'failing' | 'never', lastPush: string | null, message: string | null }
+export interface StackStatus { name: string, entries: number, copies: number, mirrors: MirrorStatus[], archived: boolean }
+
+export type BuildState = 'queued' | 'electing' | 'sending' | 'running' | 'returning' | 'done' | 'failed' | 'cancelled'
+export interface BuildStatus {
+  id: string
+  state: BuildState
+  builder: DeviceRef | null
+  attempt: number
+  /** ISO 8601. */
+  startedAt: string
+  command: string[]
+  exitCode: number | null
+  requester: DeviceRef
+}
+
+export interface Status {
+  mesh: { id: string, name: string }
+  self: DeviceRef & { addresses: string[], dir: string, pid: number, version: string, engineNote: string }
+  devices: DeviceStatus[]
+  builds: BuildStatus[]
+  stacks: StackStatus[]
+  problems: Problem[]
+}
+
+export interface BuildRequest {
+  /** Folder to build; its whole worktree is sent. @default '.' */
+  source?: string
+  command: string[]
+  prepare?: string
+  outputs?: string[]
+  /** Where outputs are written. @default the source tree's root */
+  to?: string
+  /** Device name or id prefix. */
+  on?: string
+  /** Names of environment variables of the caller to pass, with their values. */
+  env?: Record<string, string>
+  memoryBytes?: number
+  cpus?: number
+  deadlineMs?: number
+  local?: 'auto' | 'never' | 'only'
+  strictOutputs?: boolean
+  /** Elect and explain only: one `elected` event, nothing runs. */
+  dryRun?: boolean
+  agent?: string
+}
+
+/** One row of the explanation: predicted seconds by term, or why it was refused. */
+export interface CandidateExplanation {
+  device: DeviceRef
+  rttMs: number | null
+  /** Seconds by name: rtt, transfer, queue, boot, run, history. Empty when refused. */
+  terms: Record<string, number>
+  score: number | null
+  refused: string | null
+}
+
+export interface OutputInfo { path: string, bytes: number, sha256: string }
+
+export type BuildEvent =
+  | { event: 'queued', build: string }
+  | { event: 'elected', build: string, builder: DeviceRef, attempt: number, why: string, candidates: CandidateExplanation[] }
+  | { event: 'progress', build: string, phase: 'sending' | 'preparing' | 'running' | 'returning', message: string }
+  /** `data` is UTF-8 text. */
+  | { event: 'log', build: string, stream: 'stdout' | 'stderr', data: string }
+  | { event: 'moved', build: string, from: DeviceRef, attempt: number, why: string }
+  | { event: 'warning', build: string, message: string }
+  | { event: 'result', build: string, state: 'done' | 'failed' | 'cancelled', exitCode: number, builder: DeviceRef | null, attempt: number, timings: Record<string, number>, outputs: OutputInfo[], error: { code: string, message: string, fix: string } | null }
+
+export interface RunningBuild {
+  id: string
+  /** Ends with `result`. Every consumer sees all events from the first. */
+  events: AsyncIterable<BuildEvent>
+  /** Never rejects for a failing command: look at `exitCode` (125 when the mesh could not run it, 124 deadline, 130 cancelled). */
+  result: Promise<Extract<BuildEvent, { event: 'result' }>>
+  cancel (): Promise<void>
+}
+
+export interface OpenStack {
+  readonly name: string
+  add (entry: NewEntry, options?: { agent?: string }): Promise<Entry>
+  edit (id: string, patch: EntryPatch, options?: { agent?: string }): Promise<Entry>
+  remove (id: string, options?: { agent?: string }): Promise<void>
+  /** Full id or a unique prefix of at least 4 characters. @throws ElderError `NO_SUCH_ENTRY`, `AMBIGUOUS` */
+  get (id: string): Promise<Entry>
+  list (filter?: { kind?: string, tag?: string }): Promise<Entry[]>
+  digest (): Promise<StackDigest>
+  changes (options: { signal: AbortSignal }): AsyncIterable<StackChange>
+}
+
+export interface RemoteInfo { stack: string, url: string, addedBy: Author, state: MirrorStatus['state'], lastPush: string | null, message: string | null }
+export interface RestoredStack { stack: string, name: string, digest: string, feeds: string, entries: number, archived: boolean }
+
+export interface ElderNode {
+  readonly device: DeviceRef
+  readonly mesh: { id: string, name: string }
+  addresses (): string[]
+  status (): Promise<Status>
+  devices (): Promise<DeviceStatus[]>
+  invite (options?: { role?: Role, expiresMs?: number }): Promise<{ ticket: string, expires: string, role: Role, command: string }>
+  evict (device: string, options?: { undo?: boolean }): Promise<DeviceRef>
+  build (request: BuildRequest, options?: { signal?: AbortSignal }): Promise<RunningBuild>
+  builds: {
+    list (): Promise<BuildStatus[]>
+    /** Every event of the build so far, then live ones until it ends. */
+    events (id: string, options?: { signal?: AbortSignal }): Promise<AsyncIterable<BuildEvent>>
+    cancel (id: string): Promise<void>
+    why (id: string): Promise<{ build: string, candidates: CandidateExplanation[], why: string, attempts: Array<{ attempt: number, builder: DeviceRef, outcome: string }> }>
+  }
+  stacks: {
+    list (): Promise<StackStatus[]>
+    /** @throws ElderError `NO_SUCH_STACK` unless `create` (the first write creates). */
+    open (name: string): Promise<OpenStack>
+    addRemote (stack: string | '--all', url: string): Promise<RemoteInfo>
+    remotes (): Promise<RemoteInfo[]>
+    /** Pulls and pushes now. */
+    sync (stack?: string): Promise<Array<{ stack: string, url: string, ok: boolean, commit: string | null, message: string | null }>>
+    restore (url: string): Promise<RestoredStack[]>
+  }
+  stop (): Promise<void>
+}

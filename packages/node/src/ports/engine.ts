@@ -1,0 +1,55 @@
+/** What runs a build on this device. One acceptance suite holds every engine to this text. */
+
+export type EngineName = 'docker' | 'podman' | 'sandbox' | 'process'
+
+/** The builder's own ceilings for one build. */
+export interface Limits {
+  /** Cores; fractions allowed. */
+  cpus: number
+  memoryBytes: number
+  /** Processes and threads. */
+  pidsMax: number
+}
+
+export interface RunSpec {
+  /** Unique per attempt: names the sandbox; what {@link Engine.sweep} finds after a crash. */
+  id: string
+  /** Which of the builder's slots this is, from 0: separates users and folders of builds that run together. */
+  slot: number
+  /** Absolute path of the tree; the engine makes it readable and writable for the build's user and nobody else's build. */
+  tree: string
+  /** Working directory relative to the tree, `.` for its root. */
+  cwd: string
+  /** Program and arguments; no shell unless the command names one. */
+  command: string[]
+  /** The whole environment of the build besides HOME and TMPDIR, which the engine sets to private folders. */
+  env: Record<string, string>
+  limits: Limits
+  /** Refused by `process` with `SEALED_UNSUPPORTED`. */
+  sealed: boolean
+}
+
+export type RunEvent =
+  | { type: 'started' }
+  | { type: 'log', stream: 'stdout' | 'stderr', data: Uint8Array }
+  /** Last event. `signal` when the command was killed by one; `reason` when a limit was the cause. */
+  | { type: 'exit', exitCode: number, signal: string | null, reason: 'memory' | 'pids' | null }
+
+export interface Engine {
+  readonly name: EngineName
+  /** One line for `status` and the log: version, isolation, what is not isolated. */
+  readonly description: string
+  /** Throws ElderError with the fix when the engine cannot run here. */
+  check (): Promise<void>
+  /** A fresh private folder for a build's tree, outside the data directory, empty, on the engine's disk. */
+  createTree (id: string, slot: number): Promise<string>
+  /** Removes the tree, the build's home and its temporary files. */
+  removeTree (tree: string): Promise<void>
+  /**
+   * Runs the command. When `signal` aborts, every process of the build is gone before the iterator ends (within 2 s), and
+   * the last event is `exit` with `signal: 'SIGKILL'`. When this node dies by SIGKILL, every process is gone within 2 s too.
+   */
+  run (spec: RunSpec, options: { signal: AbortSignal }): AsyncIterable<RunEvent>
+  /** Kills and removes whatever an earlier node left behind. Before the first lease. */
+  sweep (): Promise<void>
+}

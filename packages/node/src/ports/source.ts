@@ -1,0 +1,57 @@
+/** A build's source and outputs as they leave and enter a disk. */
+
+/** What is built: a throw-away commit of the whole worktree. The user's index, worktree and refs are untouched. */
+export interface Snapshot {
+  /** Commit id, 40 hex digits. */
+  commit: string
+  /** Names the project on any device: hash of the repository's root commit, or of the folder's path. Warm caches go by it. */
+  project: string
+  /** Working directory of the build relative to the tree root, `.` for the root. */
+  cwd: string
+  /** Commits a builder may already have, newest first, at most 64. */
+  ancestors: string[]
+  /** Absolute path of the tree's root here: where outputs go by default. */
+  root: string
+}
+
+export interface SourceReader {
+  /** Takes the snapshot. Works in a git worktree and in a plain folder. @throws ElderError `NOT_A_FOLDER`, `GIT_FAILED`, `SOURCE_TOO_LARGE` */
+  snapshot (dir: string, options: { signal: AbortSignal }): Promise<Snapshot>
+  /** A thin pack of the snapshot against the commits the builder has. Chunks of at most LIMITS.chunkBytesMax. */
+  pack (snapshot: Snapshot, have: string[], options: { signal: AbortSignal }): AsyncIterable<Uint8Array>
+  /** Content of a file of the snapshot, undefined when it is not there: `.elder.json`, lock files. */
+  read (snapshot: Snapshot, path: string): Promise<Uint8Array | undefined>
+}
+
+/** The builder's bare cache, one repository per requester and project. */
+export interface SourceCache {
+  /** Which of the commits are already here. */
+  have (owner: string, project: string, commits: string[]): Promise<string[]>
+  /** Takes a pack; bounded; hooks, alternates and configuration of the sender never apply. @throws ElderError `SOURCE_INVALID`, `SOURCE_TOO_LARGE` */
+  receive (owner: string, project: string, commit: string, pack: AsyncIterable<Uint8Array>, options: { signal: AbortSignal }): Promise<void>
+  /** Writes the commit's files into an empty folder. No hooks, no filters, symlinks only inside the tree. */
+  checkout (owner: string, project: string, commit: string, tree: string): Promise<void>
+}
+
+export interface OutputFile { path: string, bytes: number, sha256: string, mode: 0o644 | 0o755 }
+
+/** Tagged pieces of an output stream, in order: file, its chunks, file, ... */
+export type OutputPart =
+  | { type: 'file', file: { path: string, mode: 0o644 | 0o755, bytes: number } }
+  | { type: 'chunk', data: Uint8Array }
+  | { type: 'end', manifest: OutputFile[] }
+
+export interface OutputReader {
+  /** Files below the tree that match the globs (relative to the tree root), regular files only; never through a symlink. Also the globs that matched nothing. */
+  match (tree: string, globs: string[]): Promise<{ paths: string[], unmatched: string[] }>
+  read (tree: string, paths: string[], options: { signal: AbortSignal }): AsyncIterable<OutputPart>
+}
+
+export interface OutputWriter {
+  /**
+   * Writes the files below `to` (created when missing): each file to a temporary name, then renamed; nothing appears unless the
+   * whole stream was valid. @throws ElderError `OUTPUT_INVALID` for `..`, absolute paths, `.git`, a symlink on the way, a wrong hash,
+   * too many files or bytes.
+   */
+  write (to: string, parts: AsyncIterable<OutputPart>, options: { signal: AbortSignal }): Promise<OutputFile[]>
+}

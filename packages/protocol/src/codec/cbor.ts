@@ -1,0 +1,36 @@
+import { decode as cborDecode, encode as cborEncode, rfc8949EncodeOptions } from 'cborg'
+import { MalformedError } from '../errors.ts'
+import { equalBytes } from './text.ts'
+
+/** What may travel: JSON plus byte strings. No undefined, no bigint, no tags. */
+export type Value = null | boolean | number | string | Uint8Array | Value[] | { [key: string]: Value }
+
+/** Canonical CBOR (RFC 8949 core deterministic). Properties that are `undefined` are left out of maps. */
+export function encode (value: unknown): Uint8Array {
+  return cborEncode(value, { ...rfc8949EncodeOptions, ignoreUndefinedProperties: true })
+}
+
+/**
+ * Strict bounded decode of bytes from outside.
+ *
+ * @throws MalformedError on more than `maxBytes`, on anything that is not one well-formed value, on duplicate keys,
+ * undefined, bigint, NaN or infinities.
+ */
+export function decode (bytes: Uint8Array, maxBytes: number): Value {
+  if (bytes.length > maxBytes) throw new MalformedError(`a message of ${bytes.length} bytes exceeds the bound of ${maxBytes}`)
+  try {
+    return cborDecode(bytes, {
+      strict: true, allowIndefinite: false, allowUndefined: false, allowNaN: false, allowInfinity: false,
+      allowBigInt: false, rejectDuplicateMapKeys: true,
+    }) as Value
+  } catch (error) {
+    throw new MalformedError(`not canonical CBOR: ${(error as Error).message}`)
+  }
+}
+
+/** As {@link decode}, and the bytes must be exactly what {@link encode} makes: for everything that is hashed or signed. */
+export function decodeCanonical (bytes: Uint8Array, maxBytes: number): Value {
+  const value = decode(bytes, maxBytes)
+  if (!equalBytes(encode(value), bytes)) throw new MalformedError('not the canonical encoding')
+  return value
+}

@@ -1,0 +1,75 @@
+/** UTF-8 and base32, outside the fence of the standard library's `lib`: the only globals this package takes. */
+interface Encoder { encode (text: string): Uint8Array }
+interface Decoder { decode (bytes: Uint8Array): string }
+declare const TextEncoder: new () => Encoder
+declare const TextDecoder: new (label: string, options: { fatal: boolean, ignoreBOM: boolean }) => Decoder
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
+
+export function utf8 (text: string): Uint8Array { return encoder.encode(text) }
+
+/** Throws a TypeError on bytes that are not valid UTF-8. */
+export function fromUtf8 (bytes: Uint8Array): string { return decoder.decode(bytes) }
+
+/** RFC 4648 base32, lower case, no padding: safe in paths, case-insensitive file systems and a person's paste. */
+export function toBase32 (bytes: Uint8Array): string {
+  let out = ''
+  let bits = 0
+  let buffer = 0
+  for (const byte of bytes) {
+    buffer = ((buffer << 8) | byte) & 0xffff
+    bits += 8
+    while (bits >= 5) {
+      bits -= 5
+      out += ALPHABET[(buffer >> bits) & 31]
+    }
+  }
+  return bits > 0 ? out + ALPHABET[(buffer << (5 - bits)) & 31] : out
+}
+
+/** Undefined when the text is not canonical base32 (foreign character, stray trailing bits). */
+export function fromBase32 (text: string): Uint8Array | undefined {
+  const out = new Uint8Array(Math.floor(text.length * 5 / 8))
+  let bits = 0
+  let buffer = 0
+  let at = 0
+  for (const char of text) {
+    const value = ALPHABET.indexOf(char)
+    if (value < 0) return undefined
+    buffer = ((buffer << 5) | value) & 0xffff
+    bits += 5
+    if (bits >= 8) {
+      bits -= 8
+      out[at++] = (buffer >> bits) & 255
+    }
+  }
+  return toBase32(out) === text ? out : undefined
+}
+
+export function toHex (bytes: Uint8Array): string {
+  let out = ''
+  for (const byte of bytes) out += byte.toString(16).padStart(2, '0')
+  return out
+}
+
+/** Undefined when the text is not lower-case hex of even length. */
+export function fromHex (text: string): Uint8Array | undefined {
+  if (text.length % 2 !== 0 || !/^[0-9a-f]*$/.test(text)) return undefined
+  return Uint8Array.from({ length: text.length / 2 }, (_, i) => parseInt(text.slice(2 * i, 2 * i + 2), 16))
+}
+
+export function equalBytes (a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i])
+}
+
+/** Lexicographic order of byte strings, as `memcmp`. */
+export function compareBytes (a: Uint8Array, b: Uint8Array): number {
+  const n = Math.min(a.length, b.length)
+  for (let i = 0; i < n; i++) {
+    const d = (a[i] as number) - (b[i] as number)
+    if (d !== 0) return d
+  }
+  return a.length - b.length
+}

@@ -1,0 +1,56 @@
+/** Every bound of the wire and of the state, each with its reason. Bytes unless the name says otherwise. */
+export const LIMITS = {
+  /** One gossip message: a record that travels whole plus its envelope. cborg needs up to 100x the bytes in memory. */
+  gossipBytesMax: 65_536,
+  /** One request or reply on a long-lived stream: the largest record with its envelope. */
+  frameBytesMax: 327_680,
+  /** One chunk of a bulk stream: Noise and Yamux are fastest from 64 KiB up. */
+  chunkBytesMax: 262_144,
+  /** One record of a feed: a note of 200 KiB with its front matter. */
+  recordBytesMax: 262_144,
+  /** Records in one batch on the wire or in one mirror segment. */
+  batchRecordsMax: 256,
+  /** Bytes of one batch: must fit a frame with its envelope, except that a single record always fits. */
+  batchBytesMax: 196_608,
+  /** Heads of other feeds one record may name: more devices than a person owns. */
+  depsMax: 64,
+  /** Feeds of one stack: devices times incarnations. */
+  feedsPerStackMax: 4096,
+  /** Stacks of one mesh in one exchange. */
+  stacksMax: 10_000,
+  /** Records waiting for a missing dep, per stack. */
+  pendingRecordsMax: 4096,
+  /** A live record up to this size is gossiped whole; a larger one as a head notice. */
+  gossipRecordBytesMax: 16_384,
+  /** The door: one hello before any protocol exists. 16 KiB is about 60 membership records. */
+  doorBytesMax: 16_384,
+  /** Membership records one hello may carry: a chain of admins and the member record. */
+  proofRecordsMax: 8,
+  /** Membership records one roster may hold. */
+  rosterRecordsMax: 4096,
+  /** An advert: gossiped by every device every few seconds. */
+  advertBytesMax: 512,
+  /** A ticket as text: must survive a paste and a QR code. */
+  ticketCharsMax: 2048,
+  /** Fields of one entry and characters of a title. */
+  titleCharsMax: 512,
+  tagsMax: 64,
+  tagCharsMax: 64,
+  /** Yjs V1 update in a text record: structs and deletes counted by our own scanner before Yjs sees a byte. */
+  textStructsMax: 20_000,
+  textDeletesMax: 20_000,
+  clockMax: 1_099_511_627_776,
+  /** A build command: arguments and environment names. */
+  commandArgsMax: 256,
+  commandCharsMax: 65_536,
+  envNamesMax: 64,
+  globsMax: 64,
+  /** Outputs returned by one build. */
+  outputFilesMax: 100_000,
+  outputBytesMax: 2_147_483_648,
+  pathCharsMax: 4096,
+  /** Source pack sent for one build. */
+  sourceBytesMax: 2_147_483_648,
+  /** Log bytes kept and replayed per build: head and tail ring. */
+  logBytesMax: 8_388_608,
+} as const
