@@ -4,7 +4,8 @@
  * head  := [seq, hash, signature]      signature over "elder/head/v1\0" stack feedKey seq(8 bytes, big endian) hash
  * batch := [feedKey, from, [record bytes, ...], head]     head.seq = from + records - 1
  *
- * One signature covers every record before it, through the hash chain.
+ * One signature covers every record before it, through the hash chain. A batch never crosses a multiple of
+ * LIMITS.batchRecordsMax, so every device holds a signed head at each multiple and any holder can serve any range.
  */
 import type { Value } from '../codec/cbor.ts'
 import { equalBytes, fromBase32, utf8 } from '../codec/text.ts'
@@ -74,6 +75,7 @@ export function batchOf (value: Value | undefined): Batch {
   const [key, from, records, head] = Array.isArray(value) && value.length === 4 ? value : []
   if (!(key instanceof Uint8Array) || !isCount(from) || from < 1 || !Array.isArray(records)) throw new MalformedError('a batch is [feed, from, records, head]')
   if (records.length === 0 || records.length > LIMITS.batchRecordsMax) throw new MalformedError(`a batch holds 1 to ${LIMITS.batchRecordsMax} records`)
+  if (Math.floor((from - 1) / LIMITS.batchRecordsMax) !== Math.floor((from + records.length - 2) / LIMITS.batchRecordsMax)) throw new MalformedError('a batch does not cross a multiple of the batch size')
   if (!records.every(record => record instanceof Uint8Array)) throw new MalformedError('records are byte strings')
   return { feed: feedIdOf(key), from, records: records as Uint8Array[], head: headOf(head) }
 }

@@ -1,0 +1,32 @@
+/**
+ * Who may come in: what the door asks before any protocol exists, and what the gate asks at every handler afterwards.
+ * Services implement it over the roster; the libp2p adapter only carries its bytes.
+ */
+import type { DeviceId, MeshId, Value } from '@elder-node/protocol'
+import type { Role } from '../api.ts'
+
+export type Verdict = { ok: true, answer: Value } | { ok: false, code: RefusalCode }
+
+/** Why a door said no. Travels as `refused:<code>`. */
+export type RefusalCode =
+  | 'not-a-member' | 'revoked' | 'expired' | 'used' | 'forged' | 'proof' | 'wrong-mesh' | 'not-issuer' | 'issuer-unreachable' | 'busy' | 'version'
+
+export interface Admission {
+  readonly meshId: MeshId
+  /** 32 bytes that only members and ticket holders know: the knock before Noise is keyed with it. A wall, never the lock. */
+  readonly meshSecret: Uint8Array
+  role (device: DeviceId): Role | undefined
+  isRevoked (device: DeviceId): boolean
+  /** What this node shows when it dials: its member record with the chain of admins, or its ticket. At most LIMITS.doorBytesMax encoded. */
+  hello (listener: DeviceId): Value
+  /** Merges the proof or redeems (or carries) the ticket, then asks the roster. Bounded, never throws. */
+  decide (dialer: DeviceId, hello: Value, options: { signal: AbortSignal }): Promise<Verdict>
+  /** The dialer's side: merges the listener's proof; throws ElderError unless the listener is a member of this mesh. */
+  greeted (listener: DeviceId, answer: Value): void
+  /** Live members besides this device, with the addresses they last announced (newest first): whom the supervisor keeps connected. */
+  members (): Array<{ device: DeviceId, addresses: string[] }>
+  /** Called when a member is seen at new addresses. */
+  learned (device: DeviceId, addresses: string[]): void
+  /** Fires when a device is revoked or lost: close its connections now. Returns the unsubscriber. */
+  onRemoved (listener: (device: DeviceId) => void): () => void
+}
