@@ -26,6 +26,12 @@ export const LIMITS = {
   doorBytesMax: 16_384,
   /** Membership records one hello may carry: a chain of admins and the member record. */
   proofRecordsMax: 8,
+  /** One membership record: a revoke with its cut-offs is the largest. */
+  memberRecordBytesMax: 4096,
+  /** Cut-offs one revoke may name: the feeds of one device that matter most. */
+  cutoffsMax: 64,
+  /** Heads of the membership graph one record may name: concurrent admins, not devices. */
+  memberPrevMax: 16,
   /** Membership records one roster may hold. */
   rosterRecordsMax: 4096,
   /** An advert: gossiped by every device every few seconds. */

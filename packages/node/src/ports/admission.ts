@@ -5,7 +5,8 @@
 import type { DeviceId, MeshId, Value } from '@elder-node/protocol'
 import type { Role } from '../api.ts'
 
-export type Verdict = { ok: true, answer: Value } | { ok: false, code: RefusalCode }
+/** `proof` travels with the refusal: for `revoked`, the revoke record and the chain that entitles it, so that the refused can check it. */
+export type Verdict = { ok: true, answer: Value } | { ok: false, code: RefusalCode, proof?: Value }
 
 /** Why a door said no. Travels as `refused:<code>`. */
 export type RefusalCode =
@@ -23,7 +24,10 @@ export interface Admission {
   decide (dialer: DeviceId, hello: Value, options: { signal: AbortSignal }): Promise<Verdict>
   /** The dialer's side: merges the listener's proof; throws ElderError unless the listener is a member of this mesh. */
   greeted (listener: DeviceId, answer: Value): void
-  /** Live members besides this device, with the addresses they last announced (newest first): whom the supervisor keeps connected. */
+  /** The dialer's side of a no: `proof` as the listener sent it, untrusted. Remembers why; a verified revocation of this device is an eviction. Never throws. */
+  refused (listener: DeviceId, code: RefusalCode, proof: Value | undefined): void
+  /** Live members besides this device, with the addresses they last announced (newest first): whom the supervisor keeps connected.
+   * While this device is joining: whom its ticket names. */
   members (): Array<{ device: DeviceId, addresses: string[] }>
   /** Called when a member is seen at new addresses. */
   learned (device: DeviceId, addresses: string[]): void
