@@ -1,0 +1,143 @@
+/**
+ * The one API that the CLI (and later HTTP and MCP) speak to a running node: `elder/control.v1`.
+ *
+ * One connection per call over the node's Unix socket, one JSON document per line:
+ *
+ *     client -> { schema, method, params }
+ *     node   -> { result } | { error } | { event }* ( { end: true } | { error } )
+ *
+ * Closing the connection cancels the call, so Ctrl-C needs no message of its own. The socket is the owner's (mode 0600);
+ * its input is bounded and validated all the same.
+ */
+import * as v from 'valibot'
+import { ElderError } from '../errors.ts'
+import type { ErrorJson } from '../errors.ts'
+import { STACK_NAME } from '../ids.ts'
+import { LIMITS } from '../limits.ts'
+
+export const CONTROL_SCHEMA = 'elder/control.v1'
+
+export const CONTROL_LIMITS = {
+  /** One request line: a body of 200 KiB, escaped by JSON. */
+  requestBytesMax: 1_048_576,
+  /** One reply line: the manifest of a build with 100,000 outputs. Lists of entries travel one per line. */
+  replyBytesMax: 67_108_864,
+  /** A connection that says nothing is closed after this time. */
+  requestMsMax: 10_000,
+} as const
+
+type Empty = Record<string, never>
+type Named = 'observer' | 'member' | 'builder' | 'admin'
+interface BuildParams {
+  source: string, command: string[], prepare?: string, outputs?: string[], to?: string, on?: string, env?: Record<string, string>
+  memoryBytes?: number, cpus?: number, deadlineMs?: number, local?: 'auto' | 'never' | 'only', strictOutputs?: boolean, dryRun?: boolean, agent?: string
+}
+interface EntryParams { kind: string, title: string, body?: string, tags?: string[], supersedes?: string }
+interface PatchParams { title?: string, body?: string, tags?: string[], supersedes?: string | null }
+
+/** What each method takes. Paths are absolute; ids may be prefixes, devices may be names. */
+export interface ControlMethods {
+  'status': Empty
+  'devices': Empty
+  'invite': { role?: Named, expiresMs?: number }
+  'evict': { device: string, undo?: boolean }
+  'build': BuildParams
+  'builds.list': Empty
+  'builds.events': { id: string }
+  'builds.cancel': { id: string }
+  'builds.why': { id: string }
+  'stacks.list': Empty
+  'stack.add': { stack: string, entry: EntryParams, agent?: string }
+  'stack.edit': { stack: string, id: string, patch: PatchParams, agent?: string }
+  'stack.show': { stack: string, id?: string, kind?: string, tag?: string }
+  'stack.digest': { stack: string }
+  'stack.remote.add': { stack: string, url: string }
+  'stack.remote.list': Empty
+  'stack.sync': { stack?: string }
+  'stack.restore': { url: string }
+}
+export type ControlMethod = keyof ControlMethods
+export type ControlParams<M extends ControlMethod> = ControlMethods[M]
+/** Methods that answer `event` lines and then `end`; every other one answers one `result`. */
+export type ControlStream = 'build' | 'builds.events' | 'stack.show'
+export type ControlCall = Exclude<ControlMethod, ControlStream>
+/** One validated request; narrow on `method`. */
+export type ControlRequest = { [M in ControlMethod]: { method: M, params: ControlMethods[M] } }[ControlMethod]
+export type ControlReply = { result: unknown } | { event: unknown } | { end: true } | { error: ErrorJson }
+
+type Schema<T> = v.GenericSchema<unknown, T>
+const text = (charsMax: number): Schema<string> => v.pipe(v.string(), v.minLength(1), v.maxLength(charsMax))
+const body: Schema<string> = v.pipe(v.string(), v.maxLength(LIMITS.recordBytesMax))
+const title: Schema<string> = v.pipe(v.string(), v.maxLength(LIMITS.titleCharsMax))
+const path: Schema<string> = text(LIMITS.pathCharsMax)
+const label: Schema<string> = text(128)
+const url: Schema<string> = text(2048)
+const positive: Schema<number> = v.pipe(v.number(), v.gtValue(0), v.maxValue(Number.MAX_SAFE_INTEGER))
+const flag: Schema<boolean> = v.boolean()
+/** A stack's name; an archived one may answer to `<name>@<mesh>`. */
+const stack: Schema<string> = v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9._-]{0,63}(@[A-Za-z0-9._-]{1,64})?$/, `a stack name matches ${STACK_NAME.source}`))
+const tags: Schema<string[]> = v.pipe(v.array(text(LIMITS.tagCharsMax)), v.maxLength(LIMITS.tagsMax))
+const maybe = <T>(schema: Schema<T>): v.ExactOptionalSchema<Schema<T>, undefined> => v.exactOptional(schema)
+const variable = v.pipe(v.string(), v.maxLength(256), v.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'an environment variable is named [A-Za-z_][A-Za-z0-9_]*'))
+const environment: Schema<Record<string, string>> = v.pipe(
+  v.record(variable, v.pipe(v.string(), v.maxLength(LIMITS.commandCharsMax))),
+  v.check((env) => Object.keys(env).length <= LIMITS.envNamesMax, `at most ${LIMITS.envNamesMax} names`),
+)
+const command: Schema<string[]> = v.pipe(
+  v.array(v.pipe(v.string(), v.maxLength(LIMITS.commandCharsMax))), v.minLength(1, 'a command is needed'), v.maxLength(LIMITS.commandArgsMax),
+)
+const none: Schema<Empty> = v.record(v.string(), v.never())
+
+const SCHEMAS: { [M in ControlMethod]: Schema<ControlMethods[M]> } = {
+  'status': none,
+  'devices': none,
+  'invite': v.strictObject({ role: maybe(v.picklist(['observer', 'member', 'builder', 'admin'])), expiresMs: maybe(positive) }),
+  'evict': v.strictObject({ device: label, undo: maybe(flag) }),
+  'build': v.strictObject({
+    source: path, command, prepare: maybe(text(LIMITS.commandCharsMax)),
+    outputs: maybe(v.pipe(v.array(path), v.maxLength(LIMITS.globsMax))), to: maybe(path), on: maybe(label), env: maybe(environment),
+    memoryBytes: maybe(positive), cpus: maybe(positive), deadlineMs: maybe(positive), local: maybe(v.picklist(['auto', 'never', 'only'])),
+    strictOutputs: maybe(flag), dryRun: maybe(flag), agent: maybe(label),
+  }),
+  'builds.list': none,
+  'builds.events': v.strictObject({ id: label }),
+  'builds.cancel': v.strictObject({ id: label }),
+  'builds.why': v.strictObject({ id: label }),
+  'stacks.list': none,
+  'stack.add': v.strictObject({
+    stack, agent: maybe(label),
+    entry: v.strictObject({ kind: label, title, body: maybe(body), tags: maybe(tags), supersedes: maybe(label) }),
+  }),
+  'stack.edit': v.strictObject({
+    stack, id: label, agent: maybe(label),
+    patch: v.strictObject({ title: maybe(title), body: maybe(body), tags: maybe(tags), supersedes: maybe(v.nullable(label)) }),
+  }),
+  'stack.show': v.strictObject({ stack, id: maybe(label), kind: maybe(label), tag: maybe(label) }),
+  'stack.digest': v.strictObject({ stack }),
+  'stack.remote.add': v.strictObject({ stack: v.union([stack, v.literal('--all')]), url }),
+  'stack.remote.list': none,
+  'stack.sync': v.strictObject({ stack: maybe(stack) }),
+  'stack.restore': v.strictObject({ url }),
+}
+
+const head = v.strictObject({ schema: v.literal(CONTROL_SCHEMA), method: v.string(), params: v.unknown() })
+
+/** @throws ElderError `CONTROL_VERSION`, `NO_SUCH_METHOD`, `BAD_REQUEST` naming the parameter. */
+export function parseControlRequest (value: unknown): ControlRequest {
+  const request = v.safeParse(head, value)
+  if (!request.success) {
+    throw new ElderError('CONTROL_VERSION', `this node speaks ${CONTROL_SCHEMA}; the request does not`, 'Use the elder-node command of the same version as the running node.')
+  }
+  const { method } = request.output
+  if (!Object.hasOwn(SCHEMAS, method)) {
+    throw new ElderError('NO_SUCH_METHOD', `the running node has no method "${method.slice(0, 64)}"`, 'Restart the node with the version of this command.')
+  }
+  const params = v.safeParse(SCHEMAS[method as ControlMethod] as Schema<unknown>, request.output.params)
+  if (!params.success) throw badParams(method, params.issues[0])
+  return { method, params: params.output } as ControlRequest
+}
+
+function badParams (method: string, issue: v.BaseIssue<unknown>): ElderError {
+  const where = v.getDotPath(issue) ?? 'params'
+  return new ElderError('BAD_REQUEST', `${method}: ${where}: ${issue.message.slice(0, 300)}`, 'Check the value of that option; `--help` shows examples.', { parameter: where })
+}
