@@ -1,0 +1,107 @@
+/**
+ * The roster: what a set of membership records means. A pure function of the set, the same on every device that has it.
+ *
+ * - A revoke that counts shuts its key out for ever, whatever else is in the set: a new key is the only way back.
+ * - A lost device is no member until an admin, knowing of the loss, admits it again.
+ * - Names are handed out among live members in the order in which they were admitted.
+ */
+import type { DeviceId, MeshId } from '../ids.ts'
+import type { Cutoff } from './content.ts'
+import { inEffect } from './effect.ts'
+import { conferred } from './entitled.ts'
+import { Graph } from './graph.ts'
+import { assignNames } from './names.ts'
+import type { MemberRecord } from './record.ts'
+import { hasRole, type Role } from './roles.ts'
+
+export interface RosterMember {
+  device: DeviceId
+  /** Unique among live members. */
+  name: string
+  role: Role
+  /** Milliseconds since 1970 on the admitting device's clock, when it was first let in. */
+  since: number
+  /** Hash (hex) of the record that makes it what it is: the newest of its highest role. */
+  grant: string
+}
+
+export interface RevokedDevice {
+  device: DeviceId
+  /** The name it wished for, if it ever was a member. */
+  name: string | null
+  /** Hash (hex) of the first revoke that counts. */
+  record: string
+  cutoffs: readonly Cutoff[]
+}
+
+export interface Roster {
+  mesh: { id: MeshId, name: string }
+  /** Null until the genesis record is known. */
+  genesis: MemberRecord | null
+  members: ReadonlyMap<DeviceId, RosterMember>
+  revoked: ReadonlyMap<DeviceId, RevokedDevice>
+  /** Lost devices with the hash (hex) of the record that says so. */
+  lost: ReadonlyMap<DeviceId, string>
+}
+
+export function resolveRoster (records: Iterable<MemberRecord> | Graph, mesh: MeshId): Roster {
+  const graph = records instanceof Graph ? records : new Graph(records, mesh)
+  const counts = inEffect(graph)
+  const effective = graph.records.filter(record => counts.has(record.hash)).sort((a, b) => graph.compare(a, b))
+  const genesis = effective.find(({ content }) => content.type === 'genesis') ?? null
+  const grants = Map.groupBy(effective.filter(record => conferred(record) !== undefined), record => conferred(record)?.subject as DeviceId)
+  const revoked = revokedOf(effective, grants)
+  const lost = lostOf(effective, grants, graph)
+  return {
+    mesh: { id: mesh, name: genesis?.content.type === 'genesis' ? genesis.content.meshName : '' },
+    genesis, members: membersOf(grants, device => !revoked.has(device) && !lost.has(device)), revoked, lost,
+  }
+}
+
+type Grants = ReadonlyMap<DeviceId, MemberRecord[]>
+
+function membersOf (grants: Grants, isLive: (device: DeviceId) => boolean): Map<DeviceId, RosterMember> {
+  const live = [...grants].filter(([device, records]) => isLive(device) && wishOf(records) !== null)
+  const names = assignNames(live.map(([, records]) => wishOf(records) as string))
+  return new Map(live.map(([device, records], i) => [device, memberOf(device, names[i] as string, records)]))
+}
+
+function memberOf (device: DeviceId, name: string, records: MemberRecord[]): RosterMember {
+  const admin = records.findLast(record => conferred(record)?.role === 'admin')
+  const grant = admin ?? records.at(-1) as MemberRecord
+  return { device, name, role: conferred(grant)?.role as Role, since: records[0]?.at ?? 0, grant: grant.hash }
+}
+
+/** The last name that was asked for; null for a device that was promoted but never admitted. */
+function wishOf (records: MemberRecord[] | undefined): string | null {
+  for (const { content } of records?.toReversed() ?? []) {
+    if (content.type === 'genesis') return content.founderName
+    if (content.type === 'member' || content.type === 'recover') return content.name
+  }
+  return null
+}
+
+function revokedOf (effective: MemberRecord[], grants: Grants): Map<DeviceId, RevokedDevice> {
+  const revoked = new Map<DeviceId, RevokedDevice>()
+  for (const { content, hash } of effective) {
+    if (content.type !== 'revoke' || revoked.has(content.subject)) continue
+    revoked.set(content.subject, { device: content.subject, name: wishOf(grants.get(content.subject)), record: hash, cutoffs: content.cutoffs })
+  }
+  return revoked
+}
+
+function lostOf (effective: MemberRecord[], grants: Grants, graph: Graph): Map<DeviceId, string> {
+  const lost = new Map<DeviceId, string>()
+  for (const record of effective) {
+    if (record.content.type !== 'lost') continue
+    const { subject } = record.content
+    const readmitted = grants.get(subject)?.some(grant => grant.content.type !== 'addAdmin' && graph.past(grant).has(record.hash))
+    if (readmitted !== true) lost.set(subject, record.hash)
+  }
+  return lost
+}
+
+/** Does the device have this role or more? */
+export function allows (roster: Roster, device: DeviceId, needed: Role): boolean {
+  return hasRole(roster.members.get(device)?.role, needed)
+}

@@ -1,0 +1,212 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { MembershipGraph, hasRole, proofOf, resolveRoster, type MemberRecord, type Role } from '../../src/index.ts'
+import { testSigner } from '../support/crypto.ts'
+import { MeshBook, idOf } from '../support/mesh-book.ts'
+
+describe('the roster', () => {
+  test('the founder is admin; a ticket admits a device with its role and name', () => {
+    const book = new MeshBook()
+    book.redeem(0, book.ticket(0, 50), 50, 1, 'pi')
+    const { members, mesh } = book.roster()
+    expect(mesh.name).toBe('home')
+    expect(members.get(idOf(0))).toMatchObject({ name: 'mini', role: 'admin' })
+    expect(members.get(idOf(1))).toMatchObject({ name: 'pi', role: 'builder' })
+  })
+
+  test('roles are cumulative', () => {
+    expect(hasRole('builder', 'member')).toBe(true)
+    expect(hasRole('observer', 'member')).toBe(false)
+    expect(hasRole(undefined, 'observer')).toBe(false)
+  })
+
+  test('only admins issue: a member, a stranger and a made-up grant admit nobody', () => {
+    const book = new MeshBook()
+    const granted = book.admit(0, 1, 'builder', 'b')
+    book.admit(1, 2, 'builder', 'by-builder')
+    book.admit(7, 3, 'admin', 'by-stranger')
+    book.write(1, { type: 'member', subject: idOf(4), role: 'admin', name: 'x', wire: 1, via: null }, { grant: book.genesis.hash })
+    book.write(1, { type: 'addAdmin', subject: idOf(1) }, { grant: granted.hash })
+    book.revoke(1, 0)
+    expect([...book.roster().members.keys()].sort()).toEqual([idOf(0), idOf(1)].sort())
+    expect(book.roster().members.get(idOf(1))?.role).toBe('builder')
+    expect(book.roster().revoked.size).toBe(0)
+  })
+
+  test('a revoke beats every later add of the same key', () => {
+    const book = new MeshBook()
+    book.admit(0, 1, 'builder', 'b')
+    book.revoke(0, 1)
+    book.admit(0, 1, 'admin', 'b')
+    book.write(0, { type: 'addAdmin', subject: idOf(1) })
+    expect(book.roster().members.has(idOf(1))).toBe(false)
+    expect(book.roster().revoked.get(idOf(1))?.name).toBe('b')
+  })
+
+  test('a ticket with another role, another issuer or past its time admits nobody', () => {
+    const book = new MeshBook()
+    book.admit(0, 1, 'admin', 'second')
+    book.redeem(0, book.ticket(0, 50, 'observer'), 50, 2, 'greedy', { role: 'admin' })
+    book.redeem(1, book.ticket(0, 51), 51, 3, 'other-issuer')
+    book.redeem(0, book.ticket(0, 52, 'builder', 10), 52, 4, 'late', { at: 11 })
+    expect(book.names()).toEqual(['mini', 'second'])
+  })
+
+  test('used-ticket race: exactly one device, the one with the smallest hash, whichever order', () => {
+    const book = new MeshBook()
+    const ticket = book.ticket(0, 50)
+    const racers = [1, 2, 3].map(n => book.redeem(0, ticket, 50, n, `racer-${n}`, { prev: [ticket.hash] }))
+    const winner = racers.map(racer => racer.hash).sort()[0]
+    const members = [...book.roster().members.values()].filter(member => member.name !== 'mini')
+    expect(members.map(member => member.grant)).toEqual([winner])
+  })
+
+  test('what an admin did before its removal stays; what it does after, or hides from it, does not', () => {
+    const book = new MeshBook()
+    book.admit(0, 1, 'admin', 'rogue')
+    const before = book.admit(1, 2, 'builder', 'honest')
+    book.revoke(0, 1)
+    book.admit(1, 3, 'builder', 'after')
+    book.admit(1, 4, 'builder', 'backdated', { prev: [before.hash] })
+    book.revoke(1, 2, { prev: [before.hash] })
+    expect(book.names()).toEqual(['honest', 'mini'])
+    expect([...book.roster().revoked.keys()]).toEqual([idOf(1)])
+  })
+
+  test('two admins who revoke each other unknowingly are both out; who knew, loses nothing', () => {
+    const book = new MeshBook()
+    book.admit(0, 1, 'admin', 'one')
+    const two = book.admit(0, 2, 'admin', 'two')
+    book.revoke(1, 2, { prev: [two.hash] })
+    book.revoke(2, 1, { prev: [two.hash] })
+    expect(book.names()).toEqual(['mini'])
+    const other = new MeshBook()
+    other.admit(0, 1, 'admin', 'one')
+    other.admit(0, 2, 'admin', 'two')
+    other.revoke(1, 2)
+    other.revoke(2, 1)
+    expect(other.names()).toEqual(['mini', 'one'])
+  })
+
+  test('an evicted admin cannot answer with a puppet: its hidden grant falls, and the evictor stays', () => {
+    const book = new MeshBook()
+    book.admit(0, 1, 'admin', 'evictor')
+    const rogue = book.admit(0, 2, 'admin', 'rogue')
+    book.revoke(1, 2)
+    const puppet = book.admit(2, 3, 'admin', 'puppet', { prev: [rogue.hash] })
+    book.revoke(3, 1, { prev: [puppet.hash] })
+    expect(book.names()).toEqual(['evictor', 'mini'])
+  })
+
+  test('the recovery key makes a new admin, whom the thief of the founder cannot revoke back', () => {
+    const book = new MeshBook()
+    const recovered = book.write(testSigner(999), { type: 'recover', subject: idOf(1), name: 'phoenix' }, { grant: null })
+    book.revoke(1, 0)
+    book.revoke(0, 1, { prev: [recovered.hash] })
+    expect(book.names()).toEqual(['phoenix'])
+    expect(book.roster().members.get(idOf(1))?.role).toBe('admin')
+  })
+
+  test('a taken name becomes mini-2, and mini again when the first mini is lost', () => {
+    const book = new MeshBook()
+    book.admit(0, 1, 'builder', 'pi')
+    book.admit(0, 2, 'builder', 'pi')
+    expect(book.roster().members.get(idOf(2))?.name).toBe('pi-2')
+    book.write(0, { type: 'lost', subject: idOf(1) })
+    expect(book.roster().members.get(idOf(2))?.name).toBe('pi')
+    expect(book.roster().lost.has(idOf(1))).toBe(true)
+    book.admit(0, 1, 'builder', 'pi')
+    expect([idOf(1), idOf(2)].map(id => book.roster().members.get(id)?.name)).toEqual(['pi', 'pi-2'])
+  })
+
+  test('a proof holds its chain: member, ticket, grants, genesis', () => {
+    const book = new MeshBook()
+    const admin = book.redeem(0, book.ticket(0, 50, 'admin'), 50, 1, 'second', { role: 'admin' })
+    const member = book.redeem(1, book.ticket(1, 51), 51, 2, 'pi')
+    const proof = proofOf(new MembershipGraph(book.records, book.mesh), member.hash, 8)
+    expect(proof).toHaveLength(5)
+    expect(proof.map(({ hash }) => hash)).toContain(admin.hash)
+    expect(resolveRoster(proof, book.mesh).members.has(idOf(2))).toBe(true)
+  })
+})
+
+/** Any history: who acts, what it does, to whom, and how much of the past it knew. */
+const step = fc.record({ issuer: fc.constantFrom(0, 0, 0, 1, 1, 2, 3), subject: fc.nat(5), act: fc.constantFrom('admit', 'ticket', 'revoke', 'lost', 'addAdmin', 'recover'), role: fc.constantFrom<Role>('observer', 'builder', 'admin', 'admin'), known: fc.nat(10) })
+
+function play (steps: Array<typeof step extends fc.Arbitrary<infer T> ? T : never>): MeshBook {
+  const book = new MeshBook()
+  for (const { issuer, subject, act, role, known } of steps) {
+    // What the issuer knew: a prefix of the history, not always the whole.
+    const prev = new MembershipGraph(book.records.slice(0, Math.max(1, book.records.length - (known > 6 ? known - 6 : 0))), book.mesh).heads()
+    if (act === 'admit') book.admit(issuer, subject, role, `d${subject % 3}`, { prev })
+    if (act === 'revoke') book.revoke(issuer, subject, { prev })
+    if (act === 'lost' || act === 'addAdmin') book.write(issuer, { type: act, subject: idOf(subject) }, { prev })
+    if (act === 'recover') book.write(testSigner(known === 10 ? 999 : 0), { type: 'recover', subject: idOf(subject), name: 'r' }, { prev, grant: null })
+    if (act === 'ticket') {
+      const ticket = book.ticket(issuer, 50 + book.records.length, role)
+      for (const racer of [subject, (subject + 1) % 6]) book.redeem(issuer, ticket, 50 + book.records.indexOf(ticket), racer, 't', { role, prev: [ticket.hash] })
+    }
+  }
+  return book
+}
+
+const plain = (book: MeshBook, records: MemberRecord[]): unknown => {
+  const { members, revoked, lost } = book.roster(records)
+  return [[...members], [...revoked.keys()], [...lost]]
+}
+
+describe('for any history', () => {
+  test('every merge order, with duplicates and in two halves, gives the same roster; no revoked key, one device a ticket, distinct names', () => {
+    let revocations = 0
+    fc.assert(fc.property(fc.array(step, { maxLength: 14 }), fc.infiniteStream(fc.nat()), (steps, order) => {
+      const book = play(steps)
+      const shuffled = book.records.map(record => ({ record, key: order.next().value as number })).sort((a, b) => a.key - b.key).map(({ record }) => record)
+      const expected = plain(book, book.records)
+      expect(plain(book, shuffled)).toEqual(expected)
+      expect(plain(book, [...shuffled.slice(shuffled.length / 2), ...shuffled, ...book.records])).toEqual(expected)
+      const { members, revoked } = book.roster()
+      revocations += revoked.size
+      for (const device of revoked.keys()) expect(members.has(device)).toBe(false)
+      expect(new Set([...members.values()].map(({ name }) => name)).size).toBe(members.size)
+      const tickets = [...members.values()].map(({ grant }) => book.records.find(({ hash }) => hash === grant)?.content).map(content => content?.type === 'member' ? content.via?.ticket : undefined).filter(ticket => ticket !== undefined)
+      expect(new Set(tickets).size).toBe(tickets.length)
+    }), { numRuns: 150 })
+    expect(revocations).toBeGreaterThan(20)
+  })
+
+  test('the founder\'s revoke holds against anything the evicted key writes or had written for it afterwards', () => {
+    fc.assert(fc.property(fc.array(step, { maxLength: 8 }), fc.integer({ min: 1, max: 5 }), fc.array(step, { maxLength: 6 }), (before, evicted, after) => {
+      const book = play([])
+      book.admit(0, evicted, 'admin', 'x')
+      const calm = before.filter(({ act }) => act === 'admit')
+      for (const { subject, role } of calm) book.admit(0, subject, role, 'c')
+      book.revoke(0, evicted)
+      for (const { act, subject, role } of after) {
+        // Everybody but the founder's own revokes: adds from the founder, anything from the evicted.
+        if (act === 'admit') book.admit(0, evicted, role, 'again')
+        else if (act === 'revoke') book.revoke(evicted, subject === 0 ? 1 : subject)
+        else book.admit(evicted, subject, role, 'puppet')
+      }
+      expect(book.roster().members.has(idOf(evicted))).toBe(false)
+      expect(book.roster().members.has(idOf(0))).toBe(true)
+    }), { numRuns: 100 })
+  })
+})
+
+test('a chain of 4,096 records and 1,000 revocations resolves without deep recursion', () => {
+  const records: MemberRecord[] = []
+  const book = new MeshBook()
+  let prev = book.genesis.hash
+  records.push(book.genesis)
+  // Unsigned stand-ins: the resolver never looks at bytes, and 4,096 signatures would only measure OpenSSL.
+  for (let i = 1; i < 4096; i++) {
+    const hash = i.toString(16).padStart(64, '0')
+    const subject = `${idOf(1).slice(0, -6)}${i.toString(16).padStart(6, 'z')}` as typeof records[0]['issuer']
+    const content = i % 4 === 0 ? { type: 'revoke' as const, subject, cutoffs: [] } : { type: 'member' as const, subject, role: 'admin' as const, name: 'd', wire: 1, via: null }
+    records.push({ ...book.genesis, hash, prev: [prev], grant: book.genesis.hash, seq: i + 1, content })
+    prev = hash
+  }
+  const started = performance.now()
+  expect(resolveRoster(records, book.mesh).revoked.size).toBe(1023)
+  expect(performance.now() - started).toBeLessThan(3000)
+})
