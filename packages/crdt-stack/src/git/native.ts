@@ -1,0 +1,178 @@
+/** {@link GitMirror} by the git that is installed on this device: the owner's credential helpers, proxies and ssh keys apply. */
+import { createHash } from 'node:crypto'
+import { resolve } from 'node:path'
+import { ElderError, MalformedError } from '@elder-node/protocol'
+import { closeCache, openCache, recreateCache, usable } from './cache.ts'
+import { runGit, type GitCommand, type GitOutput } from './command.ts'
+import { fastImport } from './fast-import.ts'
+import { gitFailure, redact, rejection } from './failure.ts'
+import { MIRROR_BRANCH, type BlobId, type Commit, type GitMirror, type GitOptions, type NewCommit, type TreeFile } from './port.ts'
+
+export interface NativeGitInit {
+  /** Folder of the bare cache: this object's alone, made when missing. */
+  dir: string
+  url: string
+  /** Milliseconds a fetch or push may take. @default 120_000 */
+  networkMs?: number
+  /** Milliseconds any other command may take. @default 60_000 */
+  localMs?: number
+  /** Commits of history to fetch; undefined for all. A restore needs one. */
+  depth?: number
+}
+
+const TIP_REF = 'refs/elder/tip'
+const COMMIT = /^[0-9a-f]{40}$/
+/** Blobs are read in groups of about this many bytes. */
+const GROUP_BYTES = 16_777_216
+/** Fetches that moved the tip between two collections of loose objects. */
+const FETCHES_PER_GC = 200
+
+/** @throws ElderError `GIT_MISSING` without git, `GIT_URL` for a URL git would not take as a remote. */
+export async function openNativeGit (init: NativeGitInit, options: GitOptions): Promise<GitMirror> {
+  if (init.url.startsWith('-') || /[\0-\x20]/.test(init.url) || /^[a-z0-9+.-]+::/i.test(init.url)) {
+    throw new ElderError('GIT_URL', `"${redact(init.url)}" is not a git remote`, 'Use https://, ssh://, git@host:path, file:// or an absolute path.')
+  }
+  const dir = resolve(init.dir)
+  await openCache(dir, options.signal)
+  return new NativeGit({ ...init, dir })
+}
+
+class NativeGit implements GitMirror {
+  readonly url: string
+  readonly #init: NativeGitInit
+  /** The cache misbehaved: look deeper before it is used again. */
+  #suspect = false
+  #fetches = 0
+
+  constructor (init: NativeGitInit) {
+    this.#init = init
+    this.url = redact(init.url)
+  }
+
+  async fetchTip ({ signal }: GitOptions): Promise<Commit | undefined> {
+    await this.#mend(signal)
+    const listed = await this.#network('read', ['ls-remote', '--refs', '--', this.#init.url, MIRROR_BRANCH], signal)
+    const tip = listed.stdout.toString('utf8', 0, 40) as Commit
+    if (!COMMIT.test(tip)) return undefined
+    if (await this.#resolve(TIP_REF, signal) !== tip) await this.#fetch(signal)
+    return await this.#resolve(TIP_REF, signal)
+  }
+
+  async isAncestor (ancestor: Commit, commit: Commit, { signal }: GitOptions): Promise<boolean> {
+    if (!COMMIT.test(ancestor)) return false
+    const { code } = await this.#run({ args: ['merge-base', '--is-ancestor', ancestor, commit], signal })
+    return code === 0
+  }
+
+  async readTree (commit: Commit, { signal }: GitOptions): Promise<TreeFile[]> {
+    const { stdout } = await this.#local('read the tree', { args: ['ls-tree', '-r', '-z', '-l', '--full-tree', commit], signal })
+    return stdout.toString('utf8').split('\0').flatMap(line => {
+      const match = /^100(?:644|755) blob ([0-9a-f]{40}) +(\d+)\t(.+)$/s.exec(line)
+      return match === null ? [] : [{ path: match[3] as string, blob: match[1] as BlobId, bytes: Number(match[2]) }]
+    })
+  }
+
+  async * readBlobs (files: TreeFile[], { signal }: GitOptions): AsyncGenerator<{ file: TreeFile, content: Uint8Array }> {
+    for (const group of grouped(files)) {
+      const input = Buffer.from(group.map(file => `${file.blob}\n`).join(''))
+      const { stdout } = await this.#local('read files', { args: ['cat-file', '--batch'], input, signal, stdoutBytesMax: Infinity })
+      yield * contents(stdout, group)
+    }
+  }
+
+  blobId (content: Uint8Array): BlobId {
+    return createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex') as BlobId
+  }
+
+  async commitTree (commit: NewCommit, { signal }: GitOptions): Promise<Commit> {
+    const { stdout } = await this.#local('write a commit', { args: ['fast-import', '--quiet', '--force', '--done'], input: fastImport(commit), signal })
+    const id = stdout.toString().trim()
+    if (!COMMIT.test(id)) throw new ElderError('GIT_FAILED', 'git fast-import did not name its commit')
+    return id as Commit
+  }
+
+  async push (commit: Commit, { signal }: GitOptions): Promise<'ok' | 'rejected'> {
+    const result = await this.#run({ args: ['push', '--porcelain', '--no-verify', '--no-follow-tags', '--recurse-submodules=no', '--', this.#init.url, `${commit}:${MIRROR_BRANCH}`], signal, deadlineMs: this.#init.networkMs ?? 120_000 })
+    const [flag, , summary = ''] = (result.stdout.toString().split('\n').find(line => line.includes(`:${MIRROR_BRANCH}\t`)) ?? '').split('\t')
+    if (result.code === 0 && flag !== '!') {
+      await this.#local('note the tip', { args: ['update-ref', TIP_REF, commit], signal })
+      return 'ok'
+    }
+    if (flag !== '!') throw this.#failure('push', result)
+    if (RACES.test(summary)) return 'rejected'
+    throw rejection(this.#init.url, result.stderr, summary)
+  }
+
+  async close (): Promise<void> { if (!this.#suspect) await closeCache(this.#init.dir) }
+
+  async #fetch (signal: AbortSignal): Promise<void> {
+    const depth = this.#init.depth === undefined ? [] : ['--depth', String(this.#init.depth)]
+    await this.#network('fetch', ['fetch', '--quiet', '--force', '--no-tags', '--no-write-fetch-head', '--no-auto-maintenance', ...depth, '--', this.#init.url, `+${MIRROR_BRANCH}:${TIP_REF}`], signal)
+    if (++this.#fetches % FETCHES_PER_GC === 0) await this.#run({ args: ['-c', 'gc.auto=1000', 'gc', '--auto', '--quiet'], signal })
+  }
+
+  async #resolve (ref: string, signal: AbortSignal): Promise<Commit | undefined> {
+    const { code, stdout } = await this.#run({ args: ['rev-parse', '--quiet', '--verify', `${ref}^{commit}`], signal })
+    return code === 0 ? stdout.toString().trim() as Commit : undefined
+  }
+
+  async #mend (signal: AbortSignal): Promise<void> {
+    if (!this.#suspect) return
+    if (!await usable(this.#init.dir, true, signal)) await recreateCache(this.#init.dir, signal)
+    this.#suspect = false
+  }
+
+  async #network (action: string, args: string[], signal: AbortSignal): Promise<GitOutput> {
+    const result = await this.#run({ args, signal, deadlineMs: this.#init.networkMs ?? 120_000 })
+    if (result.code !== 0) throw this.#failure(action, result)
+    return result
+  }
+
+  async #local (action: string, command: Omit<GitCommand, 'gitDir'>): Promise<GitOutput> {
+    const result = await this.#run(command)
+    if (result.code === 0) return result
+    this.#suspect = true
+    throw new ElderError('GIT_FAILED', `git could not ${action} in the local mirror: ${redact(result.stderr.trim().slice(-400))}`, 'Check the free space of the data directory; the mirror is a cache and is rebuilt by itself.')
+  }
+
+  #failure (action: string, result: GitOutput): ElderError {
+    const seconds = Math.round((this.#init.networkMs ?? 120_000) / 1000)
+    const error = gitFailure(action, this.#init.url, result.timedOut ? `fatal: no answer within ${seconds} s (timed out)` : result.stderr)
+    if (error.code === 'GIT_FAILED') this.#suspect = true
+    return error
+  }
+
+  #run (command: Omit<GitCommand, 'gitDir'>): Promise<GitOutput> {
+    return runGit({ deadlineMs: this.#init.localMs ?? 60_000, ...command, gitDir: this.#init.dir })
+  }
+}
+
+/** Every dialect of "the branch moved while you pushed" (seen: git 2.39 over file, ssh and smart HTTP). */
+const RACES = /^\[rejected\]|cannot lock ref|reference already exists|failed to update ref|incorrect old value|failed to lock|stale info|non-fast-forward|fetch first/i
+
+function * grouped (files: TreeFile[]): Generator<TreeFile[]> {
+  let group: TreeFile[] = []
+  let bytes = 0
+  for (const file of files) {
+    if (group.length > 0 && bytes + file.bytes > GROUP_BYTES) {
+      yield group
+      group = []
+      bytes = 0
+    }
+    group.push(file)
+    bytes += file.bytes
+  }
+  if (group.length > 0) yield group
+}
+
+/** Output of `cat-file --batch`: `<id> blob <bytes>\n<content>\n` for each id, in order. */
+function * contents (stdout: Buffer, files: TreeFile[]): Generator<{ file: TreeFile, content: Uint8Array }> {
+  let at = 0
+  for (const file of files) {
+    const start = at + `${file.blob} blob ${file.bytes}\n`.length
+    if (stdout.toString('latin1', at, start) !== `${file.blob} blob ${file.bytes}\n`) throw new MalformedError('git did not return the file that was asked for', { path: file.path })
+    at = start + file.bytes + 1
+    yield { file, content: stdout.subarray(start, at - 1) }
+  }
+}
+
