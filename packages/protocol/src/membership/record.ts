@@ -90,6 +90,14 @@ export function openMemberRecord (bytes: Uint8Array, crypto: Crypto): MemberReco
   return record
 }
 
+/** The hash (hex) of a record's bytes, unverified: to see whether it is known already. @throws MalformedError */
+export function memberRecordHash (bytes: Uint8Array, crypto: Crypto): string {
+  const value = decodeCanonical(bytes, LIMITS.memberRecordBytesMax)
+  const body = Array.isArray(value) ? value[0] : undefined
+  if (!(body instanceof Uint8Array)) throw new MalformedError('a membership record is [body, signature]')
+  return toHex(crypto.sha256(DOMAIN, body))
+}
+
 function bodyOf (bytes: Uint8Array, hash: Uint8Array): Omit<MemberRecord, 'hash' | 'bytes'> {
   const value = decodeCanonical(bytes, LIMITS.memberRecordBytesMax)
   if (!Array.isArray(value) || value.length !== 8) throw new MalformedError('a membership body is an array of eight')

@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto'
+import { lstatSync, mkdirSync } from 'node:fs'
+import { homedir, tmpdir, userInfo } from 'node:os'
+import { join, resolve } from 'node:path'
+import { ElderError } from '@elder-node/protocol'
+import { makePrivateDir } from './files.ts'
+
+/** Where everything of one node is. All paths are absolute. */
+export interface DataDir {
+  root: string
+  /** The device key, 32 bytes, 0600. */
+  key: string
+  lock: string
+  /** The Unix socket of the control API. */
+  socket: string
+  /** Membership: `roster.log`, `mesh.cbor`, `addresses.cbor`. */
+  mesh: string
+  /** Feeds of the stacks. */
+  stacks: string
+  /** Bare git mirrors. */
+  mirrors: string
+  /** Histories and logs of builds. */
+  builds: string
+  config: string
+  log: string
+}
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** A socket path has 108 bytes on Linux and 104 on macOS, the end mark included. */
+const SOCKET_PATH_BYTES_MAX = 100
+
+/** `--dir`, else `ELDER_NODE_DIR`, else `$XDG_STATE_HOME/elder-node`, else `~/.local/state/elder-node`. */
+export function dataDirPath (dir: string | undefined, env: Environment = process.env): string {
+  const given = dir ?? env['ELDER_NODE_DIR']
+  if (given !== undefined && given !== '') return resolve(given)
+  const state = env['XDG_STATE_HOME']
+  // The XDG specification says to ignore a relative path.
+  return join(state?.startsWith('/') === true ? state : join(homedir(), '.local', 'state'), 'elder-node')
+}
+
+/** The layout below a root; touches nothing. */
+export function dataDirAt (root: string, env: Environment = process.env): DataDir {
+  return {
+    root, key: join(root, 'device.key'), lock: join(root, 'lock'), socket: socketPath(root, env), mesh: join(root, 'mesh'),
+    stacks: join(root, 'stacks'), mirrors: join(root, 'mirrors'), builds: join(root, 'builds'), config: join(root, 'config.json'), log: join(root, 'node.log'),
+  }
+}
+
+/** Makes the directories that every start needs. @throws ElderError `STORAGE`, `RUNTIME_DIR` */
+export function prepareDataDir (dir: DataDir, env: Environment = process.env): void {
+  for (const path of [dir.root, dir.mesh]) makePrivateDir(path)
+  if (!dir.socket.startsWith(dir.root)) makeRuntimeDir(runtimeDir(env))
+}
+
+function socketPath (root: string, env: Environment): string {
+  if (process.platform === 'win32') return `\\\\.\\pipe\\elder-node-${hashOf(root)}`
+  const plain = join(root, 'control.sock')
+  return Buffer.byteLength(plain) <= SOCKET_PATH_BYTES_MAX ? plain : join(runtimeDir(env), `${hashOf(root)}.sock`)
+}
+
+function runtimeDir (env: Environment): string {
+  const runtime = env['XDG_RUNTIME_DIR']
+  if (runtime?.startsWith('/') === true && Buffer.byteLength(runtime) < 50) return join(runtime, 'elder-node')
+  const short = Buffer.byteLength(tmpdir()) < 50 ? tmpdir() : '/tmp'
+  return join(short, `elder-${userInfo().uid}`)
+}
+
+/** In a directory that all may write to, somebody else may have been there first. */
+function makeRuntimeDir (path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new ElderError('RUNTIME_DIR', `Cannot make ${path} for the control socket: ${(error as Error).message}`, 'Choose a shorter --dir, or set XDG_RUNTIME_DIR.', { path })
+  }
+  const stat = lstatSync(path)
+  const foreign = process.platform !== 'win32' && (stat.uid !== userInfo().uid || (stat.mode & 0o077) !== 0)
+  if (!stat.isDirectory() || foreign) {
+    throw new ElderError('RUNTIME_DIR', `${path} does not belong to this user alone, so the control socket would not be private.`, `Remove ${path}, or choose a shorter --dir.`, { path })
+  }
+}
+
+function hashOf (root: string): string { return createHash('sha256').update(root).digest('hex').slice(0, 16) }

@@ -1,0 +1,108 @@
+import { closeSync, fstatSync, fsyncSync, ftruncateSync, fdatasyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { ElderError } from '@elder-node/protocol'
+import type { PrivateFiles } from '../ports/files.ts'
+
+const OWNER_ONLY = 0o600
+
+/** Small private files in one directory. */
+export function privateFiles (dir: string): PrivateFiles {
+  return {
+    read: name => readIfThere(join(dir, name)),
+    replace: (name, bytes) => { writeAtomic(join(dir, name), bytes) },
+    append: (name, bytes) => { appendDurable(join(dir, name), bytes) },
+  }
+}
+
+/** Undefined when there is no such file. */
+export function readIfThere (path: string): Uint8Array | undefined {
+  try {
+    return new Uint8Array(readFileSync(path))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw storageError(path, error)
+  }
+}
+
+/** Temporary file, fsync, rename, fsync of the directory: after a crash there is the old file or the new one. */
+export function writeAtomic (path: string, bytes: Uint8Array): void {
+  const temporary = `${path}.${process.pid}.tmp`
+  try {
+    rmSync(temporary, { force: true })
+    withFile(temporary, 'wx', OWNER_ONLY, fd => {
+      writeAll(fd, bytes)
+      fsyncSync(fd)
+    })
+    renameSync(temporary, path)
+    syncDir(dirname(path))
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw storageError(path, error)
+  }
+}
+
+/** Appends and syncs; cuts back what a full disk left behind. */
+export function appendDurable (path: string, bytes: Uint8Array): void {
+  try {
+    withFile(path, 'a', OWNER_ONLY, fd => {
+      const before = fstatSync(fd).size
+      try {
+        writeAll(fd, bytes)
+        fdatasyncSync(fd)
+      } catch (error) {
+        cutBack(fd, before)
+        throw error
+      }
+      if (before === 0) syncDir(dirname(path))
+    })
+  } catch (error) {
+    throw storageError(path, error)
+  }
+}
+
+/** Best effort: the first failure is the one to report, and a torn tail is recognised when the file is read. */
+function cutBack (fd: number, size: number): void {
+  try {
+    ftruncateSync(fd, size)
+  } catch {
+    // The device takes no truncation.
+  }
+}
+
+/** On a full disk `writeSync` writes less than it was given and says nothing: go on until all is written or it throws. */
+export function writeAll (fd: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length;) {
+    const written = writeSync(fd, bytes, at, bytes.length - at)
+    if (written === 0) throw Object.assign(new Error('nothing was written'), { code: 'ENOSPC' })
+    at += written
+  }
+}
+
+/** A directory of this user only. */
+export function makePrivateDir (path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw storageError(path, error)
+  }
+}
+
+function withFile (path: string, flags: string, mode: number, use: (fd: number) => void): void {
+  const fd = openSync(path, flags, mode)
+  try {
+    use(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function syncDir (path: string): void {
+  // Windows cannot open a directory; its file system journals the rename.
+  if (process.platform !== 'win32') withFile(path, 'r', 0, fsyncSync)
+}
+
+function storageError (path: string, error: unknown): ElderError {
+  const { code, message } = error as NodeJS.ErrnoException
+  if (code === 'ENOSPC' || code === 'EDQUOT') return new ElderError('DISK_FULL', `There is no space left to write ${path}.`, 'Free some disk space; nothing that was acknowledged is lost.', { path }, { cause: error })
+  return new ElderError('STORAGE', `Cannot read or write ${path}: ${message}`, 'Check the permissions of the data directory.', { path }, { cause: error })
+}
