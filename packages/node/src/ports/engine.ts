@@ -52,4 +52,6 @@ export interface Engine {
   run (spec: RunSpec, options: { signal: AbortSignal }): AsyncIterable<RunEvent>
   /** Kills and removes whatever an earlier node left behind. Before the first lease. */
   sweep (): Promise<void>
+  /** Gives back what the engine claimed on this machine. After the last build; never rejects. */
+  close? (): Promise<void>
 }

@@ -1,0 +1,119 @@
+/** Limits by cgroup, version 1, version 2 or both at once (hybrid). What is not usable here is left out, never faked. */
+import { access, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Limits } from '../../ports/engine.ts'
+import { kill, pidsIn } from './processes.ts'
+
+export type ControllerName = 'memory' | 'pids' | 'cpu'
+/** `base` is this engine's own group of the controller: each build gets a child of it. */
+export interface Controller { name: ControllerName, version: 1 | 2, base: string }
+
+const NAMES: ControllerName[] = ['memory', 'pids', 'cpu']
+const PERIOD_US = 100_000
+/** A file that exists in every child group when the controller is on. */
+const PROBE = { 1: { memory: 'memory.limit_in_bytes', pids: 'pids.max', cpu: 'cpu.cfs_quota_us' }, 2: { memory: 'memory.max', pids: 'pids.max', cpu: 'cpu.max' } } as const
+
+/** The controllers in which groups named `group` can be made. @param proc - Folder with `mounts` and `self/cgroup`. @default /proc */
+export async function findControllers (group: string, proc = '/proc'): Promise<Controller[]> {
+  const mounts = (await readFile(join(proc, 'mounts'), 'utf8').catch(() => '')).split('\n').map(line => line.split(' '))
+  const own = (await readFile(join(proc, 'self/cgroup'), 'utf8').catch(() => '')).split('\n').map(line => line.split(':'))
+  const found = await Promise.all(NAMES.map(async name => {
+    const v1 = mounts.find(mount => mount[2] === 'cgroup' && mount[3]?.split(',').includes(name) === true)?.[1]
+    if (v1 !== undefined) return usable(name, 1, await parentV1(v1, own.find(line => line[1]?.split(',').includes(name) === true)?.[2]), group)
+    const v2 = mounts.find(mount => mount[2] === 'cgroup2')?.[1]
+    return v2 === undefined ? undefined : usable(name, 2, v2, group)
+  }))
+  return found.filter(controller => controller !== undefined)
+}
+
+/** Below the node's own group, so its limits hold too; in a container that path may not be there. */
+async function parentV1 (mount: string, own = '/'): Promise<string> {
+  const path = join(mount, own)
+  return await access(path).then(() => path, () => mount)
+}
+
+async function usable (name: ControllerName, version: 1 | 2, parent: string, group: string): Promise<Controller | undefined> {
+  const base = join(parent, group)
+  const probe = join(base, 'probe')
+  try {
+    if (version === 2) await writeFile(join(parent, 'cgroup.subtree_control'), `+${name}`).catch(() => undefined)
+    await mkdir(base, { recursive: true })
+    if (version === 2) await writeFile(join(base, 'cgroup.subtree_control'), `+${name}`)
+    await mkdir(probe, { recursive: true })
+    await access(join(probe, PROBE[version][name]))
+    return { name, version, base }
+  } catch {
+    return undefined
+  } finally {
+    await rmdir(probe).catch(() => undefined)
+  }
+}
+
+function settings ({ name, version }: Controller, limits: Limits): Array<[file: string, value: string, optional?: true]> {
+  const quota = String(Math.max(1000, Math.round(limits.cpus * PERIOD_US)))
+  if (name === 'pids') return [['pids.max', String(limits.pidsMax)]]
+  if (name === 'cpu') return version === 1 ? [['cpu.cfs_period_us', String(PERIOD_US)], ['cpu.cfs_quota_us', quota], ['cpu.shares', '256', true]] : [['cpu.max', `${quota} ${PERIOD_US}`], ['cpu.weight', '25', true]]
+  const bytes = String(limits.memoryBytes)
+  return version === 1 ? [['memory.limit_in_bytes', bytes], ['memory.memsw.limit_in_bytes', bytes, true]] : [['memory.max', bytes], ['memory.swap.max', '0', true]]
+}
+
+/** The groups of one build. */
+export class LimitGroup {
+  readonly #parts: Array<Controller & { path: string }>
+
+  constructor (controllers: Controller[], id: string) {
+    this.#parts = controllers.map(controller => ({ ...controller, path: join(controller.base, id) }))
+  }
+
+  /** Files a process writes its pid to; one per hierarchy. */
+  get procsFiles (): string[] { return [...new Set(this.#parts.map(part => join(part.path, 'cgroup.procs')))] }
+
+  async create (limits: Limits): Promise<void> {
+    for (const part of this.#parts) {
+      await mkdir(part.path, { recursive: true })
+      for (const [file, value, optional] of settings(part, limits)) {
+        const written = writeFile(join(part.path, file), value)
+        await (optional === true ? written.catch(() => undefined) : written)
+      }
+    }
+  }
+
+  /** The limit that was hit, memory first. */
+  async reason (): Promise<'memory' | 'pids' | null> {
+    for (const part of this.#parts) {
+      if (part.name === 'memory' && await counter(join(part.path, part.version === 1 ? 'memory.oom_control' : 'memory.events'), 'oom_kill') > 0) return 'memory'
+    }
+    for (const part of this.#parts) {
+      if (part.name === 'pids' && await counter(join(part.path, 'pids.events'), 'max') > 0) return 'pids'
+    }
+    return null
+  }
+
+  async pids (): Promise<number[]> { return (await Promise.all(this.procsFiles.map(pidsIn))).flat() }
+
+  /** The groups must be empty of processes; the kernel needs a moment after the last one. */
+  async remove (): Promise<void> {
+    for (const path of new Set(this.#parts.map(part => part.path))) {
+      for (let turn = 0; turn < 20 && !await rmdir(path).then(() => true, error => (error as { code?: string }).code === 'ENOENT'); turn++) {
+        ;(await pidsIn(join(path, 'cgroup.procs'))).forEach(kill)
+        await delay(10)
+      }
+    }
+  }
+}
+
+async function counter (file: string, name: string): Promise<number> {
+  const text = await readFile(file, 'utf8').catch(() => '')
+  return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1] ?? 0)
+}
+
+/** Names of the build groups that exist: what an earlier life left behind. */
+export async function groupsIn (controllers: Controller[]): Promise<string[]> {
+  const lists = await Promise.all(controllers.map(({ base }) => readdir(base, { withFileTypes: true }).catch(() => [])))
+  return [...new Set(lists.flat().filter(entry => entry.isDirectory()).map(entry => entry.name))]
+}
+
+export async function removeBases (controllers: Controller[]): Promise<void> {
+  for (const { base } of controllers) await rmdir(base).catch(() => undefined)
+}

@@ -1,0 +1,189 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { chmod, link, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { ProcessEngine, type ProcessEngineInit } from '../src/adapters/engine-process/engine.ts'
+import { findControllers, LimitGroup } from '../src/adapters/engine-process/cgroup.ts'
+import { buildScript } from '../src/adapters/engine-process/script.ts'
+import { claimUids } from '../src/adapters/engine-process/uids.ts'
+import { selectEngine } from '../src/adapters/engines.ts'
+import type { Engine } from '../src/ports/engine.ts'
+import { collect, engineAcceptance, newId, specOf } from './engine/acceptance.ts'
+import { RemoteEngine } from './engine/remote.ts'
+
+const isRoot = process.getuid?.() === 0
+const linux = process.platform === 'linux'
+const base = mkdtempSync(join(tmpdir(), 'elder-engine-'))
+await chmod(base, 0o711)
+afterAll(() => { rmSync(base, { recursive: true, force: true }) })
+
+let folders = 0
+const initOf = (more: Partial<ProcessEngineInit> = {}): ProcessEngineInit => {
+  const n = ++folders
+  return { dataDir: join(base, `data${n}`), root: join(base, `root${n}`), claimDir: join(base, 'claims'), ...more }
+}
+
+/** Every process whose environment or command line holds the marker. */
+async function survivors (marker: string): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter(name => /^\d+$/.test(name))
+  const found = await Promise.all(pids.map(async pid => {
+    const text = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
+    return text.includes(marker) ? Number(pid) : 0
+  }))
+  return found.filter(pid => pid > 0)
+}
+
+function acceptProcess (name: string, prefix: string[], remote: boolean, more: Partial<ProcessEngineInit>, limits: { memory: true | string, pids: true | string }, separate: true | string, nodeUid?: number): void {
+  const ended: RemoteEngine[] = []
+  const start = (init: ProcessEngineInit): RemoteEngine => {
+    const engine = new RemoteEngine(init, prefix)
+    ended.push(engine)
+    return engine
+  }
+  afterAll(async () => { for (const engine of ended) await engine.kill() })
+  engineAcceptance(name, {
+    make: async (): Promise<Engine> => remote ? start(initOf(more)) : new ProcessEngine(initOf(more)),
+    close: async engine => { if (engine instanceof ProcessEngine) await engine.close() },
+    mortal: async () => {
+      const init = initOf(more)
+      const engine = start(init)
+      return { engine, kill: () => engine.kill(), next: async () => start(init), close: async () => undefined }
+    },
+    survivors, limits, separate, ...(remote ? { unthrottled: 'the proxy between test and engine takes everything at once' } : {}), ...(nodeUid === undefined ? {} : { nodeUid }),
+  })
+}
+
+const controllers = linux && isRoot ? (await findControllers('elder-node-test')).map(({ name }) => name) : []
+const withCgroup = (name: 'memory' | 'pids'): true | string => controllers.includes(name) || `no usable ${name} cgroup here`
+
+if (linux && isRoot) {
+  acceptProcess('process, root, cgroups', [], false, {}, { memory: withCgroup('memory'), pids: withCgroup('pids') }, true)
+  const none = 'prlimit stops it but cannot say that it did'
+  acceptProcess('process, root, prlimit', [], false, { cgroups: false }, { memory: none, pids: none }, true)
+}
+if (linux) {
+  const none = 'an ordinary user has no limits per build'
+  const uid = isRoot ? 69_001 : undefined
+  const user = isRoot ? ['/usr/bin/setpriv', '--reuid', '69001', '--regid', '69001', '--clear-groups', '--'] : []
+  const home = join(base, 'user')
+  await mkdir(home)
+  await chmod(home, 0o777)
+  const one = 'without root all builds run as one user'
+  let n = 0
+  acceptProcess('process, ordinary user', user, true, { get root () { return join(home, `root${++n}`) } } as Partial<ProcessEngineInit>, { memory: none, pids: none }, one, uid)
+}
+
+describe.runIf(linux && isRoot)('as root', () => {
+  test('builds run without privileges, and what a requester puts into the environment never reaches a root process', async () => {
+    const engine = new ProcessEngine(initOf())
+    const tree = await engine.createTree(newId(), 3)
+    const signal = new AbortController().signal
+    const canary = join(tree, 'preload')
+    const env = { PATH: '/usr/bin:/bin', LD_PRELOAD: canary, BASH_ENV: canary, ENV: canary }
+    const { text } = await collect(engine.run(specOf(tree, ['sh', '-c', 'id -u; grep -E "Cap(Prm|Eff)|NoNewPrivs" /proc/self/status; cat /proc/1/environ 2>&1; cat /etc/shadow 2>&1 | tail -1'], { slot: 3, env }), { signal }))
+    const uid = (await stat(tree)).uid
+    expect(uid).toBeGreaterThanOrEqual(70_000)
+    expect(text).toContain(`${uid}\n`)
+    expect(text).toMatch(/CapEff:\s+0+\n/)
+    expect(text).toMatch(/NoNewPrivs:\s+1/)
+    expect(text).toContain('/etc/shadow: Permission denied')
+    expect(text).toContain('/proc/1/environ: Permission denied')
+    await engine.removeTree(tree)
+    await engine.close()
+  })
+
+  test('handing the tree over never follows a symlink or takes a file with a second name', async () => {
+    const engine = new ProcessEngine(initOf())
+    const tree = await engine.createTree(newId(), 0)
+    const outside = join(base, 'outside')
+    await writeFile(outside, 'root\'s')
+    await symlink(outside, join(tree, 'link'))
+    await link(outside, join(tree, 'hard'))
+    await collect(engine.run(specOf(tree, ['true']), { signal: new AbortController().signal }))
+    expect((await stat(outside)).uid).toBe(0)
+    await engine.removeTree(tree)
+    await engine.close()
+  })
+
+  test('a root that no user can traverse is refused with the fix', async () => {
+    const closed = join(base, 'closed')
+    await mkdir(closed, { mode: 0o700 })
+    await expect(new ProcessEngine(initOf({ root: join(closed, 'root') })).check()).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE', fix: expect.stringContaining(closed) as string })
+  })
+
+  test('strays in shared folders do not outlive the build', async () => {
+    const engine = new ProcessEngine(initOf())
+    const tree = await engine.createTree(newId(), 0)
+    const name = `/tmp/elder-stray-${newId()}`
+    await collect(engine.run(specOf(tree, ['sh', '-c', `mkdir ${name} && echo x > ${name}/f`]), { signal: new AbortController().signal }))
+    expect((await stat(name)).isDirectory()).toBe(true)
+    await engine.removeTree(tree)
+    await expect(stat(name)).rejects.toMatchObject({ code: 'ENOENT' })
+    await engine.close()
+  })
+})
+
+describe.runIf(linux)('build users', () => {
+  test('nodes of one machine never share a block; a dead node\'s block returns, to its owner first', async () => {
+    const dir = join(base, 'blocks')
+    const live = await Promise.all(Array.from({ length: 8 }, (_, i) => claimUids(`/root${i}`, { dir })))
+    expect(new Set(live.map(block => block.first)).size).toBe(8)
+    const [first, second] = live
+    const dead = JSON.parse(await readFile(join(dir, String(second?.first)), 'utf8')) as { start: string }
+    await writeFile(join(dir, String(second?.first)), JSON.stringify({ ...dead, start: '1' }))
+    const heirs = await Promise.all([claimUids('/root1', { dir }), claimUids('/root1', { dir }), claimUids('/other', { dir })])
+    expect(new Set([...live.filter(block => block !== second), ...heirs].map(block => block.first)).size).toBe(10)
+    expect(heirs.map(block => block.first)).toContain(second?.first)
+    await first?.release()
+    expect((await claimUids('/new', { dir })).first).toBe(first?.first)
+  })
+})
+
+describe('limits on cgroup v2', () => {
+  test('writes what the kernel documents and reads the reasons back', async () => {
+    const root = join(base, 'v2')
+    await mkdir(join(root, 'proc/self'), { recursive: true })
+    const mount = join(root, 'cgroup')
+    for (const name of ['', 'probe']) {
+      await mkdir(join(mount, 'elder-x', name), { recursive: true })
+      for (const file of ['memory.max', 'pids.max', 'cpu.max']) await writeFile(join(mount, 'elder-x', name, file), '')
+    }
+    await writeFile(join(root, 'proc/mounts'), `cgroup2 ${mount} cgroup2 rw 0 0\n`)
+    await writeFile(join(root, 'proc/self/cgroup'), '0::/user.slice\n')
+    const controllers = await findControllers('elder-x', join(root, 'proc'))
+    expect(controllers.map(({ name, version }) => `${name}${version}`)).toEqual(['memory2', 'pids2', 'cpu2'])
+    const group = new LimitGroup(controllers, 'b1')
+    await group.create({ cpus: 1.5, memoryBytes: 1000, pidsMax: 7 })
+    const read = (file: string): Promise<string> => readFile(join(mount, 'elder-x/b1', file), 'utf8')
+    expect(await Promise.all(['memory.max', 'memory.swap.max', 'pids.max', 'cpu.max'].map(read))).toEqual(['1000', '0', '7', '150000 100000'])
+    expect(group.procsFiles).toHaveLength(1)
+    expect(await group.reason()).toBeNull()
+    await writeFile(join(mount, 'elder-x/b1/pids.events'), 'max 3\n')
+    expect(await group.reason()).toBe('pids')
+    await writeFile(join(mount, 'elder-x/b1/memory.events'), 'low 0\noom 1\noom_kill 1\n')
+    expect(await group.reason()).toBe('memory')
+  })
+})
+
+describe('selection', () => {
+  test('auto and none select nothing and say why; process only by name; the others are not here yet', async () => {
+    expect(await selectEngine('auto', initOf())).toMatchObject({ note: expect.stringContaining('--engine process') as string })
+    expect((await selectEngine('auto', initOf())).engine).toBeUndefined()
+    expect((await selectEngine('none', initOf())).engine).toBeUndefined()
+    for (const name of ['docker', 'podman', 'sandbox'] as const) await expect(selectEngine(name, initOf())).rejects.toMatchObject({ code: 'NOT_IN_THIS_VERSION' })
+    const { engine, note } = await selectEngine('process', initOf())
+    expect(engine?.name).toBe('process')
+    expect(note).toContain('not isolated')
+    const tree = await engine?.createTree(newId(), 0) ?? ''
+    await expect(collect((engine as Engine).run(specOf(tree, ['true'], { sealed: true }), { signal: new AbortController().signal }))).rejects.toMatchObject({ code: 'SEALED_UNSUPPORTED' })
+    await expect(engine?.removeTree(dirname(base))).rejects.toMatchObject({ code: 'TREE_INVALID' })
+    await engine?.sweep()
+  })
+
+  test('a name that no shell can set is refused, values are quoted', () => {
+    expect(() => buildScript({ 'a b': '' }, '/', 'env')).toThrow(/cannot be passed/)
+    expect(() => buildScript({ A: 'x\0' }, '/', 'env')).toThrow(/cannot be passed/)
+    expect(buildScript({ A: 'it\'s' }, '/t', 'env')).toContain('export A=\'it\'\\\'\'s\'')
+  })
+})
