@@ -1,1 +1,5 @@
 export type * from './types.ts'
+export { Stack, type EntryFilter, type StackComponents, type StackInit } from './stack.ts'
+export { createMemory, MemoryFeedStore, type Memory } from './feed-store.ts'
+export { difference, type TextEdit } from './difference.ts'
+export { refuseSecrets, secretIn } from './secrets.ts'

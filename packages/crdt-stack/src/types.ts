@@ -40,7 +40,9 @@ export type StackChange =
   | { type: 'fork', feed: FeedId, seq: number }
 
 /** What became of a received batch. `missing`: deps this stack has not seen; the records wait, bounded. */
-export interface Received { accepted: number, duplicate: number, waiting: number, missing: Range[], closed?: { feed: FeedId, seq: number, why: string } }
+export interface Received { accepted: number, duplicate: number, waiting: number, missing: Range[], closed?: { feed: FeedId, seq: number, why: string },
+  /** Records not even looked at, because their device may not write here. */
+  refused?: number }
 
 /** A head and the raw bytes of the records up to it, as the store keeps them. */
 export interface StoredFeed { feed: FeedId, records: Uint8Array[], heads: Head[] }
@@ -51,7 +53,14 @@ export interface StoredFeed { feed: FeedId, records: Uint8Array[], heads: Head[]
  */
 export interface FeedStore {
   /** Every feed with its records in order: reads the disk once, cuts a torn tail, reports what it cut. */
-  load (): Promise<{ feeds: StoredFeed[], repaired: Array<{ feed: FeedId, bytesCut: number }> }>
+  load (): Promise<{
+    feeds: StoredFeed[]
+    repaired: Array<{ feed: FeedId, bytesCut: number }>
+    /** Every piece of evidence ever noted, in order. @default none */
+    notes?: Array<{ feed: FeedId, evidence: Uint8Array }>
+    /** The directory is not where it was made: copied or restored, so own feeds must not be continued. @default false */
+    moved?: boolean
+  }>
   /** Resolves when the batch is durable. Rejects without a trace on a full disk. `batch.from` must be the feed's next seq. */
   append (batch: Batch): Promise<void>
   /** Evidence: a fork proof or an invalid record, kept beside the feed. */

@@ -48,10 +48,30 @@ export function equalVectors (a: Vector, b: Vector): boolean {
   })
 }
 
-/** The ranges of `theirs` that `ours` lacks, in feed order. */
+// Far above any real seq, far below 2^53; an earlier fork makes a greater mark.
+const FORK_TOP = 2 ** 52
+
+/**
+ * What stands in a vector instead of the seq of a feed that is known to have forked at `forkSeq` (two signed records with that
+ * seq): greater than any seq, so peers that do not know it ask, and are served the proof. The hash is that of the last common record.
+ */
+export function forkMark (forkSeq: number): number { return FORK_TOP - forkSeq }
+
+/** The seq a feed forked at, when `seq` is a mark; else undefined. */
+export function forkedAt (seq: number): number | undefined { return seq > FORK_TOP / 2 ? FORK_TOP - seq : undefined }
+
+/**
+ * The ranges of `theirs` that `ours` lacks, in feed order. Two hashes at one seq are a fork: that record is asked for, and with
+ * it comes the proof.
+ */
 export function missing (ours: Vector, theirs: Vector): Range[] {
-  return [...theirs]
-    .filter(([feed, head]) => (ours.get(feed)?.seq ?? 0) < head.seq)
-    .sort(([a], [b]) => compareFeeds(a, b))
-    .map(([feed, head]) => ({ feed, from: (ours.get(feed)?.seq ?? 0) + 1, to: head.seq }))
+  return [...theirs].sort(([a], [b]) => compareFeeds(a, b)).flatMap(([feed, head]) => lacking(feed, ours.get(feed), head))
+}
+
+function lacking (feed: FeedId, ours: VectorEntry | undefined, theirs: VectorEntry): Range[] {
+  const have = ours?.seq ?? 0
+  const fork = forkedAt(theirs.seq)
+  if (fork !== undefined) return have < theirs.seq ? [{ feed, from: Math.min(have + 1, fork), to: fork }] : []
+  if (have < theirs.seq) return [{ feed, from: have + 1, to: theirs.seq }]
+  return ours !== undefined && have === theirs.seq && !equalBytes(ours.hash, theirs.hash) ? [{ feed, from: have, to: have }] : []
 }

@@ -1,0 +1,170 @@
+/**
+ * The text of entries, behind Yjs. The only module that imports yjs; nothing it exports shows a Y type.
+ *
+ * One Y.Doc with one Y.Text per edited body, gc off (with gc on, verdicts depend on arrival order), opened on demand, closed
+ * least recently used first. A body that was never edited is a string and has no document. Updates are V1.
+ */
+import { ElderError, type EntryId } from '@elder-node/protocol'
+import * as Y from 'yjs'
+import type { TextEdit } from './difference.ts'
+import { refuse } from './refusal.ts'
+import { ROOT, type ScannedStruct, type ScannedText } from './scanner.ts'
+
+/** A body as it is kept when its document is closed: `initial` under the base client, or an encoded `state`; then `updates`. */
+export interface TextSource { id: EntryId, base: number, initial: string, state: Uint8Array | undefined, updates: Uint8Array[] }
+
+/** How many units of a client lie in the author's causal past. */
+export type Covered = (client: number) => number
+
+const DOCUMENTS_OPEN_MAX = 64
+
+export class Bodies {
+  readonly #open = new Map<EntryId, { source: TextSource, doc: Y.Doc }>()
+
+  text (source: TextSource): string { return this.#doc(source).getText(ROOT).toString() }
+
+  /** The whole state, deletions included, as one V1 update. */
+  encode (source: TextSource): Uint8Array {
+    if (source.state !== undefined && source.updates.length === 0) return source.state
+    return Y.encodeStateAsUpdate(this.#doc(source))
+  }
+
+  /**
+   * Applies a scanned and covered update of another device, then checks what the document became (rules 8 and 10).
+   *
+   * @throws Refusal; the document is then what it was before.
+   */
+  apply (source: TextSource, update: Uint8Array, scanned: ScannedText, covered: Covered): void {
+    const doc = this.#doc(source)
+    this.#judged(source, () => {
+      try {
+        Y.applyUpdate(doc, update)
+      } catch {
+        refuse('a text update does not apply')
+      }
+      verify(doc, scanned, covered)
+    })
+    source.updates.push(update)
+  }
+
+  /**
+   * Makes the edits in one local transaction of `client`. The document is then ahead of its source until {@link keep} or {@link drop}.
+   *
+   * @returns the V1 update, holding this client's structs and deletes alone.
+   */
+  write (source: TextSource, client: number, edits: TextEdit[]): Uint8Array {
+    const doc = this.#doc(source)
+    doc.clientID = client
+    const updates: Uint8Array[] = []
+    // Only events of local transactions are ours: others carry foreign structs.
+    const listener = (update: Uint8Array, _origin: unknown, _doc: Y.Doc, transaction: Y.Transaction): void => { if (transaction.local) updates.push(update) }
+    doc.on('update', listener)
+    doc.transact(() => edits.toReversed().forEach(edit => change(doc.getText(ROOT), edit)))
+    doc.off('update', listener)
+    const [update] = updates
+    if (updates.length === 1 && update !== undefined && doc.clientID === client) return update
+    this.drop(source.id)
+    throw new ElderError('TEXT_STATE', 'the text changed its writer while it was edited', 'Try again; report it when it happens twice.')
+  }
+
+  /** Runs the same rules over an own update, already in the document, before it is signed. @throws Refusal */
+  keep (source: TextSource, update: Uint8Array, scanned: ScannedText, covered: Covered): void {
+    this.#judged(source, () => verify(this.#doc(source), scanned, covered))
+    source.updates.push(update)
+  }
+
+  /** Forgets the open document: it is rebuilt from its source when it is needed. */
+  drop (id: EntryId): void {
+    this.#open.get(id)?.doc.destroy()
+    this.#open.delete(id)
+  }
+
+  #judged (source: TextSource, judge: () => void): void {
+    try {
+      judge()
+    } catch (error) {
+      this.drop(source.id)
+      throw error
+    }
+  }
+
+  #doc (source: TextSource): Y.Doc {
+    const found = this.#open.get(source.id)
+    const doc = found?.doc ?? load(source)
+    this.#open.delete(source.id)
+    this.#open.set(source.id, { source, doc })
+    if (this.#open.size > DOCUMENTS_OPEN_MAX) this.#closeOldest()
+    return doc
+  }
+
+  #closeOldest (): void {
+    const [oldest] = this.#open.values()
+    if (oldest === undefined) return
+    oldest.source.state = Y.encodeStateAsUpdate(oldest.doc)
+    oldest.source.updates = []
+    this.drop(oldest.source.id)
+  }
+}
+
+function load (source: TextSource): Y.Doc {
+  const doc = new Y.Doc({ gc: false, guid: source.id })
+  doc.clientID = source.base
+  if (source.state !== undefined) Y.applyUpdate(doc, source.state)
+  else if (source.initial !== '') doc.getText(ROOT).insert(0, source.initial)
+  for (const update of source.updates) Y.applyUpdate(doc, update)
+  doc.getText(ROOT)
+  return doc
+}
+
+function change (text: Y.Text, edit: TextEdit): void {
+  if (edit.remove > 0) text.delete(edit.at, edit.remove)
+  if (edit.insert !== '') text.insert(edit.at, edit.insert)
+}
+
+function verify (doc: Y.Doc, scanned: ScannedText, covered: Covered): void {
+  if (doc.store.pendingStructs !== null || doc.store.pendingDs !== null) refuse('a text update refers to something unknown')
+  const block = scanned.block
+  if (block === undefined) return
+  if (Y.getState(doc.store, block.client) !== block.end) refuse('a text update does not end where it says')
+  for (const struct of block.structs) {
+    const past: Covered = client => client === block.client ? struct.clock : covered(client)
+    leftwards(doc, block.client, struct, past)
+    rightwards(doc, block.client, struct, past)
+  }
+}
+
+/**
+ * Adjacency: between a struct and its origin on either side there may only be what its author had not seen. This is what an
+ * honest insert produces; without it the documents of equal feeds can differ.
+ */
+function leftwards (doc: Y.Doc, client: number, struct: ScannedStruct, past: Covered): void {
+  let item: Y.Item | null = itemAt(doc, client, struct.clock)
+  let below = struct.clock
+  for (; item !== null; item = item.left, below = Infinity) {
+    const end = Math.min(below, item.id.clock + item.length)
+    const isOrigin = struct.origin?.client === item.id.client && struct.origin.clock >= item.id.clock && struct.origin.clock < end
+    const passedFrom = isOrigin ? (struct.origin as { clock: number }).clock + 1 : item.id.clock
+    if (passedFrom < end && passedFrom < past(item.id.client)) refuse('text is not next to where it says on its left')
+    if (isOrigin) return
+  }
+  if (struct.origin !== undefined) refuse('text is not right of its origin')
+}
+
+function rightwards (doc: Y.Doc, client: number, struct: ScannedStruct, past: Covered): void {
+  let item: Y.Item | null = itemAt(doc, client, struct.clock)
+  let from = struct.clock + struct.length
+  for (; item !== null; item = item.right, from = 0) {
+    const start = Math.max(from, item.id.clock)
+    const end = item.id.clock + item.length
+    const isRight = struct.right?.client === item.id.client && struct.right.clock >= start && struct.right.clock < end
+    const passedTo = isRight ? (struct.right as { clock: number }).clock : end
+    if (start < passedTo && start < past(item.id.client)) refuse('text is not next to where it says on its right')
+    if (isRight) return
+  }
+  if (struct.right !== undefined) refuse('text is not left of its right origin')
+}
+
+function itemAt (doc: Y.Doc, client: number, clock: number): Y.Item {
+  const item = Y.getItem(doc.store, Y.createID(client, clock))
+  return item instanceof Y.Item ? item : refuse('a text update holds something other than an item')
+}

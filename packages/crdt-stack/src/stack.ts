@@ -1,0 +1,345 @@
+/**
+ * A stack: the memory of a repository and of the agents that work on it, as entries computed from signed feeds.
+ *
+ * Everything that changes state runs one after the other; what is acknowledged is durable. Order of a write: draft and judge,
+ * sign, store (durable), acknowledge, tell. Order of a received batch: chain and signature, store, accept.
+ */
+import {
+  batchOf, batchValue, decode, ElderError, encode, feedDevice, LIMITS, toBase32, vectorDigest,
+  type Batch, type Crypto, type DeviceId, type EntryId, type FeedId, type Range, type Signer, type StackId, type Value, type Vector,
+} from '@elder-node/protocol'
+import { Changes } from './changes.ts'
+import { contentDigest } from './digest.ts'
+import { Edits } from './edits.ts'
+import { isRemoved, toEntry, type EntryState } from './entries.ts'
+import { inspect, type Intake } from './intake.ts'
+import { loadLogs } from './load.ts'
+import type { Effect, Replica } from './replica.ts'
+import { Serial } from './serial.ts'
+import { saveState } from './snapshot.ts'
+import { endOf, type Fork } from './state.ts'
+import type { Entry, EntryPatch, FeedStore, NewEntry, Received, StackChange, StackDigest } from './types.ts'
+import { Writer } from './writer.ts'
+
+export interface StackComponents {
+  store: FeedStore
+  crypto: Crypto
+  /** This device's key. */
+  signer: Signer
+  /** Milliseconds since 1970. */
+  wallMs: () => number
+  /** `n` unpredictable bytes. */
+  random: (n: number) => Uint8Array
+}
+
+export interface StackInit {
+  id: StackId
+  name: string
+  /** May this device's feeds be accepted? Membership, asked at receive. @default every device */
+  mayWrite?: (device: DeviceId) => boolean
+  /** Refuses local writes; still receives and serves. @default false */
+  readonly?: boolean
+}
+
+export interface EntryFilter {
+  kind?: string
+  tag?: string
+  /** Lists removed entries too. @default false */
+  removed?: boolean
+}
+
+interface Job { run: () => EntryState, resolve: (entry: Entry) => void, reject: (error: unknown) => void }
+
+/** Writes that wait while another is stored share the next signature. */
+const JOBS_PER_BATCH_MAX = 128
+/** Records accepted since the last snapshot that make another worth its cost: while running, and when closing. */
+const SNAPSHOT_RECORDS = 5000
+const SNAPSHOT_RECORDS_AT_CLOSE = 256
+
+export class Stack {
+  readonly id: StackId
+  readonly name: string
+  readonly #store: FeedStore
+  readonly #crypto: Crypto
+  readonly #replica: Replica
+  readonly #writer: Writer
+  readonly #edits: Edits
+  readonly #mayWrite: (device: DeviceId) => boolean
+  readonly #readonly: boolean
+  readonly #serial = new Serial()
+  readonly #changes = new Changes()
+  readonly #listeners = new Set<(batch: Batch) => void>()
+  #jobs: Job[] = []
+  #notes: number
+  #snapshotAt = 0
+  #digest: StackDigest | undefined
+  #closed = false
+
+  private constructor (components: StackComponents, init: StackInit, replica: Replica, notes: number) {
+    this.id = init.id
+    this.name = init.name
+    this.#store = components.store
+    this.#crypto = components.crypto
+    this.#replica = replica
+    this.#writer = new Writer({ ...components, replica })
+    this.#edits = new Edits({ replica, writer: this.#writer, crypto: components.crypto, wallMs: components.wallMs })
+    this.#mayWrite = init.mayWrite ?? (() => true)
+    this.#readonly = init.readonly ?? false
+    this.#notes = notes
+  }
+
+  /**
+   * Reads the store, checks every feed's chain and the signature of its last head, and computes the entries.
+   *
+   * @throws ElderError `STORE_CORRUPT` when a stored feed breaks its own chain.
+   */
+  static async open (components: StackComponents, init: StackInit): Promise<Stack> {
+    const loaded = await components.store.load()
+    const snapshot = await components.store.loadSnapshot()
+    const notes = (loaded.notes ?? []).map(({ feed, evidence }) => ({ feed, evidence: decode(evidence, 4 * LIMITS.frameBytesMax) }))
+    const replica = loadLogs(init.id, components.crypto, loaded.feeds, snapshot, notes.length)
+    const stack = new Stack(components, init, replica, notes.length)
+    for (const { feed, evidence } of notes) stack.#recall(feed, evidence)
+    if (loaded.moved === true) stack.#writer.retireAll()
+    replica.drain()
+    replica.takeEffects()
+    return stack
+  }
+
+  /** Accepted heads. A forked feed shows {@link forkMark}. */
+  vector (): Vector { return this.#replica.state.vector() }
+
+  /**
+   * Signed batches that cover the range, as far as this device holds it. Each is within LIMITS.batchRecordsMax and
+   * batchBytesMax, crosses no multiple of 256 and ends at a stored head, so the last may end beyond `range.to`.
+   * From the seq where a feed forked on, the other branch's batch follows: together they are the proof.
+   */
+  batches (range: Range): Batch[] {
+    const feed = this.#replica.state.feeds.get(range.feed)
+    if (feed === undefined) return []
+    const batches = feed.log.batches(range.from, range.to)
+    return feed.fork !== undefined && range.to >= feed.fork.seq ? [...batches, ...feed.fork.evidence] : batches
+  }
+
+  /**
+   * Takes a batch from a peer or a mirror. Resolves when what was new is durable.
+   *
+   * @throws MalformedError when bounds, chain or signature are broken: drop it and blame the sender.
+   */
+  async receive (batch: Batch): Promise<Received> {
+    return await this.#serial.run(() => this.#receive(batch))
+  }
+
+  /** @throws ElderError `READ_ONLY`, `INVALID`, `SECRET`, `TOO_LARGE`, `DISK_FULL` */
+  async add (entry: NewEntry, author: { agent?: string } = {}): Promise<Entry> { return await this.#write(() => this.#edits.add(entry, author.agent)) }
+
+  /** Writes only what differs; the body by its smallest difference. @throws ElderError `NO_SUCH_ENTRY`, `IMMUTABLE`, and as {@link add} */
+  async edit (id: string, patch: EntryPatch, author: { agent?: string } = {}): Promise<Entry> { return await this.#write(() => this.#edits.edit(id, patch, author.agent)) }
+
+  /** Nothing is deleted: the entry is left out of lists and can be restored. @throws ElderError `NO_SUCH_ENTRY`, and as {@link add} */
+  async remove (id: string, author: { agent?: string } = {}): Promise<Entry> { return await this.#write(() => this.#edits.mark(id, true, author.agent)) }
+
+  /** @throws ElderError `NO_SUCH_ENTRY`, and as {@link add} */
+  async restore (id: string, author: { agent?: string } = {}): Promise<Entry> { return await this.#write(() => this.#edits.mark(id, false, author.agent)) }
+
+  /** Sorted by creation, then id. */
+  entries (filter: EntryFilter = {}): Entry[] {
+    const { entries, bodies } = this.#replica.state
+    return [...entries.values()]
+      .filter(entry => (filter.kind === undefined || entry.kind === filter.kind) && (filter.removed === true || !isRemoved(entry)))
+      .sort((a, b) => a.birth.at - b.birth.at || (a.id < b.id ? -1 : 1))
+      .map(entry => toEntry(entry, bodies))
+      .filter(entry => filter.tag === undefined || entry.tags.includes(filter.tag))
+  }
+
+  /** A removed entry too. */
+  entry (id: string): Entry | undefined {
+    const { entries, bodies } = this.#replica.state
+    const entry = entries.get(id as EntryId)
+    return entry === undefined ? undefined : toEntry(entry, bodies)
+  }
+
+  /** Equal `feeds` implies equal `digest`, on every device and in every mesh. Cached until the next record. */
+  digest (): StackDigest {
+    const { state } = this.#replica
+    this.#digest ??= {
+      stack: this.name,
+      digest: toBase32(contentDigest(state.entries.values(), state.bodies, this.#crypto)),
+      feeds: toBase32(vectorDigest(state.vector(), this.#crypto)),
+    }
+    return { ...this.#digest }
+  }
+
+  /** Calls back with each batch of own records, once it is durable. @returns the way to stop it */
+  onAppend (listener: (batch: Batch) => void): () => void {
+    this.#listeners.add(listener)
+    return () => { this.#listeners.delete(listener) }
+  }
+
+  /** Every change from now on; a slow reader gets the latest state of each entry. Ends with `signal` or the stack. */
+  changes ({ signal }: { signal: AbortSignal }): AsyncIterable<StackChange> { return this.#changes.read(signal) }
+
+  /** Feeds that ended at an invalid record or a fork. */
+  closedFeeds (): Array<{ feed: FeedId, seq: number, why: string }> {
+    return [...this.#replica.state.feeds.keys()].flatMap(feed => this.#closing(feed) ?? [])
+  }
+
+  /** Finishes what is under way, saves a snapshot when it is worth it, closes the store. Idempotent. */
+  async close (): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await this.#serial.run(async () => {
+      await this.#saveSnapshot(SNAPSHOT_RECORDS_AT_CLOSE)
+      await this.#store.close()
+    })
+    this.#changes.close()
+  }
+
+  // Writing
+
+  async #write (run: () => EntryState): Promise<Entry> {
+    if (this.#readonly) throw new ElderError('READ_ONLY', `the stack ${this.name} is read-only on this device`, 'Write on a device that is admitted, or adopt the stack.')
+    if (this.#closed) throw closedError(this.name)
+    return await new Promise<Entry>((resolve, reject) => {
+      this.#jobs.push({ run, resolve, reject })
+      if (this.#jobs.length === 1) void this.#serial.run(() => this.#commit())
+    })
+  }
+
+  async #commit (): Promise<void> {
+    const jobs = this.#jobs.splice(0, JOBS_PER_BATCH_MAX)
+    if (this.#jobs.length > 0) void this.#serial.run(() => this.#commit())
+    const feed = this.#writer.begin()
+    const done = jobs.flatMap(job => attempt(job))
+    this.#digest = undefined
+    try {
+      await this.#persist(feed)
+    } catch (error) {
+      for (const { job } of done) job.reject(error)
+      return
+    }
+    for (const { job, entry } of done) job.resolve(toEntry(entry, this.#replica.state.bodies))
+    await this.#settle()
+  }
+
+  /** Signs and stores what was drafted. What could not be stored is taken back. */
+  async #persist (feed: FeedId): Promise<void> {
+    const batches = this.#writer.sign()
+    for (const batch of batches) {
+      try {
+        await this.#store.append(batch)
+      } catch (error) {
+        this.#writer.rollback(batch.from - 1)
+        this.#replica.takeEffects()
+        throw error
+      }
+      for (const listener of this.#listeners) listener(batch)
+    }
+    if (this.#replica.state.feed(feed).log.length === 0) this.#replica.state.feeds.delete(feed)
+  }
+
+  // Receiving
+
+  async #receive (batch: Batch): Promise<Received> {
+    if (this.#closed) throw closedError(this.name)
+    const { state } = this.#replica
+    const nothing = { accepted: 0, duplicate: 0, waiting: 0, missing: [] }
+    if (!this.#mayWrite(feedDevice(batch.feed))) return { ...nothing, refused: batch.records.length }
+    if (!state.feeds.has(batch.feed) && state.feeds.size >= LIMITS.feedsPerStackMax) return { ...nothing, refused: batch.records.length }
+    const intake = inspect(state, batch)
+    if (intake.type === 'gap') return { ...nothing, missing: [intake.missing] }
+    if (intake.type === 'fork') return await this.#fork(batch.feed, intake)
+    if (intake.type === 'duplicate') return this.#received(batch.feed, 0, batch.records.length)
+    return await this.#append(batch, intake)
+  }
+
+  async #append (batch: Batch, { records, duplicate }: Extract<Intake, { type: 'append' }>): Promise<Received> {
+    const feed = this.#replica.state.feed(batch.feed)
+    const first = records[0]
+    // A feed that has ended is kept up to its end, as evidence, and no further.
+    if (first === undefined || endOf(feed) !== undefined) return this.#received(batch.feed, 0, duplicate)
+    const waits = feed.accepted < feed.log.length || first.deps.some(dep => (this.#replica.state.feeds.get(dep.feed)?.accepted ?? 0) < dep.seq)
+    if (waits && this.#replica.state.waiting() + records.length > LIMITS.pendingRecordsMax) return this.#received(batch.feed, 0, duplicate)
+    await this.#store.append({ feed: batch.feed, from: first.seq, records: records.map(record => record.bytes), head: batch.head })
+    if (feedDevice(batch.feed) === this.#writer.device) await this.#retire(batch.feed)
+    const accepted = this.#replica.push(batch.feed, records, batch.head)
+    await this.#settle()
+    return this.#received(batch.feed, accepted, duplicate)
+  }
+
+  #received (feed: FeedId, accepted: number, duplicate: number): Received {
+    const state = this.#replica.state.feeds.get(feed)
+    const closed = this.#closing(feed)
+    const waiting = state === undefined || closed !== undefined ? 0 : state.log.length - state.accepted
+    return { accepted, duplicate, waiting, missing: this.#replica.missing(), ...(closed === undefined ? {} : { closed }) }
+  }
+
+  #closing (id: FeedId): { feed: FeedId, seq: number, why: string } | undefined {
+    const feed = this.#replica.state.feeds.get(id)
+    const seq = feed === undefined ? undefined : endOf(feed)
+    if (feed === undefined || seq === undefined) return undefined
+    return { feed: id, seq, why: feed.closed?.seq === seq ? feed.closed.why : 'the device signed two different records with this number' }
+  }
+
+  async #fork (feed: FeedId, { seq, theirs }: Extract<Intake, { type: 'fork' }>): Promise<Received> {
+    const known = this.#replica.state.feed(feed)
+    const [ours] = known.log.batches(seq, seq)
+    if (ours !== undefined && seq < (known.fork?.seq ?? Infinity)) {
+      await this.#note(feed, ['fork', seq, batchValue(ours), batchValue(theirs)])
+      this.#replica.fork(feed, { seq, evidence: [ours, theirs] })
+      await this.#settle()
+    }
+    return this.#received(feed, 0, seq - theirs.from)
+  }
+
+  /** A peer held more of this device's own feed than this device did: that feed belongs to a lost past. */
+  async #retire (feed: FeedId): Promise<void> {
+    if (this.#writer.retire(feed)) await this.#note(feed, ['retired'])
+  }
+
+  async #note (feed: FeedId, evidence: Value): Promise<void> {
+    await this.#store.note(feed, encode(evidence))
+    this.#notes++
+  }
+
+  #recall (feed: FeedId, evidence: Value): void {
+    const [type, seq, ours, theirs] = Array.isArray(evidence) ? evidence : []
+    if (type === 'retired') this.#writer.retire(feed)
+    if (type === 'fork' && typeof seq === 'number') this.#replica.fork(feed, { seq, evidence: [batchOf(ours), batchOf(theirs)] } satisfies Fork)
+  }
+
+  // Both
+
+  async #settle (): Promise<void> {
+    const effects = this.#replica.takeEffects()
+    if (effects.length > 0) this.#digest = undefined
+    for (const effect of effects) this.#changes.emit(this.#changeOf(effect))
+    await this.#saveSnapshot(SNAPSHOT_RECORDS)
+  }
+
+  #changeOf (effect: Effect): StackChange {
+    return effect.type === 'entry' ? { ...effect, entry: toEntry(effect.entry, this.#replica.state.bodies) } : effect
+  }
+
+  async #saveSnapshot (afterRecords: number): Promise<void> {
+    if (this.#replica.accepted - this.#snapshotAt < afterRecords) return
+    this.#snapshotAt = this.#replica.accepted
+    // Only a cache: a disk that cannot take it must not fail the write it follows.
+    try {
+      await this.#store.saveSnapshot(saveState(this.#replica.state, this.#notes))
+    } catch {
+      this.#snapshotAt -= afterRecords / 2
+    }
+  }
+}
+
+function attempt (job: Job): Array<{ job: Job, entry: EntryState }> {
+  try {
+    return [{ job, entry: job.run() }]
+  } catch (error) {
+    job.reject(error)
+    return []
+  }
+}
+
+function closedError (name: string): ElderError { return new ElderError('CLOSED', `the stack ${name} is closed`, 'Open it again.') }

@@ -1,0 +1,145 @@
+import { encode } from '@elder-node/protocol'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { Stack, StackChange } from '../src/index.ts'
+import { converge, createDevice, pull } from './support.ts'
+
+const stacks: Stack[] = []
+afterEach(async () => { for (const stack of stacks.splice(0)) await stack.close() })
+async function opened (device = createDevice()): Promise<Stack> {
+  const stack = await device.open()
+  stacks.push(stack)
+  return stack
+}
+
+describe('a stack', () => {
+  it('keeps what is written, byte-exact, through a restart', async () => {
+    const device = createDevice()
+    const first = await opened(device)
+    const added = await first.add({ kind: 'decision', title: 'auth tokens are PASETO', body: 'because …\n\n', tags: ['auth'] }, { agent: 'claude' })
+    await first.edit(added.id, { body: 'because JWT has alg:none\n\n', title: 'PASETO' })
+    const before = first.entries()
+    const digest = first.digest()
+    await first.close()
+    const second = await opened(device)
+    expect(second.entries()).toEqual(before)
+    expect(second.digest()).toEqual(digest)
+    expect(before[0]).toMatchObject({ title: 'PASETO', body: 'because JWT has alg:none\n\n', tags: ['auth'], author: { device: device.id, agent: 'claude' }, removed: false, rivals: {}, extra: {} })
+    expect(before[0]?.createdAt).toMatch(/^2025-06-15T\d\d:\d\d:\d\d\.\d{3}Z$/)
+  })
+
+  it('continues its feed after a restart', async () => {
+    const device = createDevice()
+    const first = await opened(device)
+    await first.add({ kind: 'note', title: 'one' })
+    await first.close()
+    const second = await opened(device)
+    await second.add({ kind: 'note', title: 'two' })
+    expect([...second.vector().values()].map(head => head.seq)).toEqual([2])
+  })
+
+  it('signs writes made together once', async () => {
+    const stack = await opened()
+    const batches: number[] = []
+    stack.onAppend(batch => { batches.push(batch.records.length) })
+    await Promise.all(Array.from({ length: 20 }, (_, i) => stack.add({ kind: 'note', title: `${i}` })))
+    expect(batches.reduce((a, b) => a + b)).toBe(20)
+    expect(batches.length).toBeLessThan(4)
+  })
+
+  it('keeps rivals of concurrent fields, shows the later, and settles by writing', async () => {
+    const [a, b] = [await opened(), await opened()]
+    const { id } = await a.add({ kind: 'task', title: 'draft' })
+    await converge([a, b])
+    await a.edit(id, { title: 'from a' })
+    await b.edit(id, { title: 'from b' })
+    await converge([a, b])
+    expect(a.digest()).toEqual(b.digest())
+    const entry = a.entry(id)
+    expect([entry?.title, entry?.rivals['title']?.[0]?.value].sort()).toEqual(['from a', 'from b'])
+    await a.edit(id, { title: entry?.title as string })
+    await converge([a, b])
+    expect(b.entry(id)?.rivals).toEqual({})
+    expect(a.digest()).toEqual(b.digest())
+  })
+
+  it('keeps both sides of concurrent text, and edits elsewhere in it', async () => {
+    const [a, b] = [await opened(), await opened()]
+    const { id } = await a.add({ kind: 'note', title: 't', body: 'alpha\nbeta\ngamma\ndelta 😀 end\n' })
+    await converge([a, b])
+    await a.edit(id, { body: 'ALPHA\nbeta\ngamma\ndelta 😁 end\n' })
+    await b.edit(id, { body: 'alpha\nbeta\nbetween\ngamma\ndelta 😀 end\nmore\n' })
+    await converge([a, b])
+    expect(a.entry(id)?.body).toBe('ALPHA\nbeta\nbetween\ngamma\ndelta 😁 end\nmore\n')
+    expect(b.entry(id)?.body).toBe(a.entry(id)?.body)
+    expect(a.digest()).toEqual(b.digest())
+  })
+
+  it('removes and restores', async () => {
+    const [a, b] = [await opened(), await opened()]
+    const { id } = await a.add({ kind: 'note', title: 't' })
+    await a.remove(id)
+    await converge([a, b])
+    expect(b.entries()).toEqual([])
+    expect(b.entry(id)?.removed).toBe(true)
+    expect(b.entries({ removed: true })).toHaveLength(1)
+    await b.restore(id)
+    await converge([a, b])
+    expect(a.entries().map(entry => entry.id)).toEqual([id])
+  })
+
+  it('filters and sorts', async () => {
+    const stack = await opened()
+    await stack.add({ kind: 'note', title: '1', tags: ['x'] })
+    await stack.add({ kind: 'task', title: '2', tags: ['x', 'y'] })
+    await stack.add({ kind: 'note', title: '3' })
+    expect(stack.entries().map(entry => entry.title)).toEqual(['1', '2', '3'])
+    expect(stack.entries({ tag: 'x' }).map(entry => entry.title)).toEqual(['1', '2'])
+    expect(stack.entries({ kind: 'note', tag: 'x' }).map(entry => entry.title)).toEqual(['1'])
+  })
+
+  it('refuses secrets, strange input and immutable text, with a reason and a fix', async () => {
+    const stack = await opened()
+    await expect(stack.add({ kind: 'note', title: 'key', body: `use AKIA${'A'.repeat(16)}` })).rejects.toMatchObject({ code: 'SECRET', data: { pattern: 'AWS access key' } })
+    await expect(stack.add({ kind: 'No Kind', title: '' })).rejects.toMatchObject({ code: 'INVALID' })
+    await expect(stack.add({ kind: 'note', title: 'x'.repeat(600) })).rejects.toMatchObject({ code: 'INVALID' })
+    await expect(stack.add({ kind: 'note', title: 't', body: '\ud800' })).rejects.toMatchObject({ code: 'INVALID' })
+    await expect(stack.add({ kind: 'note', title: 't', body: 'x'.repeat(300_000) })).rejects.toMatchObject({ code: 'TOO_LARGE' })
+    await expect(stack.edit('01ARZ3NDEKTSV4RRFFQ69G5FAV', { title: 'x' })).rejects.toMatchObject({ code: 'NO_SUCH_ENTRY' })
+    const { id } = await stack.add({ kind: 'message', title: 'm', body: 'said' })
+    await expect(stack.edit(id, { body: 'unsaid' })).rejects.toMatchObject({ code: 'IMMUTABLE' })
+    expect(stack.entries()).toHaveLength(1)
+  })
+
+  it('writes nothing when nothing differs', async () => {
+    const stack = await opened()
+    const { id } = await stack.add({ kind: 'note', title: 't', body: 'b', tags: ['x'] })
+    await stack.edit(id, { title: 't', body: 'b', tags: ['x'], supersedes: null })
+    expect([...stack.vector().values()].map(head => head.seq)).toEqual([1])
+  })
+
+  it('streams changes and ends with its signal', async () => {
+    const [a, b] = [await opened(), await opened()]
+    const abort = new AbortController()
+    const seen: StackChange[] = []
+    const stream = b.changes({ signal: abort.signal })
+    const reading = (async () => { for await (const change of stream) seen.push(change) && seen.length === 2 && abort.abort() })()
+    const { id } = await a.add({ kind: 'note', title: 'one' })
+    await pull(b, a)
+    await b.edit(id, { title: 'two' })
+    await reading
+    expect(seen.map(change => change.type === 'entry' ? change.entry.title : change.type)).toContain('two')
+  })
+
+  it('writes what it cannot store nowhere', async () => {
+    const device = createDevice()
+    const stack = await opened(device)
+    const { id } = await stack.add({ kind: 'note', title: 't', body: 'one\n' })
+    const digest = stack.digest()
+    const feed = [...device.memory.feeds.values()][0]
+    feed?.records.push(encode('someone else took the place'))
+    await expect(stack.edit(id, { body: 'two\n', title: 'x' })).rejects.toMatchObject({ code: 'NOT_NEXT' })
+    expect(stack.digest()).toEqual(digest)
+    feed?.records.pop()
+    expect((await stack.edit(id, { body: 'three\n' })).body).toBe('three\n')
+  })
+})

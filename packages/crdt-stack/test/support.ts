@@ -1,0 +1,93 @@
+/** Node's crypto behind the ports of the protocol, and small stacks in memory. */
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, verify, type KeyObject } from 'node:crypto'
+import { deviceId, encodeRecord, genesisHash, recordHash, signHead, stackId, type Batch, type Crypto, type DeviceId, type FeedId, type FeedRecord, type Signer, type StackId } from '@elder-node/protocol'
+import { createMemory, MemoryFeedStore, Stack, type Memory, type StackInit } from '../src/index.ts'
+
+const SPKI = Buffer.from('302a300506032b6570032100', 'hex')
+const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex')
+const keys = new Map<string, KeyObject>()
+
+function publicKey (raw: Uint8Array): KeyObject {
+  const name = Buffer.from(raw).toString('hex')
+  const key = keys.get(name) ?? createPublicKey({ key: Buffer.concat([SPKI, raw]), format: 'der', type: 'spki' })
+  keys.set(name, key)
+  return key
+}
+
+export const crypto: Crypto = {
+  sha256 (...parts) {
+    const hash = createHash('sha256')
+    for (const part of parts) hash.update(part)
+    return new Uint8Array(hash.digest())
+  },
+  verify (key, signature, message) {
+    try {
+      return verify(null, message, publicKey(key), signature)
+    } catch {
+      return false
+    }
+  },
+}
+
+/** Ed25519 from a 32-byte seed; random without one. */
+export function createSigner (seed?: Uint8Array): Signer {
+  const key = seed === undefined ? generateKeyPairSync('ed25519').privateKey : createPrivateKey({ key: Buffer.concat([PKCS8, seed]), format: 'der', type: 'pkcs8' })
+  const raw = new Uint8Array(createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32))
+  return { publicKey: raw, sign: message => new Uint8Array(sign(null, message, key)) }
+}
+
+export const NAME = 'demo'
+export const STACK: StackId = stackId(NAME, crypto)
+export const random = (n: number): Uint8Array => new Uint8Array(randomBytes(n))
+
+export interface Device { signer: Signer, id: DeviceId, memory: Memory, clock: { ms: number }, open: (init?: Partial<StackInit>) => Promise<Stack> }
+
+/** A device with its own clock and memory; `open` restarts it. */
+export function createDevice (seed?: number): Device {
+  const signer = createSigner(seed === undefined ? undefined : new Uint8Array(32).fill(seed))
+  const memory = createMemory()
+  const clock = { ms: 1_750_000_000_000 }
+  const open = async (init: Partial<StackInit> = {}): Promise<Stack> =>
+    await Stack.open({ store: new MemoryFeedStore(memory), crypto, signer, wallMs: () => clock.ms++, random }, { id: STACK, name: NAME, ...init })
+  return { signer, id: deviceId(signer.publicKey), memory, clock, open }
+}
+
+/** Everything `to` lacks from `from`, as anti-entropy would bring it; also what waiting records ask for. */
+export async function pull (to: Stack, from: Stack): Promise<void> {
+  const { missing } = await import('@elder-node/protocol')
+  for (const range of missing(to.vector(), from.vector())) {
+    for (const batch of from.batches(range)) await to.receive(batch)
+  }
+}
+
+export async function converge (stacks: Stack[], rounds = 2): Promise<void> {
+  for (let i = 0; i < rounds; i++) for (const to of stacks) for (const from of stacks) if (to !== from) await pull(to, from)
+}
+
+/** A feed written by hand: whatever a hostile device might sign. */
+export class RawFeed {
+  readonly feed: FeedId
+  readonly signer: Signer
+  readonly records: Uint8Array[] = []
+  readonly hashes: Uint8Array[]
+  constructor (feed: FeedId, signer: Signer) {
+    this.feed = feed
+    this.signer = signer
+    this.hashes = [genesisHash(STACK, feed, crypto)]
+  }
+
+  get seq (): number { return this.records.length }
+  hash (seq = this.seq): Uint8Array { return this.hashes[seq] as Uint8Array }
+
+  /** Signs one more record and returns it as a batch of one. */
+  write (record: Partial<FeedRecord> & { kind: string, body: FeedRecord['body'] }): Batch {
+    const bytes = encodeRecord({ seq: this.seq + 1, prev: this.hash(), deps: [], at: 1_750_000_000_000 * 1024 + this.seq, agent: null, ...record })
+    this.records.push(bytes)
+    this.hashes.push(recordHash(bytes, crypto))
+    return this.batch(this.seq)
+  }
+
+  batch (from: number, to: number = from): Batch {
+    return { feed: this.feed, from, records: this.records.slice(from - 1, to), head: signHead(STACK, this.feed, to, this.hash(to), this.signer) }
+  }
+}
