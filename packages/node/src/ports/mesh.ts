@@ -4,6 +4,7 @@
  * "Connected" is not "admitted": a device appears in {@link Mesh.peers} only after its hello was accepted.
  */
 import type { DeviceId, Value } from '@elder-node/protocol'
+import type { RefusalCode } from './admission.ts'
 
 /** The services a device answers. Each has one long-lived request stream per peer, and streams of its own on demand. */
 export type Service = 'roster' | 'join' | 'probe' | 'claim' | 'build' | 'sync'
@@ -59,6 +60,8 @@ export interface MeshEvents {
   gone: (device: DeviceId) => void
   /** A measured round trip. */
   rtt: (device: DeviceId, rttMs: number) => void
+  /** A member's door said no to this device: `revoked` means this device was evicted. */
+  refused: (device: DeviceId, code: RefusalCode) => void
 }
 
 export interface Mesh {

@@ -1,0 +1,26 @@
+/** The second lock: a synchronous roster look-up on every connection, after the door has merged what the peer showed. */
+import type { ConnectionGater, PeerId } from '@libp2p/interface'
+import type { Admission } from '../../ports/admission.ts'
+import { deviceOf } from './peer-id.ts'
+
+export function gater (admission: Admission): ConnectionGater {
+  const isStranger = (peer: PeerId): boolean => {
+    const device = deviceOf(peer)
+    return device === undefined || admission.role(device) === undefined || admission.isRevoked(device)
+  }
+  const isRevoked = (peer: PeerId): boolean => {
+    const device = deviceOf(peer)
+    return device === undefined || admission.isRevoked(device)
+  }
+  return {
+    // Not "unknown": a member this node has not heard of yet must be dialable; its proof comes in the door's answer.
+    denyDialPeer: isRevoked,
+    // The default refuses private addresses in some builds; a private mesh lives on them.
+    denyDialMultiaddr: () => false,
+    denyInboundEncryptedConnection: isStranger,
+    denyOutboundEncryptedConnection: isStranger,
+    denyInboundRelayReservation: isStranger,
+    denyOutboundRelayedConnection: (source, destination) => isStranger(source) || isStranger(destination),
+    denyInboundRelayedConnection: (relay, peer) => isStranger(relay) || isRevoked(peer),
+  }
+}

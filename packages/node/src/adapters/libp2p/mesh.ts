@@ -1,0 +1,342 @@
+/** The port's Mesh over libp2p: puts the parts together, and says what happens when. */
+import { randomBytes } from 'node:crypto'
+import type { Connection } from '@libp2p/interface'
+import { ElderError } from '@elder-node/protocol'
+import type { DeviceId, Value } from '@elder-node/protocol'
+import type { Admission } from '../../ports/admission.ts'
+import type { Clock } from '../../ports/host.ts'
+import type { Logger } from '../../ports/log.ts'
+import type { CallOptions, Directory, FrameStream, Gate, GossipHandler, Mesh, MeshEvents, Peer, RequestHandler, Service, StreamHandler, Topic } from '../../ports/mesh.ts'
+import { Clients } from './clients.ts'
+import type { Candidate } from './dial-plan.ts'
+import { DhtDirectory } from './directory.ts'
+import { Events } from './events.ts'
+import { Libp2pFrameStream } from './frame-stream.ts'
+import { Gatekeeper } from './gate.ts'
+import { Gossip } from './gossip.ts'
+import { GossipWatchdog } from './gossip-watchdog.ts'
+import { decodeHello, encodeHello } from './hello.ts'
+import type { Hello } from './hello.ts'
+import { Links } from './links.ts'
+import { requirePorts } from './listen.ts'
+import { addressesOf } from './mdns.ts'
+import { createLibp2pNode } from './options.ts'
+import type { MeshNode } from './options.ts'
+import { deviceOf, deviceOfAddress, deviceOfSeed, peerIdOf } from './peer-id.ts'
+import { Presence } from './presence.ts'
+import { Probes } from './probes.ts'
+import { aborted, unreachable } from './request-client.ts'
+import { Services, streamProtocol } from './services.ts'
+import { Supervisor } from './supervisor.ts'
+import type { DialAttempt } from './supervisor.ts'
+
+export type { DialAttempt } from './supervisor.ts'
+
+export interface Libp2pMeshComponents {
+  /** Ed25519 seed of this device, 32 bytes. */
+  seed: Uint8Array
+  admission: Admission
+  clock: Clock
+  log: Logger
+}
+
+export interface Libp2pMeshInit {
+  /** Multiaddrs to listen on. @default ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'] */
+  listen?: string[]
+  /** Multiaddrs to tell others instead of those of the interfaces. @default [] */
+  announce?: string[]
+  /** Announce and discover on the local network, in clear text. @default false */
+  mdns?: boolean
+  /** A ticket's addresses, each with `/p2p/`: dialled until some device has admitted this one. @default [] */
+  seeds?: string[]
+}
+
+export interface Libp2pMesh extends Mesh {
+  readonly directory: Directory
+  /** The last dial per device, with every address tried: what a join that timed out prints. */
+  attempts (): DialAttempt[]
+}
+
+const LISTEN = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']
+const HELLO_MS = 5_000
+const STOP_MS = 5_000
+
+/** Nothing runs before {@link Mesh.start}. */
+export function createMesh (components: Libp2pMeshComponents, init: Libp2pMeshInit = {}): Libp2pMesh {
+  return new Libp2pMeshNode(components, init)
+}
+
+/** What exists only while the node runs. */
+interface Running { node: MeshNode, links: Links, clients: Clients, epoch: Uint8Array, offRemoved: () => void, announced: string }
+
+class Libp2pMeshNode implements Libp2pMesh {
+  readonly self: DeviceId
+  readonly directory: Directory
+  readonly #components: Libp2pMeshComponents
+  readonly #init: Required<Libp2pMeshInit>
+  readonly #events = new Events<MeshEvents>()
+  /** A device was admitted or lost its connection: what {@link #admittedOrGone} waits for. */
+  readonly #changes = new Events<{ changed: (device: DeviceId) => void }>()
+  readonly #gatekeeper: Gatekeeper
+  readonly #services: Services
+  readonly #gossip: Gossip
+  readonly #presence: Presence
+  readonly #probes: Probes
+  readonly #supervisor: Supervisor
+  readonly #watchdog: GossipWatchdog
+  #running: Running | undefined
+  /** Some device has admitted this one: a ticket's addresses have done their work. */
+  #wasAdmitted = false
+
+  constructor (components: Libp2pMeshComponents, init: Libp2pMeshInit) {
+    const { admission, clock, log } = components
+    this.self = deviceOfSeed(components.seed)
+    this.#components = components
+    this.#init = { listen: init.listen ?? LISTEN, announce: init.announce ?? [], mdns: init.mdns ?? false, seeds: init.seeds ?? [] }
+    this.#gatekeeper = new Gatekeeper(device => admission.isRevoked(device) ? undefined : admission.role(device))
+    this.#services = new Services({ meshId: admission.meshId, gatekeeper: this.#gatekeeper, log })
+    this.#gossip = new Gossip({ meshId: admission.meshId, gatekeeper: this.#gatekeeper, log })
+    this.directory = new DhtDirectory({ dht: () => this.#running?.node.services.dht, isMember: device => this.#gatekeeper.allows(device, { role: 'observer' }), log })
+    this.#presence = new Presence({
+      greet: device => this.#greet(device, true),
+      admitted: device => { this.#onAdmitted(device) },
+      gone: device => { this.#onGone(device) },
+      learned: (device, addresses) => { if (addresses.length > 0) admission.learned(device, addresses) },
+      failed: (device, error) => { this.#drop(device, 'the hello failed', error) },
+    })
+    this.#probes = new Probes({
+      clock,
+      ask: async (device, signal) => { await this.#live().clients.of(device, 'probe').request(null, signal) },
+      rtt: (device, rttMs) => { this.#events.emit('rtt', device, rttMs) },
+      suspect: (device, silentMs) => { this.#drop(device, `silent for ${Math.round(silentMs)} ms`) },
+    })
+    this.#supervisor = new Supervisor({
+      self: this.self, clock, random: Math.random,
+      candidates: () => [...admission.members(), ...this.#seeds()],
+      isConnected: device => this.#isConnected(device),
+      dial: ({ device, addresses }, signal) => this.#live().links.dial(device, addresses, signal),
+      refused: (device, code) => { this.#events.emit('refused', device, code) },
+    })
+    this.#watchdog = new GossipWatchdog({
+      clock,
+      admitted: () => this.#presence.admitted(),
+      carriers: () => this.#gossip.carriers('roster'),
+      redial: device => { this.#drop(device, 'it carries no gossip') },
+    })
+    this.#services.onRequest('probe', { role: 'observer' }, from => { this.#probes.asked(from); return null })
+    this.#services.onConnectionRequest('hello', { role: 'observer' }, connection => (from, message) => this.#onHello(connection, from, message))
+  }
+
+  addresses (): string[] { return this.#running?.node.getMultiaddrs().map(String) ?? [] }
+
+  peers (): Peer[] {
+    return this.#presence.admitted().flatMap(device => {
+      const connection = this.#running?.links.open(device)[0]
+      if (connection === undefined) return []
+      return [{ device, path: connection.direct ? 'direct' : 'relay', rttMs: this.#probes.estimate(device)?.minMs, address: connection.remoteAddr.toString() } as const]
+    })
+  }
+
+  attempts (): DialAttempt[] { return this.#supervisor.attempts() }
+
+  on<E extends keyof MeshEvents> (event: E, listener: MeshEvents[E]): () => void { return this.#events.on(event, listener) }
+
+  onRequest (service: Service, gate: Gate, handler: RequestHandler): void {
+    this.#beforeStart()
+    this.#services.onRequest(service, gate, handler)
+  }
+
+  onStream (service: Service, gate: Gate, handler: StreamHandler): void {
+    this.#beforeStart()
+    this.#services.onStream(service, gate, handler)
+  }
+
+  onGossip (topic: Topic, gate: Gate, handler: GossipHandler): void {
+    this.#beforeStart()
+    this.#gossip.handle(topic, gate, handler)
+  }
+
+  async request (device: DeviceId, service: Service, message: unknown, { signal }: CallOptions): Promise<Value> {
+    await this.#reach(device, signal)
+    return await this.#live().clients.of(device, service).request(message, signal)
+  }
+
+  async openStream (device: DeviceId, service: Service, { signal }: CallOptions): Promise<FrameStream> {
+    await this.#reach(device, signal)
+    const stream = await this.#live().links.stream(device, streamProtocol(this.#components.admission.meshId, service), signal)
+    return new Libp2pFrameStream(stream, device)
+  }
+
+  async broadcast (topic: Topic, message: unknown): Promise<number> { return await this.#gossip.broadcast(topic, message) }
+
+  async probe (device: DeviceId, { signal }: CallOptions): Promise<number> {
+    await this.#reach(device, signal)
+    return await this.#probes.measure(device, signal)
+  }
+
+  async expel (device: DeviceId): Promise<void> {
+    const { node, links } = this.#live()
+    links.abort(device, new Error('expelled'))
+    this.#supervisor.forget(device)
+    this.#probes.forget(device)
+    // kad-dht keeps a peer that is gone; its table is not in its public type.
+    const { routingTable } = node.services.dht as unknown as { routingTable: { remove (peer: ReturnType<typeof peerIdOf>): Promise<void> } }
+    await Promise.allSettled([node.peerStore.delete(peerIdOf(device)), routingTable.remove(peerIdOf(device))])
+  }
+
+  async start (): Promise<void> {
+    this.#beforeStart()
+    const { admission, seed, log } = this.#components
+    await requirePorts(this.#init.listen)
+    const node = await createLibp2pNode({
+      seed, admission, ...this.#init,
+      discovered: peer => { this.#onDiscovered(deviceOf(peer.id), addressesOf(peer)) },
+      doorEvents: { refused: (device, code) => { log.info({ device, code }, 'refused a device at the door') } },
+    })
+    const links = new Links(node)
+    const clients = new Clients({ links, meshId: admission.meshId, concurrencyMax: service => this.#services.concurrencyMax(service) })
+    const offRemoved = admission.onRemoved(device => { void this.expel(device) })
+    this.#running = { node, links, clients, epoch: randomBytes(8), offRemoved, announced: '' }
+    await this.#services.attach(node)
+    node.addEventListener('connection:open', event => { this.#onOpen(event.detail) })
+    node.addEventListener('connection:close', event => { this.#onClose(event.detail) })
+    node.addEventListener('self:peer:update', () => { this.#onSelfMoved() })
+    try {
+      await node.start()
+    } catch (error) {
+      await this.stop()
+      throw new ElderError('LISTEN_FAILED', `cannot listen on ${this.#init.listen.join(', ')}: ${(error as Error).message}`, 'Choose addresses of this device with --listen.', {}, { cause: error })
+    }
+    this.#gossip.start(node.services.pubsub)
+    this.#probes.start()
+    this.#watchdog.start()
+    this.#supervisor.start()
+  }
+
+  async stop (): Promise<void> {
+    const running = this.#running
+    if (running === undefined) return
+    this.#supervisor.stop()
+    this.#watchdog.stop()
+    this.#probes.stop()
+    running.offRemoved()
+    running.clients.close()
+    const late = new Promise(resolve => { setTimeout(resolve, STOP_MS).unref() })
+    await Promise.race([running.node.stop(), late]).catch((error: unknown) => {
+      this.#components.log.warn({ err: error }, 'libp2p did not stop cleanly')
+    })
+    this.#running = undefined
+  }
+
+  /** Admitted, dialling first when there is no connection. @throws ElderError `UNREACHABLE` | `TIMEOUT` | `ABORTED` */
+  async #reach (device: DeviceId, signal: AbortSignal): Promise<void> {
+    if (this.#presence.isAdmitted(device)) return
+    if (signal.aborted) throw aborted(signal, device)
+    const { links } = this.#live()
+    const member = this.#components.admission.members().find(member => member.device === device)
+    try {
+      if (!this.#isConnected(device)) await links.dial(device, member?.addresses ?? [], signal)
+    } catch (error) {
+      throw signal.aborted ? aborted(signal, device) : unreachable(device, (error as Error).message)
+    }
+    await this.#admittedOrGone(device, signal)
+  }
+
+  #admittedOrGone (device: DeviceId, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const check = (): void => {
+        if (this.#presence.isAdmitted(device)) settle(resolve)
+        else if (signal.aborted) settle(() => { reject(aborted(signal, device)) })
+        else if (!this.#isConnected(device)) settle(() => { reject(unreachable(device, 'the connection closed before its hello')) })
+      }
+      const settle = (done: () => void): void => {
+        off()
+        signal.removeEventListener('abort', check)
+        done()
+      }
+      const off = this.#changes.on('changed', changed => { if (changed === device) check() })
+      signal.addEventListener('abort', check)
+      check()
+    })
+  }
+
+  async #greet (device: DeviceId, first: boolean): Promise<Hello> {
+    const { clients, epoch } = this.#live()
+    const answer = await clients.of(device, 'hello').request(encodeHello(epoch, this.addresses(), first), AbortSignal.timeout(HELLO_MS))
+    return decodeHello(device, answer)
+  }
+
+  #onHello (connection: Connection, from: DeviceId, message: Value): Value {
+    const { links, epoch } = this.#live()
+    const hello = decodeHello(from, message)
+    if (hello.first) links.abortOlder(from, connection)
+    this.#presence.heard(from, hello)
+    return encodeHello(epoch, this.addresses(), false)
+  }
+
+  #onOpen (connection: Connection): void {
+    const device = deviceOf(connection.remotePeer)
+    if (device !== undefined) this.#presence.connected(device)
+  }
+
+  #onClose (connection: Connection): void {
+    const device = deviceOf(connection.remotePeer)
+    if (device === undefined || this.#isConnected(device)) return
+    this.#running?.clients.drop(device)
+    this.#presence.disconnected(device)
+    this.#changes.emit('changed', device)
+  }
+
+  #onAdmitted (device: DeviceId): void {
+    this.#wasAdmitted = true
+    this.#probes.watch(device)
+    this.#components.log.info({ device }, 'device admitted')
+    this.#events.emit('admitted', device)
+    this.#changes.emit('changed', device)
+  }
+
+  #onGone (device: DeviceId): void {
+    this.#probes.unwatch(device)
+    this.#supervisor.lost(device)
+    this.#components.log.info({ device }, 'device gone')
+    this.#events.emit('gone', device)
+  }
+
+  /** New addresses are told to whoever is here. */
+  #onSelfMoved (): void {
+    const running = this.#live()
+    const announced = this.addresses().join()
+    if (announced === running.announced) return
+    running.announced = announced
+    for (const device of this.#presence.admitted()) this.#greet(device, false).catch(() => {})
+  }
+
+  #onDiscovered (device: DeviceId | undefined, addresses: string[]): void {
+    if (device === undefined || device === this.self) return
+    if (this.#components.admission.role(device) !== undefined || this.#seeds().length > 0) this.#supervisor.discovered(device, addresses)
+  }
+
+  #drop (device: DeviceId, why: string, error?: Error): void {
+    this.#components.log.info({ device, ...(error === undefined ? {} : { err: error }) }, `connections dropped: ${why}`)
+    this.#running?.links.abort(device, new Error(why))
+  }
+
+  #seeds (): Candidate[] {
+    if (this.#wasAdmitted) return []
+    return this.#init.seeds.flatMap(address => {
+      const device = deviceOfAddress(address)
+      return device === undefined ? [] : [{ device, addresses: [address] }]
+    })
+  }
+
+  #isConnected (device: DeviceId): boolean { return (this.#running?.links.open(device).length ?? 0) > 0 }
+
+  #live (): Running {
+    if (this.#running === undefined) throw new ElderError('NOT_RUNNING', 'the mesh is not running', 'Start the node first.')
+    return this.#running
+  }
+
+  #beforeStart (): void {
+    if (this.#running !== undefined) throw new ElderError('RUNNING', 'the mesh runs already: handlers are registered before start')
+  }
+}

@@ -1,0 +1,35 @@
+/** A device is its Ed25519 public key; libp2p calls the same key a peer id. */
+import { createPrivateKey, createPublicKey } from 'node:crypto'
+import { publicKeyFromRaw } from '@libp2p/crypto/keys'
+import { peerIdFromPublicKey, peerIdFromString } from '@libp2p/peer-id'
+import type { PeerId } from '@libp2p/interface'
+import { deviceId, deviceKey } from '@elder-node/protocol'
+import type { DeviceId } from '@elder-node/protocol'
+
+export function peerIdOf (device: DeviceId): PeerId {
+  return peerIdFromPublicKey(publicKeyFromRaw(deviceKey(device)))
+}
+
+/** Undefined for a peer id that is no Ed25519 key: such a peer is never a device. */
+export function deviceOf (peer: PeerId): DeviceId | undefined {
+  return peer.type === 'Ed25519' ? deviceId(peer.publicKey.raw) : undefined
+}
+
+/** The device at the end of a multiaddr's text (`/p2p/<id>`); undefined when it names none. */
+export function deviceOfAddress (address: string): DeviceId | undefined {
+  const id = /\/p2p\/([^/]+)$/.exec(address)?.[1]
+  if (id === undefined) return undefined
+  try {
+    return deviceOf(peerIdFromString(id))
+  } catch {
+    return undefined
+  }
+}
+
+/** RFC 8410: what stands before the 32 bytes of an Ed25519 seed in PKCS #8. */
+const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex')
+
+export function deviceOfSeed (seed: Uint8Array): DeviceId {
+  const privateKey = createPrivateKey({ key: Buffer.concat([PKCS8_ED25519, seed]), format: 'der', type: 'pkcs8' })
+  return deviceId(Buffer.from(createPublicKey(privateKey).export({ format: 'jwk' }).x ?? '', 'base64url'))
+}

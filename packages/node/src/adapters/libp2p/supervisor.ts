@@ -1,0 +1,138 @@
+/** Keeps this node connected: dials for ever, with back-off and jitter. libp2p's own bootstrap tries once and gives up. */
+import type { DeviceId } from '@elder-node/protocol'
+import type { Clock } from '../../ports/host.ts'
+import type { RefusalCode } from '../../ports/admission.ts'
+import { afterFailure, planDials } from './dial-plan.ts'
+import type { Backoff, Candidate } from './dial-plan.ts'
+import { refusalOf } from './refusal.ts'
+
+const TICK_MS = 500
+const SOON_MS = 500
+const OVERRIDE_MS = 60_000
+/** Discovered addresses kept; the oldest are forgotten. */
+const DISCOVERED_MAX = 256
+/** One address may take this long (options.ts); a list of them this long in all. */
+const DIAL_BASE_MS = 5_000
+const DIAL_PER_ADDRESS_MS = 2_000
+const DIAL_MAX_MS = 15_000
+
+/** The last dial to one device. */
+export interface DialAttempt { device: DeviceId, addresses: string[], failures: number, error: string | undefined, refusal: RefusalCode | undefined }
+
+export interface SupervisorComponents {
+  self: DeviceId
+  clock: Clock
+  random: () => number
+  /** Members with their addresses, and the seeds of a ticket until somebody admitted this device. */
+  candidates (): Candidate[]
+  isConnected (device: DeviceId): boolean
+  dial (candidate: Candidate, signal: AbortSignal): Promise<void>
+  refused (device: DeviceId, code: RefusalCode): void
+}
+
+export class Supervisor {
+  readonly #components: SupervisorComponents
+  readonly #backoffs = new Map<DeviceId, Backoff>()
+  readonly #dialing = new Set<DeviceId>()
+  readonly #discovered = new Map<DeviceId, string[]>()
+  readonly #attempts = new Map<DeviceId, DialAttempt>()
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #dueAtMs = Infinity
+  #stopped: AbortController | undefined
+
+  constructor (components: SupervisorComponents) { this.#components = components }
+
+  start (): void {
+    this.#stopped = new AbortController()
+    this.#dueAtMs = Infinity
+    this.#schedule(this.#components.random() * 200)
+  }
+
+  stop (): void {
+    this.#stopped?.abort(new Error('the node stops'))
+    this.#stopped = undefined
+    clearTimeout(this.#timer)
+  }
+
+  /** The last attempt per device, for the message of a join that did not succeed. */
+  attempts (): DialAttempt[] { return [...this.#attempts.values()] }
+
+  /** A device was seen at these addresses (mDNS): it is due at once. */
+  discovered (device: DeviceId, addresses: string[]): void {
+    this.#discovered.delete(device)
+    this.#discovered.set(device, addresses.slice(0, 16))
+    const oldest = this.#discovered.keys().next()
+    if (this.#discovered.size > DISCOVERED_MAX && oldest.done === false) this.#discovered.delete(oldest.value)
+    // But not against a long back-off: a revoked device would be told so at every announcement.
+    const { clock } = this.#components
+    if ((this.#backoffs.get(device)?.dueAtMs ?? 0) - clock.monotonicMs() < OVERRIDE_MS) this.#backoffs.delete(device)
+    this.#schedule(0)
+  }
+
+  /** A connection was lost: looks again within half a second, jittered. */
+  lost (device: DeviceId): void {
+    this.#backoffs.delete(device)
+    this.#schedule(this.#components.random() * SOON_MS)
+  }
+
+  /** After an eviction: no addresses, no back-off, nothing. */
+  forget (device: DeviceId): void {
+    this.#discovered.delete(device)
+    this.#backoffs.delete(device)
+    this.#attempts.delete(device)
+  }
+
+  step (): void {
+    if (this.#stopped === undefined) return
+    this.#dueAtMs = Infinity
+    const { self, clock, isConnected } = this.#components
+    const candidates = this.#candidates()
+    const connected = new Set(candidates.map(({ device }) => device).filter(isConnected))
+    const due = planDials({ self, candidates, connected, dialing: this.#dialing, backoffs: this.#backoffs, nowMs: clock.monotonicMs() })
+    for (const candidate of due) void this.#dial(candidate, this.#stopped.signal)
+    this.#schedule(TICK_MS * (0.5 + this.#components.random()))
+  }
+
+  #candidates (): Candidate[] {
+    const merged = new Map<DeviceId, Set<string>>()
+    const add = (device: DeviceId, addresses: string[]): void => {
+      const known = merged.get(device) ?? new Set()
+      for (const address of addresses) known.add(address)
+      merged.set(device, known)
+    }
+    // What was seen on this network just now is tried before what was announced some time ago.
+    for (const [device, addresses] of this.#discovered) add(device, addresses)
+    for (const { device, addresses } of this.#components.candidates()) add(device, addresses)
+    return [...merged].map(([device, addresses]) => ({ device, addresses: [...addresses] }))
+  }
+
+  async #dial (candidate: Candidate, stopped: AbortSignal): Promise<void> {
+    const { clock, random } = this.#components
+    const { device, addresses } = candidate
+    const ms = Math.min(DIAL_MAX_MS, DIAL_BASE_MS + DIAL_PER_ADDRESS_MS * (addresses.length - 1))
+    this.#dialing.add(device)
+    try {
+      await this.#components.dial(candidate, AbortSignal.any([stopped, AbortSignal.timeout(ms)]))
+      this.#backoffs.delete(device)
+      this.#attempts.set(device, { device, addresses, failures: 0, error: undefined, refusal: undefined })
+    } catch (error) {
+      const refusal = refusalOf(error)
+      const backoff = afterFailure(this.#backoffs.get(device), refusal === 'revoked', clock.monotonicMs(), random)
+      this.#backoffs.set(device, backoff)
+      this.#attempts.set(device, { device, addresses, failures: backoff.failures, error: (error as Error).message, refusal })
+      if (refusal !== undefined && !stopped.aborted) this.#components.refused(device, refusal)
+    } finally {
+      this.#dialing.delete(device)
+      this.#schedule(0)
+    }
+  }
+
+  /** The earliest wish wins; each step plans the next. */
+  #schedule (ms: number): void {
+    const dueAtMs = this.#components.clock.monotonicMs() + ms
+    if (this.#stopped === undefined || dueAtMs >= this.#dueAtMs) return
+    clearTimeout(this.#timer)
+    this.#dueAtMs = dueAtMs
+    this.#timer = setTimeout(() => { this.step() }, ms)
+  }
+}
