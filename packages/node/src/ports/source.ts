@@ -8,10 +8,12 @@ export interface Snapshot {
   project: string
   /** Working directory of the build relative to the tree root, `.` for the root. */
   cwd: string
-  /** Commits a builder may already have, newest first, at most 64. */
+  /** Earlier snapshots a builder may already have, newest first, at most 64. */
   ancestors: string[]
   /** Absolute path of the tree's root here: where outputs go by default. */
   root: string
+  /** What the snapshot could not take, one sentence each: unreadable files, submodules. */
+  warnings?: string[]
 }
 
 export interface SourceReader {

@@ -1,0 +1,324 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { chmod, lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { array, assert, constantFrom, property } from 'fast-check'
+import { afterAll, describe, expect, test } from 'vitest'
+import { GitCache, type GitCacheInit } from '../src/adapters/git-cache.ts'
+import { GitSource } from '../src/adapters/git-source.ts'
+import { checkSymlinks, checkTree } from '../src/adapters/git-tree.ts'
+import type { Snapshot } from '../src/ports/source.ts'
+
+const base = mkdtempSync(join(tmpdir(), 'elder-git-'))
+afterAll(() => { rmSync(base, { recursive: true, force: true }) })
+let count = 0
+const fresh = async (): Promise<string> => {
+  const dir = join(base, `d${++count}`)
+  await mkdir(dir)
+  return dir
+}
+const signal = new AbortController().signal
+const env = { PATH: process.env['PATH'] ?? '', HOME: base, GIT_CONFIG_NOSYSTEM: '1', GIT_AUTHOR_NAME: 'a', GIT_AUTHOR_EMAIL: 'a@b', GIT_COMMITTER_NAME: 'a', GIT_COMMITTER_EMAIL: 'a@b' }
+const git = (cwd: string, ...args: string[]): string => execFileSync('git', args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] }).toString().trim()
+const source = async (): Promise<GitSource> => new GitSource({ dir: await fresh() })
+const cache = async (init: Partial<GitCacheInit> = {}): Promise<GitCache> => new GitCache({ dir: await fresh(), ...init })
+
+async function repository (files: Record<string, string>): Promise<string> {
+  const dir = await fresh()
+  git(dir, 'init', '-q', '-b', 'main')
+  await put(dir, files)
+  git(dir, 'add', '-A')
+  git(dir, 'commit', '-q', '-m', 'first')
+  return dir
+}
+
+async function put (dir: string, files: Record<string, string>): Promise<void> {
+  for (const [path, text] of Object.entries(files)) {
+    await mkdir(join(dir, path, '..'), { recursive: true })
+    await writeFile(join(dir, path), text)
+  }
+}
+
+/** Sends a snapshot as a mesh would; returns the bytes sent and the checked-out tree. */
+async function send (from: GitSource, snapshot: Snapshot, to: GitCache, owner = 'me'): Promise<{ bytes: number, tree: string }> {
+  const have = await to.have(owner, snapshot.project, [snapshot.commit, ...snapshot.ancestors])
+  let bytes = 0
+  async function * counted (): AsyncGenerator<Uint8Array> {
+    for await (const chunk of from.pack(snapshot, have, { signal })) {
+      bytes += chunk.length
+      yield chunk
+    }
+  }
+  if (!have.includes(snapshot.commit)) await to.receive(owner, snapshot.project, snapshot.commit, counted(), { signal })
+  const tree = await fresh()
+  await to.checkout(owner, snapshot.project, snapshot.commit, tree)
+  return { bytes, tree }
+}
+
+/** Path -> type, mode and content of everything below a folder, git's own folder aside. */
+async function listing (dir: string): Promise<Record<string, string>> {
+  const all: Record<string, string> = {}
+  for (const name of await readdir(dir, { recursive: true })) {
+    if (name === '.git' || name.startsWith('.git/')) continue
+    const found = await lstat(join(dir, name))
+    if (found.isSymbolicLink()) all[name] = `-> ${await readlink(join(dir, name))}`
+    else if (found.isFile()) all[name] = `${(found.mode & 0o100) === 0 ? '' : 'x '}${await readFile(join(dir, name), 'utf8')}`
+  }
+  return all
+}
+
+/** Everything in the user's repository folder with its times; git refreshes those of objects it finds, which only keeps them longer. */
+async function fingerprint (dir: string): Promise<string> {
+  const lines: string[] = []
+  for (const name of (await readdir(join(dir, '.git'), { recursive: true })).sort()) {
+    const found = await lstat(join(dir, '.git', name))
+    lines.push(`${name} ${found.mode} ${found.isFile() ? `${found.size} ${name.startsWith('objects/') ? '' : found.mtimeMs}` : ''}`)
+  }
+  return lines.join('\n')
+}
+
+describe('snapshot', () => {
+  test('takes tracked, modified, deleted and untracked files, not ignored ones, and leaves the repository as it was', async () => {
+    const dir = await repository({ 'a.txt': 'a', 'b/c.txt': 'c', 'gone.txt': 'x', '.gitignore': 'dist/\n*.log\n', 'kept.log': 'ignored' })
+    await put(dir, { 'a.txt': 'A', 'new/file': 'n', 'dist/out': 'o', 'x.log': 'l', 'run.sh': '#!/bin/sh\n' })
+    await chmod(join(dir, 'run.sh'), 0o755)
+    await symlink('b/c.txt', join(dir, 'link'))
+    rmSync(join(dir, 'gone.txt'))
+    git(dir, 'add', 'new')
+    const status = git(dir, 'status', '--porcelain')
+    const print = await fingerprint(dir)
+    const from = await source()
+    const snapshot = await from.snapshot(join(dir, 'b'), { signal })
+    expect(snapshot).toMatchObject({ cwd: 'b', ancestors: [] })
+    expect(await stat(snapshot.root)).toMatchObject({ ino: (await stat(dir)).ino })
+    expect(await fingerprint(dir)).toBe(print)
+    expect(git(dir, 'status', '--porcelain')).toBe(status)
+    const { tree } = await send(from, snapshot, await cache())
+    expect(await listing(tree)).toEqual({ 'a.txt': 'A', 'b/c.txt': 'c', '.gitignore': 'dist/\n*.log\n', 'new/file': 'n', 'run.sh': 'x #!/bin/sh\n', link: '-> b/c.txt' })
+    expect(Buffer.from(await from.read(snapshot, 'a.txt') ?? []).toString()).toBe('A')
+    expect(await from.read(snapshot, 'dist/out')).toBeUndefined()
+  })
+
+  test('an unchanged tree is the same commit, in any repository and folder; history does not matter', async () => {
+    const files = { a: '1', 'b/c': '2' }
+    const dir = await repository(files)
+    const from = await source()
+    const first = await from.snapshot(dir, { signal })
+    git(dir, 'commit', '-q', '--allow-empty', '-m', 'more history')
+    expect((await from.snapshot(dir, { signal })).commit).toBe(first.commit)
+    const plain = await fresh()
+    await put(plain, files)
+    expect((await from.snapshot(plain, { signal })).commit).toBe(first.commit)
+  })
+
+  test('the project is named by its first commit, so a clone elsewhere has the same name', async () => {
+    const dir = await repository({ a: '1' })
+    const clone = join(await fresh(), 'clone')
+    git(base, 'clone', '-q', dir, clone)
+    const from = await source()
+    expect((await from.snapshot(clone, { signal })).project).toBe((await from.snapshot(dir, { signal })).project)
+  })
+
+  test('a plain folder, a repository without a commit, an ignored folder', async () => {
+    const plain = await fresh()
+    await put(plain, { 'src/a': 'a', '.gitignore': 'tmp\n', 'tmp/b': 'b' })
+    const from = await source()
+    const snapshot = await from.snapshot(plain, { signal })
+    expect(snapshot.cwd).toBe('.')
+    await put(plain, { 'src/a': 'changed' })
+    const second = await from.snapshot(plain, { signal })
+    expect(second.ancestors).toEqual([snapshot.commit])
+    expect(await listing((await send(from, second, await cache())).tree)).toEqual({ 'src/a': 'changed', '.gitignore': 'tmp\n' })
+    const unborn = await fresh()
+    git(unborn, 'init', '-q')
+    await put(unborn, { f: 'f' })
+    expect(await listing((await send(from, await from.snapshot(unborn, { signal }), await cache())).tree)).toEqual({ f: 'f' })
+    const dir = await repository({ '.gitignore': 'scratch\n' })
+    await put(dir, { 'scratch/p/f': 'inside' })
+    const inside = await from.snapshot(join(dir, 'scratch/p'), { signal })
+    expect(inside).toMatchObject({ cwd: '.' })
+    expect(await listing((await send(from, inside, await cache())).tree)).toEqual({ f: 'inside' })
+    await expect(from.snapshot(join(dir, 'no-such'), { signal })).rejects.toMatchObject({ code: 'NOT_A_FOLDER' })
+    await expect(from.snapshot(join(dir, '.gitignore'), { signal })).rejects.toMatchObject({ code: 'NOT_A_FOLDER' })
+  })
+
+  test('filters and hooks of the repository never run; a filtered file is sent with its content', async () => {
+    const dir = await repository({ 'plain.txt': 'p' })
+    const canary = join(await fresh(), 'canary')
+    git(dir, 'config', 'filter.lfs.clean', 'echo pointer')
+    git(dir, 'config', 'filter.lfs.smudge', `touch ${canary}`)
+    await put(dir, { '.gitattributes': '*.bin filter=lfs\n', 'big.bin': 'content' })
+    git(dir, 'add', '-A')
+    expect(git(dir, 'show', ':big.bin')).toBe('pointer')
+    git(dir, 'config', 'filter.lfs.clean', `touch ${canary}`)
+    git(dir, 'config', 'core.fsmonitor', `touch ${canary}`)
+    const from = await source()
+    const snapshot = await from.snapshot(dir, { signal })
+    const { tree } = await send(from, snapshot, await cache())
+    expect((await listing(tree))['big.bin']).toBe('content')
+    await expect(stat(canary)).rejects.toMatchObject({ code: 'ENOENT' })
+  })
+
+  test('submodules become empty folders, and say so', async () => {
+    const dir = await repository({ a: '1' })
+    const inner = join(dir, 'inner')
+    await mkdir(inner)
+    git(inner, 'init', '-q')
+    await put(inner, { x: 'x' })
+    git(inner, 'add', '-A')
+    git(inner, 'commit', '-q', '-m', 'inner')
+    await mkdir(join(dir, 'unborn'))
+    git(join(dir, 'unborn'), 'init', '-q')
+    const from = await source()
+    const snapshot = await from.snapshot(dir, { signal })
+    expect(snapshot.warnings).toEqual([expect.stringContaining('unborn/'), expect.stringContaining('inner is a repository of its own')])
+    const { tree } = await send(from, snapshot, await cache())
+    expect(await readdir(tree)).toEqual(['a', 'inner'])
+    expect(await readdir(join(tree, 'inner'))).toEqual([])
+  })
+})
+
+describe('transfer', () => {
+  test('two edited files against a warm cache cost less than 2 kB', async () => {
+    const text = (n: number): string => Array.from({ length: 200 }, (_, i) => `line ${i} of file ${n}: ${(i * 7919 * n) % 104729}\n`).join('')
+    const dir = await repository(Object.fromEntries(Array.from({ length: 120 }, (_, n) => [`src/part${n % 10}/file${n}.txt`, text(n)])))
+    const from = await source()
+    const to = await cache()
+    const cold = await send(from, await from.snapshot(dir, { signal }), to)
+    await put(dir, { 'src/part1/file1.txt': text(1).replace('line 100', 'LINE 100'), 'src/part7/file47.txt': `${text(47)}one more\n` })
+    const startMs = performance.now()
+    const warm = await send(from, await from.snapshot(dir, { signal }), to)
+    console.log(`pack: cold ${cold.bytes} B, two edited files ${warm.bytes} B; snapshot, pack, receive and checkout of 120 files ${Math.round(performance.now() - startMs)} ms`)
+    expect(warm.bytes).toBeLessThan(2048)
+    expect(await listing(warm.tree)).toEqual(await listing(dir))
+    expect((await send(from, await from.snapshot(dir, { signal }), to)).bytes).toBe(0)
+  })
+
+  test('objects that the user\'s repository has lost since cost bytes, not the build', async () => {
+    const dir = await repository({ a: 'first\n'.repeat(100), b: 'b' })
+    const from = await source()
+    const to = await cache()
+    await send(from, await from.snapshot(dir, { signal }), to)
+    await put(dir, { a: 'second\n'.repeat(100) })
+    git(dir, 'commit', '-q', '-a', '--amend', '-m', 'other')
+    git(dir, '-c', 'gc.reflogExpire=now', '-c', 'gc.reflogExpireUnreachable=now', 'gc', '-q', '--prune=now')
+    const snapshot = await from.snapshot(dir, { signal })
+    expect(await listing((await send(from, snapshot, to)).tree)).toEqual({ a: 'second\n'.repeat(100), b: 'b' })
+  })
+
+  test('one requester never reaches another\'s source', async () => {
+    const dir = await repository({ a: '1' })
+    const from = await source()
+    const to = await cache()
+    const snapshot = await from.snapshot(dir, { signal })
+    await send(from, snapshot, to, 'alice')
+    expect(await to.have('alice', snapshot.project, [snapshot.commit])).toEqual([snapshot.commit])
+    expect(await to.have('bob', snapshot.project, [snapshot.commit])).toEqual([])
+    await expect(to.checkout('bob', snapshot.project, snapshot.commit, await fresh())).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
+  })
+
+  test('many snapshots are kept within bounds and still serve as bases', { timeout: 30_000 }, async () => {
+    const dir = await repository({ a: 'text\n'.repeat(50) })
+    const from = await source()
+    const to = await cache()
+    let last: Snapshot | undefined
+    for (let i = 0; i < 45; i++) {
+      await put(dir, { a: `${'text\n'.repeat(50)}${i}` })
+      last = await from.snapshot(dir, { signal })
+      const have = await to.have('me', last.project, last.ancestors)
+      await to.receive('me', last.project, last.commit, from.pack(last, have, { signal }), { signal })
+    }
+    expect(last?.ancestors.length).toBe(31)
+    expect((await to.have('me', last?.project ?? '', last?.ancestors ?? [])).length).toBe(31)
+  })
+})
+
+describe('a hostile sender', () => {
+  const blob = (dir: string, text: string): string => execFileSync('git', ['hash-object', '-w', '--stdin'], { cwd: dir, env, input: text }).toString().trim()
+  const object = (dir: string, type: string, body: Buffer | string): string => execFileSync('git', ['hash-object', '-w', '-t', type, '--stdin', '--literally'], { cwd: dir, env, input: body }).toString().trim()
+  const tree = (dir: string, entries: Array<[mode: string, name: string, id: string]>): string =>
+    object(dir, 'tree', Buffer.concat(entries.map(([mode, name, id]) => Buffer.concat([Buffer.from(`${mode} ${name}\0`), Buffer.from(id, 'hex')]))))
+  const commit = (dir: string, treeId: string): string => object(dir, 'commit', `tree ${treeId}\nauthor a <a@b> 0 +0000\ncommitter a <a@b> 0 +0000\n\nx\n`)
+  const pack = (dir: string, ids: string[]): Buffer => execFileSync('git', ['pack-objects', '--stdout', '-q'], { cwd: dir, env, input: `${ids.join('\n')}\n` })
+  async function * chunks (...parts: Uint8Array[]): AsyncGenerator<Uint8Array> { yield * parts }
+  const emptyRepository = async (): Promise<string> => {
+    const dir = await fresh()
+    git(dir, 'init', '-q')
+    return dir
+  }
+
+  async function refused (entries: (dir: string) => Array<[string, string, string]>, init: Partial<GitCacheInit> = {}): Promise<unknown> {
+    const dir = await emptyRepository()
+    const root = tree(dir, entries(dir))
+    const id = commit(dir, root)
+    const all = git(dir, 'cat-file', '--batch-all-objects', '--batch-check=%(objectname)').split('\n')
+    const to = await cache(init)
+    const verdict = await to.receive('me', 'p', id, chunks(pack(dir, all)), { signal }).then(() => 'accepted', (error: unknown) => (error as { code: string }).code)
+    if (verdict !== 'accepted') expect(await to.have('me', 'p', [id])).toEqual([])
+    return verdict
+  }
+
+  test.each<[string, string, (dir: string) => Array<[string, string, string]>, Partial<GitCacheInit>?]>([
+    ['an honest tree is accepted', 'accepted', dir => [['100644', 'a', blob(dir, 'a')], ['120000', 'l', blob(dir, 'a')]]],
+    ['..', 'SOURCE_INVALID', dir => [['100644', '..', blob(dir, 'a')]]],
+    ['.git', 'SOURCE_INVALID', dir => [['40000', '.git', tree(dir, [['100644', 'config', blob(dir, 'x')]])]]],
+    ['.GIT', 'SOURCE_INVALID', dir => [['40000', '.GIT', tree(dir, [['100644', 'config', blob(dir, 'x')]])]]],
+    ['a slash in a name', 'SOURCE_INVALID', dir => [['100644', 'a/../../b', blob(dir, 'a')]]],
+    ['an absolute symlink', 'SOURCE_INVALID', dir => [['120000', 'l', blob(dir, '/etc/passwd')]]],
+    ['a symlink up and out', 'SOURCE_INVALID', dir => [['120000', 'l', blob(dir, '../../x')]]],
+    ['two entries of one name', 'SOURCE_INVALID', dir => [['120000', 'd', blob(dir, 'e')], ['40000', 'd', tree(dir, [['100644', 'x', blob(dir, 'x')]])]]],
+    ['names that fold together', 'SOURCE_INVALID', dir => [['100644', 'README', blob(dir, 'a')], ['100644', 'readme', blob(dir, 'b')]], { foldsCase: true }],
+    ['the same on a file system that keeps them apart', 'accepted', dir => [['100644', 'README', blob(dir, 'a')], ['100644', 'readme', blob(dir, 'b')]], { foldsCase: false }],
+    ['too many bytes unpacked', 'SOURCE_TOO_LARGE', dir => [['100644', 'zero', blob(dir, '0'.repeat(100_000))]], { treeBytesMax: 50_000 }],
+    ['too many files', 'SOURCE_TOO_LARGE', dir => [['100644', 'a', blob(dir, 'a')], ['100644', 'b', blob(dir, 'a')]], { entriesMax: 1 }],
+    ['a pack above the cap', 'SOURCE_TOO_LARGE', dir => [['100644', 'a', blob(dir, 'a'.repeat(10))]], { packBytesMax: 60 }],
+  ])('%s: %s', async (_, verdict, entries, init) => { expect(await refused(entries, init)).toBe(verdict) })
+
+  test('an incomplete, truncated, foreign or interrupted pack leaves nothing and blocks nothing', async () => {
+    const dir = await emptyRepository()
+    const file = blob(dir, 'content')
+    const root = tree(dir, [['100644', 'a', file]])
+    const id = commit(dir, root)
+    const init = { dir: await fresh() }
+    const to = new GitCache(init)
+    const whole = pack(dir, [id, root, file])
+    const stop = new AbortController()
+    async function * interrupted (): AsyncGenerator<Uint8Array> {
+      yield whole.subarray(0, 20)
+      stop.abort()
+      throw new Error('stream reset')
+    }
+    await expect(to.receive('me', 'p', id, chunks(pack(dir, [id, root])), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
+    await expect(to.receive('me', 'p', id, chunks(whole.subarray(0, whole.length - 5)), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
+    await expect(to.receive('me', 'p', id, chunks(Buffer.from('nonsense')), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
+    await expect(to.receive('me', 'p', id, chunks(), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
+    await expect(to.receive('me', 'p', root, chunks(whole), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
+    await expect(to.receive('me', 'p', '--upload-pack=x', chunks(whole), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
+    await expect(to.receive('me', 'p', id, interrupted(), { signal: stop.signal })).rejects.toThrow()
+    const repo = join(init.dir, (await readdir(init.dir))[0] ?? '')
+    expect(await readdir(join(repo, 'objects/pack'))).toEqual([])
+    expect((await readdir(repo)).filter(name => name.startsWith('incoming'))).toEqual([])
+    await to.receive('me', 'p', id, chunks(whole.subarray(0, 7), whole.subarray(7)), { signal })
+    expect(await to.have('me', 'p', [id])).toEqual([id])
+  })
+
+  test('symlinks are followed as the kernel does', () => {
+    const check = (links: Record<string, string>) => (): void => { checkSymlinks(new Map(Object.entries(links))) }
+    expect(check({ 'a/b': '../c', l: 'a', loop: 'loop', dangling: 'no/where', deep: 'a/b/../x' })).not.toThrow()
+    expect(check({ 's/t/u': '../..', v: 's/t/u/..' })).toThrow(/leaves the tree/)
+    expect(check({ d: 'x/y', e: 'd/../secret' })).not.toThrow()
+    expect(check({ in: 'out', out: '/etc' })).toThrow(/leaves the tree/)
+  })
+
+  test('property: a path that passes has only plain components', () => {
+    const component = constantFrom('..', '.', '', '.git', '.Git', 'git~1', '.g\u200cit', 'a', 'b.c', '...')
+    assert(property(array(component, { minLength: 1, maxLength: 4 }), parts => {
+      const path = parts.join('/')
+      const plain = parts.every(part => ['a', 'b.c', '...'].includes(part))
+      const check = (): void => { checkTree([{ mode: '100644', object: '', bytes: 1, path }], { entriesMax: 1, bytesMax: 1, foldsCase: true }) }
+      if (plain) check()
+      else expect(check).toThrow(/no path/)
+    }))
+  })
+})
