@@ -22,6 +22,14 @@ export const LIMITS = {
   pendingRecordsMax: 4096,
   /** A live record up to this size is gossiped whole; a larger one as a head notice. */
   gossipRecordBytesMax: 16_384,
+  /** Ranges in one question of an exchange between two devices: more than the feeds a stack usually has; the rest is asked next. */
+  syncRangesMax: 256,
+  /** Batches in one answer: a writer that signs every record fills a frame with about a thousand. */
+  syncBatchesMax: 4096,
+  /** Vector entries one exchange keeps, about 100 bytes each; what is beyond waits for the next exchange. */
+  syncVectorEntriesMax: 131_072,
+  /** Bytes of a page of stacks, vectors or origin records: leaves room for the envelope in a frame. */
+  syncPageBytes: 262_144,
   /** The door: one hello before any protocol exists. 16 KiB is about 60 membership records. */
   doorBytesMax: 16_384,
   /** Membership records one hello may carry: a chain of admins and the member record. */

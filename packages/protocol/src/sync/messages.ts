@@ -1,0 +1,135 @@
+/**
+ * The words of one exchange between two devices. I opened the stream, R answers.
+ *
+ * I -> R   root     := [0, root]                                   32 bytes over all stacks
+ * R -> I   root                                                    equal: in sync, both end here
+ *        | buckets  := [1, 256 x 16 bytes]
+ * I -> R   stacks   := [2, differing, [[key, name, digest], ...], more]     differing: 32-byte bitmap of buckets
+ * R -> I   vectors  := [3, [[key, name, vector], ...], more]       of the stacks that differ: two round trips so far
+ * I -> R   vectors                                                 of the same stacks
+ * then both ways, each side at most one question at a time:
+ *          want     := [4, key, [[feedKey, from, to], ...]]        answered by exactly one
+ *          batches  := [5, key, [batch, ...]]                      as much of it as one frame holds; none: "I cannot serve this"
+ *          ask      := [6, key]                                    before the first batch of an unknown archived stack, answered by
+ *          origin   := [7, key, [record bytes, ...], more]         the membership records of the mesh it came from
+ *          done     := [8]                                         this side misses nothing more; it still answers
+ * The exchange ends when both sides are done. `more`: the list goes on in the next frame.
+ *
+ * A frame is canonical CBOR of at most LIMITS.frameBytesMax bytes.
+ */
+import { decode, encode, type Value } from '../codec/cbor.ts'
+import type { Crypto } from '../crypto.ts'
+import { MalformedError } from '../errors.ts'
+import { batchOf, batchValue, type Batch } from '../feed/chain.ts'
+import { isCount } from '../feed/record.ts'
+import { vectorOf, vectorValue, type Range, type Vector } from '../feed/vector.ts'
+import { feedIdOf, feedKey } from '../ids.ts'
+import { LIMITS } from '../limits.ts'
+import { BUCKET_BYTES, BUCKETS, type StackSummary } from './digests.ts'
+import { checkNamed, parseStackKey, type StackKey } from './keys.ts'
+
+export interface NamedVector { key: StackKey, name: string, vector: Vector }
+
+export type SyncMessage =
+  | { type: 'root', root: Uint8Array }
+  | { type: 'buckets', packed: Uint8Array }
+  | { type: 'stacks', differing: Uint8Array, stacks: StackSummary[], more: boolean }
+  | { type: 'vectors', vectors: NamedVector[], more: boolean }
+  | { type: 'want', key: StackKey, ranges: Range[] }
+  | { type: 'batches', key: StackKey, batches: Batch[] }
+  | { type: 'ask', key: StackKey }
+  | { type: 'origin', key: StackKey, records: Uint8Array[], more: boolean }
+  | { type: 'done' }
+
+export function encodeSync (message: SyncMessage): Uint8Array {
+  return encode(syncValue(message))
+}
+
+function syncValue (message: SyncMessage): Value {
+  switch (message.type) {
+    case 'root': return [0, message.root]
+    case 'buckets': return [1, message.packed]
+    case 'stacks': return [2, message.differing, message.stacks.map(({ key, name, digest }) => [key, name, digest]), message.more]
+    case 'vectors': return [3, message.vectors.map(({ key, name, vector }) => [key, name, vectorValue(vector)]), message.more]
+    case 'want': return [4, message.key, message.ranges.map(({ feed, from, to }) => [feedKey(feed), from, to])]
+    case 'batches': return [5, message.key, message.batches.map(batchValue)]
+    case 'ask': return [6, message.key]
+    case 'origin': return [7, message.key, message.records, message.more]
+    case 'done': return [8]
+  }
+}
+
+/** @throws MalformedError */
+export function decodeSync (frame: Uint8Array, crypto: Crypto): SyncMessage {
+  const value = decode(frame, LIMITS.frameBytesMax)
+  if (!Array.isArray(value)) throw new MalformedError('a sync message is an array')
+  const [type, ...parts] = value
+  const read = typeof type === 'number' ? READERS[type] : undefined
+  if (read === undefined || parts.length !== read.parts) throw new MalformedError('not a sync message')
+  return read.of(parts, crypto)
+}
+
+interface Reader { parts: number, of: (parts: Value[], crypto: Crypto) => SyncMessage }
+
+const READERS: Record<number, Reader> = {
+  0: { parts: 1, of: ([root]) => ({ type: 'root', root: bytesOf(root, 32) }) },
+  1: { parts: 1, of: ([packed]) => ({ type: 'buckets', packed: bytesOf(packed, BUCKETS * BUCKET_BYTES) }) },
+  2: {
+    parts: 3,
+    of: ([differing, stacks, more], crypto) => ({
+      type: 'stacks', differing: bytesOf(differing, BUCKETS / 8), more: flagOf(more),
+      stacks: listOf(stacks, LIMITS.stacksMax, 3).map(([key, name, digest]) => ({ ...namedOf(key, name, crypto), digest: bytesOf(digest, 32) })),
+    }),
+  },
+  3: {
+    parts: 2,
+    of: ([vectors, more], crypto) => ({
+      type: 'vectors', more: flagOf(more),
+      vectors: listOf(vectors, LIMITS.stacksMax, 3).map(([key, name, vector]) => ({ ...namedOf(key, name, crypto), vector: vectorOf(vector) })),
+    }),
+  },
+  4: { parts: 2, of: ([key, ranges]) => ({ type: 'want', key: parseStackKey(key).key, ranges: rangesOf(ranges) }) },
+  5: { parts: 2, of: ([key, batches]) => ({ type: 'batches', key: parseStackKey(key).key, batches: arrayOf(batches, LIMITS.syncBatchesMax).map(batchOf) }) },
+  6: { parts: 1, of: ([key]) => ({ type: 'ask', key: parseStackKey(key).key }) },
+  7: { parts: 3, of: ([key, records, more]) => ({ type: 'origin', key: parseStackKey(key).key, records: recordsOf(records), more: flagOf(more) }) },
+  8: { parts: 0, of: () => ({ type: 'done' }) },
+}
+
+function namedOf (key: Value | undefined, name: Value | undefined, crypto: Crypto): { key: StackKey, name: string } {
+  const parsed = parseStackKey(key).key
+  return { key: parsed, name: checkNamed(parsed, name, crypto) }
+}
+
+function rangesOf (value: Value | undefined): Range[] {
+  return listOf(value, LIMITS.syncRangesMax, 3).map(([key, from, to]) => {
+    if (!(key instanceof Uint8Array) || !isCount(from) || !isCount(to) || from < 1 || to < from) throw new MalformedError('a range is [feed, from, to]')
+    return { feed: feedIdOf(key), from, to }
+  })
+}
+
+function recordsOf (value: Value | undefined): Uint8Array[] {
+  const records = arrayOf(value, LIMITS.rosterRecordsMax)
+  if (!records.every(record => record instanceof Uint8Array && record.length <= LIMITS.memberRecordBytesMax)) throw new MalformedError('membership records are short byte strings')
+  return records as Uint8Array[]
+}
+
+function arrayOf (value: Value | undefined, max: number): Value[] {
+  if (!Array.isArray(value) || value.length > max) throw new MalformedError(`a list holds at most ${max} items`)
+  return value
+}
+
+function listOf (value: Value | undefined, max: number, width: number): Value[][] {
+  const list = arrayOf(value, max)
+  if (!list.every(item => Array.isArray(item) && item.length === width)) throw new MalformedError('an item of a list has the wrong shape')
+  return list as Value[][]
+}
+
+function bytesOf (value: Value | undefined, length: number): Uint8Array {
+  if (!(value instanceof Uint8Array) || value.length !== length) throw new MalformedError(`expected ${length} bytes`)
+  return value
+}
+
+function flagOf (value: Value | undefined): boolean {
+  if (typeof value !== 'boolean') throw new MalformedError('expected a flag')
+  return value
+}
