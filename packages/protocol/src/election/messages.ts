@@ -1,0 +1,61 @@
+/**
+ * The words between a requester and a builder before a build runs. `fence` names one claim of one build: it rises strictly with
+ * every claim the requester makes, so it is the nonce of the claim and the fencing token of what comes of it.
+ */
+import * as v from 'valibot'
+import type { Value } from '../codec/cbor.ts'
+import { MalformedError } from '../errors.ts'
+import type { BuildId } from '../ids.ts'
+
+/** What the build will take from the builder: checked against its ceilings before a slot is given. */
+export interface ClaimNeeds { memoryBytes: number | null, cpus: number | null }
+
+export type ClaimMessage =
+  | { type: 'claim' | 'reserve', build: BuildId, fence: number, needs: ClaimNeeds }
+  | { type: 'release', build: BuildId, fence: number }
+  /** Builder to requester: a slot is held for you. `stamp` is the builder's clock. */
+  | { type: 'bind', build: BuildId, fence: number, lease: string, stamp: number }
+
+export type ClaimReply =
+  | { type: 'grant', build: BuildId, fence: number, lease: string, stamp: number, ttlMs: number }
+  | { type: 'busy', build: BuildId, fence: number, queue: number, expectedWaitS: number }
+  | { type: 'no', build: BuildId, fence: number, reason: string }
+  | { type: 'reserved', build: BuildId, fence: number, position: number }
+  | { type: 'released', build: BuildId, fence: number }
+  | { type: 'yes' | 'gone', build: BuildId, fence: number, lease: string }
+
+export type ClaimWord = ClaimMessage | ClaimReply
+
+const FENCE_MAX = 1_000_000
+const build = v.pipe(v.string(), v.regex(/^[a-z2-7]{26}$/)) as unknown as v.GenericSchema<BuildId>
+const fence = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(FENCE_MAX))
+const lease = v.pipe(v.string(), v.minLength(1), v.maxLength(64))
+const amount = v.pipe(v.number(), v.finite(), v.minValue(0))
+const needs = v.strictObject({ memoryBytes: v.nullable(amount), cpus: v.nullable(amount) })
+
+const schema: v.GenericSchema<unknown, ClaimWord> = v.variant('type', [
+  v.strictObject({ type: v.picklist(['claim', 'reserve']), build, fence, needs }),
+  v.strictObject({ type: v.literal('release'), build, fence }),
+  v.strictObject({ type: v.literal('bind'), build, fence, lease, stamp: amount }),
+  v.strictObject({ type: v.literal('grant'), build, fence, lease, stamp: amount, ttlMs: amount }),
+  v.strictObject({ type: v.literal('busy'), build, fence, queue: amount, expectedWaitS: amount }),
+  v.strictObject({ type: v.literal('no'), build, fence, reason: v.pipe(v.string(), v.maxLength(512)) }),
+  v.strictObject({ type: v.literal('reserved'), build, fence, position: amount }),
+  v.strictObject({ type: v.literal('released'), build, fence }),
+  v.strictObject({ type: v.picklist(['yes', 'gone']), build, fence, lease }),
+])
+
+/** @throws MalformedError unless the value is one of {@link ClaimWord}, within bounds. */
+export function parseClaimWord (value: Value): ClaimWord {
+  const result = v.safeParse(schema, value)
+  if (!result.success) throw new MalformedError(`not a claim message: ${result.issues[0].message}`)
+  return result.output
+}
+
+/** The answer to a word about a claim that is over: a slot that nobody wants any more goes back at once. */
+export function strayAnswer (word: ClaimWord): ClaimWord | undefined {
+  const { build, fence } = word
+  if (word.type === 'grant') return { type: 'release', build, fence }
+  if (word.type === 'bind') return { type: 'gone', build, fence, lease: word.lease }
+  return undefined
+}

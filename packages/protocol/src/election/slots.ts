@@ -1,0 +1,309 @@
+/**
+ * The builder's half of an election. Slots are integers that the builder alone counts; a slot is taken before the answer leaves
+ * and free again when the last process of the build is gone.
+ *
+ * Late binding after Sparrow (Ousterhout et al., SOSP 2013); fencing after Kleppmann, "How to do distributed locking".
+ */
+import type { BuildId, DeviceId } from '../ids.ts'
+import { LEASE, lapsesAtMs, type Lease, type LeaseState } from './lease.ts'
+import type { ClaimMessage, ClaimNeeds, ClaimReply, ClaimWord } from './messages.ts'
+
+export type SlotInput =
+  | { type: 'word', from: DeviceId, word: ClaimWord }
+  /** A build stream opened with this lease, for the first time or again. */
+  | { type: 'attach', from: DeviceId, lease: string, fence: number }
+  | { type: 'echo', from: DeviceId, lease: string, stamp: number }
+  /** The build ended by itself, result handed over or not, and every process is gone. */
+  | { type: 'finished', lease: string }
+  /** The answer to `kill`: every process is gone. */
+  | { type: 'stopped', lease: string }
+  /** Left-overs of an earlier life are gone: the first claim may come. */
+  | { type: 'swept' }
+  | { type: 'configure', slots: number, draining: boolean }
+  | { type: 'tick' }
+
+export type SlotEffect =
+  | { type: 'send', to: DeviceId, word: ClaimMessage | ClaimReply }
+  | { type: 'attached', lease: Lease, resumed: boolean }
+  | { type: 'refused', to: DeviceId, lease: string, reason: string }
+  | { type: 'kill', lease: Lease, reason: 'lapsed' | 'released' | 'superseded' }
+  /** Send this stamp on the lease's stream. */
+  | { type: 'stamp', lease: Lease, stamp: number }
+  /** Free slots or the queue changed. */
+  | { type: 'changed', free: number, queue: number }
+
+/** Every rule that keeps slots honest. All on; the simulator switches one off to prove that it is needed. */
+export interface SlotRules {
+  /** A lease takes its slot when it is granted, not when its build starts. */
+  countHeld: boolean
+  /** A slot is held while a reservation is asked. */
+  countAsked: boolean
+  /** A slot is free only when the processes are gone. */
+  countEnding: boolean
+  /** The same claim again gets the same lease. */
+  idempotent: boolean
+  /** A build's fences rise strictly. */
+  fence: boolean
+  /** A lease that is not renewed ends. */
+  lapse: boolean
+  /** A lost stream may come back within the grace. */
+  grace: boolean
+  /** Validity counts from our own stamp, not from when its echo arrived. */
+  stamp: boolean
+  /** Nothing is granted before left-overs are swept. */
+  sweepFirst: boolean
+  /** Lease ids of an earlier life are void. */
+  epoch: boolean
+  /** A silent reservation does not keep the slot. */
+  bindTimeout: boolean
+}
+
+export const SLOT_RULES: SlotRules = {
+  countHeld: true, countAsked: true, countEnding: true, idempotent: true, fence: true, lapse: true, grace: true, stamp: true, sweepFirst: true, epoch: true, bindTimeout: true,
+}
+
+export interface SlotInit {
+  slots: number
+  /** This life of the builder: rises with every start. */
+  epoch: number
+  /** What a claim is refused for besides slots: needs above the ceilings, role. Null when nothing is. */
+  refuse?: (from: DeviceId, needs: ClaimNeeds) => string | null
+  /** Predicted seconds until a slot is free. @default 0 */
+  expectedWaitS?: () => number
+  rules?: Partial<SlotRules>
+}
+
+interface Reservation { build: BuildId, requester: DeviceId, fence: number, expiresAtMs: number }
+/** Builds whose highest fence is remembered. */
+const FENCES_MAX = 4096
+const RESERVATIONS_MAX = 1024
+const RESERVATIONS_PER_REQUESTER_MAX = 64
+
+export class SlotMachine {
+  readonly #init: SlotInit
+  readonly #rules: SlotRules
+  readonly #leases = new Map<string, Lease>()
+  /** Highest fence that was ever bound here, per requester and build. */
+  readonly #fences = new Map<string, number>()
+  #reservations: Reservation[] = []
+  #slots: number
+  #draining = false
+  #swept: boolean
+  #count = 0
+
+  constructor (init: SlotInit) {
+    this.#init = init
+    this.#rules = { ...SLOT_RULES, ...init.rules }
+    this.#slots = init.slots
+    this.#swept = !this.#rules.sweepFirst
+  }
+
+  get total (): number { return this.#slots }
+  get free (): number { return this.#swept ? Math.max(0, this.#slots - this.#taken()) : 0 }
+  get queue (): number { return this.#reservations.length }
+  get draining (): boolean { return this.#draining }
+  leases (): Lease[] { return [...this.#leases.values()] }
+
+  /** When {@link handle} wants a `tick`, on the clock of `now`; undefined when nothing is due. */
+  deadline (): number | undefined {
+    const times = [...this.#leases.values()].flatMap(lease => lease.state === 'active' ? [lease.nextRenewMs, this.#lapsesAt(lease)] : [this.#lapsesAt(lease)])
+    for (const reservation of this.#reservations) times.push(reservation.expiresAtMs)
+    const next = Math.min(...times)
+    return Number.isFinite(next) ? next : undefined
+  }
+
+  handle (input: SlotInput, now: number): SlotEffect[] {
+    const before = [this.free, this.queue].join()
+    const effects = [...this.#lapse(now), ...this.#apply(input, now), ...this.#bindNext(now)]
+    if ([this.free, this.queue].join() !== before) effects.push({ type: 'changed', free: this.free, queue: this.queue })
+    return effects
+  }
+
+  #apply (input: SlotInput, now: number): SlotEffect[] {
+    switch (input.type) {
+      case 'word': return this.#word(input.from, input.word, now)
+      case 'attach': return this.#attach(input, now)
+      case 'echo': return this.#echo(input, now)
+      case 'finished': case 'stopped': this.#leases.delete(input.lease); return []
+      case 'swept': this.#swept = true; return []
+      case 'configure': this.#slots = input.slots; this.#draining = input.draining; return []
+      case 'tick': return this.#stamps(now)
+    }
+  }
+
+  #word (from: DeviceId, word: ClaimWord, now: number): SlotEffect[] {
+    switch (word.type) {
+      case 'claim': return this.#claim(from, word, now)
+      case 'reserve': return this.#reserve(from, word, now)
+      case 'release': return this.#release(from, word)
+      case 'yes': return this.#answered(from, word.lease, now)
+      case 'gone': return this.#gone(from, word)
+      default: return []
+    }
+  }
+
+  #claim (from: DeviceId, word: Extract<ClaimWord, { type: 'claim' | 'reserve' }>, now: number): SlotEffect[] {
+    const { build, fence } = word
+    const send = (reply: ClaimReply): SlotEffect => ({ type: 'send', to: from, word: reply })
+    const known = this.#find(from, build, fence)
+    if (known !== undefined && this.#rules.idempotent) return [send(granted(this.#bound(known)))]
+    const refusal = this.#refusal(from, word)
+    if (refusal !== null) return [send({ type: 'no', build, fence, reason: refusal })]
+    const effects = this.#supersede(from, build)
+    if (this.free === 0) return [...effects, send({ type: 'busy', build, fence, queue: this.queue, expectedWaitS: this.#init.expectedWaitS?.() ?? 0 })]
+    return [...effects, send(granted(this.#bound(this.#take(from, build, fence, now))))]
+  }
+
+  #reserve (from: DeviceId, word: Extract<ClaimWord, { type: 'claim' | 'reserve' }>, now: number): SlotEffect[] {
+    const { build, fence } = word
+    const refusal = this.#find(from, build, fence) === undefined ? this.#refusal(from, word) : null
+    const full = this.#reservations.length >= RESERVATIONS_MAX || this.#reservations.filter(r => r.requester === from).length >= RESERVATIONS_PER_REQUESTER_MAX
+    const known = this.#reservations.find(r => r.build === build && r.requester === from)
+    if (refusal !== null || (full && known === undefined)) return [{ type: 'send', to: from, word: { type: 'no', build, fence, reason: refusal ?? 'too many reservations' } }]
+    const expiresAtMs = now + LEASE.reservationMs
+    if (known === undefined) this.#reservations.push({ build, requester: from, fence, expiresAtMs })
+    else Object.assign(known, { fence: Math.max(known.fence, fence), expiresAtMs })
+    const position = this.#reservations.findIndex(r => r.build === build && r.requester === from)
+    return [{ type: 'send', to: from, word: { type: 'reserved', build, fence, position } }]
+  }
+
+  #release (from: DeviceId, word: { build: BuildId, fence: number }): SlotEffect[] {
+    this.#reservations = this.#reservations.filter(r => r.build !== word.build || r.requester !== from || r.fence > word.fence)
+    const lease = this.#find(from, word.build, word.fence)
+    return [...(lease === undefined ? [] : this.#end(lease, 'released')), { type: 'send', to: from, word: { type: 'released', build: word.build, fence: word.fence } }]
+  }
+
+  #answered (from: DeviceId, id: string, now: number): SlotEffect[] {
+    const lease = this.#leases.get(id)
+    if (lease?.state !== 'asked' || lease.requester !== from) return []
+    // The stamp stays the one of the question: a late yes makes the lease shorter, never longer.
+    this.#bound(lease)
+    if (!this.#rules.stamp) lease.stampMs = now
+    return []
+  }
+
+  #gone (from: DeviceId, word: { build: BuildId, lease: string }): SlotEffect[] {
+    const lease = this.#leases.get(word.lease)
+    if (lease?.state !== 'asked' || lease.requester !== from) return []
+    this.#leases.delete(lease.id)
+    this.#dropReservation(from, lease.build)
+    return []
+  }
+
+  #attach (input: Extract<SlotInput, { type: 'attach' }>, now: number): SlotEffect[] {
+    const lease = this.#leases.get(input.lease)
+    const ours = lease !== undefined && lease.requester === input.from && lease.fence === input.fence
+    // A yes that was overtaken by its stream counts as the yes.
+    if (!ours || lease.state === 'ending') return [{ type: 'refused', to: input.from, lease: input.lease, reason: 'this lease has ended here' }]
+    const resumed = lease.state === 'active'
+    this.#bound(lease).state = 'active'
+    lease.nextRenewMs = now
+    return [{ type: 'attached', lease, resumed }, ...this.#stamps(now)]
+  }
+
+  #echo (input: Extract<SlotInput, { type: 'echo' }>, now: number): SlotEffect[] {
+    const lease = this.#leases.get(input.lease)
+    if (lease?.requester !== input.from || lease.state !== 'active') return []
+    const stamp = this.#rules.stamp ? Math.min(input.stamp, now) : now
+    lease.stampMs = Math.max(lease.stampMs, stamp)
+    return []
+  }
+
+  #stamps (now: number): SlotEffect[] {
+    return [...this.#leases.values()].filter(lease => lease.state === 'active' && now >= lease.nextRenewMs).map(lease => {
+      lease.nextRenewMs = now + LEASE.renewMs
+      return { type: 'stamp', lease, stamp: now }
+    })
+  }
+
+  #lapse (now: number): SlotEffect[] {
+    this.#reservations = this.#reservations.filter(r => r.expiresAtMs > now)
+    return [...this.#leases.values()].filter(lease => now >= this.#lapsesAt(lease)).flatMap(lease => {
+      if (lease.state === 'asked') this.#dropReservation(lease.requester, lease.build)
+      return this.#end(lease, 'lapsed')
+    })
+  }
+
+  /** Frees the slot at once when nothing ran on it; else after the kill. */
+  #end (lease: Lease, reason: 'lapsed' | 'released' | 'superseded'): SlotEffect[] {
+    if (lease.state === 'ending') return []
+    const ran = lease.state === 'active'
+    lease.state = 'ending'
+    if (!ran) this.#leases.delete(lease.id)
+    return ran ? [{ type: 'kill', lease, reason }] : []
+  }
+
+  #supersede (from: DeviceId, build: BuildId): SlotEffect[] {
+    return [...this.#leases.values()].filter(lease => lease.build === build && lease.requester === from).flatMap(lease => this.#end(lease, 'superseded'))
+  }
+
+  #bindNext (now: number): SlotEffect[] {
+    const effects: SlotEffect[] = []
+    for (const next of [...this.#reservations]) {
+      if (this.free === 0 || this.#draining) break
+      if ([...this.#leases.values()].some(lease => lease.build === next.build && lease.requester === next.requester && lease.state !== 'ending')) continue
+      if (this.#rules.fence && next.fence <= this.#fenceOf(next.requester, next.build)) {
+        this.#dropReservation(next.requester, next.build)
+        continue
+      }
+      const lease = this.#take(next.requester, next.build, next.fence, now)
+      effects.push({ type: 'send', to: next.requester, word: { type: 'bind', build: next.build, fence: next.fence, lease: lease.id, stamp: now } })
+    }
+    return effects
+  }
+
+  #take (requester: DeviceId, build: BuildId, fence: number, now: number): Lease {
+    const id = `${this.#rules.epoch ? this.#init.epoch : 0}.${++this.#count}`
+    const used = new Set([...this.#leases.values()].map(lease => lease.slot))
+    let slot = 0
+    while (used.has(slot)) slot++
+    const lease: Lease = { id, build, requester, fence, slot, state: 'asked', grantedAtMs: now, stampMs: now, nextRenewMs: now }
+    this.#leases.set(id, lease)
+    return lease
+  }
+
+  /** The requester has it for sure: from here on older claims of the build are refused. */
+  #bound (lease: Lease): Lease {
+    const key = `${lease.requester} ${lease.build}`
+    this.#dropReservation(lease.requester, lease.build)
+    this.#fences.delete(key)
+    this.#fences.set(key, lease.fence)
+    if (this.#fences.size > FENCES_MAX) this.#fences.delete(this.#fences.keys().next().value as string)
+    if (lease.state === 'asked') lease.state = 'held'
+    return lease
+  }
+
+  #fenceOf (requester: DeviceId, build: BuildId): number { return this.#fences.get(`${requester} ${build}`) ?? 0 }
+
+  #refusal (from: DeviceId, word: { build: BuildId, fence: number, needs: ClaimNeeds }): string | null {
+    if (!this.#swept) return 'starting: left-overs of the last run are being removed'
+    if (this.#draining) return 'draining'
+    if (this.#slots === 0) return '0 slots'
+    if (this.#rules.fence && word.fence <= this.#fenceOf(from, word.build)) return 'a claim of this build as new as this one was here before'
+    return this.#init.refuse?.(from, word.needs) ?? null
+  }
+
+  #taken (): number {
+    const { countHeld, countAsked, countEnding } = this.#rules
+    const counts: Record<LeaseState, boolean> = { held: countHeld, asked: countAsked, active: true, ending: countEnding }
+    return [...this.#leases.values()].filter(lease => counts[lease.state]).length
+  }
+
+  #lapsesAt (lease: Lease): number {
+    if (!this.#rules.lapse && lease.state === 'active') return Infinity
+    if (!this.#rules.bindTimeout && lease.state === 'asked') return Infinity
+    return lapsesAtMs(lease, this.#rules.grace ? LEASE.graceMs : 0)
+  }
+
+  #find (from: DeviceId, build: BuildId, fence: number): Lease | undefined {
+    return [...this.#leases.values()].find(lease => lease.build === build && lease.requester === from && lease.fence === fence && lease.state !== 'ending')
+  }
+
+  #dropReservation (from: DeviceId, build: BuildId): void {
+    this.#reservations = this.#reservations.filter(r => r.build !== build || r.requester !== from)
+  }
+}
+
+function granted (lease: Lease): ClaimReply {
+  return { type: 'grant', build: lease.build, fence: lease.fence, lease: lease.id, stamp: lease.stampMs, ttlMs: LEASE.ttlMs }
+}
