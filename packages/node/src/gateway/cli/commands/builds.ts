@@ -1,0 +1,51 @@
+/** `builds`: what was built, where, why there. */
+import type { Command } from 'commander'
+import { renderCandidates } from '../../render/build.ts'
+import { table } from '../../render/table.ts'
+import { ago, plain } from '../../render/units.ts'
+import { BuildPrinter } from '../build-printer.ts'
+import type { Kit } from '../command.ts'
+import type { Context } from '../context.ts'
+import { LATER_BUILDS, addLaterCommands } from '../later.ts'
+
+const COLUMNS = [{ title: 'BUILD' }, { title: 'STATE' }, { title: 'BUILDER', flexible: true }, { title: 'TRY', align: 'right' as const }, { title: 'EXIT', align: 'right' as const }, { title: 'STARTED', align: 'right' as const }, { title: 'COMMAND', flexible: true }]
+const help = (lines: string): string => `\nExamples:\n${lines}`
+
+export function register (command: Command, { act }: Kit): void {
+  command.action(act(list)).addHelpText('after', help('  elder-node builds\n  elder-node builds logs 7f3c2a\n  elder-node builds why 7f3c2a\n  elder-node builds --json | jq -r \'.builds[0].id\''))
+  command.command('list', { hidden: true }).description('the builds this device knows').action(act(list)).addHelpText('after', help('  elder-node builds list'))
+  command.command('logs').description('what a build printed so far, then live until it ends').argument('<id>', 'id or unique prefix')
+    .action(act(logs)).addHelpText('after', help('  elder-node builds logs 7f3c2a\n  elder-node builds logs 7f3c2a --json'))
+  command.command('cancel').description('stop a build, wherever it runs').argument('<id>', 'id or unique prefix')
+    .action(act(cancel)).addHelpText('after', help('  elder-node builds cancel 7f3c2a'))
+  command.command('why').description('the candidates, the terms, the attempts').argument('<id>', 'id or unique prefix')
+    .action(act(why)).addHelpText('after', help('  elder-node builds why 7f3c2a'))
+  addLaterCommands(command, LATER_BUILDS)
+}
+
+async function list ({ client, output, signal }: Context): Promise<void> {
+  const builds = await client.call('builds.list', {}, { signal })
+  output.answer('builds', { builds }, () => builds.length === 0 ? 'no builds yet: elder-node build . -- npm test' : table(COLUMNS, builds.map((build) => [
+    build.id.slice(0, 8), build.state, build.builder?.name ?? '-', String(build.attempt), build.exitCode === null ? '-' : String(build.exitCode),
+    ago(build.startedAt, Date.now()), build.command.join(' '),
+  ]), output.paint).join('\n'))
+}
+
+async function logs ({ client, output, signal }: Context, _options: object, [id = '']: string[]): Promise<void> {
+  const printer = new BuildPrinter(output, { explain: false })
+  for await (const event of client.stream('builds.events', { id }, { signal })) printer.print(event)
+}
+
+async function cancel ({ client, output, signal }: Context, _options: object, [id = '']: string[]): Promise<void> {
+  const { build } = await client.call('builds.cancel', { id }, { signal })
+  output.answer('builds-cancel', { build, cancelled: true }, () => `build ${plain(build)} is cancelled.`)
+}
+
+async function why ({ client, output, signal }: Context, _options: object, [id = '']: string[]): Promise<void> {
+  const reason = await client.call('builds.why', { id }, { signal })
+  output.answer('builds-why', reason, () => [
+    ...renderCandidates(reason.candidates, reason.attempts[0]?.builder.id, output.paint),
+    plain(reason.why),
+    ...reason.attempts.map(({ attempt, builder, outcome }) => `attempt ${attempt} on ${plain(builder.name)}: ${plain(outcome)}`),
+  ].join('\n'))
+}

@@ -1,0 +1,119 @@
+/** `join`: runs this node in the foreground. The only command that loads the network. */
+import { resolve } from 'node:path'
+import { ElderError, LIMITS } from '@elder-node/protocol'
+import type { Command } from 'commander'
+import { serveControl } from '../../control-server.ts'
+import { parseCount, plain } from '../../render/units.ts'
+import type { Kit } from '../command.ts'
+import type { Context } from '../context.ts'
+import { EXIT } from '../failure.ts'
+import { readInput } from '../input.ts'
+import { addLaterOptions } from '../later.ts'
+import { ENGINES } from '../node-factory.ts'
+import type { EngineChoice, JoinInit, JoinedNode } from '../node-factory.ts'
+import { openNodeLog } from '../node-log.ts'
+import { reserveRecoveryFile } from '../recovery-file.ts'
+
+interface Options {
+  ticketFile?: string, saveRecovery?: string, name?: string, listen?: string[], announce?: string[], slots?: string, engine?: string, mdns: boolean
+}
+
+const ADMISSION_MS = 60_000
+const collect = (value: string, all: string[] = []): string[] => [...all, value]
+
+export function register (command: Command, { act }: Kit): void {
+  command
+    .argument('[ticket]', 'from `elder-node invite` on another device; without one a new mesh is founded')
+    .option('--ticket-file <path|->', 'read the ticket from a file or from standard input')
+    .option('--save-recovery <path>', 'where the recovery text of a new mesh is written')
+    .option('--name <name>', 'of this device (default: the host name)')
+    .option('--listen <multiaddr>', 'repeatable; a port 0 is kept after the first start', collect)
+    .option('--announce <multiaddr>', 'what other devices are told to dial (repeatable)', collect)
+    .option('--slots <n>', 'builds at once (default: a quarter of the cores; 0: none)')
+    .option('--engine <name>', 'auto, process (NO isolation), none')
+    .option('--no-mdns', 'do not look for devices on the local network')
+    .addHelpText('after', `
+Examples:
+  elder-node join                                     first device: founds a mesh
+  elder-node join --ticket-file ticket.txt            next device
+  elder-node join --slots 2 --engine process          builds without isolation: your explicit choice
+  ssh mini elder-node invite | elder-node join --ticket-file -
+
+Runs until Ctrl-C; again Ctrl-C leaves at once. --timeout bounds the admission (default 60s, exit 6), not the running node.`)
+    .action(act(join, { unbounded: true }))
+  addLaterOptions(command, ['--from <url>', '--recovery-file <path>', '--detach'])
+}
+
+async function join (context: Context, options: Options, [ticketWord]: string[]): Promise<number> {
+  const { io, output, location } = context
+  const stopping = new AbortController()
+  context.takeInterrupts((count) => count > 1 ? io.exit(EXIT.cancelled) : stopping.abort(new ElderError('CANCELLED', 'stopped before this device was admitted', 'elder-node join')))
+  const init = await initOf(context, options, ticketWord)
+  const recoveryFile = options.saveRecovery === undefined ? undefined : await reserveRecoveryFile(resolve(io.cwd, options.saveRecovery))
+  const log = openNodeLog(location.log, { verbose: output.verbose })
+  let node: JoinedNode | undefined
+  try {
+    const createNode = await io.nodeFactory()
+    node = await createNode({ ...init, log, signal: stopping.signal })
+  } finally {
+    if (await recoveryFile?.finish(node?.recovery) === false && node !== undefined) output.warn(`no recovery text to save: it is given once, when a mesh is founded`)
+  }
+  return await serve(context, node, { stopping: stopping.signal, log, recoverySaved: recoveryFile !== undefined })
+}
+
+async function initOf (context: Context, options: Options, word: string | undefined): Promise<JoinInit> {
+  const { location, globals, agent } = context
+  const { name, listen, announce, slots, engine, mdns } = options
+  const ticket = await ticketOf(context, word, options.ticketFile)
+  if (engine !== undefined && !(ENGINES as readonly string[]).includes(engine)) throw new ElderError('USAGE', `"${engine}" is not an engine`, `Use one of: ${ENGINES.join(', ')}.`)
+  return {
+    dir: location.dir, mdns, timeoutMs: globals.timeoutMs ?? ADMISSION_MS, ...agent,
+    ...(ticket === undefined ? {} : { ticket }), ...(name === undefined ? {} : { name }), ...(listen === undefined ? {} : { listen }),
+    ...(announce === undefined ? {} : { announce }), ...(engine === undefined ? {} : { engine: engine as EngineChoice }),
+    ...(slots === undefined ? {} : { slots: parseCount(slots, { min: 0, integer: true }) }),
+  }
+}
+
+async function ticketOf ({ io }: Context, word: string | undefined, file: string | undefined): Promise<string | undefined> {
+  if (word !== undefined && file !== undefined) throw new ElderError('USAGE', 'a ticket and a ticket file are two tickets', 'Give one of them.')
+  const text = file === undefined ? word : (await readInput(io, file, { bytesMax: LIMITS.ticketCharsMax + 256, hint: 'Paste the ticket' })).trim()
+  if (text === undefined) return undefined
+  if (/^elder1[^\s]*$/.test(text)) return text
+  throw new ElderError('TICKET_INVALID', text === '' ? 'the ticket is empty' : 'that is not a ticket: a ticket is one word that begins with elder1', 'elder-node invite   (on a device of the mesh, as an admin)')
+}
+
+interface Running { stopping: AbortSignal, log: NonNullable<JoinInit['log']>, recoverySaved: boolean }
+
+/** Answers the control socket until a signal comes or the mesh says that this device is out. */
+async function serve (context: Context, node: JoinedNode, { stopping, log, recoverySaved }: Running): Promise<number> {
+  try {
+    const control = await serveControl(node, context.location.socket, { log })
+    try {
+      announce(context, node, recoverySaved)
+      const evicted = await Promise.race([node.evicted, aborted(stopping)])
+      if (evicted !== undefined) throw evicted
+    } finally {
+      if (stopping.aborted) context.output.note('stopping; Ctrl-C again leaves at once')
+      await control.close()
+    }
+  } finally {
+    await node.stop()
+  }
+  return EXIT.ok
+}
+
+function announce ({ output }: Context, node: JoinedNode, recoverySaved: boolean): void {
+  const { device, mesh } = node
+  const addresses = node.addresses()
+  if (output.json) return output.document('join', { event: 'ready', device: { id: device.id, name: device.name }, mesh: { id: mesh.id, name: mesh.name }, addresses })
+  const how = { founded: 'founded mesh', admitted: 'joined mesh', returned: 'back in mesh' }[node.joined]
+  output.line(`${how} ${output.paint('bold', plain(mesh.name))} as ${output.paint('bold', plain(device.name))}`)
+  for (const address of addresses) output.line(`  ${output.paint('dim', address)}`)
+  if (node.recovery !== undefined && !recoverySaved) output.line(`Recovery text, shown this once; keep it away from this device:\n  ${node.recovery}`)
+  output.line('Add a device: elder-node invite      Look: elder-node status      Stop: Ctrl-C')
+}
+
+async function aborted (signal: AbortSignal): Promise<undefined> {
+  if (signal.aborted) return undefined
+  return await new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined), { once: true }))
+}

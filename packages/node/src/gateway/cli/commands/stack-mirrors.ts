@@ -1,0 +1,54 @@
+/** `stack remote`, `stack sync`, `stack restore`: copies on git remotes, and the way back. */
+import { ElderError } from '@elder-node/protocol'
+import type { Command } from 'commander'
+import { table } from '../../render/table.ts'
+import { ago, plain } from '../../render/units.ts'
+import type { Kit } from '../command.ts'
+import type { Context } from '../context.ts'
+import { EXIT } from '../failure.ts'
+import { LATER_REMOTE, addLaterCommands, addLaterOptions } from '../later.ts'
+
+const help = (lines: string): string => `\nExamples:\n${lines}`
+const REMOTES = [{ title: 'STACK' }, { title: 'URL', flexible: true }, { title: 'STATE' }, { title: 'PUSHED', align: 'right' as const }, { title: '', flexible: true }]
+
+export function registerMirrors (stack: Command, { act }: Kit): void {
+  const remote = stack.command('remote').description('git remotes that hold a readable copy')
+  remote.command('add').description('mirror a stack there; every device learns it').usage('<stack|--all> <url>').argument('<words...>', '<stack> <url>, or --all and <url>')
+    .option('--all', 'every stack, those made later too').action(act(addRemote))
+    .addHelpText('after', help('  elder-node stack remote add my-repo https://git.example.org/me/memory.git\n  elder-node stack remote add --all git@git.example.org:me/memory.git'))
+  remote.command('list').description('every remote and its state').action(act(listRemotes)).addHelpText('after', help('  elder-node stack remote list'))
+  addLaterCommands(remote, LATER_REMOTE)
+  remote.addHelpText('after', help('  elder-node stack remote add my-repo https://git.example.org/me/memory.git\n  elder-node stack remote list'))
+  stack.command('sync').description('pull and push now').argument('[stack]', 'default: all of them').action(act(sync))
+    .addHelpText('after', help('  elder-node stack sync\n  elder-node stack sync my-repo'))
+  const restore = stack.command('restore').description('bring the stacks of a mirror back, as archived').argument('<url>').action(act(restoreAll))
+    .addHelpText('after', help('  elder-node stack restore https://git.example.org/me/memory.git'))
+  addLaterOptions(restore, ['--adopt'])
+}
+
+async function addRemote ({ client, output, signal }: Context, { all }: { all?: true }, words: string[]): Promise<void> {
+  const [url, stack] = all === true ? [words[0], '--all'] : [words[1], words[0]]
+  if (url === undefined || stack === undefined || words.length !== (all === true ? 1 : 2)) {
+    throw new ElderError('USAGE', 'a stack and the URL of a git remote are needed', 'elder-node stack remote add my-repo https://git.example.org/me/memory.git')
+  }
+  const made = await client.call('stack.remote.add', { stack, url }, { signal })
+  output.answer('stack-remote', { remote: made }, () => `${plain(made.stack)} is mirrored to ${plain(made.url)}. Push now: elder-node stack sync`)
+}
+
+async function listRemotes ({ client, output, signal }: Context): Promise<void> {
+  const remotes = await client.call('stack.remote.list', {}, { signal })
+  output.answer('stack-remotes', { remotes }, () => remotes.length === 0 ? 'no remotes yet: elder-node stack remote add <stack> <url>'
+    : table(REMOTES, remotes.map((one) => [one.stack, one.url, one.state, ago(one.lastPush, Date.now()), one.message ?? '']), output.paint).join('\n'))
+}
+
+async function sync ({ client, output, signal }: Context, _options: object, [stack]: string[]): Promise<number> {
+  const results = await client.call('stack.sync', stack === undefined ? {} : { stack }, { signal })
+  output.answer('stack-sync', { results }, () => results.length === 0 ? 'no remotes yet: elder-node stack remote add <stack> <url>'
+    : results.map((one) => `${one.ok ? output.paint('green', 'ok') : output.paint('red', 'failed')}  ${plain(one.stack)}  ${plain(one.url)}  ${one.commit?.slice(0, 12) ?? ''}${one.message === null ? '' : `  ${plain(one.message)}`}`.trimEnd()).join('\n'))
+  return results.every(({ ok }) => ok) ? EXIT.ok : EXIT.error
+}
+
+async function restoreAll ({ client, output, signal }: Context, _options: object, [url = '']: string[]): Promise<void> {
+  const stacks = await client.call('stack.restore', { url }, { signal })
+  output.answer('stack-restore', { stacks }, () => stacks.map((one) => `${plain(one.name)}: ${one.entries} entries${one.archived ? ', archived' : ''}\n  digest  ${one.digest}\n  feeds   ${one.feeds}`).join('\n'))
+}

@@ -1,0 +1,98 @@
+/** `stack`: the memory that outlives every host. */
+import { ElderError, LIMITS } from '@elder-node/protocol'
+import type { Entry } from '@elder-node/crdt-stack'
+import type { Command } from 'commander'
+import { entryJson, renderEntries, renderEntry, renderStacks } from '../../render/stack.ts'
+import { plain } from '../../render/units.ts'
+import type { Kit } from '../command.ts'
+import type { Context } from '../context.ts'
+import { readInput } from '../input.ts'
+import { LATER_STACK, addLaterCommands } from '../later.ts'
+import { defaultStack } from '../stack-name.ts'
+import { registerMirrors } from './stack-mirrors.ts'
+
+interface WriteOptions { kind?: string, title?: string, body?: string, tag?: string[], supersedes?: string }
+const collect = (value: string, all: string[] = []): string[] => [...all, value]
+const help = (lines: string): string => `\nExamples:\n${lines}`
+/** A ULID or the beginning of one, as people paste it. */
+const ENTRY = /^[0-7][0-9A-HJKMNP-TV-Z]{3,25}$/
+
+export function register (command: Command, kit: Kit): void {
+  const { act } = kit
+  command.addHelpText('after', help('  elder-node stack add my-repo --kind decision --title "auth tokens are PASETO" --body "because …"\n  elder-node stack show my-repo\n  elder-node stack remote add my-repo https://git.example.org/me/memory.git\n  elder-node stack sync my-repo'))
+  command.command('list').description('every stack of the mesh').action(act(list)).addHelpText('after', help('  elder-node stack list'))
+  command.command('add').description('write an entry').argument('[stack]', 'default: of this git worktree')
+    .requiredOption('--kind <kind>', 'note, decision, task or skill').requiredOption('--title <title>')
+    .option('--body <text|->', 'the text; - reads standard input').option('--tag <tag>', 'repeatable', collect).option('--supersedes <id>', 'the entry that this one replaces')
+    .action(act(add)).addHelpText('after', help('  elder-node stack add my-repo --kind note --title "build needs zig 0.15"\n  elder-node stack add --kind decision --title "PASETO" --body - < why.md'))
+  command.command('show').description('entries, or one entry').argument('[stack]').argument('[id]', 'id or unique prefix')
+    .option('--kind <kind>').option('--tag <tag>')
+    .action(act(show)).addHelpText('after', help('  elder-node stack show my-repo\n  elder-node stack show my-repo 01K9ABCD\n  elder-node stack show --kind decision --json'))
+  command.command('edit').description('change an entry; edits elsewhere in the text survive').usage('[stack] <id> [options]').argument('<words...>', '[stack] <id>')
+    .option('--title <title>').option('--body <text|->', 'the whole new text; - reads standard input')
+    .action(act(edit)).addHelpText('after', help('  elder-node stack edit my-repo 01K9ABCD --title "auth tokens are PASETO v4"\n  elder-node stack edit 01K9ABCD --body - < why.md'))
+  command.command('digest').description('what every converged device prints alike').argument('[stack]')
+    .action(act(digest)).addHelpText('after', help('  elder-node stack digest my-repo'))
+  addLaterCommands(command, LATER_STACK)
+  registerMirrors(command, kit)
+}
+
+async function list ({ client, output, signal }: Context): Promise<void> {
+  const stacks = await client.call('stacks.list', {}, { signal })
+  output.answer('stack-list', { stacks }, () => renderStacks(stacks, output.paint, Date.now()).join('\n'))
+}
+
+async function add (context: Context, options: WriteOptions, [named]: string[]): Promise<void> {
+  const { client, output, signal, agent } = context
+  const { kind = '', title = '', tag, supersedes } = options
+  const { name, remember } = await stackOf(context, named)
+  const body = await bodyOf(context, options.body)
+  const entry = await client.call('stack.add', {
+    stack: name, entry: { kind, title, ...body, ...(tag === undefined ? {} : { tags: tag }), ...(supersedes === undefined ? {} : { supersedes }) }, ...agent,
+  }, { signal })
+  await remember()
+  written(context, 'stack-add', name, entry, () => output.line(entry.id))
+}
+
+async function edit (context: Context, options: WriteOptions, words: string[]): Promise<void> {
+  if (words.length > 2) throw new ElderError('USAGE', 'too many arguments', 'elder-node stack edit [stack] <id> --body "…"')
+  if (options.title === undefined && options.body === undefined) throw new ElderError('USAGE', 'nothing to change', 'Give --title, --body or both.')
+  const [id = '', named] = [...words].reverse()
+  const { name } = await stackOf(context, named)
+  const patch = { ...(options.title === undefined ? {} : { title: options.title }), ...await bodyOf(context, options.body) }
+  const entry = await context.client.call('stack.edit', { stack: name, id, patch, ...context.agent }, { signal: context.signal })
+  written(context, 'stack-edit', name, entry, () => context.output.line(entry.id))
+}
+
+function written ({ output }: Context, schema: string, stack: string, entry: Entry, line: () => void): void {
+  if (output.json) return output.document(schema, { stack, id: entry.id, entry: entryJson(entry) })
+  output.note(`${plain(entry.kind)} "${plain(entry.title)}" in ${stack}`)
+  line()
+}
+
+async function show (context: Context, { kind, tag }: { kind?: string, tag?: string }, words: string[]): Promise<void> {
+  const { client, output, signal } = context
+  const [first, second] = words
+  const onlyId = second === undefined && first !== undefined && ENTRY.test(first)
+  const { name } = await stackOf(context, onlyId ? undefined : first)
+  const id = onlyId ? first : second
+  const entries: Entry[] = []
+  const params = { stack: name, ...(id === undefined ? {} : { id }), ...(kind === undefined ? {} : { kind }), ...(tag === undefined ? {} : { tag }) }
+  for await (const entry of client.stream('stack.show', params, { signal })) entries.push(entry)
+  output.answer('stack-show', { stack: name, entries: entries.map(entryJson) }, () => id !== undefined && entries[0] !== undefined ? renderEntry(entries[0], output.paint) : renderEntries(entries, output.paint, Date.now()))
+}
+
+async function digest (context: Context, _options: object, [named]: string[]): Promise<void> {
+  const { name } = await stackOf(context, named)
+  const made = await context.client.call('stack.digest', { stack: name }, { signal: context.signal })
+  context.output.answer('stack-digest', made, () => `digest  ${made.digest}\nfeeds   ${made.feeds}`)
+}
+
+async function stackOf ({ io }: Context, named: string | undefined): Promise<{ name: string, remember: () => Promise<void> }> {
+  return named === undefined ? await defaultStack(io.cwd) : { name: named, remember: async () => {} }
+}
+
+async function bodyOf ({ io }: Context, body: string | undefined): Promise<{ body?: string }> {
+  if (body === undefined) return {}
+  return { body: body === '-' ? await readInput(io, '-', { bytesMax: LIMITS.recordBytesMax, hint: 'Type the text' }) : body }
+}

@@ -1,0 +1,35 @@
+/** The outside of a command: streams, environment, signals. A parameter, so that a test can be the terminal. */
+import type { Readable, Writable } from 'node:stream'
+import type { NodeFactory } from './node-factory.ts'
+
+export interface Io {
+  stdin: Readable & { isTTY?: boolean }
+  stdout: Writable & { isTTY?: boolean }
+  stderr: Writable & { isTTY?: boolean }
+  env: NodeJS.ProcessEnv
+  cwd: string
+  /** Calls back on SIGINT, SIGTERM and SIGHUP until the returned function is called. */
+  onInterrupt (listener: () => void): () => void
+  /** Ends the process now: the second Ctrl-C. */
+  exit (code: number): void
+  /** Loads the node itself, libp2p included: only `join` calls it. */
+  nodeFactory (): Promise<NodeFactory>
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+export function processIo (nodeFactory: Io['nodeFactory']): Io {
+  return {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    cwd: process.cwd(),
+    onInterrupt (listener) {
+      for (const signal of SIGNALS) process.on(signal, listener)
+      return () => { for (const signal of SIGNALS) process.off(signal, listener) }
+    },
+    exit: (code) => process.exit(code),
+    nodeFactory,
+  }
+}

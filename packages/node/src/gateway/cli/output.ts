@@ -1,0 +1,56 @@
+/** Who reads what: results on stdout, progress and warnings on stderr; with --json stdout holds only JSON. */
+import type { Io } from './io.ts'
+import { painter } from '../render/style.ts'
+import type { Paint } from '../render/style.ts'
+
+export interface OutputFlags { json: boolean, color: boolean, quiet: boolean, verbose: boolean }
+
+export class Output {
+  readonly json: boolean
+  readonly verbose: boolean
+  /** Colours for stdout and for stderr. */
+  readonly paint: Paint
+  readonly paintError: Paint
+  readonly #io: Io
+  readonly #quiet: boolean
+
+  constructor (io: Io, flags: OutputFlags) {
+    this.#io = io
+    this.json = flags.json
+    this.verbose = flags.verbose
+    this.#quiet = flags.quiet
+    this.paint = painter(io.stdout, io.env, flags.color)
+    this.paintError = painter(io.stderr, io.env, flags.color)
+  }
+
+  /** One line of a result for people. */
+  line (text: string): void { this.#io.stdout.write(`${text}\n`) }
+
+  /** Bytes of a result as they are. */
+  raw (text: string): void { this.#io.stdout.write(text) }
+
+  /** Standard error of a build, as it is. */
+  rawError (text: string): void { this.#io.stderr.write(text) }
+
+  /** One JSON document; `name` is its schema without `elder/` and `.v1`. */
+  document (name: string, value: object): void {
+    this.#io.stdout.write(`${JSON.stringify({ schema: `elder/${name}.v1`, ...value })}\n`)
+  }
+
+  /** Either the document or the text, as the caller asked. */
+  answer (name: string, value: object, text: () => string): void {
+    if (this.json) return this.document(name, value)
+    const shown = text()
+    if (shown !== '') this.line(shown)
+  }
+
+  /** Progress: silent with -q. */
+  note (text: string): void {
+    if (!this.#quiet) this.#io.stderr.write(`${text}\n`)
+  }
+
+  /** Warnings are never silent. */
+  warn (text: string): void {
+    this.#io.stderr.write(`${this.paintError('yellow', 'warning:')} ${text}\n`)
+  }
+}

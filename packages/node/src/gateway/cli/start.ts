@@ -1,0 +1,25 @@
+/** What the bin shim loads: the command line on this process. */
+import { processIo } from './io.ts'
+import { runCli } from './main.ts'
+import type { NodeFactory } from './node-factory.ts'
+
+/** Loaded only by `join`: libp2p takes two seconds. */
+async function nodeFactory (): Promise<NodeFactory> {
+  const library = await import('../../index.ts') as unknown as { createNode: NodeFactory }
+  return library.createNode
+}
+
+/** Runs the command and ends the process with its code, once all output is written. */
+export async function start (argv: string[]): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', leaveOnClosedPipe)
+  const code = await runCli(argv, processIo(nodeFactory))
+  process.exitCode = code
+  await Promise.all([process.stdout, process.stderr].map((stream) => new Promise<void>((resolve) => { stream.write('', () => resolve()) })))
+  process.exit(code)
+}
+
+/** `elder-node builds logs x | head`: the reader has seen enough. */
+function leaveOnClosedPipe (error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+}

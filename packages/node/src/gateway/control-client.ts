@@ -1,0 +1,84 @@
+/** The caller's side of the control socket. Loads no libp2p: a command answers in the time Node needs to start. */
+import { connect } from 'node:net'
+import type { Socket } from 'node:net'
+import { once } from 'node:events'
+import { CONTROL_LIMITS, CONTROL_SCHEMA, ElderError, MalformedError, codeOf } from '@elder-node/protocol'
+import type { ControlCall, ControlMethod, ControlMethods, ControlStream, ErrorJson } from '@elder-node/protocol'
+import type { ControlAnswers } from './control-handlers.ts'
+import { readJsonLines } from './lines.ts'
+import { hasMesh } from './location.ts'
+import type { Location } from './location.ts'
+
+export interface ControlOptions { signal: AbortSignal }
+
+type Reply = { result?: unknown, event?: unknown, end?: true, error?: ErrorJson }
+
+/** Speaks to the node that runs on a data directory. */
+export class ControlClient {
+  readonly #location: Location
+
+  constructor (location: Location) { this.#location = location }
+
+  /** @throws ElderError `NO_MESH`, `NOT_RUNNING`, or what the node answered */
+  async call<M extends ControlCall> (method: M, params: ControlMethods[M], options: ControlOptions): Promise<ControlAnswers[M]> {
+    for await (const reply of this.#replies(method, params, options.signal)) return reply.result as ControlAnswers[M]
+    throw broken()
+  }
+
+  /** Leaving the loop, or aborting `signal`, cancels the call. */
+  async * stream<M extends ControlStream> (method: M, params: ControlMethods[M], options: ControlOptions): AsyncGenerator<ControlAnswers[M]> {
+    for await (const reply of this.#replies(method, params, options.signal)) {
+      if (reply.end === true) return
+      yield reply.event as ControlAnswers[M]
+    }
+    throw broken()
+  }
+
+  async * #replies (method: ControlMethod, params: unknown, signal: AbortSignal): AsyncGenerator<Reply> {
+    const socket = await this.#connect(signal)
+    const abort = (): void => { socket.destroy(signal.reason instanceof Error ? signal.reason : undefined) }
+    signal.addEventListener('abort', abort, { once: true })
+    try {
+      socket.write(`${JSON.stringify({ schema: CONTROL_SCHEMA, method, params })}\n`)
+      for await (const line of readJsonLines(socket, CONTROL_LIMITS.replyBytesMax)) yield replyOf(line)
+    } catch (error) {
+      throw signal.aborted ? signal.reason : codeOf(error) === 'ECONNRESET' ? broken() : error
+    } finally {
+      signal.removeEventListener('abort', abort)
+      socket.destroy()
+    }
+  }
+
+  async #connect (signal: AbortSignal): Promise<Socket> {
+    signal.throwIfAborted()
+    const socket = connect(this.#location.socket)
+    try {
+      await once(socket, 'connect', { signal })
+      return socket
+    } catch (error) {
+      socket.destroy()
+      if (signal.aborted) throw signal.reason
+      throw this.#notRunning(error)
+    }
+  }
+
+  #notRunning (cause: unknown): ElderError {
+    const { dir, socket } = this.#location
+    if (codeOf(cause) === 'EACCES') {
+      return new ElderError('NOT_YOURS', `the node at ${socket} belongs to another user`, 'Run the command as that user, or give your own --dir.', {}, { cause })
+    }
+    if (!hasMesh(dir)) return new ElderError('NO_MESH', `no mesh here yet: ${dir} belongs to no mesh`, 'elder-node join   (founds one; with --ticket-file <path> it joins another device\'s)', { dir })
+    return new ElderError('NOT_RUNNING', `the node of ${dir} is not running`, 'elder-node join', { dir }, { cause })
+  }
+}
+
+function replyOf (line: unknown): Reply {
+  if (typeof line !== 'object' || line === null) throw new MalformedError('the node answered something that is not a reply')
+  const reply = line as Reply
+  if (reply.error !== undefined) throw ElderError.fromJSON(reply.error)
+  return reply
+}
+
+function broken (): ElderError {
+  return new ElderError('NOT_RUNNING', 'the node went away before it answered', 'elder-node join   (and look at the end of node.log in the data directory)')
+}

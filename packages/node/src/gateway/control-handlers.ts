@@ -1,0 +1,91 @@
+/** The handler table: one line of meaning per method of the control API. Nothing here decides; it translates. */
+import type { Entry, EntryPatch, NewEntry, StackDigest } from '@elder-node/crdt-stack'
+import { ElderError } from '@elder-node/protocol'
+import type { ControlMethod, ControlMethods, ControlRequest, ControlStream } from '@elder-node/protocol'
+import type { BuildEvent, BuildStatus, DeviceRef, DeviceStatus, ElderNode, OpenStack, RemoteInfo, RestoredStack, StackStatus, Status } from '../api.ts'
+
+/** What each method answers: the result, or one event of its stream. */
+export interface ControlAnswers {
+  'status': Status
+  'devices': DeviceStatus[]
+  'invite': Awaited<ReturnType<ElderNode['invite']>>
+  'evict': DeviceRef
+  'build': BuildEvent
+  'builds.list': BuildStatus[]
+  'builds.events': BuildEvent
+  'builds.cancel': { build: string }
+  'builds.why': Awaited<ReturnType<ElderNode['builds']['why']>>
+  'stacks.list': StackStatus[]
+  'stack.add': Entry
+  'stack.edit': Entry
+  'stack.show': Entry
+  'stack.digest': StackDigest
+  'stack.remote.add': RemoteInfo
+  'stack.remote.list': RemoteInfo[]
+  'stack.sync': Awaited<ReturnType<ElderNode['stacks']['sync']>>
+  'stack.restore': RestoredStack[]
+}
+
+type Answer<M extends ControlMethod> = M extends ControlStream ? AsyncIterable<ControlAnswers[M]> : Promise<ControlAnswers[M]>
+type Handler<M extends ControlMethod> = (node: ElderNode, params: ControlMethods[M], signal: AbortSignal) => Answer<M>
+
+const HANDLERS: { [M in ControlMethod]: Handler<M> } = {
+  'status': (node) => node.status(),
+  'devices': (node) => node.devices(),
+  'invite': (node, params) => node.invite(params),
+  'evict': (node, { device, ...options }) => node.evict(device, options),
+  'build': (node, params, signal) => runBuild(node, params, signal),
+  'builds.list': (node) => node.builds.list(),
+  'builds.events': (node, { id }, signal) => follow(node, id, signal),
+  'builds.cancel': async (node, { id }) => { await node.builds.cancel(id); return { build: id } },
+  'builds.why': (node, { id }) => node.builds.why(id),
+  'stacks.list': (node) => node.stacks.list(),
+  'stack.add': async (node, { stack, entry, agent }) => (await node.stacks.open(stack)).add(entry as NewEntry, by(agent)),
+  'stack.edit': async (node, { stack, id, patch, agent }) => (await existing(node, stack)).edit(id, patch as EntryPatch, by(agent)),
+  'stack.show': (node, params) => show(node, params),
+  'stack.digest': async (node, { stack }) => (await existing(node, stack)).digest(),
+  'stack.remote.add': (node, { stack, url }) => node.stacks.addRemote(stack, url),
+  'stack.remote.list': (node) => node.stacks.remotes(),
+  'stack.sync': (node, { stack }) => node.stacks.sync(stack),
+  'stack.restore': (node, { url }) => node.stacks.restore(url),
+}
+
+/** Runs one validated request. A stream method answers an async iterable, every other one a promise. */
+export function handle (node: ElderNode, request: ControlRequest, signal: AbortSignal): AsyncIterable<unknown> | Promise<unknown> {
+  const handler = HANDLERS[request.method] as (node: ElderNode, params: unknown, signal: AbortSignal) => AsyncIterable<unknown> | Promise<unknown>
+  return handler(node, request.params, signal)
+}
+
+function by (agent: string | undefined): { agent?: string } { return agent === undefined ? {} : { agent } }
+
+/** Reading never creates a stack: a typo must not look like an empty memory. */
+async function existing (node: ElderNode, name: string): Promise<OpenStack> {
+  const stacks = await node.stacks.list()
+  if (stacks.some((stack) => stack.name === name)) return node.stacks.open(name)
+  const known = stacks.map((stack) => stack.name).join(', ')
+  throw new ElderError('NO_SUCH_STACK', `there is no stack "${name}" in this mesh${known === '' ? '' : ` (there are: ${known})`}`,
+    `The first write creates it: elder-node stack add ${name} --kind note --title "…"`)
+}
+
+/** The build lives as long as its connection: when the caller goes away, it is cancelled on whatever device it runs. */
+async function * runBuild (node: ElderNode, params: ControlMethods['build'], signal: AbortSignal): AsyncGenerator<BuildEvent> {
+  const build = await node.build(params, { signal })
+  const cancel = (): void => { build.cancel().catch(() => undefined) }
+  signal.addEventListener('abort', cancel, { once: true })
+  if (signal.aborted) cancel()
+  try {
+    yield * build.events
+  } finally {
+    signal.removeEventListener('abort', cancel)
+  }
+}
+
+async function * follow (node: ElderNode, id: string, signal: AbortSignal): AsyncGenerator<BuildEvent> {
+  yield * await node.builds.events(id, { signal })
+}
+
+async function * show (node: ElderNode, { stack, id, ...filter }: ControlMethods['stack.show']): AsyncGenerator<Entry> {
+  const open = await existing(node, stack)
+  if (id === undefined) yield * await open.list(filter)
+  else yield await open.get(id)
+}

@@ -1,0 +1,131 @@
+/** The node's side of the control socket: one call per connection, for the owner of the data directory alone. */
+import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
+import type { Server, Socket } from 'node:net'
+import { dirname } from 'node:path'
+import { once } from 'node:events'
+import { CONTROL_LIMITS, ElderError, parseControlRequest } from '@elder-node/protocol'
+import type { ErrorJson } from '@elder-node/protocol'
+import type { ElderNode } from '../api.ts'
+import type { Logger } from '../ports/log.ts'
+import { handle } from './control-handlers.ts'
+import { readJsonLines, writeJsonLine } from './lines.ts'
+
+export interface ControlServer {
+  readonly socket: string
+  /** Ends every call and removes the socket. Never rejects. */
+  close (): Promise<void>
+}
+
+export interface ControlServerInit {
+  /** @default no log */
+  log?: Logger
+  /** Calls at once; further connections are closed. @default 128 */
+  connectionsMax?: number
+}
+
+/**
+ * Listens on the socket, mode 0600. A socket file that nobody answers (left by a SIGKILL) is replaced.
+ *
+ * @throws ElderError `LOCKED` when another node answers there
+ */
+export async function serveControl (node: ElderNode, socket: string, init: ControlServerInit = {}): Promise<ControlServer> {
+  await prepareFolder(dirname(socket))
+  await removeStale(socket)
+  const open = new Set<Socket>()
+  const server = createServer((connection) => {
+    open.add(connection)
+    connection.on('close', () => open.delete(connection))
+    serveCall(node, connection).catch((error: unknown) => init.log?.debug({ error }, 'control call ended'))
+  })
+  server.maxConnections = init.connectionsMax ?? 128
+  await listen(server, socket)
+  return { socket, close: () => close(server, open) }
+}
+
+async function serveCall (node: ElderNode, connection: Socket): Promise<void> {
+  const gone = new AbortController()
+  const leave = (): void => gone.abort(new ElderError('CANCELLED', 'the caller went away'))
+  connection.on('error', leave).on('close', leave)
+  connection.setTimeout(CONTROL_LIMITS.requestMsMax, () => connection.destroy())
+  try {
+    const lines = readJsonLines(connection, CONTROL_LIMITS.requestBytesMax)
+    const first = await lines.next()
+    if (first.done === true) return
+    connection.setTimeout(0)
+    watchForEnd(lines, leave)
+    await answer(node, connection, first.value, gone.signal)
+  } catch (error) {
+    if (!gone.signal.aborted) await writeJsonLine(connection, { error: errorJson(error) }, gone.signal)
+  } finally {
+    connection.destroySoon()
+  }
+}
+
+/** The caller says nothing after its request: anything more, or its end, cancels the call. */
+function watchForEnd (lines: AsyncGenerator<unknown>, leave: () => void): void {
+  lines.next().then(leave, leave)
+}
+
+async function answer (node: ElderNode, connection: Socket, request: unknown, signal: AbortSignal): Promise<void> {
+  const work = handle(node, parseControlRequest(request), signal)
+  if (!(Symbol.asyncIterator in work)) return await writeJsonLine(connection, { result: await work }, signal)
+  for await (const event of work) await writeJsonLine(connection, { event }, signal)
+  await writeJsonLine(connection, { end: true }, signal)
+}
+
+/** What the caller may see of anything thrown: never a stack trace. */
+export function errorJson (error: unknown): ErrorJson {
+  const { code, message, fix, data } = (error ?? {}) as Partial<ErrorJson>
+  if (typeof code !== 'string' || typeof fix !== 'string') {
+    return { code: 'INTERNAL', message: `the node failed: ${String(message ?? error)}`, fix: 'Look at the end of node.log in the data directory.' }
+  }
+  return { code, message: String(message), fix, ...(data === undefined || Object.keys(data).length === 0 ? {} : { data }) }
+}
+
+/** Every folder on the way is the owner's: in a shared temporary directory somebody else could have made it first. */
+async function prepareFolder (folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const { uid, mode } = await lstat(folder)
+  const own = process.getuid?.()
+  if (own !== undefined && (uid !== own || (mode & 0o022) !== 0)) {
+    throw new ElderError('SOCKET_FOLDER', `${folder} belongs to somebody else or others may write to it`, `Choose another data directory with --dir, or: chmod 700 ${folder}`)
+  }
+}
+
+async function removeStale (socket: string): Promise<void> {
+  const there = await lstat(socket).catch(() => undefined)
+  if (there === undefined) return
+  if (await answers(socket)) throw new ElderError('LOCKED', `another node runs on this data directory: it answers at ${socket}`, 'Use it, or stop it first; a second node needs its own --dir.')
+  await rm(socket, { force: true })
+}
+
+async function answers (socket: string): Promise<boolean> {
+  const probe = connect(socket)
+  try {
+    await once(probe, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    probe.destroy()
+  }
+}
+
+async function listen (server: Server, socket: string): Promise<void> {
+  // The file appears inside listen(): the mask closes the moment between its creation and the chmod.
+  const mask = process.umask(0o177)
+  try {
+    server.listen(socket)
+  } finally {
+    process.umask(mask)
+  }
+  await once(server, 'listening')
+  await chmod(socket, 0o600)
+}
+
+async function close (server: Server, open: Set<Socket>): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  for (const connection of open) connection.destroy()
+  await closed
+}

@@ -1,0 +1,54 @@
+/** A build for people: why this builder, what happened, how it ended. */
+import type { BuildEvent, CandidateExplanation } from '../../api.ts'
+import type { Paint } from './style.ts'
+import { table } from './table.ts'
+import { bytes, milliseconds, plain } from './units.ts'
+
+type Of<E extends BuildEvent['event']> = Extract<BuildEvent, { event: E }>
+
+/** One line for stderr; undefined for events that print nothing of their own. */
+export function renderEvent (event: BuildEvent, paint: Paint): string | undefined {
+  switch (event.event) {
+    case 'queued': return `${paint('dim', 'queued')}   build ${short(event.build)}: every slot is taken`
+    case 'elected': return elected(event, paint)
+    case 'progress': return `${paint('dim', event.phase)}  ${plain(event.message)}`
+    case 'moved': return `${paint('yellow', 'moved')}    ${plain(event.from.name)} is gone (${plain(event.why)}); attempt ${event.attempt}`
+    case 'warning': return `${paint('yellow', 'warning')}  ${plain(event.message)}`
+    case 'result': return result(event, paint)
+    case 'log': return undefined
+  }
+}
+
+function elected ({ build, builder, attempt, why, candidates }: Of<'elected'>, paint: Paint): string {
+  const chosen = candidates.find(({ device }) => device.id === builder.id)
+  const facts = [chosen?.rttMs == null ? undefined : milliseconds(chosen.rttMs), chosen?.score == null ? undefined : `predicted ${chosen.score.toFixed(1)} s`]
+  const shown = facts.filter((fact) => fact !== undefined).join(', ')
+  return `${paint('cyan', 'elected')}  ${paint('bold', plain(builder.name))}${shown === '' ? '' : ` (${shown})`}: ${plain(why)}   build ${short(build)}${attempt > 1 ? `, attempt ${attempt}` : ''}`
+}
+
+/** The candidates with the terms of their prediction in seconds, and the reasons of those that were refused. */
+export function renderCandidates (candidates: CandidateExplanation[], chosen: string | undefined, paint: Paint): string[] {
+  const names = [...new Set(candidates.flatMap(({ terms }) => Object.keys(terms)))]
+  const columns = [
+    { title: 'CANDIDATE', flexible: true }, { title: 'RTT', align: 'right' as const }, ...names.map((name) => ({ title: plain(name).toUpperCase(), align: 'right' as const })),
+    { title: 'SECONDS', align: 'right' as const }, { title: '', flexible: true },
+  ]
+  return table(columns, candidates.map((candidate) => [
+    candidate.device.name,
+    candidate.rttMs === null ? '-' : milliseconds(candidate.rttMs).replace(' ', ''),
+    ...names.map((name) => candidate.terms[name] === undefined ? '-' : candidate.terms[name].toFixed(2)),
+    candidate.score === null ? '-' : candidate.score.toFixed(2),
+    candidate.device.id === chosen ? { text: '<- chosen', format: 'green' as const } : candidate.refused === null ? '' : { text: candidate.refused, format: 'dim' as const },
+  ]), paint, 100)
+}
+
+function result ({ build, exitCode, state, builder, attempt, timings, outputs }: Of<'result'>, paint: Paint): string {
+  const word = state === 'done' && exitCode === 0 ? paint('green', 'ok') : state === 'cancelled' ? paint('yellow', 'cancelled') : paint('red', 'failed')
+  const where = builder === null ? '' : ` on ${plain(builder.name)}`
+  const times = Object.entries(timings).map(([name, ms]) => `${plain(name.replace(/Ms$/, ''))} ${milliseconds(ms)}`).join(', ')
+  const total = outputs.reduce((sum, output) => sum + output.bytes, 0)
+  const made = outputs.length === 0 ? '' : `   ${outputs.length} ${outputs.length === 1 ? 'output' : 'outputs'}, ${bytes(total)}`
+  return `${word}  build ${short(build)} exit ${exitCode}${where}${attempt > 1 ? `, attempt ${attempt}` : ''}${made}${times === '' ? '' : `\n    ${paint('dim', times)}`}`
+}
+
+function short (id: string): string { return plain(id.slice(0, 8)) }

@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { Desk } from '../support/cli.ts'
+import { CANDIDATES, MINI, succeed, untilCancelled } from '../support/fake-node.ts'
+
+let desk: Desk
+beforeAll(async () => { desk = await Desk.open() })
+afterAll(async () => { await desk[Symbol.asyncDispose]() })
+beforeEach(() => { desk.node.script = succeed })
+
+test('the output of the build is on stdout and stderr, everything about it on stderr', async () => {
+  const { code, stdout, stderr } = await desk.run(['build', '--', 'npm', 'test'])
+  expect({ code, stdout }).toEqual({ code: 0, stdout: 'compiled\n' })
+  expect(stderr).toContain('a note\n')
+  expect(stderr).toMatch(/elected {2}mini \(0\.62 ms, predicted 30\.4 s\): nearest of a tie/)
+  expect(stderr).toMatch(/ok {2}build buildid1 exit 0 on mini {3}1 output, 3 B/)
+})
+
+test('JSON events are flat and carry the schema', async () => {
+  const { json, stderr } = await desk.run(['build', '--json', '--', 'npm', 'test'])
+  expect(stderr).toBe('')
+  expect(json().map(({ schema, event }) => [schema, event])).toEqual(['elected', 'log', 'log', 'result'].map((event) => ['elder/build.v1', event]))
+  expect(json()[0]).toMatchObject({ builder: MINI, attempt: 1, candidates: CANDIDATES })
+  expect(json()[3]).toMatchObject({ exitCode: 0, builder: MINI, timings: { runMs: 1234 }, outputs: [{ path: 'dist/a.js', bytes: 3, sha256: 'ab' }] })
+})
+
+test('every flag reaches the node as the contract says', async () => {
+  await desk.run(['build', 'sub', '--out', 'dist/**', '--out', '*.log', '--to', 'there', '--on', 'mini', '--prepare', 'npm ci', '--env', 'TOKEN', '--env', 'NOT_SET', '--memory', '512m', '--cpus', '1.5', '--deadline', '10m', '--local', 'never', '--strict-outputs', '--as', 'juno', '--', 'make', '--json', '-j4'], { env: { TOKEN: 's' } })
+  expect(desk.node.requests.at(-1)).toEqual({
+    source: `${desk.dir}/sub`, command: ['make', '--json', '-j4'], outputs: ['dist/**', '*.log'], to: `${desk.dir}/there`, on: 'mini', prepare: 'npm ci', env: { TOKEN: 's' },
+    memoryBytes: 536_870_912, cpus: 1.5, deadlineMs: 600_000, local: 'never', strictOutputs: true, agent: 'juno',
+  })
+})
+
+test('the exit code of the command is passed on', async () => {
+  expect((await desk.run(['build', '--', 'fail'])).code).toBe(7)
+})
+
+test('125 when the mesh cannot run it', async () => {
+  const nobody = await desk.run(['build', '--on', 'nobody', '--json', '--', 'true'])
+  expect(nobody.code).toBe(125)
+  expect(nobody.json()[0]).toMatchObject({ error: { code: 'NO_CANDIDATE', fix: 'elder-node status' } })
+  const off = new Desk()
+  const { code, json } = await off.run(['build', '--json', '--', 'true'])
+  expect(code).toBe(125)
+  expect(json()[0]).toMatchObject({ error: { code: 'NO_MESH' } })
+  await off[Symbol.asyncDispose]()
+})
+
+test('--explain shows every candidate and the terms, --dry-run only that', async () => {
+  const explained = await desk.run(['build', '--explain', '--', 'true'])
+  expect(explained.stderr).toMatch(/mini\s+0\.62ms\s+0\.00\s+0\.40\s+30\.00\s+30\.40\s+<- chosen/)
+  expect(explained.stderr).toMatch(/laptop.*no slots/)
+  const dry = await desk.run(['build', '--dry-run', '--json', '--', 'true'])
+  expect(dry.json()).toHaveLength(1)
+  expect(dry.json()[0]).toMatchObject({ schema: 'elder/build.v1', event: 'elected', candidates: CANDIDATES })
+})
+
+test('the first Ctrl-C cancels and waits for the end', async () => {
+  desk.node.script = untilCancelled
+  const { code, json } = await desk.run(['build', '--json', '--', 'sleep'], { onStart: (interrupt, out) => { void vi.waitFor(() => { expect(out.stdout()).toContain('tick') }).then(interrupt) } })
+  expect(code).toBe(130)
+  expect(json().at(-1)).toMatchObject({ event: 'result', state: 'cancelled', exitCode: 130 })
+})
+
+test('a caller that vanishes cancels its build', async () => {
+  desk.node.script = untilCancelled
+  const before = desk.node.cancels
+  const { code } = await desk.run(['build', '--timeout', '300ms', '--json', '--', 'sleep'])
+  expect(code).toBe(6)
+  await vi.waitFor(() => { expect(desk.node.cancels).toBeGreaterThan(before) })
+})
+
+test.each([
+  ['no command', ['build', '.']],
+  ['a value in --env', ['build', '--env', 'A=b', '--', 'true']],
+  ['a bad size', ['build', '--memory', 'lots', '--', 'true']],
+  ['a bad --local', ['build', '--local', 'maybe', '--', 'true']],
+  ['too many folders', ['build', 'a', 'b', '--', 'true']],
+])('%s is a usage error', async (_what, argv) => {
+  const { code, stdout, stderr } = await desk.run(argv)
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  expect(stderr).toMatch(/^error: .+\nfix: .+/)
+})
+
+test('builds: list, logs, why, cancel', async () => {
+  expect((await desk.run(['builds', '--json'])).json()[0]).toMatchObject({ schema: 'elder/builds.v1', builds: [{ id: 'buildid123456', state: 'done', builder: MINI, attempt: 1, startedAt: '2026-11-21T10:00:00.000Z' }] })
+  expect((await desk.run(['builds', 'list'])).stdout).toContain('npm test')
+  expect((await desk.run(['builds', 'logs', 'buildid'])).stdout).toBe('compiled\n')
+  expect((await desk.run(['builds', 'why', 'buildid', '--json'])).json()[0]).toMatchObject({ why: 'nearest of a tie', attempts: [{ builder: MINI, outcome: 'done' }] })
+  expect((await desk.run(['builds', 'cancel', 'buildid', '--json'])).json()[0]).toMatchObject({ build: 'buildid', cancelled: true })
+  expect((await desk.run(['builds', 'logs', 'zzz', '--json'])).json()[0]).toMatchObject({ error: { code: 'NO_SUCH_BUILD' } })
+})

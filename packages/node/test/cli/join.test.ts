@@ -1,0 +1,79 @@
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ElderError } from '@elder-node/protocol'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { JoinInit } from '../../src/gateway/cli/node-factory.ts'
+import { Desk } from '../support/cli.ts'
+import type { RunOptions } from '../support/cli.ts'
+
+let desk: Desk
+const inits: JoinInit[] = []
+beforeEach(() => { desk = new Desk(); inits.length = 0 })
+afterEach(async () => { await desk[Symbol.asyncDispose]() })
+
+const until = (ready: string): NonNullable<RunOptions['onStart']> => (interrupt, out) => { void vi.waitFor(() => { expect(out.stdout()).toContain(ready) }).then(interrupt) }
+const nodeFactory = async (init: JoinInit): Promise<Desk['node']> => { inits.push(init); return desk.node }
+
+test('the first JSON line is ready; a signal stops the node and the exit code is 0', async () => {
+  const { code, json } = await desk.run(['join', '--json'], { nodeFactory, onStart: until('ready') })
+  expect(code).toBe(0)
+  expect(json()[0]).toEqual({
+    schema: 'elder/join.v1', event: 'ready', device: { id: desk.node.device.id, name: 'laptop' }, mesh: { id: desk.node.mesh.id, name: 'bramble' }, addresses: ['/ip4/127.0.0.1/tcp/4410/p2p/x'],
+  })
+  expect(desk.node.stopped).toBe(true)
+})
+
+test('people are told what was founded, where it listens, and how to go on', async () => {
+  const { stdout } = await desk.run(['join'], { nodeFactory, onStart: until('Stop') })
+  expect(stdout).toMatch(/^founded mesh bramble as laptop\n {2}\/ip4\/127\.0\.0\.1\/tcp\/4410\/p2p\/x\nRecovery text.*\n {2}elder-recovery1abc\n.*elder-node invite/)
+})
+
+test('every flag reaches the node', async () => {
+  await desk.run(['join', '--name', 'pi', '--listen', '/ip4/127.0.0.1/tcp/0', '--listen', '/ip6/::1/tcp/0', '--announce', '/ip4/10.0.0.1/tcp/1', '--slots', '0', '--engine', 'process', '--no-mdns', '--timeout', '5s', '--ticket-file', '-'], { stdin: 'elder1abc\n', nodeFactory, onStart: until('Stop') })
+  expect(inits[0]).toMatchObject({ dir: desk.dir, ticket: 'elder1abc', name: 'pi', listen: ['/ip4/127.0.0.1/tcp/0', '/ip6/::1/tcp/0'], announce: ['/ip4/10.0.0.1/tcp/1'], slots: 0, engine: 'process', mdns: false, timeoutMs: 5000 })
+})
+
+test('defaults: mDNS, 60 s', async () => {
+  await desk.run(['join', 'elder1word'], { nodeFactory, onStart: until('Stop') })
+  expect(inits[0]).toMatchObject({ ticket: 'elder1word', mdns: true, timeoutMs: 60_000 })
+  expect(inits[0]).not.toHaveProperty('slots')
+})
+
+test('a device that is told it is out exits 1 with EVICTED', async () => {
+  desk.node.evicted = Promise.resolve(new ElderError('EVICTED', 'an admin removed this device', 'Join with a new data directory.'))
+  const { code, json } = await desk.run(['join', '--json'], { nodeFactory })
+  expect(code).toBe(1)
+  expect(json().at(-1)).toMatchObject({ error: { code: 'EVICTED' } })
+  expect(desk.node.stopped).toBe(true)
+})
+
+test.each([
+  ['JOIN_TIMEOUT', 6], ['PORT_IN_USE', 1], ['KEY_READABLE', 1], ['LOCKED', 1], ['EVICTED', 1],
+])('%s surfaces with its fix, exit %i', async (code, exit) => {
+  const ran = await desk.run(['join', '--json'], { nodeFactory: async () => { throw new ElderError(code, 'why', 'the fix') } })
+  expect(ran.code).toBe(exit)
+  expect(ran.json()[0]).toMatchObject({ error: { code, message: 'why', fix: 'the fix' } })
+})
+
+test('the second Ctrl-C leaves at once, even while the node hangs', async () => {
+  const { code } = await desk.run(['join'], { nodeFactory: () => new Promise(() => {}), onStart: (interrupt) => { void vi.waitFor(() => { expect(readFileSync(join(desk.dir, 'node.log'))).toBeDefined() }).then(() => { interrupt(); interrupt() }) } })
+  expect(code).toBe(130)
+})
+
+test('what is not a ticket is refused before anything starts', async () => {
+  const { code, stderr } = await desk.run(['join', '--ticket-file', '-'], { stdin: 'hello', nodeFactory })
+  expect({ code, started: inits.length }).toEqual({ code: 1, started: 0 })
+  expect(stderr).toContain('fix: elder-node invite')
+  expect((await desk.run(['join', 'elder1a', '--ticket-file', '-'], { nodeFactory })).code).toBe(2)
+})
+
+test('--save-recovery writes a private file and never overwrites one', async () => {
+  const path = join(desk.dir, 'recovery.txt')
+  const { stdout } = await desk.run(['join', '--save-recovery', path], { nodeFactory, onStart: until('Stop') })
+  expect(stdout).not.toContain('elder-recovery1abc')
+  expect(readFileSync(path, 'utf8')).toBe('elder-recovery1abc\n')
+  expect(statSync(path).mode & 0o777).toBe(0o600)
+  writeFileSync(path, 'keep')
+  expect((await desk.run(['join', '--save-recovery', path, '--json'], { nodeFactory })).json()[0]).toMatchObject({ error: { code: 'FILE_EXISTS' } })
+  expect(readFileSync(path, 'utf8')).toBe('keep')
+})

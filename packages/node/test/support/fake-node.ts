@@ -1,0 +1,144 @@
+/** An ElderNode in memory: real streams, real errors, no network. For the tests of the doors. */
+import { createHash } from 'node:crypto'
+import { ElderError } from '@elder-node/protocol'
+import type { DeviceId, EntryId } from '@elder-node/protocol'
+import type { Entry, EntryPatch, NewEntry } from '@elder-node/crdt-stack'
+import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, DeviceStatus, ElderNode, OpenStack, RemoteInfo, RunningBuild, Status } from '../../src/api.ts'
+
+export const SELF = { id: 'a'.repeat(52), name: 'laptop' }
+export const MINI = { id: 'b'.repeat(52), name: 'mini' }
+const NOW = '2026-11-21T10:00:00.000Z'
+
+export function device (ref: { id: string, name: string }, over: Partial<DeviceStatus> = {}): DeviceStatus {
+  return {
+    ...ref, role: 'builder', online: true, rttMs: ref === SELF ? 0 : 0.62, path: ref === SELF ? 'self' : 'direct', cpu: { cores: 4, load: 0.25 },
+    memory: { totalBytes: 8e9, freeBytes: 4e9 }, disk: { totalBytes: 1e11, freeBytes: 8e10 }, slots: { total: 2, free: 1 }, engine: 'process',
+    platform: 'linux/x64', version: '0.1.0', lastSeen: NOW, ...over,
+  }
+}
+
+export const CANDIDATES: CandidateExplanation[] = [
+  { device: MINI, rttMs: 0.62, terms: { rtt: 0.002, transfer: 0.4, run: 30 }, score: 30.4, refused: null },
+  { device: SELF, rttMs: 0, terms: {}, score: null, refused: 'no slots' },
+]
+
+/** Plays a build: what its events are is up to the test; a cancel ends it with 130. */
+export type Script = (request: BuildRequest, cancelled: AbortSignal) => AsyncGenerator<BuildEvent>
+
+export const succeed: Script = async function * (request) {
+  const build = 'buildid123456'
+  yield { event: 'elected', build, builder: MINI, attempt: 1, why: 'nearest of a tie', candidates: CANDIDATES }
+  if (request.dryRun === true) return
+  yield { event: 'log', build, stream: 'stdout', data: 'compiled\n' }
+  yield { event: 'log', build, stream: 'stderr', data: 'a note\n' }
+  yield { event: 'result', build, state: 'done', exitCode: request.command[0] === 'fail' ? 7 : 0, builder: MINI, attempt: 1, timings: { runMs: 1234 }, outputs: [{ path: 'dist/a.js', bytes: 3, sha256: 'ab' }], error: null }
+}
+
+export const untilCancelled: Script = async function * (_request, cancelled) {
+  const build = 'buildid123456'
+  yield { event: 'elected', build, builder: MINI, attempt: 1, why: 'only candidate', candidates: CANDIDATES }
+  yield { event: 'log', build, stream: 'stdout', data: 'tick\n' }
+  await new Promise<void>((resolve) => { if (cancelled.aborted) resolve(); else cancelled.addEventListener('abort', () => resolve()) })
+  yield { event: 'result', build, state: 'cancelled', exitCode: 130, builder: MINI, attempt: 1, timings: {}, outputs: [], error: null }
+}
+
+export class FakeNode implements ElderNode {
+  readonly device = SELF
+  readonly mesh = { id: 'm'.repeat(26), name: 'bramble' }
+  readonly joined = 'founded' as const
+  recovery = 'elder-recovery1abc'
+  evicted: Promise<ElderError> = new Promise(() => {})
+  script: Script = succeed
+  /** Requests of builds, as they arrived. */
+  readonly requests: BuildRequest[] = []
+  problems: Status['problems'] = []
+  cancels = 0
+  stopped = false
+  readonly #stacks = new Map<string, Entry[]>()
+  readonly #remotes: RemoteInfo[] = []
+  readonly #built: BuildStatus[] = [{ id: 'buildid123456', state: 'done', builder: MINI, attempt: 1, startedAt: NOW, command: ['npm', 'test'], exitCode: 0, requester: SELF }]
+
+  addresses (): string[] { return ['/ip4/127.0.0.1/tcp/4410/p2p/x'] }
+  async devices (): Promise<DeviceStatus[]> { return [device(SELF), device(MINI)] }
+
+  async status (): Promise<Status> {
+    return {
+      mesh: this.mesh, self: { ...SELF, addresses: this.addresses(), dir: '/d', pid: 1, version: '0.1.0', engineNote: 'process: no isolation' },
+      devices: [...await this.devices(), device({ id: 'c'.repeat(52), name: 'cabin' }, { online: false, path: 'none', cpu: null, memory: null, disk: null, slots: { total: 0, free: 0 } })],
+      builds: await this.builds.list(), stacks: await this.stacks.list(), problems: this.problems,
+    }
+  }
+
+  async invite ({ role = 'builder' as const, expiresMs = 900_000 } = {}): ReturnType<ElderNode['invite']> {
+    return { ticket: 'elder1ticket', expires: new Date(Date.parse(NOW) + expiresMs).toISOString(), role, command: 'elder-node join --ticket-file -' }
+  }
+
+  async evict (name: string): Promise<{ id: string, name: string }> {
+    if (name !== 'mini') throw new ElderError('NO_SUCH_DEVICE', `no device "${name}"`, 'elder-node devices')
+    return MINI
+  }
+
+  async build (request: BuildRequest): Promise<RunningBuild> {
+    this.requests.push(request)
+    if (request.on === 'nobody') throw new ElderError('NO_CANDIDATE', 'no device can build this', 'elder-node status')
+    const cancelled = new AbortController()
+    const cancel = async (): Promise<void> => { this.cancels++; cancelled.abort() }
+    this.#cancel = cancel
+    return { id: 'buildid123456', events: this.script(request, cancelled.signal), result: new Promise(() => {}), cancel }
+  }
+
+  #cancel: () => Promise<void> = async () => {}
+
+  readonly builds: ElderNode['builds'] = {
+    list: async () => this.#built,
+    events: async (id) => { this.#known(id); return succeed({ command: ['npm'] }, new AbortController().signal) },
+    cancel: async (id) => { this.#known(id); await this.#cancel() },
+    why: async (id) => { this.#known(id); return { build: id, candidates: CANDIDATES, why: 'nearest of a tie', attempts: [{ attempt: 1, builder: MINI, outcome: 'done' }] } },
+  }
+
+  #known (id: string): void {
+    if (!'buildid123456'.startsWith(id)) throw new ElderError('NO_SUCH_BUILD', `no build "${id}"`, 'elder-node builds')
+  }
+
+  readonly stacks: ElderNode['stacks'] = {
+    list: async () => [...this.#stacks].map(([name, entries]) => ({ name, entries: entries.length, copies: 2, mirrors: [], archived: false })),
+    open: async (name) => this.#open(name),
+    addRemote: async (stack, url) => {
+      const remote: RemoteInfo = { stack, url, addedBy: { device: SELF.id as DeviceId }, state: 'never', lastPush: null, message: null }
+      this.#remotes.push(remote)
+      return remote
+    },
+    remotes: async () => this.#remotes,
+    sync: async () => this.#remotes.map(({ stack, url }) => ({ stack, url, ok: !url.includes('broken'), commit: 'c'.repeat(40), message: url.includes('broken') ? 'no route' : null })),
+    restore: async () => [{ stack: 's', name: 'my-repo', digest: 'dig', feeds: 'fee', entries: 1, archived: true }],
+  }
+
+  #open (name: string): OpenStack {
+    const entries = this.#stacks.get(name) ?? []
+    const get = async (id: string): Promise<Entry> => {
+      const entry = entries.find((one) => one.id.startsWith(id))
+      if (entry === undefined) throw new ElderError('NO_SUCH_ENTRY', `no entry "${id}"`, `elder-node stack show ${name}`)
+      return entry
+    }
+    return {
+      name, get,
+      add: async (made: NewEntry, options = {}) => {
+        const { agent } = options
+        const entry: Entry = {
+          id: `01K9${String(entries.length).padStart(22, '0')}` as EntryId, kind: made.kind, title: made.title, body: made.body ?? '', tags: made.tags ?? [],
+          author: { device: SELF.id as DeviceId, ...(agent === undefined ? {} : { agent }) }, createdAt: NOW, updatedAt: NOW, supersedes: made.supersedes ?? null, removed: false, rivals: {}, extra: {},
+        }
+        entries.push(entry)
+        this.#stacks.set(name, entries)
+        return entry
+      },
+      edit: async (id: string, patch: EntryPatch) => Object.assign(await get(id), patch),
+      remove: async (id) => { (await get(id)).removed = true },
+      list: async ({ kind } = {}) => entries.filter((entry) => kind === undefined || entry.kind === kind),
+      digest: async () => ({ stack: name, digest: createHash('sha256').update(JSON.stringify(entries)).digest('hex'), feeds: 'feeds' }),
+      changes: async function * () {},
+    }
+  }
+
+  async stop (): Promise<void> { this.stopped = true }
+}
