@@ -17,6 +17,8 @@ export interface TextSource { id: EntryId, base: number, initial: string, state:
 export type Covered = (client: number) => number
 
 const DOCUMENTS_OPEN_MAX = 64
+/** One reason for every displacement: on which side it shows depends on arrival order, the verdict does not. */
+const DISPLACED = 'text is not next to where it says'
 
 export class Bodies {
   readonly #open = new Map<EntryId, { source: TextSource, doc: Y.Doc }>()
@@ -144,10 +146,10 @@ function leftwards (doc: Y.Doc, client: number, struct: ScannedStruct, past: Cov
     const end = Math.min(below, item.id.clock + item.length)
     const isOrigin = struct.origin?.client === item.id.client && struct.origin.clock >= item.id.clock && struct.origin.clock < end
     const passedFrom = isOrigin ? (struct.origin as { clock: number }).clock + 1 : item.id.clock
-    if (passedFrom < end && passedFrom < past(item.id.client)) refuse('text is not next to where it says on its left')
+    if (passedFrom < end && passedFrom < past(item.id.client)) refuse(DISPLACED)
     if (isOrigin) return
   }
-  if (struct.origin !== undefined) refuse('text is not right of its origin')
+  if (struct.origin !== undefined) refuse(DISPLACED)
 }
 
 function rightwards (doc: Y.Doc, client: number, struct: ScannedStruct, past: Covered): void {
@@ -158,10 +160,10 @@ function rightwards (doc: Y.Doc, client: number, struct: ScannedStruct, past: Co
     const end = item.id.clock + item.length
     const isRight = struct.right?.client === item.id.client && struct.right.clock >= start && struct.right.clock < end
     const passedTo = isRight ? (struct.right as { clock: number }).clock : end
-    if (start < passedTo && start < past(item.id.client)) refuse('text is not next to where it says on its right')
+    if (start < passedTo && start < past(item.id.client)) refuse(DISPLACED)
     if (isRight) return
   }
-  if (struct.right !== undefined) refuse('text is not left of its right origin')
+  if (struct.right !== undefined) refuse(DISPLACED)
 }
 
 function itemAt (doc: Y.Doc, client: number, clock: number): Y.Item {

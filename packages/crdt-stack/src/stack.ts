@@ -100,7 +100,7 @@ export class Stack {
     const replica = loadLogs(init.id, components.crypto, loaded.feeds, snapshot, notes.length)
     const stack = new Stack(components, init, replica, notes.length)
     for (const { feed, evidence } of notes) stack.#recall(feed, evidence)
-    if (loaded.moved === true) stack.#writer.retireAll()
+    if (loaded.moved === true) for (const feed of replica.state.feeds.keys()) if (feedDevice(feed) === stack.#writer.device) await stack.#retire(feed)
     replica.drain()
     replica.takeEffects()
     return stack

@@ -43,9 +43,6 @@ export class Writer {
     return true
   }
 
-  /** Every feed that exists now belongs to the past: the directory was copied or restored. */
-  retireAll (): void { for (const feed of this.#replica.state.feeds.keys()) if (feedDevice(feed) === this.device) this.#retired.add(feed) }
-
   /** The feed to write to: the latest own one that may be continued, else a new incarnation. Call before the first draft of a batch. */
   begin (): FeedId {
     const current = this.#feed !== undefined && this.#isOpen(this.#feed) ? this.#feed : this.#latest()

@@ -42,13 +42,15 @@ export const random = (n: number): Uint8Array => new Uint8Array(randomBytes(n))
 
 export interface Device { signer: Signer, id: DeviceId, memory: Memory, clock: { ms: number }, open: (init?: Partial<StackInit>) => Promise<Stack> }
 
-/** A device with its own clock and memory; `open` restarts it. */
+/** A device with its own clock and memory; `open` restarts it. With a seed, its key and incarnations replay. */
 export function createDevice (seed?: number): Device {
   const signer = createSigner(seed === undefined ? undefined : new Uint8Array(32).fill(seed))
   const memory = createMemory()
   const clock = { ms: 1_750_000_000_000 }
+  let drawn = 0
+  const draw = seed === undefined ? random : (n: number): Uint8Array => new Uint8Array(n).fill(++drawn)
   const open = async (init: Partial<StackInit> = {}): Promise<Stack> =>
-    await Stack.open({ store: new MemoryFeedStore(memory), crypto, signer, wallMs: () => clock.ms++, random }, { id: STACK, name: NAME, ...init })
+    await Stack.open({ store: new MemoryFeedStore(memory), crypto, signer, wallMs: () => clock.ms++, random: draw }, { id: STACK, name: NAME, ...init })
   return { signer, id: deviceId(signer.publicKey), memory, clock, open }
 }
 
