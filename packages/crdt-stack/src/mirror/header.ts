@@ -1,0 +1,28 @@
+/** `elder.json`: whose mirror this is and which versions wrote it. */
+import { fromUtf8, utf8 } from '@elder-node/protocol'
+import { IMPORTER, MIRROR_FORMAT, RENDERER, type MirrorHeader, type MirrorProblem } from './types.ts'
+
+export const HEADER_BYTES_MAX = 4096
+
+export function headerBytes (mesh: string): Uint8Array {
+  return utf8(`${JSON.stringify({ format: MIRROR_FORMAT, importer: IMPORTER, mesh, renderer: RENDERER })}\n`)
+}
+
+/** Undefined for anything that is not a header: it is then written anew. */
+export function parseHeader (content: Uint8Array): MirrorHeader | undefined {
+  try {
+    const { format, renderer, importer, mesh } = JSON.parse(fromUtf8(content)) as Record<string, unknown>
+    const counts = [format, renderer, importer].every(value => Number.isSafeInteger(value) && (value as number) >= 1)
+    return counts && typeof mesh === 'string' && /^[a-z2-7]{26}$/.test(mesh) ? { format, renderer, importer, mesh } as MirrorHeader : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Why this device must not write here; undefined when it may. */
+export function refuseHeader (header: MirrorHeader | undefined, mesh: string, url: string): MirrorProblem | undefined {
+  if (header === undefined) return undefined
+  if (header.mesh !== mesh) return { code: 'MIRROR_FOREIGN', message: `${url} holds the mirror of another mesh (${header.mesh})`, fix: `Use an empty repository as remote, or import that mirror with: elder-node stack restore ${url}` }
+  if (header.format > MIRROR_FORMAT) return { code: 'MIRROR_NEWER', message: `${url} was written by a newer elder-node (mirror format ${header.format})`, fix: 'Update elder-node on this device.' }
+  return undefined
+}

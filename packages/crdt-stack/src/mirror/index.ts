@@ -1,0 +1,13 @@
+/** The git mirror: layout, render, segments, the pass over one remote, and restore. Pure apart from its `GitMirror` port. */
+export type * from '../git/port.ts'
+export * from './types.ts'
+export { entryPath, parseKey, parsePath, rosterPath, segmentPath, viewPath } from './layout.ts'
+export type { MirrorPath, SegmentName } from './layout.ts'
+export { renderEntry, renderStack } from './render.ts'
+export { MEMORY_BYTES_MAX, MEMORY_LINES_MAX } from './views.ts'
+export { isSealed } from './seal.ts'
+export { makeSegment, mergeBatches, parseSegment, SEGMENT_BYTES_MAX } from './segments.ts'
+export type { Segment } from './segments.ts'
+export { MirrorSync } from './push-loop.ts'
+export type { MirrorMemory, MirrorSyncComponents, MirrorSyncInit, SyncOptions } from './push-loop.ts'
+export * from './restore.ts'

@@ -1,0 +1,219 @@
+/**
+ * One remote, one pass: fetch the tip, take what is unseen, commit what is missing on that very tip, push without force.
+ *
+ * A rejected push is not an error: somebody was faster. The commit is dropped, and the pass begins anew from the new tip after
+ * a pause with full jitter (Brooker, "Exponential backoff and jitter", 2015). History stays linear and nothing is ever merged.
+ */
+import { codeOf, ElderError, LIMITS, toHex, vectorDigest, type Crypto } from '@elder-node/protocol'
+import type { Change, Commit, GitMirror, GitOptions } from '../git/port.ts'
+import { missingWindows, renderChanges, segmentChanges, type Window } from './changes.ts'
+import { HEADER_BYTES_MAX, headerBytes, parseHeader, refuseHeader } from './header.ts'
+import { HEADER_PATH, parseKey, rosterPath } from './layout.ts'
+import { takeSegments, type Taken } from './take.ts'
+import { seenKey, sortTree, type MirrorTree, type StackTree } from './tree.ts'
+import { RENDERER, type MirroredStack, type MirrorHeader, type MirrorProblem, type SyncResult } from './types.ts'
+
+export interface MirrorSyncComponents {
+  git: GitMirror
+  crypto: Crypto
+  /** Milliseconds since 1970, for commit dates. */
+  wallMs (): number
+  /** Uniform in [0, 1), for the jitter. */
+  random (): number
+  /** Rejects with the signal's reason. */
+  sleep (ms: number, signal: AbortSignal): Promise<void>
+  /** Membership records travel with every mirror; what the remote has and we have not is handed to `receive`, unverified. */
+  roster?: { records (): Uint8Array[], receive (records: Uint8Array[]): void }
+  /** Opens a stack that stands on the remote and is not ours yet; undefined leaves it alone. */
+  adopt? (key: string): Promise<MirroredStack | undefined>
+}
+
+export interface MirrorSyncInit {
+  /** Mesh whose mirror this is: another mesh's is never written. */
+  mesh: string
+  /** Pushes tried in one pass. @default 12 */
+  attemptsMax?: number
+  /** First pause after a rejection, in milliseconds; doubles each time. @default 50 */
+  backoffMs?: number
+  /** @default 5000 */
+  backoffMsMax?: number
+  /** What {@link MirrorSync.memory} said before a restart. */
+  memory?: MirrorMemory
+}
+
+/** What must outlive the process: with it a rewritten history is noticed and checked segments are not read again. */
+export interface MirrorMemory { lastTip: Commit | undefined, verifiedTip: Commit | undefined }
+
+export interface SyncOptions extends GitOptions {
+  /** False: take only. @default every stack */
+  push?: (stack: MirroredStack) => boolean
+  /** A person said that a rewritten history is to be built upon. @default false */
+  acceptRewrite?: boolean
+}
+
+interface Pass { tip: Commit | undefined, tree: MirrorTree, header: MirrorHeader | undefined, stacks: MirroredStack[], taken: Map<string, Taken>, result: SyncResult }
+
+const NO_TREE: StackTree = { segments: [], junk: [], rendered: new Map() }
+/** Bytes of one membership record in a mirror: as much as a door takes. */
+const ROSTER_BYTES_MAX = LIMITS.doorBytesMax
+
+/** Not for two calls at once: its user keeps one pass per remote in flight. */
+export class MirrorSync {
+  readonly #parts: MirrorSyncComponents
+  readonly #init: MirrorSyncInit
+  readonly #seen = new Set<string>()
+  #memory: MirrorMemory
+  #seeded = false
+  #settled: { state: string, result: SyncResult } | undefined
+
+  constructor (components: MirrorSyncComponents, init: MirrorSyncInit) {
+    this.#parts = components
+    this.#init = init
+    this.#memory = init.memory ?? { lastTip: undefined, verifiedTip: undefined }
+  }
+
+  get memory (): MirrorMemory { return this.#memory }
+
+  /**
+   * @throws ElderError `GIT_CONTENDED` when every push was overtaken, and whatever {@link GitMirror} throws. Local stacks then
+   * hold all that was taken, and the remote is as it was.
+   */
+  async sync (stacks: MirroredStack[], options: SyncOptions): Promise<SyncResult> {
+    let failedBefore = false
+    for (let attempt = 0; attempt < (this.#init.attemptsMax ?? 12); attempt++) {
+      if (attempt > 0) await this.#parts.sleep(this.#pauseMs(attempt - 1), options.signal)
+      try {
+        const result = await this.#attempt(stacks, options)
+        if (result !== undefined) return result
+      } catch (error) {
+        // The cache is checked and rebuilt at the next fetch: once is enough to know.
+        if (codeOf(error) !== 'GIT_FAILED' || failedBefore) throw error
+        failedBefore = true
+      }
+    }
+    throw new ElderError('GIT_CONTENDED', `${this.#parts.git.url} moved during every one of ${this.#init.attemptsMax ?? 12} pushes`, 'It is tried again by itself.')
+  }
+
+  /** Undefined when the push was overtaken. */
+  async #attempt (stacks: MirroredStack[], options: SyncOptions): Promise<SyncResult | undefined> {
+    const tip = await this.#parts.git.fetchTip(options)
+    const state = this.#stateOf(tip, stacks, options)
+    if (this.#settled?.state === state) return { ...this.#settled.result, pushed: false, gained: new Set() }
+    const pass = await this.#read(tip, stacks, options)
+    const refusal = refuseHeader(pass.header, this.#init.mesh, this.#parts.git.url)
+    if (refusal !== undefined) return { ...pass.result, problems: [refusal] }
+    await this.#take(pass, options)
+    if (!options.acceptRewrite && await this.#isRewritten(tip, options)) return { ...pass.result, problems: [...pass.result.problems, this.#rewritten()] }
+    const changes = await this.#changes(pass, options)
+    if (changes.length > 0) {
+      const commit = await this.#parts.git.commitTree({ parent: tip, changes, message: messageOf(changes, pass.stacks), atMs: this.#parts.wallMs() }, options)
+      if (await this.#parts.git.push(commit, options) === 'rejected') return undefined
+      pass.result = { ...pass.result, tip: commit, pushed: true }
+    }
+    this.#remember(pass, options)
+    return pass.result
+  }
+
+  async #read (tip: Commit | undefined, stacks: MirroredStack[], options: GitOptions): Promise<Pass> {
+    const { git } = this.#parts
+    await this.#seed(tip, options)
+    const tree = sortTree(tip === undefined ? [] : await git.readTree(tip, options))
+    let header: MirrorHeader | undefined
+    const readable = tree.header !== undefined && tree.header.bytes <= HEADER_BYTES_MAX ? [tree.header] : []
+    for await (const { content } of git.readBlobs(readable, options)) header = parseHeader(content)
+    return { tip, tree, header, stacks: [...stacks], taken: new Map(), result: { tip, pushed: false, covered: new Set(), gained: new Set(), problems: [] } }
+  }
+
+  /** After a restart, what was verified at a remembered tip need not be read again. */
+  async #seed (tip: Commit | undefined, options: GitOptions): Promise<void> {
+    const verified = this.#memory.verifiedTip
+    if (this.#seeded || tip === undefined) return
+    this.#seeded = true
+    if (verified === undefined || !await this.#parts.git.isAncestor(verified, tip, options)) return
+    for (const { segments } of sortTree(await this.#parts.git.readTree(verified, options)).stacks.values()) for (const { file } of segments) this.#seen.add(seenKey(file))
+  }
+
+  async #take (pass: Pass, options: GitOptions): Promise<void> {
+    const { git, crypto, adopt } = this.#parts
+    await this.#takeRoster(pass, options)
+    const known = new Set(pass.stacks.map(stack => stack.key))
+    for (const key of pass.tree.stacks.keys()) {
+      const adopted = known.has(key) || parseKey(key) === undefined ? undefined : await adopt?.(key)
+      if (adopted !== undefined) pass.stacks.push(adopted)
+    }
+    for (const stack of pass.stacks) {
+      const taken = await takeSegments(git, stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, this.#seen, crypto, options)
+      pass.taken.set(stack.key, taken)
+      pass.result.problems.push(...taken.problems)
+      if (taken.gained) pass.result.gained.add(stack.key)
+      if (windowsMissing(pass, stack).length === 0) pass.result.covered.add(stack.key)
+    }
+  }
+
+  async #takeRoster (pass: Pass, options: GitOptions): Promise<void> {
+    const { git, crypto, roster } = this.#parts
+    if (roster === undefined) return
+    const ours = new Set(roster.records().map(record => rosterPath(record, crypto)))
+    const unseen = pass.tree.roster.filter(file => !ours.has(file.path) && file.bytes <= ROSTER_BYTES_MAX).slice(0, LIMITS.rosterRecordsMax)
+    const records: Uint8Array[] = []
+    for await (const { file, content } of git.readBlobs(unseen, options)) if (rosterPath(content, crypto) === file.path) records.push(content)
+    if (records.length > 0) roster.receive(records)
+  }
+
+  async #changes (pass: Pass, options: SyncOptions): Promise<Change[]> {
+    const { git, crypto, roster } = this.#parts
+    const changes: Change[] = []
+    for (const stack of pass.stacks.filter(stack => options.push?.(stack) ?? true)) {
+      changes.push(...await segmentChanges(stack, windowsMissing(pass, stack), crypto))
+      pass.result.covered.add(stack.key)
+      // A view of less than the remote has, or by an older renderer, would take a newer one back.
+      if (pass.taken.get(stack.key)?.waiting === true || (pass.header?.renderer ?? 0) > RENDERER) continue
+      const rendered = await renderChanges(git, stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, pass.tip, crypto, options)
+      changes.push(...rendered.changes)
+      pass.result.problems.push(...rendered.problems)
+    }
+    if (changes.length === 0) return changes
+    for (const record of roster?.records() ?? []) if (!pass.tree.paths.has(rosterPath(record, crypto))) changes.push({ path: rosterPath(record, crypto), content: record })
+    if (pass.header === undefined || pass.header.renderer < RENDERER) changes.push({ path: HEADER_PATH, content: headerBytes(this.#init.mesh) })
+    return changes
+  }
+
+  async #isRewritten (tip: Commit | undefined, options: GitOptions): Promise<boolean> {
+    const last = this.#memory.lastTip
+    if (last === undefined || last === tip) return false
+    return tip === undefined || !await this.#parts.git.isAncestor(last, tip, options)
+  }
+
+  #rewritten (): MirrorProblem {
+    const { url } = this.#parts.git
+    return { code: 'MIRROR_REWRITTEN', message: `The history of ${url} was rewritten or cut: the commit ${this.#memory.lastTip?.slice(0, 12)} that this device saw is gone. Nothing local was changed, and nothing is pushed there.`, fix: 'Look at the remote; elder-node stack sync then accepts it as it is and adds what it lacks.' }
+  }
+
+  #remember (pass: Pass, options: SyncOptions): void {
+    const clean = [...pass.taken.values()].every(taken => taken.bad.length === 0)
+    this.#memory = { lastTip: pass.result.tip, verifiedTip: clean ? pass.result.tip : this.#memory.verifiedTip }
+    this.#settled = { state: this.#stateOf(pass.result.tip, pass.stacks, options), result: { ...pass.result, problems: pass.result.problems.filter(problem => problem.code !== 'MIRROR_EDITED') } }
+  }
+
+  /** Equal when a pass would find nothing to do: the same tip, the same stacks at the same heads, the same duty to push. */
+  #stateOf (tip: Commit | undefined, stacks: MirroredStack[], options: SyncOptions): string {
+    const states = stacks.map(stack => `${stack.key} ${toHex(vectorDigest(stack.vector(), this.#parts.crypto))} ${options.push?.(stack) ?? true}`)
+    return [tip, ...states.sort()].join('\n')
+  }
+
+  #pauseMs (retry: number): number {
+    return this.#parts.random() * Math.min(this.#init.backoffMsMax ?? 5000, (this.#init.backoffMs ?? 50) * 2 ** retry)
+  }
+}
+
+function windowsMissing (pass: Pass, stack: MirroredStack): Window[] {
+  return missingWindows(stack.vector(), pass.tree.stacks.get(stack.key) ?? NO_TREE, pass.taken.get(stack.key)?.bad ?? [])
+}
+
+function messageOf (changes: Change[], stacks: MirroredStack[]): string {
+  const touched = stacks.map(stack => stack.key).filter(key => changes.some(({ path }) => path.startsWith(`stacks/${key}/`)))
+  const entries = changes.filter(({ path }) => path.includes('/entries/')).length
+  const segments = changes.filter(({ path, content }) => path.includes('/feeds/') && content !== null).length
+  const names = touched.length > 5 ? `${touched.slice(0, 5).join(', ')} and ${touched.length - 5} more` : touched.join(', ')
+  return `Mirror ${names || 'the roster'}\n\n${entries} entries rendered, ${segments} segments written.\n`
+}

@@ -1,0 +1,122 @@
+/** Stacks from a remote alone: no peer, no local state. What does not verify is left out and named. */
+import { codeOf, feedDevice, genesisHash, LIMITS, stackId, type Batch, type Crypto, type DeviceId, type FeedId, type StackId } from '@elder-node/protocol'
+import { ElderError } from '@elder-node/protocol'
+import type { Commit, GitMirror, GitOptions } from '../git/port.ts'
+import { HEADER_BYTES_MAX, parseHeader } from './header.ts'
+import { parseKey, rosterPath } from './layout.ts'
+import { followsOn, parseSegment } from './segments.ts'
+import { byWindow, sortTree, type MirrorTree, type StackTree, type TreeSegment } from './tree.ts'
+import { MIRROR_FORMAT, type MirrorHeader } from './types.ts'
+
+/** What the membership records of a mirror say. */
+export interface RosterVerdict {
+  /** Those that verify. */
+  records: Uint8Array[]
+  /** True for a device that was ever a member: cut-offs are masked by the view, not by the restore. */
+  mayWrite (device: DeviceId): boolean
+}
+
+export interface Quarantined { path: string, why: string }
+
+export interface RestoredContent {
+  id: StackId
+  /** The stack's own name. */
+  name: string
+  /** Its folder: `<name>`, or `<name>@<mesh>` when it was archived there already. */
+  key: string
+  /** Mesh it came from. */
+  mesh: string
+  /** Verified batches, each feed in order from its first record. */
+  batches: Batch[]
+}
+
+export interface RestoredMirror { commit: Commit, mesh: string, roster: Uint8Array[], stacks: RestoredContent[], quarantined: Quarantined[] }
+
+export interface RestoreComponents {
+  git: GitMirror
+  crypto: Crypto
+  verifyRoster (records: Uint8Array[], mesh: string): RosterVerdict | Promise<RosterVerdict>
+}
+
+/** @throws ElderError `MIRROR_EMPTY` when the remote has no mirror, `MIRROR_NEWER`, and whatever {@link GitMirror} throws. */
+export async function restoreMirror (components: RestoreComponents, options: GitOptions): Promise<RestoredMirror> {
+  const { git } = components
+  const commit = await git.fetchTip(options)
+  if (commit === undefined) throw empty(git.url)
+  const tree = sortTree(await git.readTree(commit, options))
+  const { mesh } = await readHeader(git, tree, options)
+  const quarantined: Quarantined[] = []
+  const roster = await readRoster(components, tree, quarantined, options)
+  const verdict = await components.verifyRoster(roster, mesh)
+  const stacks: RestoredContent[] = []
+  for (const [key, stackTree] of [...tree.stacks].slice(0, LIMITS.stacksMax)) {
+    const parsed = parseKey(key)
+    if (parsed === undefined) continue
+    const id = stackId(parsed.name, components.crypto)
+    const batches = await readFeeds(components, id, stackTree, verdict, quarantined, options)
+    stacks.push({ id, name: parsed.name, key, mesh: parsed.mesh ?? mesh, batches })
+  }
+  return { commit, mesh, roster: verdict.records, stacks, quarantined }
+}
+
+async function readHeader (git: GitMirror, tree: MirrorTree, options: GitOptions): Promise<MirrorHeader> {
+  let header: MirrorHeader | undefined
+  const readable = tree.header !== undefined && tree.header.bytes <= HEADER_BYTES_MAX ? [tree.header] : []
+  for await (const { content } of git.readBlobs(readable, options)) header = parseHeader(content)
+  if (header === undefined) throw empty(git.url)
+  if (header.format > MIRROR_FORMAT) throw new ElderError('MIRROR_NEWER', `${git.url} was written by a newer elder-node (mirror format ${header.format})`, 'Update elder-node on this device.')
+  return header
+}
+
+function empty (url: string): ElderError {
+  return new ElderError('MIRROR_EMPTY', `${url} holds no mirror: the branch elder/memory with an elder.json is not there`, 'Check the URL, and on a device of the mesh: elder-node stack remote list')
+}
+
+async function readRoster ({ git, crypto }: RestoreComponents, tree: MirrorTree, quarantined: Quarantined[], options: GitOptions): Promise<Uint8Array[]> {
+  const records: Uint8Array[] = []
+  const readable = tree.roster.filter(file => file.bytes <= LIMITS.doorBytesMax).slice(0, LIMITS.rosterRecordsMax)
+  for await (const { file, content } of git.readBlobs(readable, options)) {
+    if (rosterPath(content, crypto) === file.path) records.push(content)
+    else quarantined.push({ path: file.path, why: 'its name is not the hash of its content' })
+  }
+  return records
+}
+
+async function readFeeds ({ git, crypto }: RestoreComponents, stack: StackId, tree: StackTree, roster: RosterVerdict, quarantined: Quarantined[], options: GitOptions): Promise<Batch[]> {
+  quarantined.push(...tree.junk.map(file => ({ path: file.path, why: 'it is not a segment' })))
+  const parsed = new Map<TreeSegment, Batch[]>()
+  const byFile = new Map(tree.segments.map(segment => [segment.file, segment]))
+  for await (const { file, content } of git.readBlobs(tree.segments.map(({ file }) => file), options)) {
+    const segment = byFile.get(file) as TreeSegment
+    try {
+      if (!roster.mayWrite(feedDevice(segment.name.feed))) quarantined.push({ path: file.path, why: 'its author was never a member' })
+      else parsed.set(segment, parseSegment(stack, segment.name, content, crypto))
+    } catch (error) {
+      if (codeOf(error) !== 'MALFORMED') throw error
+      quarantined.push({ path: file.path, why: (error as Error).message })
+    }
+  }
+  const feeds = Map.groupBy(parsed.keys(), ({ name }) => name.feed)
+  return [...feeds].flatMap(([feed, segments]) => chainFeed(stack, feed, segments, parsed, quarantined, crypto))
+}
+
+/** Follows the chain window by window; the longest segment of a window that continues it wins, and a gap ends the feed. */
+function chainFeed (stack: StackId, feed: FeedId, segments: TreeSegment[], parsed: Map<TreeSegment, Batch[]>, quarantined: Quarantined[], crypto: Crypto): Batch[] {
+  const windows = byWindow(segments)
+  const out: Batch[] = []
+  let prev = genesisHash(stack, feed, crypto)
+  let next = 1
+  const used = new Set<TreeSegment>()
+  for (let from = 1; windows.has(`${feed} ${from}`); from += LIMITS.batchRecordsMax) {
+    const fitting = (windows.get(`${feed} ${from}`) ?? []).filter(segment => from === next && followsOn(parsed.get(segment) ?? [], prev))
+    const best = fitting.sort((a, b) => b.name.to - a.name.to || (a.name.hash < b.name.hash ? -1 : 1))[0]
+    if (best === undefined) break
+    const batches = parsed.get(best) as Batch[]
+    for (const segment of fitting) used.add(segment)
+    out.push(...batches)
+    prev = batches.at(-1)?.head.hash ?? prev
+    next = best.name.to + 1
+  }
+  for (const segment of segments) if (!used.has(segment)) quarantined.push({ path: segment.file.path, why: 'the records before it are missing or do not lead to it' })
+  return out
+}

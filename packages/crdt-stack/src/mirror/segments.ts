@@ -1,0 +1,103 @@
+/**
+ * A segment: one window of a feed as an immutable file.
+ *
+ * segment := frame*        in order, together exactly the records from..to of one feed
+ * frame   := length(4 bytes, big endian) CBOR of a wire batch, at most LIMITS.frameBytesMax
+ *
+ * Frames, not one CBOR array: each batch is bounded before it is decoded, so a hostile file costs no more than a hostile message.
+ */
+import { batchOf, batchValue, decode, decodeRecord, encode, equalBytes, LIMITS, MalformedError, recordHash, verifyHead, type Batch, type Crypto, type StackId } from '@elder-node/protocol'
+import { shortHash, windowStart, type SegmentName } from './layout.ts'
+
+/** Bytes of one segment: a window of the largest records with their frames. */
+export const SEGMENT_BYTES_MAX: number = LIMITS.batchRecordsMax * LIMITS.frameBytesMax
+
+export interface Segment { name: SegmentName, content: Uint8Array }
+
+/** `batches` are the records of one window, from its start, without gaps. */
+export function makeSegment (batches: Batch[]): Segment {
+  const merged = mergeBatches(batches)
+  const first = merged[0] as Batch
+  const { head } = merged.at(-1) as Batch
+  if (first.from !== windowStart(head.seq)) throw new MalformedError('a segment starts at its window')
+  const frames = merged.map(batch => encode(batchValue(batch)))
+  const content = new Uint8Array(frames.reduce((sum, frame) => sum + 4 + frame.length, 0))
+  const view = new DataView(content.buffer)
+  let at = 0
+  for (const frame of frames) {
+    view.setUint32(at, frame.length)
+    content.set(frame, at + 4)
+    at += 4 + frame.length
+  }
+  return { name: { feed: first.feed, from: first.from, to: head.seq, hash: shortHash(head.hash) }, content }
+}
+
+/** Joins neighbours while they fit one frame: the later signature covers the earlier records, so fewer are kept and checked. */
+export function mergeBatches (batches: Batch[]): Batch[] {
+  const merged: Array<{ batch: Batch, bytes: number }> = []
+  for (const batch of batches) {
+    const bytes = batch.records.reduce((sum, record) => sum + record.length, 0)
+    const last = merged.at(-1)
+    if (last !== undefined && last.bytes + bytes <= LIMITS.batchBytesMax) {
+      last.batch = { ...last.batch, records: [...last.batch.records, ...batch.records], head: batch.head }
+      last.bytes += bytes
+    } else {
+      merged.push({ batch, bytes })
+    }
+  }
+  return merged.map(({ batch }) => batch)
+}
+
+/**
+ * Reads a segment and checks all that it can show by itself: bounds, its name, the chain inside it and every signature.
+ * What it cannot show is that its first record follows the window before: {@link followsOn} does.
+ *
+ * @throws MalformedError
+ */
+export function parseSegment (stack: StackId, name: SegmentName, content: Uint8Array, crypto: Crypto): Batch[] {
+  const batches = frames(content).map(frame => batchOf(decode(frame, LIMITS.frameBytesMax)))
+  let next = name.from
+  let last: Uint8Array | undefined
+  for (const batch of batches) {
+    if (batch.feed !== name.feed || batch.from !== next) throw new MalformedError('the segment does not hold the records its name says')
+    last = checkChain(batch, last, crypto)
+    if (!equalBytes(last, batch.head.hash) || !verifyHead(stack, batch.feed, batch.head, crypto)) throw new MalformedError('a signature of the segment is wrong')
+    next = batch.head.seq + 1
+  }
+  if (last === undefined || next !== name.to + 1 || shortHash(last) !== name.hash) throw new MalformedError('the segment does not end where its name says')
+  return batches
+}
+
+function checkChain (batch: Batch, before: Uint8Array | undefined, crypto: Crypto): Uint8Array {
+  let last = before
+  batch.records.forEach((bytes, i) => {
+    const record = decodeRecord(bytes)
+    if (record.seq !== batch.from + i || (last !== undefined && !equalBytes(record.prev, last))) throw new MalformedError('the hash chain of the segment is broken')
+    last = recordHash(bytes, crypto)
+  })
+  if (batch.head.seq !== batch.from + batch.records.length - 1) throw new MalformedError('a head of the segment is not its last record')
+  return last as Uint8Array
+}
+
+/** True when the first record names `prev`, the hash of the record before (or the feed's genesis hash): with it the whole chain holds. */
+export function followsOn (batches: Batch[], prev: Uint8Array): boolean {
+  const first = batches[0]?.records[0]
+  return first !== undefined && equalBytes(decodeRecord(first).prev, prev)
+}
+
+/** The records after `seq`: what a feed that ends there still lacks. */
+export function trimBatches (batches: Batch[], seq: number): Batch[] {
+  return batches.filter(batch => batch.head.seq > seq).map(batch => batch.from > seq ? batch : { ...batch, from: seq + 1, records: batch.records.slice(seq + 1 - batch.from) })
+}
+
+function frames (content: Uint8Array): Uint8Array[] {
+  const out: Uint8Array[] = []
+  const view = new DataView(content.buffer, content.byteOffset, content.byteLength)
+  for (let at = 0; at < content.length;) {
+    const length = at + 4 <= content.length ? view.getUint32(at) : 0
+    if (length === 0 || length > LIMITS.frameBytesMax || at + 4 + length > content.length || out.length >= LIMITS.batchRecordsMax) throw new MalformedError('the segment is torn')
+    out.push(content.subarray(at + 4, at + 4 + length))
+    at += 4 + length
+  }
+  return out
+}

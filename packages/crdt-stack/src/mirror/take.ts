@@ -1,0 +1,48 @@
+/** Takes what a remote holds and this device does not: verified segments, and nothing else, ever change local state. */
+import { codeOf, type Batch, type Crypto, type FeedId } from '@elder-node/protocol'
+import type { GitMirror, GitOptions, TreeFile } from '../git/port.ts'
+import { parseSegment, trimBatches } from './segments.ts'
+import { seenKey, type StackTree, type TreeSegment } from './tree.ts'
+import type { MirroredStack, MirrorProblem } from './types.ts'
+
+export interface Taken {
+  gained: boolean
+  /** Some record waits for one that neither this device nor the remote has: our view may be behind the remote's. */
+  waiting: boolean
+  /** Segments that do not verify. */
+  bad: TreeSegment[]
+  problems: MirrorProblem[]
+}
+
+/** `seen` grows by every segment that verified. */
+export async function takeSegments (git: GitMirror, stack: MirroredStack, tree: StackTree, seen: Set<string>, crypto: Crypto, options: GitOptions): Promise<Taken> {
+  const taken: Taken = { gained: false, waiting: false, bad: [], problems: tree.junk.map(file => damaged(file, 'it is not a segment')) }
+  const seqOf = (feed: FeedId): number => stack.vector().get(feed)?.seq ?? 0
+  const unseen = tree.segments.filter(({ name, file }) => !seen.has(seenKey(file)) || name.to > seqOf(name.feed)).sort((a, b) => a.name.from - b.name.from)
+  const byFile = new Map(unseen.map(segment => [segment.file, segment]))
+  for await (const { file, content } of git.readBlobs(unseen.map(({ file }) => file), options)) {
+    const segment = byFile.get(file) as TreeSegment
+    try {
+      const batches = parseSegment(stack.id, segment.name, content, crypto)
+      await receiveAll(stack, trimBatches(batches, seqOf(segment.name.feed)), taken)
+      seen.add(seenKey(file))
+    } catch (error) {
+      if (codeOf(error) !== 'MALFORMED') throw error
+      taken.bad.push(segment)
+      taken.problems.push(damaged(file, (error as Error).message))
+    }
+  }
+  return taken
+}
+
+async function receiveAll (stack: MirroredStack, batches: Batch[], taken: Taken): Promise<void> {
+  for (const batch of batches) {
+    const received = await stack.receive(batch)
+    if (received.accepted > 0) taken.gained = true
+    taken.waiting = received.waiting > 0
+  }
+}
+
+function damaged (file: TreeFile, why: string): MirrorProblem {
+  return { code: 'MIRROR_SEGMENT', message: `${file.path} on the remote was skipped: ${why}`, fix: 'Nothing is lost here: a segment that this device holds is written anew. Look who can push to the remote.' }
+}

@@ -1,0 +1,50 @@
+/** A fetched tree, sorted by what its paths mean. */
+import { LIMITS, type FeedId, type Vector } from '@elder-node/protocol'
+import type { TreeFile } from '../git/port.ts'
+import { parsePath, type SegmentName } from './layout.ts'
+import { SEGMENT_BYTES_MAX } from './segments.ts'
+
+export interface TreeSegment { name: SegmentName, file: TreeFile }
+
+export interface StackTree {
+  segments: TreeSegment[]
+  /** Below `feeds/`, yet no segment: wrong name or too large. */
+  junk: TreeFile[]
+  /** Entries and views by path. */
+  rendered: Map<string, TreeFile>
+}
+
+export interface MirrorTree { header: TreeFile | undefined, roster: TreeFile[], stacks: Map<string, StackTree>, paths: Set<string> }
+
+export function sortTree (files: TreeFile[]): MirrorTree {
+  const tree: MirrorTree = { header: undefined, roster: [], stacks: new Map(), paths: new Set(files.map(file => file.path)) }
+  const stackOf = (key: string): StackTree => {
+    const stack = tree.stacks.get(key) ?? { segments: [], junk: [], rendered: new Map() }
+    tree.stacks.set(key, stack)
+    return stack
+  }
+  for (const file of files) {
+    const path = parsePath(file.path)
+    if (path.type === 'header') tree.header = file
+    else if (path.type === 'roster') tree.roster.push(file)
+    else if (path.type === 'segment' && file.bytes <= SEGMENT_BYTES_MAX) stackOf(path.key).segments.push({ name: path.name, file })
+    else if (path.type === 'segment' || path.type === 'junk') stackOf(path.key).junk.push(file)
+    else if (path.type === 'entry' || path.type === 'view') stackOf(path.key).rendered.set(file.path, file)
+  }
+  return tree
+}
+
+/** Names one content at one path: what was found good once is good for ever. */
+export function seenKey (file: TreeFile): string { return `${file.path} ${file.blob}` }
+
+/** By feed and window: `<feed> <from>`. */
+export function byWindow (segments: TreeSegment[]): Map<string, TreeSegment[]> {
+  return Map.groupBy(segments, ({ name }) => `${name.feed} ${name.from}`)
+}
+
+/** The windows of a vector, each up to the last record that is there. */
+export function * windowsOf (vector: Vector): Generator<{ feed: FeedId, from: number, to: number }> {
+  for (const [feed, { seq }] of vector) {
+    for (let from = 1; from <= seq; from += LIMITS.batchRecordsMax) yield { feed, from, to: Math.min(seq, from + LIMITS.batchRecordsMax - 1) }
+  }
+}

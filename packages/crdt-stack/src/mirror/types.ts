@@ -1,0 +1,41 @@
+/** What the mirror needs of a stack, and what it tells. */
+import type { Batch, Range, StackId, Vector } from '@elder-node/protocol'
+import type { Commit } from '../git/port.ts'
+import type { Entry, Received } from '../types.ts'
+
+/** One stack as the mirror sees it; the `Stack` of this package fits, with its folder's name beside it. */
+export interface MirroredStack {
+  readonly id: StackId
+  /** Folder in the mirror: the stack's name, or `<name>@<mesh>` for an archived one. */
+  readonly key: string
+  vector (): Vector
+  batches (range: Range): Batch[] | Promise<Batch[]>
+  receive (batch: Batch): Promise<Received>
+  /** Every entry, removed ones included or not. */
+  entries (): Entry[] | Promise<Entry[]>
+}
+
+export interface MirrorProblem {
+  code: 'MIRROR_SEGMENT' | 'MIRROR_EDITED' | 'MIRROR_REWRITTEN' | 'MIRROR_FOREIGN' | 'MIRROR_NEWER'
+  message: string
+  fix: string
+}
+
+/** `elder.json` at the root of the branch. */
+export interface MirrorHeader { format: number, renderer: number, importer: number, mesh: string }
+
+export const MIRROR_FORMAT = 1
+export const RENDERER = 1
+export const IMPORTER = 1
+
+export interface SyncResult {
+  /** The remote's branch when the pass ended. */
+  tip: Commit | undefined
+  /** A commit of ours went out. */
+  pushed: boolean
+  /** Folders of the stacks that the remote holds in full, as we know them. */
+  covered: Set<string>
+  /** Folders of the stacks that gained records. */
+  gained: Set<string>
+  problems: MirrorProblem[]
+}
