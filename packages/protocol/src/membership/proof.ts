@@ -3,12 +3,12 @@ import { supportsOf } from './entitled.ts'
 import type { MemberRecord } from './record.ts'
 
 /**
- * A record with all it stands on, ancestors first: what another device needs to see that it is entitled.
+ * Records with all they stand on, ancestors first: what another device needs to see that they are entitled.
  * With more than `max` records the oldest are left out; a peer of the same mesh has those.
  */
-export function proofOf (graph: Graph, hash: string, max: number): MemberRecord[] {
+export function proofOf (graph: Graph, hashes: Iterable<string>, max: number): MemberRecord[] {
   const chain = new Map<string, MemberRecord>()
-  const queue = [hash]
+  const queue = [...hashes]
   for (const next of queue) {
     const record = graph.get(next)
     if (record === undefined || chain.has(next)) continue

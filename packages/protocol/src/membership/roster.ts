@@ -23,6 +23,8 @@ export interface RosterMember {
   since: number
   /** Hash (hex) of the record that makes it what it is: the newest of its highest role. */
   grant: string
+  /** Hash (hex) of the newest record that admitted it under a name. With {@link grant}: what it shows at a door. */
+  admission: string
 }
 
 export interface RevokedDevice {
@@ -69,17 +71,18 @@ function membersOf (grants: Grants, isLive: (device: DeviceId) => boolean): Map<
 function memberOf (device: DeviceId, name: string, records: MemberRecord[]): RosterMember {
   const admin = records.findLast(record => conferred(record)?.role === 'admin')
   const grant = admin ?? records.at(-1) as MemberRecord
-  return { device, name, role: conferred(grant)?.role as Role, since: records[0]?.at ?? 0, grant: grant.hash }
+  return { device, name, role: conferred(grant)?.role as Role, since: records[0]?.at ?? 0, grant: grant.hash, admission: records.findLast(named)?.hash ?? grant.hash }
 }
 
 /** The last name that was asked for; null for a device that was promoted but never admitted. */
 function wishOf (records: MemberRecord[] | undefined): string | null {
-  for (const { content } of records?.toReversed() ?? []) {
-    if (content.type === 'genesis') return content.founderName
-    if (content.type === 'member' || content.type === 'recover') return content.name
-  }
-  return null
+  const content = records?.findLast(named)?.content
+  if (content === undefined) return null
+  if (content.type === 'genesis') return content.founderName
+  return content.type === 'member' || content.type === 'recover' ? content.name : null
 }
+
+function named ({ content: { type } }: MemberRecord): boolean { return type === 'genesis' || type === 'member' || type === 'recover' }
 
 function revokedOf (effective: MemberRecord[], grants: Grants): Map<DeviceId, RevokedDevice> {
   const revoked = new Map<DeviceId, RevokedDevice>()

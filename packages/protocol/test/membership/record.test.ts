@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { MalformedError, codeOf, encode, meshIdOf, openMemberRecord, signMemberRecord, type MemberContent } from '../../src/index.ts'
 import { crypto, testSigner } from '../support/crypto.ts'

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { MembershipGraph, hasRole, proofOf, resolveRoster, type MemberRecord, type Role } from '../../src/index.ts'
 import { testSigner } from '../support/crypto.ts'
@@ -123,7 +123,7 @@ describe('the roster', () => {
     const book = new MeshBook()
     const admin = book.redeem(0, book.ticket(0, 50, 'admin'), 50, 1, 'second', { role: 'admin' })
     const member = book.redeem(1, book.ticket(1, 51), 51, 2, 'pi')
-    const proof = proofOf(new MembershipGraph(book.records, book.mesh), member.hash, 8)
+    const proof = proofOf(new MembershipGraph(book.records, book.mesh), [member.hash], 8)
     expect(proof).toHaveLength(5)
     expect(proof.map(({ hash }) => hash)).toContain(admin.hash)
     expect(resolveRoster(proof, book.mesh).members.has(idOf(2))).toBe(true)

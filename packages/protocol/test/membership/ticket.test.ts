@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { LIMITS, codeOf, decode, deviceOfAddress, encode, formatTicket, fromBase32, parseTicket, peerIdOf, toBase32, toDeviceName, utf8, type Value } from '../../src/index.ts'
 import { crypto } from '../support/crypto.ts'

@@ -1,0 +1,268 @@
+/**
+ * Membership: who belongs to the mesh, as this device knows it, and how that changes.
+ *
+ * Implements {@link Admission} for the door and the gate; writes invitations and evictions; keeps the records on disk and in
+ * step with every other member. See docs/PROTOCOL.md, "Membership and the door".
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { deviceId, deviceOfAddress, ElderError, formatTicket, hasRole, type Crypto, type Cutoff, type DeviceId, type MeshId, type Role, type Roster, type RosterMember, type Signer, type Value } from '@elder-node/protocol'
+import type { Admission, RefusalCode, Verdict } from '../ports/admission.ts'
+import type { PrivateFiles } from '../ports/files.ts'
+import type { Clock, RandomBytes } from '../ports/host.ts'
+import type { CallOptions, Mesh } from '../ports/mesh.ts'
+import { AddressBook } from './membership/address-book.ts'
+import { Door, type Shown } from './membership/door.ts'
+import { findDevice } from './membership/find-device.ts'
+import { Joining } from './membership/joining.ts'
+import { writeMesh } from './membership/mesh-file.ts'
+import type { RecordBook, RosterChange } from './membership/record-book.ts'
+import { RosterSync } from './membership/roster-sync.ts'
+import { proofIn } from './membership/wire.ts'
+import { writeRecord, type WriterComponents } from './membership/writer.ts'
+
+export interface MembershipComponents {
+  crypto: Crypto
+  /** This device's key. */
+  signer: Signer
+  /** Makes the signer of a ticket's one-time key from its 32-byte seed. */
+  signerFromSeed: (seed: Uint8Array) => Signer
+  clock: Clock
+  random: RandomBytes
+  /** The membership directory of the data directory. */
+  files: PrivateFiles
+}
+
+export interface InviteOptions {
+  /** What the invited device may do. @default 'builder' */
+  role?: Role
+  /** How long the ticket is good, in milliseconds. @default 900_000 */
+  expiresMs?: number
+  /** Multiaddrs of this node, each ending in `/p2p/<peer id>`; at most eight are used. @default those of the attached mesh */
+  addresses?: string[]
+}
+
+/** `expiresMs`: milliseconds since 1970. */
+export interface Invitation { ticket: string, role: Role, expiresMs: number }
+
+const TICKET_MS = 15 * 60_000
+/** What a joiner waits for the whole roster, so that it knows its own final name. */
+const FIRST_EXCHANGE_MS = 2000
+
+/** Made by `openMembership`. */
+export class Membership implements Admission {
+  readonly self: DeviceId
+  readonly meshId: MeshId
+  readonly meshSecret: Uint8Array
+  readonly #components: MembershipComponents
+  readonly #book: RecordBook
+  readonly #writer: WriterComponents
+  readonly #addresses: AddressBook
+  readonly #door: Door
+  readonly #removed = new Set<(device: DeviceId) => void>()
+  readonly #changed = new Set<(change: RosterChange) => void>()
+  readonly #evicted = Promise.withResolvers<ElderError>()
+  /** How this device came in, if it came in during this run. */
+  readonly #entrance: Joining | undefined
+  /** The same, while it is no member yet. */
+  #joining: Joining | undefined
+  #mesh: Mesh | undefined
+  #sync: RosterSync | undefined
+
+  /** `shown`: the ticket of a device that is no member yet. */
+  constructor (components: MembershipComponents, book: RecordBook, meshSecret: Uint8Array, shown?: Shown) {
+    this.self = deviceId(components.signer.publicKey)
+    this.meshId = book.mesh
+    this.meshSecret = meshSecret
+    this.#components = components
+    this.#book = book
+    this.#writer = { crypto: components.crypto, signer: components.signer, clock: components.clock, book }
+    this.#addresses = new AddressBook(components.files)
+    this.#door = new Door({ ...this.#writer, mesh: () => this.#mesh })
+    this.#entrance = shown === undefined ? undefined : new Joining(shown)
+    this.#joining = this.#entrance
+    book.onChange(change => { this.#follow(change) })
+  }
+
+  get roster (): Roster { return this.#book.roster }
+  get meshName (): string { return this.roster.mesh.name }
+  /** This device as a member; undefined while it is joining or after it was removed. */
+  get me (): RosterMember | undefined { return this.roster.members.get(this.self) }
+
+  /** Registers the `roster` and `join` services: after the mesh is made, before it starts. */
+  attach (mesh: Mesh): void {
+    this.#mesh = mesh
+    mesh.onRequest('join', { role: 'observer', concurrencyMax: 8, deadlineMs: 5000 }, (_from, message) => this.#door.joinRequest(message))
+    this.#sync = new RosterSync({ book: this.#book, mesh, random: this.#components.random })
+  }
+
+  /** Begins the periodic comparison with peers. */
+  start (): void { this.#sync?.start() }
+
+  stop (): void {
+    this.#sync?.stop()
+    this.#addresses.save()
+  }
+
+  /**
+   * Resolves once this device is a member, durably, and has compared records with a peer; at once when it is one already.
+   *
+   * @throws ElderError `TICKET_USED`, `TICKET_EXPIRED`, `TICKET_FORGED`, `WRONG_MESH`, `ISSUER_GONE`, `VERSION`, `EVICTED`; when the signal
+   * aborts first `ADMISSION_TIMEOUT` with every address tried
+   */
+  async joined ({ signal }: CallOptions): Promise<void> {
+    const joining = this.#entrance
+    if (joining === undefined) return
+    const timeout = Promise.withResolvers<never>()
+    const onAbort = (): void => { timeout.reject(joining.timeout()) }
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
+    try {
+      await Promise.race([joining.done, timeout.promise])
+      await Promise.race([this.#sync?.met, sleep(FIRST_EXCHANGE_MS, undefined, { ref: false })])
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** @throws ElderError `NOT_ADMIN`, `NO_ADDRESS`, `DISK_FULL`, `STORAGE`, `ROSTER_FULL` */
+  invite (options: InviteOptions = {}): Invitation {
+    this.#demandAdmin('invite a device')
+    const { role = 'builder', addresses = this.#mesh?.addresses() ?? [] } = options
+    const dialable = addresses.filter(address => deviceOfAddress(address) !== undefined)
+    if (dialable.length === 0) throw new ElderError('NO_ADDRESS', 'This node has no address that another device could dial.', 'Connect to a network, or start with --announce <multiaddr>.')
+    const seed = this.#components.random(32)
+    const { publicKey: ticketKey } = this.#components.signerFromSeed(seed)
+    const expiresMs = this.#components.clock.wallMs() + (options.expiresMs ?? TICKET_MS)
+    const record = writeRecord(this.#writer, { type: 'ticket', ticketKey, role, expiresMs })
+    const ticket = formatTicket({ mesh: this.meshId, meshSecret: this.meshSecret, addresses: dialable, seed, record }, this.#components.crypto)
+    return { ticket, role, expiresMs }
+  }
+
+  /**
+   * Shuts a device out for ever, by its key. Its connections are closed before this returns; peers hear at once.
+   *
+   * @param cutoffs the last record of each of its feeds that counts; later ones are masked @default []
+   * @throws ElderError `NOT_ADMIN`, `NO_SUCH_DEVICE`, `AMBIGUOUS`, `SELF`, `DISK_FULL`, `STORAGE`, `ROSTER_FULL`
+   */
+  evict (device: string, cutoffs: Cutoff[] = []): RosterMember {
+    const member = this.#otherMember(device, 'evict a device')
+    writeRecord(this.#writer, { type: 'revoke', subject: member.device, cutoffs })
+    return member
+  }
+
+  /** Marks a device as lost: no member, and its name is free, until it is invited again. Errors as {@link evict}. */
+  markLost (device: string): RosterMember {
+    const member = this.#otherMember(device, 'mark a device as lost')
+    writeRecord(this.#writer, { type: 'lost', subject: member.device })
+    return member
+  }
+
+  /** Makes a member an admin. Errors as {@link evict}. */
+  promote (device: string): RosterMember {
+    const member = this.#otherMember(device, 'make an admin')
+    writeRecord(this.#writer, { type: 'addAdmin', subject: member.device })
+    return member
+  }
+
+  /** A live member by name, id or id prefix. @throws ElderError `NO_SUCH_DEVICE`, `AMBIGUOUS` */
+  find (device: string): RosterMember { return findDevice(this.roster, device) }
+
+  /** The name of a device, also of one that is gone; the beginning of its id when it never had one. */
+  nameOf (device: DeviceId): string {
+    return this.roster.members.get(device)?.name ?? this.roster.revoked.get(device)?.name ?? device.slice(0, 8)
+  }
+
+  role (device: DeviceId): Role | undefined { return this.roster.members.get(device)?.role }
+  isRevoked (device: DeviceId): boolean { return this.roster.revoked.has(device) }
+  hello (): Value { return this.#door.hello(this.#joining?.shown) }
+  decide (dialer: DeviceId, hello: Value, options: CallOptions): Promise<Verdict> { return this.#door.decide(dialer, hello, options) }
+
+  greeted (listener: DeviceId, answer: Value): void {
+    this.#door.greeted(listener, answer)
+    // Again, when a full disk kept it out the first time.
+    if (this.#joining !== undefined && this.me !== undefined) this.#enter(this.#joining)
+    if (this.me === undefined) throw new ElderError('NOT_A_MEMBER', 'The mesh answered the door, but did not show that this device is a member.', '', { device: listener })
+  }
+
+  refused (listener: DeviceId, code: RefusalCode, proof: Value | undefined): void {
+    this.#joining?.refused(listener, code)
+    if (proof === undefined) return
+    try {
+      this.#book.add(proofIn(proof), listener)
+    } catch {
+      // What does not verify proves nothing: the refusal stands, and we try others.
+    }
+  }
+
+  members (): Array<{ device: DeviceId, addresses: string[] }> {
+    const ticket = this.#joining?.shown.ticket.addresses ?? []
+    const invited = Map.groupBy(ticket, address => deviceOfAddress(address) as DeviceId)
+    const devices = this.#joining === undefined ? [...this.roster.members.keys()] : [...invited.keys()]
+    return devices.filter(device => device !== this.self).map(device => ({ device, addresses: [...new Set([...this.#addresses.of(device), ...invited.get(device) ?? []])] }))
+  }
+
+  learned (device: DeviceId, addresses: string[]): void {
+    if (this.roster.members.has(device) && device !== this.self) this.#addresses.learn(device, addresses)
+  }
+
+  onRemoved (listener: (device: DeviceId) => void): () => void { return subscribe(this.#removed, listener) }
+
+  /** After every change of the record set: the roster before and after. */
+  onChange (listener: (change: RosterChange) => void): () => void { return subscribe(this.#changed, listener) }
+
+  /** Resolves when this device learns, with proof, that it is no member any more: `EVICTED`. The node must end. */
+  get evicted (): Promise<ElderError> { return this.#evicted.promise }
+
+  #follow (change: RosterChange): void {
+    const { before, after } = change
+    const gone = new Set([...before.members.keys(), ...after.revoked.keys()].filter(device => !after.members.has(device) && (before.members.has(device) || !before.revoked.has(device))))
+    if (after.revoked.has(this.self) || (before.members.has(this.self) && !after.members.has(this.self))) this.#leave(after)
+    else if (this.#joining !== undefined && after.members.has(this.self)) this.#enter(this.#joining)
+    for (const device of gone) {
+      this.#addresses.forget(device)
+      if (device !== this.self) for (const listener of this.#removed) listener(device)
+    }
+    for (const listener of this.#changed) listener(change)
+  }
+
+  /** Records first, then the file that says we are in: a crash between them only means to show the ticket again. */
+  #enter (joining: Joining): void {
+    this.#book.makeDurable()
+    writeMesh(this.#components.files, { mesh: this.meshId, meshSecret: this.meshSecret })
+    this.#joining = undefined
+    for (const address of joining.shown.ticket.addresses) this.learned(deviceOfAddress(address) as DeviceId, [address])
+    joining.admitted()
+  }
+
+  #leave (roster: Roster): void {
+    const error = evictedError(roster, this.self)
+    this.#joining?.failed(error)
+    this.#evicted.resolve(error)
+  }
+
+  #otherMember (device: string, what: string): RosterMember {
+    this.#demandAdmin(what)
+    const member = this.find(device)
+    if (member.device === this.self) throw new ElderError('SELF', 'A device cannot do this to itself.', 'Run it on another admin, or use elder-node leave.')
+    return member
+  }
+
+  #demandAdmin (what: string): void {
+    if (hasRole(this.me?.role, 'admin')) return
+    const admins = [...this.roster.members.values()].filter(({ role }) => role === 'admin').map(({ name }) => name)
+    throw new ElderError('NOT_ADMIN', `Only an admin may ${what}, and this device is ${this.me === undefined ? 'no member yet' : `a ${this.me.role}`}.`, admins.length > 0 ? `Run it on ${admins.join(' or ')}.` : '')
+  }
+}
+
+/** What a device is told that was removed from its mesh. */
+export function evictedError (roster: Roster, self: DeviceId): ElderError {
+  const mesh = roster.mesh.name === '' ? 'the mesh' : `the mesh "${roster.mesh.name}"`
+  return roster.revoked.has(self)
+    ? new ElderError('EVICTED', `This device was evicted from ${mesh}; its key can never return.`, 'To join again as a new device, start with an empty --dir and a new ticket.')
+    : new ElderError('EVICTED', `This device was marked as lost in ${mesh}.`, 'Ask an admin for a new ticket (elder-node invite) and join with it.')
+}
+
+function subscribe<T> (listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener)
+  return () => { listeners.delete(listener) }
+}

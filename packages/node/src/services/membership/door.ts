@@ -1,0 +1,125 @@
+/** What the door asks and answers: hello, decision, greeting. The bytes are the transport's. */
+import { codeOf, deviceId, deviceKey, ElderError, encode, equalBytes, hasRole, LIMITS, meshKey, proofOf, signRedemption, type DeviceId, type MemberRecord, type Signer, type Ticket, type Value } from '@elder-node/protocol'
+import type { RefusalCode, Verdict } from '../../ports/admission.ts'
+import type { CallOptions, Mesh } from '../../ports/mesh.ts'
+import { holdsTicket, redeem, ticketShown } from './redeem.ts'
+import { DOOR_VERSION, helloOf, isRefusalCode, mapOf, proofIn, shownOf, type TicketShown } from './wire.ts'
+import type { WriterComponents } from './writer.ts'
+
+export interface DoorComponents extends WriterComponents {
+  /** The mesh that carries tickets to their issuers; undefined before it is attached. */
+  mesh: () => Mesh | undefined
+}
+
+/** What a joiner shows instead of a proof. */
+export interface Shown { ticket: Ticket, oneTime: Signer, name: string }
+
+/** Milliseconds a carried ticket may take: below the transport's own limit for the door. */
+const CARRY_MS = 2500
+
+export class Door {
+  readonly #components: DoorComponents
+  readonly #self: DeviceId
+
+  constructor (components: DoorComponents) {
+    this.#components = components
+    this.#self = deviceId(components.signer.publicKey)
+  }
+
+  /** `shown`: the ticket while this device is no member yet. */
+  hello (shown: Shown | undefined): Value {
+    const { book } = this.#components
+    const base = { v: DOOR_VERSION, mesh: meshKey(book.mesh) }
+    if (shown === undefined) return { ...base, proof: this.#proof(this.#self) }
+    const { ticket, oneTime, name } = shown
+    return { ...base, ticket: ticket.record.bytes, redeem: signRedemption(ticket.mesh, ticket.record.hash, this.#self, oneTime), name }
+  }
+
+  /** Never throws: what goes wrong inside is `proof` when the dialer sent it and `busy` when it is ours. */
+  async decide (dialer: DeviceId, value: Value, options: CallOptions): Promise<Verdict> {
+    try {
+      const hello = helloOf(value)
+      if (hello.version !== DOOR_VERSION) return { ok: false, code: 'version' }
+      if (!equalBytes(hello.mesh, meshKey(this.#components.book.mesh))) return { ok: false, code: 'wrong-mesh' }
+      // Still joining, or removed: not entitled to let anybody in.
+      if (!this.#components.book.roster.members.has(this.#self)) return { ok: false, code: 'busy' }
+      const refusal = 'shown' in hello ? await this.#showTicket(dialer, hello.shown, options) : this.#showProof(hello.proof)
+      return this.#verdict(dialer, refusal)
+    } catch (error) {
+      return { ok: false, code: codeOf(error) === 'MALFORMED' ? 'proof' : 'busy' }
+    }
+  }
+
+  /** @throws ElderError `MALFORMED`, or `NOT_A_MEMBER` when the listener is none: the dialer closes */
+  greeted (listener: DeviceId, answer: Value): void {
+    const { book } = this.#components
+    book.add(proofIn(answer))
+    if (book.roster.members.has(listener)) return
+    throw new ElderError('NOT_A_MEMBER', `${listener.slice(0, 8)} answered the door but is no member of this mesh.`, '', { device: listener })
+  }
+
+  /** The `join` service: a member carries a joiner's ticket here, to its issuer. */
+  joinRequest (message: Value): Value {
+    const request = mapOf(message)
+    const device = deviceId(request['device'] instanceof Uint8Array ? request['device'] : new Uint8Array())
+    const outcome = redeem(this.#components, device, shownOf(message))
+    return outcome === 'ok' ? { ok: this.#answer(device) } : { no: outcome }
+  }
+
+  #showProof (proof: Uint8Array[]): undefined {
+    this.#components.book.add(proof)
+  }
+
+  async #showTicket (dialer: DeviceId, shown: TicketShown, options: CallOptions): Promise<RefusalCode | undefined> {
+    const { book } = this.#components
+    if (book.roster.members.has(dialer) || book.roster.revoked.has(dialer)) return undefined
+    const ticket = ticketShown(this.#components, shown)
+    if (ticket === undefined) return 'forged'
+    const outcome = ticket.issuer === this.#self ? redeem(this.#components, dialer, shown) : await this.#carry(dialer, ticket, shown, options)
+    return outcome === 'ok' ? undefined : outcome
+  }
+
+  async #carry (dialer: DeviceId, ticket: MemberRecord, shown: TicketShown, { signal }: CallOptions): Promise<'ok' | RefusalCode> {
+    const { book, mesh } = this.#components
+    if (!holdsTicket(this.#components, ticket, dialer, shown.redeem)) return 'forged'
+    if (!hasRole(book.roster.members.get(ticket.issuer)?.role, 'admin')) return 'not-issuer'
+    try {
+      const request = { device: deviceKey(dialer), ...shown }
+      const answer = mapOf(await mesh()?.request(ticket.issuer, 'join', request, { signal: AbortSignal.any([signal, AbortSignal.timeout(CARRY_MS)]) }))
+      if (isRefusalCode(answer['no'])) return answer['no']
+      book.add(proofIn(answer['ok']), ticket.issuer)
+      return 'ok'
+    } catch {
+      return 'issuer-unreachable'
+    }
+  }
+
+  /** The roster has the last word, whatever was shown. */
+  #verdict (dialer: DeviceId, refusal: RefusalCode | undefined): Verdict {
+    const { book: { roster } } = this.#components
+    const revoke = roster.revoked.get(dialer)
+    if (revoke !== undefined) return { ok: false, code: 'revoked', proof: { proof: this.#chain(revoke.record) } }
+    const lost = roster.lost.get(dialer)
+    if (lost !== undefined) return { ok: false, code: 'not-a-member', proof: { proof: this.#chain(lost) } }
+    if (refusal !== undefined) return { ok: false, code: refusal }
+    return roster.members.has(dialer) ? { ok: true, answer: this.#answer(dialer) } : { ok: false, code: 'not-a-member' }
+  }
+
+  #answer (dialer: DeviceId): Value {
+    const chains = new Map([...this.#proof(this.#self), ...this.#proof(dialer)].map(bytes => [Buffer.from(bytes).toString('latin1'), bytes]))
+    return { v: DOOR_VERSION, proof: [...chains.values()] }
+  }
+
+  #proof (device: DeviceId): Uint8Array[] {
+    const member = this.#components.book.roster.members.get(device)
+    return member === undefined ? [] : this.#chain(member.admission, member.grant)
+  }
+
+  /** Newest first is what fits: the peer has the oldest records of its own mesh. */
+  #chain (...hashes: string[]): Uint8Array[] {
+    const chain = proofOf(this.#components.book.graph, hashes, LIMITS.proofRecordsMax).map(({ bytes }) => bytes)
+    // Half of the door's frame: an answer carries two chains.
+    while (encode(chain).length > LIMITS.doorBytesMax / 2 - 256) chain.shift()
+    return chain
+  }
+}

@@ -1,0 +1,109 @@
+/** The membership records of one mesh: verified, durable before they are used, and the roster they resolve to. */
+import { Entitlement, MembershipGraph, LIMITS, memberRecordHash, openMemberRecord, resolveRoster, type Crypto, type DeviceId, type MemberRecord, type MeshId, type Roster } from '@elder-node/protocol'
+import type { PrivateFiles } from '../../ports/files.ts'
+import { frame, framesOf } from './record-log.ts'
+
+export interface BookComponents { crypto: Crypto, files: PrivateFiles }
+
+export interface RosterChange {
+  fresh: MemberRecord[]
+  before: Roster
+  after: Roster
+  /** The peer that brought the records; null when this device wrote them or read them at the door. */
+  from: DeviceId | null
+}
+
+export const ROSTER_LOG = 'roster.log'
+
+export class RecordBook {
+  readonly mesh: MeshId
+  readonly #components: BookComponents
+  readonly #listeners = new Set<(change: RosterChange) => void>()
+  #durable = false
+  #graph: MembershipGraph
+  #roster: Roster
+  #digest: Uint8Array
+
+  /** Empty and in memory until {@link load} or {@link makeDurable}. */
+  constructor (components: BookComponents, mesh: MeshId) {
+    this.mesh = mesh
+    this.#components = components
+    this.#graph = new MembershipGraph([], mesh)
+    this.#roster = resolveRoster(this.#graph, mesh)
+    this.#digest = this.#digestOf(this.#graph)
+  }
+
+  get graph (): MembershipGraph { return this.#graph }
+  get roster (): Roster { return this.#roster }
+  /** Equal digests mean equal sets. */
+  get digest (): Uint8Array { return this.#digest }
+
+  onChange (listener: (change: RosterChange) => void): () => void {
+    this.#listeners.add(listener)
+    return () => { this.#listeners.delete(listener) }
+  }
+
+  /** Reads the log of an earlier run; a torn tail is cut off. */
+  load (): void {
+    const log = this.#components.files.read(ROSTER_LOG) ?? new Uint8Array()
+    const { frames, complete } = framesOf(log, LIMITS.memberRecordBytesMax)
+    const records = frames.map(bytes => this.#tryOpen(bytes)).filter(record => record !== undefined)
+    this.#use(this.#entitled(records))
+    if (complete && records.length === frames.length) this.#durable = true
+    else this.makeDurable()
+  }
+
+  /** A power cut may leave zeros or old blocks in the tail; whatever does not verify is asked of the peers again. */
+  #tryOpen (bytes: Uint8Array): MemberRecord | undefined {
+    try {
+      return openMemberRecord(bytes, this.#components.crypto)
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Writes what is held in memory; from now on every record is on disk before it is used. */
+  makeDurable (): void {
+    this.#components.files.replace(ROSTER_LOG, frame(this.#graph.records.map(({ bytes }) => bytes)))
+    this.#durable = true
+  }
+
+  /**
+   * Adds records from outside. Known ones cost a hash; records whose issuer was never entitled are dropped.
+   *
+   * @returns the records that are new, after they are durable and the roster is up to date
+   * @throws MalformedError when one of them is no record or its signature is wrong: then none is added
+   * @throws ElderError `DISK_FULL`, `STORAGE`: then none is added
+   */
+  add (batch: readonly Uint8Array[], from: DeviceId | null = null): MemberRecord[] {
+    const { crypto, files } = this.#components
+    const unknown = batch.filter(bytes => this.#graph.get(memberRecordHash(bytes, crypto)) === undefined)
+    const fresh = this.#entitled(unknown.map(bytes => openMemberRecord(bytes, crypto)))
+    if (fresh.length === 0) return fresh
+    if (this.#durable) files.append(ROSTER_LOG, frame(fresh.map(({ bytes }) => bytes)))
+    const before = this.#roster
+    this.#use(fresh)
+    for (const listener of this.#listeners) listener({ fresh, before, after: this.#roster, from })
+    return fresh
+  }
+
+  #use (fresh: readonly MemberRecord[]): void {
+    this.#graph = new MembershipGraph([...this.#graph.records, ...fresh], this.mesh)
+    this.#roster = resolveRoster(this.#graph, this.mesh)
+    this.#digest = this.#digestOf(this.#graph)
+  }
+
+  /** Near the bound only removals are taken: a flood of invitations must not keep a revocation out. */
+  #entitled (records: readonly MemberRecord[]): MemberRecord[] {
+    const distinct = new Map(records.filter(({ mesh }) => mesh === this.mesh).map(record => [record.hash, record]))
+    const entitlement = new Entitlement(new MembershipGraph([...this.#graph.records, ...distinct.values()], this.mesh))
+    let room = LIMITS.rosterRecordsMax - this.#graph.records.length
+    return [...distinct.values()].filter(record => entitlement.entitled(record) && (room-- > 0 || isRemoval(record)))
+  }
+
+  #digestOf (graph: MembershipGraph): Uint8Array {
+    return this.#components.crypto.sha256(...graph.records.map(({ hash }) => Buffer.from(hash, 'hex')))
+  }
+}
+
+function isRemoval ({ content }: MemberRecord): boolean { return content.type === 'revoke' || content.type === 'lost' }

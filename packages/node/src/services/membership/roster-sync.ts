@@ -1,0 +1,140 @@
+/**
+ * Membership records between members: fresh ones are pushed to every connected peer at once and gossiped, and whatever
+ * was missed is exchanged when two devices meet and with one random peer every half minute.
+ *
+ * heads := {digest}                 -> {same: true} | {have}    have: the first 16 bytes of every record's hash, joined
+ * swap  := {want, give}             -> {records}                want: as `have`; give, records: record bytes
+ * push  := {give}                   -> {records: []}
+ *
+ * A proof shown at a door leaves holes in a set, so heads alone would not tell what is missing: hashes do.
+ */
+import { equalBytes, LIMITS, MalformedError, type DeviceId, type MemberRecord, type Value } from '@elder-node/protocol'
+import type { RandomBytes } from '../../ports/host.ts'
+import type { CallOptions, Gate, Mesh } from '../../ports/mesh.ts'
+import type { RecordBook, RosterChange } from './record-book.ts'
+import { mapOf, recordsOf } from './wire.ts'
+
+export interface SyncComponents { book: RecordBook, mesh: Mesh, random: RandomBytes }
+
+const GATE: Gate = { role: 'observer' }
+const PREFIX_BYTES = 16
+const REQUEST_MS = 5000
+const INTERVAL_MS = 30_000
+/** Batches of one exchange: a full roster is sixteen. */
+const ROUNDS_MAX = 32
+
+export class RosterSync {
+  readonly #book: RecordBook
+  readonly #mesh: Mesh
+  readonly #random: RandomBytes
+  #timer: NodeJS.Timeout | undefined
+  #stops: Array<() => void> = []
+  readonly #met = Promise.withResolvers<void>()
+
+  /** Registers its handlers: before the mesh starts. */
+  constructor ({ book, mesh, random }: SyncComponents) {
+    this.#book = book
+    this.#mesh = mesh
+    this.#random = random
+    mesh.onRequest('roster', GATE, (from, message) => this.#answer(from, message))
+    mesh.onGossip('roster', GATE, (from, message) => { this.#hear(from, message) })
+    this.#stops.push(book.onChange(change => { this.#push(change) }), mesh.on('admitted', device => { void this.exchange(device) }))
+  }
+
+  /** Resolves after the first comparison with a peer: from then on names are those that everybody sees. */
+  get met (): Promise<void> { return this.#met.promise }
+
+  start (): void { this.#schedule() }
+
+  stop (): void {
+    clearTimeout(this.#timer)
+    for (const stop of this.#stops.splice(0)) stop()
+  }
+
+  /** Until both devices hold the same records. Never rejects: the next meeting tries again. */
+  async exchange (device: DeviceId): Promise<void> {
+    try {
+      // Bounded: a full roster drops what it is given, for good.
+      for (let round = 0; round < ROUNDS_MAX && await this.#round(device); round++);
+    } catch {
+      // Unreachable, expelled or malformed: nothing was half-added, and anti-entropy comes back.
+    } finally {
+      this.#met.resolve()
+    }
+  }
+
+  /** True while there is more to move. */
+  async #round (device: DeviceId): Promise<boolean> {
+    const theirs = mapOf(await this.#request(device, { digest: this.#book.digest }))
+    if (theirs['same'] === true) return false
+    const have = prefixesOf(theirs['have'])
+    const mine = new Set(this.#records().map(prefixOf))
+    const missing = [...have].filter(prefix => !mine.has(prefix))
+    const surplus = this.#records().filter(record => !have.has(prefixOf(record)))
+    const give = this.#batchOf(surplus)
+    const reply = mapOf(await this.#request(device, { want: joined(missing), give }))
+    const fresh = this.#book.add(recordsOf(reply['records'], LIMITS.batchRecordsMax), device)
+    return fresh.length < missing.length || give.length < surplus.length
+  }
+
+  #answer (from: DeviceId, message: Value): Value {
+    const { digest, want, give } = mapOf(message)
+    if (digest !== undefined) {
+      if (!(digest instanceof Uint8Array)) throw new MalformedError('a digest is a byte string')
+      return equalBytes(digest, this.#book.digest) ? { same: true } : { have: joined(this.#records().map(prefixOf)) }
+    }
+    this.#book.add(recordsOf(give, LIMITS.batchRecordsMax), from)
+    const wanted = want === undefined ? new Set<string>() : prefixesOf(want)
+    return { records: this.#batchOf(this.#records().filter(record => wanted.has(prefixOf(record)))) }
+  }
+
+  #hear (from: DeviceId, message: Value): void {
+    try {
+      this.#book.add(recordsOf(mapOf(message)['give'], LIMITS.batchRecordsMax), from)
+    } catch {
+      // The sender's fault or a full disk; anti-entropy brings what was valid.
+    }
+  }
+
+  /** To every live member that is connected, except who brought it: one hop costs one round trip. */
+  #push ({ fresh, from }: RosterChange): void {
+    const give = this.#batchOf(fresh)
+    const peers = this.#mesh.peers().map(({ device }) => device).filter(device => device !== from && this.#book.roster.members.has(device))
+    for (const device of peers) this.#request(device, { give }).catch(() => { /* it meets us again, or another */ })
+    this.#mesh.broadcast('roster', { give }).catch(() => { /* gossip is the second way */ })
+  }
+
+  #request (device: DeviceId, message: Value): Promise<Value> {
+    const options: CallOptions = { signal: AbortSignal.timeout(REQUEST_MS) }
+    return this.#mesh.request(device, 'roster', message, options)
+  }
+
+  #schedule (): void {
+    const [a = 0, b = 0] = this.#random(2)
+    this.#timer = setTimeout(() => {
+      const peers = this.#mesh.peers()
+      const peer = peers[b % Math.max(1, peers.length)]
+      if (peer !== undefined) void this.exchange(peer.device)
+      this.#schedule()
+    }, INTERVAL_MS * (0.5 + a / 255)).unref()
+  }
+
+  #records (): readonly MemberRecord[] { return this.#book.graph.records }
+
+  /** The first records that fit one message, ancestors first: a record is only kept where what it stands on is known. */
+  #batchOf (records: readonly MemberRecord[]): Uint8Array[] {
+    let bytes = 0
+    return records.toSorted((a, b) => this.#book.graph.compare(a, b)).slice(0, LIMITS.batchRecordsMax)
+      .filter(record => (bytes += record.bytes.length + 8) <= LIMITS.batchBytesMax).map(record => record.bytes)
+  }
+}
+
+function prefixOf ({ hash }: MemberRecord): string { return hash.slice(0, 2 * PREFIX_BYTES) }
+
+function joined (prefixes: readonly string[]): Uint8Array { return new Uint8Array(Buffer.from(prefixes.join(''), 'hex')) }
+
+function prefixesOf (value: Value | undefined): Set<string> {
+  if (!(value instanceof Uint8Array) || value.length % PREFIX_BYTES !== 0 || value.length > PREFIX_BYTES * LIMITS.rosterRecordsMax * 2) throw new MalformedError('hashes are a bounded byte string')
+  const hex = Buffer.from(value).toString('hex')
+  return new Set(hex.match(/.{32}/g) ?? [])
+}

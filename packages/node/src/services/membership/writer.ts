@@ -1,0 +1,27 @@
+/** Writes membership records in this device's name. */
+import { deviceId, ElderError, LIMITS, signMemberRecord, type Crypto, type DeviceId, type MemberContent, type MemberRecord, type Signer } from '@elder-node/protocol'
+import type { Clock } from '../../ports/host.ts'
+import type { RecordBook } from './record-book.ts'
+
+export interface WriterComponents { crypto: Crypto, signer: Signer, clock: Clock, book: RecordBook }
+
+/**
+ * Signs, stores and uses one record, in this order and in one synchronous section: once it returns, the record is durable.
+ * The caller has checked that this device is an admin.
+ *
+ * @throws ElderError `DISK_FULL`, `STORAGE`, `ROSTER_FULL`: then nothing happened
+ */
+export function writeRecord (components: WriterComponents, content: MemberContent): MemberRecord {
+  const { crypto, signer, clock, book } = components
+  const self = deviceId(signer.publicKey)
+  const record = signMemberRecord({
+    mesh: book.mesh, seq: nextSeq(book, self), at: clock.wallMs(), grant: book.roster.members.get(self)?.grant ?? null, prev: book.graph.heads(), content,
+  }, signer, crypto)
+  book.add([record.bytes])
+  if (book.graph.get(record.hash) === undefined) throw new ElderError('ROSTER_FULL', `This mesh holds ${LIMITS.rosterRecordsMax} membership records, the most it can.`, 'Found a new mesh and import the stacks.')
+  return record
+}
+
+function nextSeq (book: RecordBook, self: DeviceId): number {
+  return 1 + book.graph.records.reduce((last, { issuer, seq }) => issuer === self ? Math.max(last, seq) : last, 0)
+}

@@ -1,0 +1,320 @@
+import { encode, formatTicket, parseTicket, signMemberRecord, type Value } from '@elder-node/protocol'
+import * as fc from 'fast-check'
+import { describe, expect, test, vi } from 'vitest'
+import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
+import { ROSTER_LOG } from '../../src/services/membership/record-book.ts'
+import { MemoryFiles, TestMesh, type TestNode } from '../support/membership.ts'
+
+const signal = AbortSignal.timeout(60_000)
+const throwing = (code: string): Error => expect.objectContaining({ code }) as Error
+const names = ({ membership }: TestNode): string[] => [...membership.roster.members.values()].map(({ name }) => name).sort()
+const converged = (...nodes: TestNode[]): Promise<void> => vi.waitFor(() => {
+  for (const node of nodes) expect(node.membership.roster.members).toEqual(nodes[0]?.membership.roster.members)
+  expect(new Set(nodes.map(({ membership }) => membership.roster.revoked.size)).size).toBe(1)
+})
+
+describe('founding and joining', () => {
+  test('the founder is admin; a ticket lets a device in at the first dial, and both know both', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('Mini.local', { meshName: 'home' })
+    expect(founder.recoverySecret).toMatch(/^elder-recovery1/)
+    const pi = await mesh.joined(founder, 'pi')
+    expect(names(pi)).toEqual(['mini.local', 'pi'])
+    expect(pi.membership.me).toMatchObject({ name: 'pi', role: 'builder' })
+    expect(founder.membership.role(pi.device)).toBe('builder')
+    expect(mesh.network.linked(founder.device, pi.device)).toBe(true)
+    expect(pi.membership.meshName).toBe('home')
+  })
+
+  test('after a restart each is what it was, from disk alone; its addresses too', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.joined(founder, 'pi')
+    pi.membership.stop()
+    const again = await mesh.node('other-name', { seed: 2, files: pi.files })
+    expect(names(again)).toEqual(['mini', 'pi'])
+    expect(again.membership.members()).toEqual([{ device: founder.device, addresses: founder.mesh.addresses() }])
+    await again.membership.joined({ signal })
+  })
+
+  test('joining again with the used ticket is idempotent for the member, and refused in another mesh\'s directory', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const { ticket } = founder.membership.invite({})
+    const pi = await mesh.node('pi', { ticket })
+    await mesh.connect(pi, founder)
+    mesh.nowMs += 86_400_000
+    const again = await mesh.node('pi', { ticket, seed: 2, files: pi.files })
+    expect(again.membership.me?.name).toBe('pi')
+    const stranger = await mesh.node('stranger')
+    await expect(mesh.node('stranger', { ticket, seed: 3, files: stranger.files })).rejects.toThrow(throwing('WRONG_MESH'))
+  })
+
+  test('any member carries a ticket to its issuer', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.joined(founder, 'pi')
+    const laptop = await mesh.joined(founder, 'laptop', { via: pi })
+    expect(mesh.network.linked(laptop.device, founder.device)).toBe(false)
+    await converged(founder, pi, laptop)
+    expect(names(founder)).toEqual(['laptop', 'mini', 'pi'])
+  })
+
+  test('a carrier without a way to the issuer says so, and a later try gets in', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.joined(founder, 'pi')
+    const { ticket } = founder.membership.invite({})
+    mesh.network.disconnect(pi.device, founder.device)
+    const laptop = await mesh.node('laptop', { ticket })
+    await expect(mesh.connect(laptop, pi)).rejects.toThrow('refused:issuer-unreachable')
+    await expect(laptop.membership.joined({ signal: AbortSignal.abort() })).rejects.toThrow(expect.objectContaining({ code: 'ADMISSION_TIMEOUT', message: expect.stringContaining('/memory/') }) as Error)
+    await mesh.connect(pi, founder)
+    await mesh.connect(laptop, pi)
+    await laptop.membership.joined({ signal })
+  })
+
+  test('three racers with one ticket through two doors: exactly one gets in, and it may ask again', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.joined(founder, 'pi')
+    const { ticket } = founder.membership.invite({})
+    const racers = await Promise.all(['a', 'b', 'c'].map(name => mesh.node(name, { ticket })))
+    const dials = await Promise.allSettled(racers.map((racer, i) => mesh.connect(racer, i === 1 ? pi : founder)))
+    expect(dials.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+    const winner = dials.findIndex(({ status }) => status === 'fulfilled')
+    for (const [i, racer] of racers.entries()) {
+      if (i !== winner) await expect(racer.membership.joined({ signal })).rejects.toThrow(throwing('TICKET_USED'))
+    }
+    expect(founder.membership.roster.members.size).toBe(3)
+    const retry = await mesh.node('same-device', { ticket, seed: 3 + winner })
+    await mesh.connect(retry, pi)
+    await retry.membership.joined({ signal })
+    expect(founder.membership.roster.members.size).toBe(3)
+  })
+
+  test('a crash before the member record is on disk admits nobody and leaves the ticket unused', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const { ticket } = founder.membership.invite({})
+    founder.files.failure = new Error('disk')
+    const pi = await mesh.node('pi', { ticket })
+    await expect(mesh.connect(pi, founder)).rejects.toThrow('refused:busy')
+    expect(founder.membership.roster.members.size).toBe(1)
+    founder.files.failure = undefined
+    await mesh.connect(pi, founder)
+    await pi.membership.joined({ signal })
+  })
+
+  test('a joiner whose own disk is full gets in once there is space', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.node('pi', { ticket: founder.membership.invite().ticket })
+    pi.files.failure = new Error('disk')
+    await expect(mesh.connect(pi, founder)).rejects.toThrow('disk')
+    expect(pi.files.contents.size).toBe(0)
+    pi.files.failure = undefined
+    await mesh.connect(pi, founder)
+    await pi.membership.joined({ signal })
+    expect([...pi.files.contents.keys()].sort()).toEqual(['mesh.cbor', ROSTER_LOG])
+  })
+})
+
+describe('tickets that do not let in', () => {
+  const crypto = nodeCrypto()
+
+  test('expired at the joiner, expired at the issuer, garbage', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const { ticket, expiresMs } = founder.membership.invite({ expiresMs: 60_000 })
+    const pi = await mesh.node('pi', { ticket })
+    mesh.nowMs = expiresMs + 1
+    await expect(mesh.connect(pi, founder)).rejects.toThrow('refused:expired')
+    await expect(pi.membership.joined({ signal })).rejects.toThrow(throwing('TICKET_EXPIRED'))
+    await expect(mesh.node('late', { ticket })).rejects.toThrow(throwing('TICKET_EXPIRED'))
+    await expect(mesh.node('typo', { ticket: ticket.slice(0, -3) })).rejects.toThrow(throwing('TICKET_MALFORMED'))
+  })
+
+  test('self-made tickets: signed by a stranger, or by a plain member', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.joined(founder, 'pi')
+    const real = parseTicket(founder.membership.invite({}).ticket, mesh.nowMs, crypto)
+    for (const seed of [9, 2]) {
+      const signer = signerFromSeed(crypto.sha256(Uint8Array.of(seed)))
+      const grant = pi.membership.me?.grant ?? ''
+      const record = signMemberRecord({ mesh: real.mesh, seq: 1, at: mesh.nowMs, grant, prev: [], content: { type: 'ticket', ticketKey: signerFromSeed(real.seed).publicKey, role: 'admin', expiresMs: mesh.nowMs + 1e6 } }, signer, crypto)
+      const forger = await mesh.node('forger', { ticket: formatTicket({ ...real, record }, crypto) })
+      await expect(mesh.connect(forger, founder)).rejects.toThrow('refused:not-issuer')
+      await expect(mesh.connect(forger, pi)).rejects.toThrow('refused:not-issuer')
+      await expect(forger.membership.joined({ signal })).rejects.toThrow(throwing('ISSUER_GONE'))
+    }
+    expect(names(founder)).toEqual(['mini', 'pi'])
+  })
+
+  test('a redemption overheard is useless to another device', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.node('pi', { ticket: founder.membership.invite().ticket })
+    const thief = await mesh.node('thief')
+    expect(await founder.membership.decide(thief.device, pi.membership.hello(), { signal })).toEqual({ ok: false, code: 'forged' })
+  })
+
+  test('another mesh at the address is WRONG_MESH; a stranger is not a member', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const other = await mesh.node('other')
+    const pi = await mesh.node('pi', { ticket: founder.membership.invite().ticket })
+    await expect(mesh.connect(pi, other)).rejects.toThrow('refused:wrong-mesh')
+    await expect(pi.membership.joined({ signal })).rejects.toThrow(throwing('WRONG_MESH'))
+    const hello = { v: 1, mesh: (founder.membership.hello() as { mesh: Uint8Array }).mesh, proof: [] }
+    expect(await founder.membership.decide(other.device, hello, { signal })).toEqual({ ok: false, code: 'not-a-member' })
+    expect(await founder.membership.decide(other.device, founder.membership.hello(), { signal })).toEqual({ ok: false, code: 'not-a-member' })
+    expect(await founder.membership.decide(other.device, { ...hello, v: 2 }, { signal })).toEqual({ ok: false, code: 'version' })
+    expect(await founder.membership.decide(other.device, { ...hello, proof: Array.from({ length: 9 }, () => new Uint8Array(1)) }, { signal })).toEqual({ ok: false, code: 'proof' })
+  })
+
+  test('no hello makes the door throw, and none of them lets in', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.node('pi', { ticket: founder.membership.invite().ticket })
+    const good = pi.membership.hello() as Record<string, Value>
+    const bent = fc.tuple(fc.constantFrom('v', 'mesh', 'ticket', 'redeem', 'name', 'proof'), fc.anything()).map(([key, value]) => ({ ...good, [key]: value }))
+    await fc.assert(fc.asyncProperty(fc.oneof(fc.anything(), bent), async value => {
+      const verdict = await founder.membership.decide(pi.device, wireOr(value, good['mesh'] as Value), { signal })
+      if (verdict.ok) expect(value).toMatchObject({ ticket: good['ticket'], redeem: good['redeem'] })
+    }), { numRuns: 300 })
+  })
+})
+
+/** Only what CBOR can carry reaches the door. */
+function wireOr (value: unknown, otherwise: Value): Value {
+  try {
+    encode(value)
+    return value as Value
+  } catch {
+    return otherwise
+  }
+}
+
+describe('evicting', () => {
+  async function three (): Promise<{ mesh: TestMesh, founder: TestNode, pi: TestNode, laptop: TestNode }> {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.joined(founder, 'pi')
+    const laptop = await mesh.joined(founder, 'laptop')
+    await mesh.connect(laptop, pi)
+    await converged(founder, pi, laptop)
+    return { mesh, founder, pi, laptop }
+  }
+
+  test('only an admin may; not itself; only whom there is', async () => {
+    const { founder, pi } = await three()
+    expect(() => pi.membership.evict('laptop')).toThrow(throwing('NOT_ADMIN'))
+    expect(() => pi.membership.invite({})).toThrow(throwing('NOT_ADMIN'))
+    expect(() => founder.membership.evict('mini')).toThrow(throwing('SELF'))
+    expect(() => founder.membership.evict('nobody')).toThrow(throwing('NO_SUCH_DEVICE'))
+    expect(founder.membership.find(pi.device.slice(0, 6)).name).toBe('pi')
+  })
+
+  test('closes its connections everywhere at once, is final, and tells the evicted with proof', async () => {
+    const { mesh, founder, pi, laptop } = await three()
+    const removed = vi.fn()
+    pi.membership.onRemoved(removed)
+    founder.membership.evict('laptop')
+    expect(mesh.network.linked(founder.device, laptop.device)).toBe(false)
+    await vi.waitFor(() => { expect(mesh.network.linked(pi.device, laptop.device)).toBe(false) })
+    expect(removed).toHaveBeenCalledExactlyOnceWith(laptop.device)
+    expect(names(pi)).toEqual(['mini', 'pi'])
+    await mesh.connect(laptop, pi).catch(() => {})
+    expect((await laptop.membership.evicted).code).toBe('EVICTED')
+    await expect(mesh.node('laptop', { seed: 3, files: laptop.files })).rejects.toThrow(throwing('EVICTED'))
+    const { ticket } = founder.membership.invite({})
+    const again = await mesh.node('laptop', { seed: 3, ticket })
+    await expect(mesh.connect(again, founder)).rejects.toThrow('refused:revoked')
+    await expect(again.membership.joined({ signal })).rejects.toThrow(throwing('EVICTED'))
+  })
+
+  test('a refusal without proof, or with a false one, evicts nobody', async () => {
+    const { founder, laptop } = await three()
+    laptop.membership.refused(founder.device, 'revoked', undefined)
+    laptop.membership.refused(founder.device, 'revoked', { proof: [new Uint8Array(40)] })
+    laptop.membership.refused(founder.device, 'revoked', founder.membership.hello())
+    expect(laptop.membership.me?.name).toBe('laptop')
+    const told = await Promise.race([laptop.membership.evicted, new Promise(resolve => { setImmediate(resolve, 'not told') })])
+    expect(told).toBe('not told')
+  })
+
+  test('a member that slept through it hears at the first meeting, before it could be fooled', async () => {
+    const { mesh, founder, pi, laptop } = await three()
+    for (const [a, b] of [[pi, founder], [pi, laptop]] as const) mesh.network.disconnect(a.device, b.device)
+    founder.membership.evict('laptop')
+    await mesh.connect(laptop, pi)
+    await mesh.connect(pi, founder)
+    await vi.waitFor(() => { expect(mesh.network.linked(pi.device, laptop.device)).toBe(false) })
+    await converged(founder, pi)
+  })
+
+  test('a lost device frees its name, and may return with a new ticket', async () => {
+    const { mesh, founder, pi } = await three()
+    const second = await mesh.joined(founder, 'laptop')
+    expect(second.membership.me?.name).toBe('laptop-2')
+    founder.membership.markLost('laptop')
+    await converged(founder, pi, second)
+    expect(second.membership.me?.name).toBe('laptop')
+    const back = await mesh.joined(founder, 'laptop', { seed: 3 })
+    expect(back.membership.me?.name).toBe('laptop')
+    expect(founder.membership.find('laptop-2').device).toBe(second.device)
+  })
+
+  test('a promoted member invites and evicts; its own invitations survive in a chain that newcomers can check', async () => {
+    const { mesh, founder, pi, laptop } = await three()
+    founder.membership.promote('pi')
+    await converged(founder, pi, laptop)
+    mesh.network.disconnect(pi.device, founder.device)
+    const tablet = await mesh.joined(pi, 'tablet')
+    await mesh.connect(tablet, founder)
+    await converged(founder, pi, laptop, tablet)
+    pi.membership.evict('laptop')
+    await converged(founder, pi, tablet)
+    expect(names(tablet)).toEqual(['mini', 'pi', 'tablet'])
+  })
+})
+
+describe('the records', () => {
+  test('partitions heal: what two halves wrote is exchanged when they meet, in two requests, and silence costs one', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.joined(founder, 'pi')
+    await converged(founder, pi)
+    mesh.network.disconnect(founder.device, pi.device)
+    for (const name of ['a', 'b', 'c']) await mesh.joined(founder, name)
+    founder.mesh.served.clear()
+    pi.mesh.served.clear()
+    await mesh.connect(pi, founder)
+    await converged(founder, pi)
+    expect(names(pi)).toEqual(['a', 'b', 'c', 'mini', 'pi'])
+    mesh.network.disconnect(founder.device, pi.device)
+    await vi.waitFor(() => { expect(founder.mesh.served.get('roster')).toBeGreaterThanOrEqual(2) })
+    founder.mesh.served.clear()
+    pi.mesh.served.clear()
+    await mesh.connect(pi, founder)
+    await vi.waitFor(() => { expect([founder, pi].map(node => node.mesh.served.get('roster'))).toEqual([1, 1]) })
+  })
+
+  test('a torn or damaged tail of the log is cut, and the rest comes back from the peers', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.joined(founder, 'pi')
+    const whole = pi.files.read(ROSTER_LOG) as Uint8Array
+    for (const damaged of [whole.slice(0, -7), Uint8Array.from([...whole, 0, 0, 1, 200, 1, 2]), Uint8Array.from([...whole, 0, 0, 0, 0])]) {
+      pi.files.contents.set(ROSTER_LOG, damaged)
+      const files = new MemoryFiles()
+      for (const [name, bytes] of pi.files.contents) files.contents.set(name, bytes)
+      const again = await mesh.node('pi', { seed: 2, files }).catch((error: unknown) => error)
+      // Without its own member record (the last of this log) it is nobody until it asks again; otherwise all is there.
+      if (damaged.length < whole.length) expect(again).toMatchObject({ code: 'EVICTED' })
+      else expect(files.read(ROSTER_LOG)).toEqual(whole)
+    }
+  })
+})

@@ -1,0 +1,58 @@
+/** Nodes that have only membership, on a memory network: found, join, evict. */
+import { deviceId, type DeviceId } from '@elder-node/protocol'
+import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
+import type { PrivateFiles } from '../../src/ports/files.ts'
+import type { Membership } from '../../src/services/membership.ts'
+import { openMembership, type OpenInit } from '../../src/services/membership/open-membership.ts'
+import { MemoryNetwork, type MemoryMesh } from './memory-mesh.ts'
+
+export class MemoryFiles implements PrivateFiles {
+  readonly contents = new Map<string, Uint8Array>()
+  /** Set to make the next writes fail. */
+  failure: Error | undefined
+  read (name: string): Uint8Array | undefined { return this.contents.get(name) }
+
+  replace (name: string, bytes: Uint8Array): void {
+    if (this.failure !== undefined) throw this.failure
+    this.contents.set(name, bytes.slice())
+  }
+
+  append (name: string, bytes: Uint8Array): void { this.replace(name, new Uint8Array(Buffer.concat([this.contents.get(name) ?? new Uint8Array(), bytes]))) }
+}
+
+export interface TestNode { device: DeviceId, membership: Membership, mesh: MemoryMesh, files: MemoryFiles, recoverySecret: string | null }
+
+export class TestMesh {
+  readonly network = new MemoryNetwork()
+  /** Milliseconds since 1970, by hand. */
+  nowMs = 1_800_000_000_000
+  #seed = 0
+
+  /** `seed` and `files` of an earlier node make it the same device, restarted. */
+  async node (name: string, init: Partial<OpenInit> & { seed?: number, files?: MemoryFiles } = {}): Promise<TestNode> {
+    const { seed = ++this.#seed, files = new MemoryFiles(), ...rest } = init
+    const crypto = nodeCrypto()
+    const signer = signerFromSeed(crypto.sha256(Uint8Array.of(seed)))
+    const device = deviceId(signer.publicKey)
+    const clock = { wallMs: () => this.nowMs, monotonicMs: () => this.nowMs }
+    const random = (length: number): Uint8Array => crypto.sha256(Uint8Array.of(++this.#draws & 255, this.#draws >> 8, 77)).slice(0, length)
+    const { membership, recoverySecret } = openMembership({ crypto, signer, signerFromSeed, clock, random, files }, { deviceName: name, ...rest })
+    const mesh = this.network.join(device, membership)
+    membership.attach(mesh)
+    await mesh.start()
+    return { device, membership, mesh, files, recoverySecret }
+  }
+
+  #draws = 0
+
+  /** Invites on `host`, joins, and waits until it is a member. */
+  async joined (host: TestNode, name: string, init: { via?: TestNode, role?: 'observer' | 'member' | 'builder' | 'admin', seed?: number } = {}): Promise<TestNode> {
+    const { ticket } = host.membership.invite(init.role === undefined ? {} : { role: init.role })
+    const node = await this.node(name, { ticket, ...(init.seed !== undefined ? { seed: init.seed } : {}) })
+    await this.connect(node, init.via ?? host)
+    await node.membership.joined({ signal: AbortSignal.timeout(5000) })
+    return node
+  }
+
+  connect (from: TestNode, to: TestNode): Promise<void> { return this.network.connect(from.device, to.device) }
+}
