@@ -24,6 +24,8 @@ export class FakeAdmission implements Admission {
   readonly #addresses = new Map<DeviceId, string[]>()
   readonly #removed = new Set<(device: DeviceId) => void>()
   readonly #authority: Uint8Array
+  /** What this device was told at doors that stayed shut. */
+  readonly told: Array<{ code: RefusalCode, proof: Value | undefined }> = []
   /** What this device shows at a door, when it is not its own record. */
   show: Value | undefined
 
@@ -42,8 +44,10 @@ export class FakeAdmission implements Admission {
 
   decide (dialer: DeviceId, hello: Value): Promise<Verdict> {
     const code = this.#judge(dialer, hello)
-    return Promise.resolve(code === undefined ? { ok: true, answer: { proof: this.record(this.self) } } : { ok: false, code })
+    return Promise.resolve(code === undefined ? { ok: true, answer: { proof: this.record(this.self) } } : { ok: false, code, ...(code === 'revoked' ? { proof: 'the revocation' } : {}) })
   }
+
+  refused (_listener: DeviceId, code: RefusalCode, proof: Value | undefined): void { this.told.push({ code, proof }) }
 
   greeted (listener: DeviceId, answer: Value): void {
     if (this.#judge(listener, answer) !== undefined) throw new ElderError('PROOF', 'the listener is no member')

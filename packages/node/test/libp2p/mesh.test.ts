@@ -234,6 +234,7 @@ describe('revocation', () => {
     expect(performance.now() - startMs).toBeLessThan(2_000)
     expect(a.mesh.peers().map(peer => peer.device)).toEqual([b.id])
     await until(() => evicted.refused.includes('revoked'))
+    expect(evicted.admission.told).toContainEqual({ code: 'revoked', proof: 'the revocation' })
     expect((await failure(a.mesh.request(evicted.id, 'claim', null, soon()))).code).toBe('UNREACHABLE')
     expect(evicted.mesh.attempts().some(attempt => attempt.refusal === 'revoked')).toBe(true)
   })

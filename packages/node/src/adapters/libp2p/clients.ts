@@ -34,7 +34,7 @@ export class Clients {
     this.#clients.delete(device)
   }
 
-  close (): void { for (const device of [...this.#clients.keys()]) this.drop(device) }
+  close (): void { for (const device of this.#clients.keys()) this.drop(device) }
 
   #create (device: DeviceId, service: WireService): RequestClient {
     const { links, meshId, concurrencyMax } = this.#components

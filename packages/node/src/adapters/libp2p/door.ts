@@ -2,7 +2,7 @@
  * The door: admission inside the connection encrypter `/elder/door/1`, before any muxer or protocol exists.
  *
  *     dialer  -> knock, Noise XX, hello        hello  := CBOR, at most LIMITS.doorBytesMax
- *     listener                      -> answer  answer := {ok: proof} | {no: code}
+ *     listener                      -> answer  answer := {ok: proof} | {no: code, proof?}
  *
  * The dialer's hello rides behind the third Noise message, so the price is one round trip. A joiner is a member before Yamux
  * starts; a stranger reaches no protocol at all. It is the only encrypter of the node: `noise()` beside it would be a hole.
@@ -57,7 +57,10 @@ class Door implements ConnectionEncrypter {
     const frames = lpStream(secured.connection, { maxDataLength: LIMITS.doorBytesMax, maxBufferSize: DOOR_BUFFER_BYTES })
     await frames.write(encode(this.#admission.hello(listener)), options)
     const answer = answerOf((await frames.read(options)).subarray())
-    if (!answer.ok) throw refusal(answer.code)
+    if (!answer.ok) {
+      this.#admission.refused(listener, answer.code, answer.proof)
+      throw refusal(answer.code)
+    }
     this.#admission.greeted(listener, answer.answer)
     return { ...secured, connection: frames.unwrap() }
   }
@@ -69,7 +72,7 @@ class Door implements ConnectionEncrypter {
     const hello = decode((await frames.read(options)).subarray(), LIMITS.doorBytesMax)
     const dialer = mustBeDevice(secured.remotePeer)
     const verdict = await this.#admission.decide(dialer, hello, { signal: within(DECIDE_MS, options.signal) })
-    await frames.write(encode(verdict.ok ? { ok: verdict.answer } : { no: verdict.code }), options)
+    await frames.write(encode(verdict.ok ? { ok: verdict.answer } : { no: verdict.code, proof: verdict.proof }), options)
     if (!verdict.ok) {
       this.#events.refused?.(dialer, verdict.code)
       await secured.connection.close(options)
@@ -88,10 +91,10 @@ class Door implements ConnectionEncrypter {
 }
 
 function answerOf (bytes: Uint8Array): Verdict {
-  const answer = decode(bytes, LIMITS.doorBytesMax) as { ok?: Value, no?: Value } | null
+  const answer = decode(bytes, LIMITS.doorBytesMax) as { ok?: Value, no?: Value, proof?: Value } | null
   if (answer === null || typeof answer !== 'object') throw new MalformedError('an answer at the door is a map')
   if (answer.ok !== undefined) return { ok: true, answer: answer.ok }
-  if (isRefusalCode(answer.no)) return { ok: false, code: answer.no }
+  if (isRefusalCode(answer.no)) return { ok: false, code: answer.no, ...(answer.proof === undefined ? {} : { proof: answer.proof }) }
   throw new MalformedError('an answer at the door is ok or no')
 }
 

@@ -10,7 +10,7 @@ export class Events<Map extends { [E in keyof Map]: (...args: never[]) => void }
   }
 
   emit<E extends keyof Map> (event: E, ...args: Parameters<Map[E]>): void {
-    for (const listener of [...this.#listeners[event] ?? []]) {
+    for (const listener of this.#listeners[event] ?? []) {
       try {
         listener(...args)
       } catch (error) {

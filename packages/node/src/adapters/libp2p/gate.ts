@@ -1,10 +1,9 @@
 /** The one gate before every handler: role, concurrency. Deny by default; the deadline is set by whoever runs the handler. */
-import { ElderError } from '@elder-node/protocol'
+import { ElderError, hasRole } from '@elder-node/protocol'
 import type { DeviceId } from '@elder-node/protocol'
 import type { Role } from '../../api.ts'
 import type { Gate } from '../../ports/mesh.ts'
 
-const RANK: Record<Role, number> = { observer: 0, member: 1, builder: 2, admin: 3 }
 export const CONCURRENCY_MAX = 32
 
 export class Gatekeeper {
@@ -15,8 +14,7 @@ export class Gatekeeper {
 
   /** Roles are cumulative; a device without one (stranger, revoked) passes no gate. */
   allows (device: DeviceId, gate: Gate): boolean {
-    const role = this.#role(device)
-    return role !== undefined && RANK[role] >= RANK[gate.role]
+    return hasRole(this.#role(device), gate.role)
   }
 
   /**

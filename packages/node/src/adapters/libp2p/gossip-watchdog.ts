@@ -32,7 +32,7 @@ export class GossipWatchdog {
     const nowMs = clock.monotonicMs()
     const hearing = carriers()
     const deaf = admitted().filter(device => !hearing.has(device))
-    for (const device of [...this.#deafSinceMs.keys()]) if (!deaf.includes(device)) this.#deafSinceMs.delete(device)
+    for (const device of this.#deafSinceMs.keys()) if (!deaf.includes(device)) this.#deafSinceMs.delete(device)
     for (const device of deaf) {
       const sinceMs = this.#deafSinceMs.get(device) ?? nowMs
       this.#deafSinceMs.set(device, sinceMs)

@@ -6,9 +6,8 @@
  * "Connected" is not "admitted": a device is admitted when it answered our hello and we accepted the answer. `first` says that
  * the sender had no connection to us before. Nothing here names the device.
  */
-import { ElderError, MalformedError, toHex } from '@elder-node/protocol'
+import { ElderError, MalformedError, deviceOfAddress, toHex } from '@elder-node/protocol'
 import type { DeviceId, Value } from '@elder-node/protocol'
-import { deviceOfAddress } from './peer-id.ts'
 
 export const VERSION = 1
 /** Interfaces of one machine, both families; each address with its `/p2p/` is about 90 characters. */

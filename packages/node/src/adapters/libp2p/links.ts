@@ -1,8 +1,9 @@
 /** The live connections by device. State is kept by device, never by connection: two devices that dial each other have two. */
 import type { Connection, Libp2p, Stream } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
+import { deviceOfAddress } from '@elder-node/protocol'
 import type { DeviceId } from '@elder-node/protocol'
-import { deviceOfAddress, peerIdOf } from './peer-id.ts'
+import { peerIdOf } from './peer-id.ts'
 import { unreachable } from './request-client.ts'
 
 /** More than any node needs; a peer's list is bounded when it is learned, this bounds what a caller may pass. */

@@ -1,7 +1,7 @@
 /** The port's Mesh over libp2p: puts the parts together, and says what happens when. */
 import { randomBytes } from 'node:crypto'
 import type { Connection } from '@libp2p/interface'
-import { ElderError } from '@elder-node/protocol'
+import { ElderError, deviceOfAddress } from '@elder-node/protocol'
 import type { DeviceId, Value } from '@elder-node/protocol'
 import type { Admission } from '../../ports/admission.ts'
 import type { Clock } from '../../ports/host.ts'
@@ -22,7 +22,7 @@ import { requirePorts } from './listen.ts'
 import { addressesOf } from './mdns.ts'
 import { createLibp2pNode } from './options.ts'
 import type { MeshNode } from './options.ts'
-import { deviceOf, deviceOfAddress, deviceOfSeed, peerIdOf } from './peer-id.ts'
+import { deviceOf, deviceOfSeed, peerIdOf } from './peer-id.ts'
 import { Presence } from './presence.ts'
 import { Probes } from './probes.ts'
 import { aborted, unreachable } from './request-client.ts'
@@ -175,7 +175,8 @@ class Libp2pMeshNode implements Libp2pMesh {
   }
 
   async expel (device: DeviceId): Promise<void> {
-    const { node, links } = this.#live()
+    if (this.#running === undefined) return
+    const { node, links } = this.#running
     links.abort(device, new Error('expelled'))
     this.#supervisor.forget(device)
     this.#probes.forget(device)
@@ -313,7 +314,9 @@ class Libp2pMeshNode implements Libp2pMesh {
 
   #onDiscovered (device: DeviceId | undefined, addresses: string[]): void {
     if (device === undefined || device === this.self) return
-    if (this.#components.admission.role(device) !== undefined || this.#seeds().length > 0) this.#supervisor.discovered(device, addresses)
+    // Members, and anybody while this device holds a ticket: the door verifies the other before it says anything.
+    const { admission } = this.#components
+    if (admission.role(device) !== undefined || admission.role(this.self) === undefined) this.#supervisor.discovered(device, addresses)
   }
 
   #drop (device: DeviceId, why: string, error?: Error): void {

@@ -1,7 +1,7 @@
 /** A device is its Ed25519 public key; libp2p calls the same key a peer id. */
 import { createPrivateKey, createPublicKey } from 'node:crypto'
 import { publicKeyFromRaw } from '@libp2p/crypto/keys'
-import { peerIdFromPublicKey, peerIdFromString } from '@libp2p/peer-id'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import type { PeerId } from '@libp2p/interface'
 import { deviceId, deviceKey } from '@elder-node/protocol'
 import type { DeviceId } from '@elder-node/protocol'
@@ -13,17 +13,6 @@ export function peerIdOf (device: DeviceId): PeerId {
 /** Undefined for a peer id that is no Ed25519 key: such a peer is never a device. */
 export function deviceOf (peer: PeerId): DeviceId | undefined {
   return peer.type === 'Ed25519' ? deviceId(peer.publicKey.raw) : undefined
-}
-
-/** The device at the end of a multiaddr's text (`/p2p/<id>`); undefined when it names none. */
-export function deviceOfAddress (address: string): DeviceId | undefined {
-  const id = /\/p2p\/([^/]+)$/.exec(address)?.[1]
-  if (id === undefined) return undefined
-  try {
-    return deviceOf(peerIdFromString(id))
-  } catch {
-    return undefined
-  }
 }
 
 /** RFC 8410: what stands before the 32 bytes of an Ed25519 seed in PKCS #8. */

@@ -37,7 +37,7 @@ export class Probes {
 
   stop (): void {
     clearInterval(this.#timer)
-    for (const device of [...this.#watched.keys()]) this.unwatch(device)
+    for (const device of this.#watched.keys()) this.unwatch(device)
   }
 
   watch (device: DeviceId): void {
@@ -79,7 +79,7 @@ export class Probes {
   tick (): void {
     const nowMs = this.#now()
     const latenessMs = this.#noteLateness(nowMs)
-    for (const [device, { silence }] of [...this.#watched]) {
+    for (const [device, { silence }] of this.#watched) {
       if (isSuspect(silence, nowMs, latenessMs)) this.#components.suspect(device, nowMs - silence.heardAtMs)
       else if (probeIsDue(silence, nowMs)) void this.#probe(device)
     }

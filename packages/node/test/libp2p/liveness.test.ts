@@ -1,0 +1,235 @@
+import { createConnection, createServer } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { ElderError, toBase32 } from '@elder-node/protocol'
+import type { DeviceId } from '@elder-node/protocol'
+import { DEAF_MS, GossipWatchdog } from '../../src/adapters/libp2p/gossip-watchdog.ts'
+import { decodeHello, encodeHello } from '../../src/adapters/libp2p/hello.ts'
+import type { Hello } from '../../src/adapters/libp2p/hello.ts'
+import { Presence } from '../../src/adapters/libp2p/presence.ts'
+import { Probes } from '../../src/adapters/libp2p/probes.ts'
+import { deviceOfSeed, peerIdOf } from '../../src/adapters/libp2p/peer-id.ts'
+import { TestMesh, soon, until } from './harness.ts'
+
+const b = deviceOfSeed(new Uint8Array(32).fill(1))
+const c = deviceOfSeed(new Uint8Array(32).fill(2))
+
+/** Probes whose clock and peers are the test's. */
+class Bench {
+  nowMs = 0
+  readonly asked: DeviceId[] = []
+  readonly suspects: DeviceId[] = []
+  readonly dead = new Set<DeviceId>()
+  readonly probes = new Probes({
+    clock: { wallMs: () => 0, monotonicMs: () => this.nowMs },
+    ask: device => {
+      this.asked.push(device)
+      return this.dead.has(device) ? new Promise(() => {}) : Promise.resolve()
+    },
+    rtt: () => {},
+    suspect: device => { this.suspects.push(device) },
+  })
+
+  /** Ticks every 500 ms, as the real timer would. */
+  async run (ms: number, each: () => void = () => {}): Promise<void> {
+    for (const endMs = this.nowMs + ms; this.nowMs < endMs;) {
+      this.nowMs += 500
+      each()
+      this.probes.tick()
+      await Promise.resolve()
+    }
+  }
+}
+
+describe('the probes', () => {
+  test('a peer that answers is asked once a second and never suspected', async () => {
+    const bench = new Bench()
+    bench.probes.watch(b)
+    await bench.run(60_000)
+    expect(bench.suspects).toEqual([])
+    expect(bench.asked.length).toBeGreaterThanOrEqual(59)
+    expect(bench.asked.length).toBeLessThanOrEqual(62)
+    expect(bench.probes.estimate(b)?.minMs).toBeLessThan(50)
+  })
+
+  test('silence is death after three missed probes: not before 3 s, and by 4 s', async () => {
+    const bench = new Bench()
+    bench.dead.add(b)
+    bench.probes.watch(b)
+    await bench.run(2_500)
+    expect(bench.suspects).toEqual([])
+    await bench.run(1_500)
+    expect(bench.suspects[0]).toBe(b)
+  })
+
+  test('a peer that probes us is alive and is asked only for the round trip', async () => {
+    const bench = new Bench()
+    bench.probes.watch(b)
+    await bench.run(60_000, () => { if (bench.nowMs % 1_000 === 0) bench.probes.asked(b) })
+    expect(bench.suspects).toEqual([])
+    expect(bench.asked.length).toBeLessThanOrEqual(8)
+    expect(bench.asked.length).toBeGreaterThanOrEqual(5)
+  })
+
+  test('after a stall of our own nobody is blamed, and for a while we wait longer', async () => {
+    const bench = new Bench()
+    bench.dead.add(b)
+    bench.probes.watch(b)
+    await bench.run(2_000)
+    bench.nowMs += 20_000
+    bench.probes.tick()
+    await bench.run(4_000)
+    expect(bench.suspects).toEqual([])
+    await bench.run(6_000)
+    expect(bench.suspects).toContain(b)
+  })
+
+  test('what is not watched any more is neither asked nor suspected', async () => {
+    const bench = new Bench()
+    bench.dead.add(b)
+    bench.probes.watch(b)
+    await bench.run(2_000)
+    bench.probes.unwatch(b)
+    const asked = bench.asked.length
+    await bench.run(10_000)
+    expect([bench.suspects, bench.asked.length]).toEqual([[], asked])
+  })
+})
+
+describe('the gossip watchdog', () => {
+  test('redials who is connected and carries no topic for 15 s; who comes and goes gets the whole time again', () => {
+    let nowMs = 0
+    let carriers = new Set<DeviceId>([c])
+    const redialled: DeviceId[] = []
+    const watchdog = new GossipWatchdog({
+      clock: { wallMs: () => 0, monotonicMs: () => nowMs }, admitted: () => [b, c], carriers: () => carriers, redial: device => { redialled.push(device) },
+    })
+    const run = (ms: number): void => { for (const endMs = nowMs + ms; nowMs < endMs; nowMs += 5_000) watchdog.tick() }
+    run(DEAF_MS)
+    expect(redialled).toEqual([])
+    carriers = new Set([b, c])
+    run(5_000)
+    carriers = new Set([c])
+    run(DEAF_MS)
+    expect(redialled).toEqual([])
+    run(5_000)
+    expect(redialled).toEqual([b])
+  })
+})
+
+describe('presence', () => {
+  const hello = (epoch: string): Hello => ({ versions: [1], epoch, addresses: [], first: true })
+
+  function presence (answers: Array<Hello | Error>): { presence: Presence, events: string[] } {
+    const events: string[] = []
+    return {
+      events,
+      presence: new Presence({
+        greet: () => {
+          const answer = answers.shift() ?? new Error('nothing')
+          return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer)
+        },
+        admitted: () => { events.push('admitted') },
+        gone: () => { events.push('gone') },
+        learned: () => {},
+        failed: (_device, error) => { events.push(`failed ${error.message}`) },
+      }),
+    }
+  }
+  const settle = (): Promise<void> => new Promise(resolve => { setImmediate(resolve) })
+
+  test('connected is not admitted; a second connection greets nobody twice', async () => {
+    const { presence: here, events } = presence([hello('one')])
+    here.connected(b)
+    expect(here.isAdmitted(b)).toBe(false)
+    here.connected(b)
+    await settle()
+    here.connected(b)
+    await settle()
+    expect([events, here.admitted()]).toEqual([['admitted'], [b]])
+  })
+
+  test('a new life of a device is a going and a coming, also when its old connection still looks alive', async () => {
+    const { presence: here, events } = presence([hello('one'), hello('two')])
+    here.connected(b)
+    await settle()
+    here.heard(b, hello('one'))
+    here.heard(b, hello('two'))
+    await settle()
+    expect(events).toEqual(['admitted', 'gone', 'admitted'])
+    here.disconnected(b)
+    expect(events.at(-1)).toBe('gone')
+  })
+
+  test('a hello that fails is reported; an answer that comes after the connection is gone counts for nothing', async () => {
+    const { presence: here, events } = presence([new Error('late'), hello('one')])
+    here.connected(b)
+    await settle()
+    here.disconnected(b)
+    here.connected(b)
+    here.disconnected(b)
+    await settle()
+    expect(events).toEqual(['failed late'])
+  })
+})
+
+describe('the hello', () => {
+  const epoch = new Uint8Array(8).fill(7)
+  const own = `/ip4/10.0.0.2/tcp/4707/p2p/${peerIdOf(b).toString()}`
+
+  test('brings only addresses of its sender', () => {
+    const foreign = `/ip4/10.0.0.3/tcp/4707/p2p/${peerIdOf(c).toString()}`
+    expect(decodeHello(b, encodeHello(epoch, [own, foreign, '/ip4/10.0.0.4/tcp/1'], true))).toEqual({ versions: [1], epoch: '0707070707070707', addresses: [own], first: true })
+  })
+
+  test('another version is named, and other shapes are malformed', () => {
+    expect(() => decodeHello(b, { versions: [2, 3], epoch, addresses: [] })).toThrow(expect.objectContaining({ code: 'VERSION' }) as ElderError)
+    for (const bad of [null, 7, [], {}, { versions: [1], epoch: toBase32(epoch), addresses: [] }, { versions: [1], epoch, addresses: Array(17).fill(own) }]) {
+      expect(() => decodeHello(b, bad)).toThrow(expect.objectContaining({ code: 'MALFORMED' }) as ElderError)
+    }
+  })
+})
+
+/** A cable between two nodes that can be pulled: bytes stop, and no FIN or RST says so. */
+async function cable (port: number): Promise<{ port: number, pull: () => void }> {
+  const sockets: Socket[] = []
+  const server = createServer(near => {
+    const far = createConnection({ host: '127.0.0.1', port })
+    sockets.push(near, far)
+    near.pipe(far).on('error', () => {})
+    far.pipe(near).on('error', () => {})
+  })
+  await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return { port: (server.address() as AddressInfo).port, pull: () => { for (const socket of sockets) socket.unpipe().pause() } }
+}
+
+describe('a real peer', () => {
+  test('that falls silent without closing anything is gone on both sides, in 3 to 6 s; one that talks stays', async () => {
+    const mesh = new TestMesh()
+    const [a, steady] = [mesh.node(), mesh.node()]
+    await a.mesh.start()
+    await steady.mesh.start()
+    const [address = ''] = a.mesh.addresses()
+    const line = await cable(Number(/tcp\/(\d+)/.exec(address)?.[1]))
+    const far = mesh.node({ listen: [], seeds: [address.replace(/tcp\/\d+/, `tcp/${line.port}`)] })
+    await far.mesh.start()
+    a.admission.admit(steady.id, 'builder')
+    a.admission.learned(steady.id, steady.mesh.addresses())
+    await until(() => a.mesh.peers().length === 2 && far.mesh.peers().length === 1)
+    await far.mesh.probe(a.id, soon())
+    const gone: string[] = []
+    a.mesh.on('gone', device => { gone.push(device) })
+    far.mesh.on('gone', device => { gone.push(device) })
+    const startMs = performance.now()
+    line.pull()
+    await until(() => gone.length === 2)
+    expect(performance.now() - startMs).toBeGreaterThan(2_500)
+    expect(performance.now() - startMs).toBeLessThan(6_000)
+    expect(gone.sort()).toEqual([a.id, far.id].sort())
+    expect(a.mesh.peers().map(peer => peer.device)).toEqual([steady.id])
+  }, 20_000)
+})
