@@ -75,7 +75,7 @@ export class MemoryMesh implements Mesh {
   readonly #requests = new Map<Service, Registered<RequestHandler>>()
   readonly #streams = new Map<Service, Registered<StreamHandler>>()
   readonly #topics = new Map<Topic, Registered<GossipHandler>>()
-  readonly #listeners = new Map<string, Set<(...args: never[]) => void>>()
+  readonly #listeners: { [E in keyof MeshEvents]: Set<MeshEvents[E]> } = { admitted: new Set(), gone: new Set(), rtt: new Set() }
 
   constructor (self: DeviceId, admission: Doorkeeper, network: MemoryNetwork) {
     this.self = self
@@ -91,13 +91,14 @@ export class MemoryMesh implements Mesh {
   }
 
   on<E extends keyof MeshEvents> (event: E, listener: MeshEvents[E]): () => void {
-    const listeners = this.#listeners.get(event) ?? new Set()
-    this.#listeners.set(event, listeners.add(listener as (...args: never[]) => void))
-    return () => { listeners.delete(listener as (...args: never[]) => void) }
+    const listeners: Set<MeshEvents[E]> = this.#listeners[event]
+    listeners.add(listener)
+    return () => { listeners.delete(listener) }
   }
 
   emit<E extends keyof MeshEvents> (event: E, ...args: Parameters<MeshEvents[E]>): void {
-    for (const listener of this.#listeners.get(event) ?? []) (listener as (...args: Parameters<MeshEvents[E]>) => void)(...args)
+    const listeners: Set<MeshEvents[E]> = this.#listeners[event]
+    for (const listener of listeners) (listener as (...args: Parameters<MeshEvents[E]>) => void)(...args)
   }
 
   onRequest (service: Service, gate: Gate, handler: RequestHandler): void { register(this.#requests, service, gate, handler) }
