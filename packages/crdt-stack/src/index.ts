@@ -3,3 +3,4 @@ export { Stack, type EntryFilter, type StackComponents, type StackInit } from '.
 export { createMemory, MemoryFeedStore, type Memory } from './feed-store.ts'
 export { difference, type TextEdit } from './difference.ts'
 export { refuseSecrets, secretIn } from './secrets.ts'
+export * from './mirror/index.ts'
