@@ -1,6 +1,6 @@
 /** Node's crypto behind the ports of the protocol, and small stacks in memory. */
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, verify, type KeyObject } from 'node:crypto'
-import { deviceId, encodeRecord, genesisHash, recordHash, signHead, stackId, type Batch, type Crypto, type DeviceId, type FeedId, type FeedRecord, type Signer, type StackId } from '@elder-node/protocol'
+import { deviceId, encodeRecord, genesisHash, missing, recordHash, signHead, stackId, type Batch, type Crypto, type DeviceId, type FeedId, type FeedRecord, type Range, type Signer, type StackId } from '@elder-node/protocol'
 import { createMemory, MemoryFeedStore, Stack, type Memory, type StackInit } from '../src/index.ts'
 
 const SPKI = Buffer.from('302a300506032b6570032100', 'hex')
@@ -54,11 +54,13 @@ export function createDevice (seed?: number): Device {
   return { signer, id: deviceId(signer.publicKey), memory, clock, open }
 }
 
-/** Everything `to` lacks from `from`, as anti-entropy would bring it; also what waiting records ask for. */
+/** Everything `to` lacks from `from`, as anti-entropy would bring it; then what waiting records and forks ask for. */
 export async function pull (to: Stack, from: Stack): Promise<void> {
-  const { missing } = await import('@elder-node/protocol')
-  for (const range of missing(to.vector(), from.vector())) {
-    for (const batch of from.batches(range)) await to.receive(batch)
+  let ranges = missing(to.vector(), from.vector())
+  for (let round = 0; ranges.length > 0 && round < 4; round++) {
+    const asked: Range[] = []
+    for (const range of ranges) for (const batch of from.batches(range)) asked.push(...(await to.receive(batch)).missing)
+    ranges = asked
   }
 }
 
