@@ -44,6 +44,7 @@ export class MemoryNetwork {
     const verdict = await listener.admission.decide(from, overWire(dialer.admission.hello(to)), { signal })
     if (!verdict.ok) {
       dialer.admission.refused(to, verdict.code, verdict.proof === undefined ? undefined : overWire(verdict.proof))
+      dialer.emit('refused', to, verdict.code)
       throw new Error(`refused:${verdict.code}`)
     }
     dialer.admission.greeted(to, overWire(verdict.answer))
@@ -75,7 +76,7 @@ export class MemoryMesh implements Mesh {
   readonly #requests = new Map<Service, Registered<RequestHandler>>()
   readonly #streams = new Map<Service, Registered<StreamHandler>>()
   readonly #topics = new Map<Topic, Registered<GossipHandler>>()
-  readonly #listeners: { [E in keyof MeshEvents]: Set<MeshEvents[E]> } = { admitted: new Set(), gone: new Set(), rtt: new Set() }
+  readonly #listeners: { [E in keyof MeshEvents]: Set<MeshEvents[E]> } = { admitted: new Set(), gone: new Set(), rtt: new Set(), refused: new Set() }
 
   constructor (self: DeviceId, admission: Doorkeeper, network: MemoryNetwork) {
     this.self = self
