@@ -1,4 +1,5 @@
 /** A build's source and outputs as they leave and enter a disk. */
+import type { OutputFile, OutputPart } from '@elder-node/protocol'
 
 /** What is built: a throw-away commit of the whole worktree. The user's index, worktree and refs are untouched. */
 export interface Snapshot {
@@ -35,13 +36,7 @@ export interface SourceCache {
   checkout (owner: string, project: string, commit: string, tree: string): Promise<void>
 }
 
-export interface OutputFile { path: string, bytes: number, sha256: string, mode: 0o644 | 0o755 }
-
-/** Tagged pieces of an output stream, in order: file, its chunks, file, ... */
-export type OutputPart =
-  | { type: 'file', file: { path: string, mode: 0o644 | 0o755, bytes: number } }
-  | { type: 'chunk', data: Uint8Array }
-  | { type: 'end', manifest: OutputFile[] }
+export type { OutputFile, OutputPart } from '@elder-node/protocol'
 
 export interface OutputReader {
   /** Files below the tree that match the globs (relative to the tree root), regular files only; never through a symlink. Also the globs that matched nothing. */

@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto'
+import { readdir, realpath } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ElderError, isOutputPath, LIMITS } from '@elder-node/protocol'
+import picomatch from 'picomatch'
+import type { OutputFile, OutputPart, OutputReader } from '../ports/source.ts'
+import { openInside } from './safe-file.ts'
+
+export interface OutputReaderInit {
+  /** @default LIMITS.outputFilesMax */
+  filesMax?: number
+  /** All files together. @default LIMITS.outputBytesMax */
+  bytesMax?: number
+}
+
+/** Reads outputs out of a tree that a build has written: nothing in it is trusted. */
+export class FileOutputReader implements OutputReader {
+  readonly #filesMax: number
+  readonly #bytesMax: number
+
+  constructor ({ filesMax = LIMITS.outputFilesMax, bytesMax = LIMITS.outputBytesMax }: OutputReaderInit = {}) {
+    this.#filesMax = filesMax
+    this.#bytesMax = bytesMax
+  }
+
+  async match (tree: string, globs: string[]): Promise<{ paths: string[], unmatched: string[] }> {
+    const tests = globs.map(glob => ({ glob, ...compile(glob), hit: false }))
+    const paths: string[] = []
+    for await (const path of walk(await realpath(tree), '', dir => tests.some(test => test.enters(dir)))) {
+      const hits = tests.filter(test => test.matches(path))
+      for (const hit of hits) hit.hit = true
+      if (hits.length === 0) continue
+      if (paths.length >= this.#filesMax) throw new ElderError('OUTPUT_INVALID', `more than ${this.#filesMax} files match the outputs`, 'Name fewer outputs, or pack them into one file.')
+      paths.push(path)
+    }
+    return { paths: paths.sort(), unmatched: tests.filter(test => !test.hit).map(test => test.glob) }
+  }
+
+  async * read (tree: string, paths: string[], { signal }: { signal: AbortSignal }): AsyncGenerator<OutputPart> {
+    const root = await realpath(tree)
+    const manifest: OutputFile[] = []
+    let left = this.#bytesMax
+    for (const path of paths) {
+      signal.throwIfAborted()
+      const file = yield * this.#file(root, path, left, signal)
+      left -= file.bytes
+      manifest.push(file)
+    }
+    yield { type: 'end', manifest }
+  }
+
+  async * #file (root: string, path: string, bytesMax: number, signal: AbortSignal): AsyncGenerator<OutputPart, OutputFile> {
+    if (!isOutputPath(path)) throw new ElderError('OUTPUT_INVALID', `${JSON.stringify(path)} cannot be an output's path`)
+    const { handle, bytes, executable } = await openInside(root, path)
+    try {
+      if (bytes > bytesMax) throw new ElderError('OUTPUT_INVALID', `the outputs are larger than ${this.#bytesMax} bytes`, 'Name fewer outputs.')
+      const mode = executable ? 0o755 : 0o644
+      yield { type: 'file', file: { path, mode, bytes } }
+      const hash = createHash('sha256')
+      for (let at = 0; at < bytes;) {
+        signal.throwIfAborted()
+        const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(Math.min(LIMITS.chunkBytesMax, bytes - at)), 0, null, at)
+        if (bytesRead === 0) throw new ElderError('OUTPUT_INVALID', `the output ${path} became shorter while it was read`)
+        const data = buffer.subarray(0, bytesRead)
+        hash.update(data)
+        at += bytesRead
+        yield { type: 'chunk', data }
+      }
+      return { path, bytes, sha256: hash.digest('hex'), mode }
+    } finally {
+      await handle.close()
+    }
+  }
+}
+
+interface Compiled { matches: (path: string) => boolean, enters: (dir: string) => boolean }
+
+/**
+ * `dist/**` takes what is below dist, `dist` and `dist/` the same; dot files are taken where the glob names the place explicitly,
+ * that is, everywhere but under a leading wildcard.
+ */
+function compile (glob: string): Compiled {
+  const plain = glob.replace(/^\.\//, '').replace(/\/+$/, '')
+  const { base } = picomatch.scan(plain)
+  const dot = base !== '' || /(^|\/)\./.test(plain)
+  const isMatch = picomatch([plain, `${plain}/**`], { dot, nonegate: true })
+  const fixed = base === '' ? [] : base.split('/')
+  return {
+    matches: path => isMatch(path),
+    enters: dir => dir.split('/').every((name, i) => i >= fixed.length || name === fixed[i]),
+  }
+}
+
+/** Regular files below the root, never through a symlink, never git's own; unreadable folders are passed over. */
+async function * walk (root: string, dir: string, enters: (dir: string) => boolean): AsyncGenerator<string> {
+  for (const entry of await readdir(join(root, dir), { withFileTypes: true }).catch(() => [])) {
+    const path = dir === '' ? entry.name : `${dir}/${entry.name}`
+    if (!isOutputPath(path)) continue
+    if (entry.isDirectory() && enters(path)) yield * walk(root, path, enters)
+    else if (entry.isFile()) yield path
+  }
+}

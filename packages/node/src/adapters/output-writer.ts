@@ -1,0 +1,155 @@
+import { createHash, randomBytes, type Hash } from 'node:crypto'
+import { chmod, lstat, mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { ElderError, isOutputPath, LIMITS } from '@elder-node/protocol'
+import type { OutputFile, OutputPart, OutputWriter } from '../ports/source.ts'
+
+const invalid = (message: string): ElderError => new ElderError('OUTPUT_INVALID', message)
+
+export interface OutputWriterInit {
+  /** @default LIMITS.outputFilesMax */
+  filesMax?: number
+  /** All files together. @default LIMITS.outputBytesMax */
+  bytesMax?: number
+}
+
+/** Takes outputs from a builder that is not trusted with this disk: everything is staged and verified before anything appears. */
+export class FileOutputWriter implements OutputWriter {
+  readonly #init: Required<OutputWriterInit>
+
+  constructor (init: OutputWriterInit = {}) { this.#init = { filesMax: LIMITS.outputFilesMax, bytesMax: LIMITS.outputBytesMax, ...init } }
+
+  async write (to: string, parts: AsyncIterable<OutputPart>, { signal }: { signal: AbortSignal }): Promise<OutputFile[]> {
+    const target = resolve(to)
+    const folder = await makeStaging(target)
+    const staging = new Staging(folder, this.#init)
+    try {
+      for await (const part of parts) {
+        signal.throwIfAborted()
+        await staging.take(part)
+      }
+      const files = staging.finish()
+      await publish(folder, target, files)
+      return files
+    } finally {
+      await staging.close()
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+}
+
+interface Current { file: { path: string, mode: 0o644 | 0o755, bytes: number }, handle: FileHandle, hash: Hash, got: number }
+
+/** The files of one stream in a folder of their own, named by number. */
+class Staging {
+  readonly #folder: string
+  readonly #init: Required<OutputWriterInit>
+  readonly #files: OutputFile[] = []
+  readonly #names = new Set<string>()
+  #current: Current | undefined
+  #bytes = 0
+  #ended = false
+
+  constructor (folder: string, init: Required<OutputWriterInit>) {
+    this.#folder = folder
+    this.#init = init
+  }
+
+  async take (part: OutputPart): Promise<void> {
+    if (this.#ended) throw invalid('something follows the end of the outputs')
+    if (part.type === 'chunk') return this.#chunk(part.data)
+    await this.#seal()
+    if (part.type === 'file') return this.#begin(part.file)
+    this.#compare(part.manifest)
+    this.#ended = true
+  }
+
+  /** @throws ElderError `OUTPUT_INVALID` unless the stream came to its end. */
+  finish (): OutputFile[] {
+    if (!this.#ended) throw invalid('the outputs are incomplete')
+    return this.#files
+  }
+
+  async close (): Promise<void> { await this.#current?.handle.close() }
+
+  async #begin (file: Current['file']): Promise<void> {
+    const name = file.path.normalize('NFC').toLowerCase()
+    if (!isOutputPath(file.path) || (file.mode !== 0o644 && file.mode !== 0o755)) throw invalid(`${JSON.stringify(file.path.slice(0, 200))} cannot be written`)
+    if (this.#names.has(name)) throw invalid(`${file.path} comes twice, or in two spellings`)
+    if (this.#names.size >= this.#init.filesMax) throw invalid(`more than ${this.#init.filesMax} files`)
+    this.#names.add(name)
+    this.#current = { file, handle: await open(join(this.#folder, String(this.#files.length)), 'wx', 0o600), hash: createHash('sha256'), got: 0 }
+  }
+
+  async #chunk (data: Uint8Array): Promise<void> {
+    const current = this.#current
+    if (current === undefined) throw invalid('bytes without a file')
+    current.got += data.length
+    this.#bytes += data.length
+    if (current.got > current.file.bytes || this.#bytes > this.#init.bytesMax) throw invalid(`${current.file.path} is longer than it said, or than is allowed`)
+    current.hash.update(data)
+    // A full disk may take a part of a write without an error.
+    for (let at = 0; at < data.length;) at += (await current.handle.write(data, at)).bytesWritten
+  }
+
+  async #seal (): Promise<void> {
+    const current = this.#current
+    if (current === undefined) return
+    this.#current = undefined
+    const { file, handle, hash, got } = current
+    if (got !== file.bytes) {
+      await handle.close()
+      throw invalid(`${file.path} has ${got} of its ${file.bytes} bytes`)
+    }
+    await handle.close()
+    this.#files.push({ ...file, sha256: hash.digest('hex') })
+  }
+
+  #compare (manifest: OutputFile[]): void {
+    const same = manifest.length === this.#files.length && this.#files.every((file, i) => {
+      const said = manifest[i] as OutputFile
+      return said.path === file.path && said.bytes === file.bytes && said.sha256 === file.sha256 && said.mode === file.mode
+    })
+    if (!same) throw invalid('the manifest does not match the files that came')
+  }
+}
+
+/** Beside the target when that is the same disk and writable, so that nobody who watches the target sees half a result; else inside. */
+async function makeStaging (target: string): Promise<string> {
+  const name = `.elder-outputs-${randomBytes(8).toString('hex')}`
+  const existing = await stat(target).catch(() => undefined)
+  if (existing !== undefined && !existing.isDirectory()) throw invalid(`${target} is not a folder`)
+  let parent = dirname(target)
+  while (await stat(parent).then(() => false, () => true)) parent = dirname(parent)
+  const besides = existing === undefined || (await stat(parent)).dev === existing.dev
+  const folder = join(parent, name)
+  if (besides && await mkdir(folder, { mode: 0o700 }).then(() => true, () => false)) return folder
+  await mkdir(target, { recursive: true })
+  await mkdir(join(target, name), { mode: 0o700 })
+  return join(target, name)
+}
+
+/** Every way is checked before the first file appears. */
+async function publish (folder: string, target: string, files: OutputFile[]): Promise<void> {
+  const checked = new Map<string, boolean>()
+  for (const { path } of files) {
+    await checkWay(target, dirname(path), checked)
+    const there = await lstat(join(target, path)).catch(() => undefined)
+    if (there?.isDirectory() === true) throw invalid(`${join(target, path)} is a folder`)
+  }
+  await mkdir(target, { recursive: true })
+  for (const [i, { path, mode }] of files.entries()) {
+    const staged = join(folder, String(i))
+    await chmod(staged, mode)
+    await mkdir(dirname(join(target, path)), { recursive: true })
+    await rename(staged, join(target, path))
+  }
+}
+
+async function checkWay (target: string, dir: string, checked: Map<string, boolean>): Promise<void> {
+  if (dir === '.' || checked.has(dir)) return
+  await checkWay(target, dirname(dir), checked)
+  const there = await lstat(join(target, dir)).catch(() => undefined)
+  if (there !== undefined && !there.isDirectory()) throw invalid(`${join(target, dir)} is ${there.isSymbolicLink() ? 'a symlink' : 'no folder'}`)
+  checked.set(dir, true)
+}
