@@ -6,8 +6,17 @@ import type { PeerId } from '@libp2p/interface'
 import { deviceId, deviceKey } from '@elder-node/protocol'
 import type { DeviceId } from '@elder-node/protocol'
 
+/** Made by every look-up of a connection, and each takes an import of the key. Bounded: emptied when it is full. */
+const made = new Map<DeviceId, PeerId>()
+const MADE_MAX = 4096
+
 export function peerIdOf (device: DeviceId): PeerId {
-  return peerIdFromPublicKey(publicKeyFromRaw(deviceKey(device)))
+  const known = made.get(device)
+  if (known !== undefined) return known
+  if (made.size >= MADE_MAX) made.clear()
+  const peer = peerIdFromPublicKey(publicKeyFromRaw(deviceKey(device)))
+  made.set(device, peer)
+  return peer
 }
 
 /** Undefined for a peer id that is no Ed25519 key: such a peer is never a device. */

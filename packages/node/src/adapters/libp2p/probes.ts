@@ -69,6 +69,8 @@ export class Probes {
 
   /** Measures now; on performance.now(), because libp2p's own figure is a whole millisecond of Date.now(). */
   async measure (device: DeviceId, signal: AbortSignal): Promise<number> {
+    // The first one also opens the stream, which is a round trip of its own.
+    if (this.estimate(device) === undefined) await this.#components.ask(device, signal)
     const startMs = performance.now()
     await this.#components.ask(device, signal)
     const rttMs = performance.now() - startMs
@@ -115,6 +117,7 @@ export class Probes {
     const silence = this.#watched.get(device)?.silence
     if (silence !== undefined) {
       silence.answeredAtMs = nowMs
+      silence.answers++
       heard(silence, nowMs)
     }
     this.#components.rtt(device, rttMs)

@@ -14,6 +14,7 @@ export const SILENCE_MS = 3_000
 export const STALL_MS = 1_000
 /** Even a peer that probes us gets a probe this often, for the round trip. */
 export const RTT_INTERVAL_MS = 10_000
+const FIRST_ANSWERS = 4
 
 export interface Silence {
   /** Anything of the peer's probes last arrived: its answer to ours, or its own. */
@@ -22,14 +23,15 @@ export interface Silence {
   askedUsAtMs: number
   /** Our last probe. */
   sentAtMs: number
-  /** Our last measured answer. */
+  /** Our last measured answer, and how many there were. */
   answeredAtMs: number
+  answers: number
   /** Probes sent since anything was heard. */
   misses: number
 }
 
 export function newSilence (nowMs: number): Silence {
-  return { heardAtMs: nowMs, askedUsAtMs: -Infinity, sentAtMs: -Infinity, answeredAtMs: -Infinity, misses: 0 }
+  return { heardAtMs: nowMs, askedUsAtMs: -Infinity, sentAtMs: -Infinity, answeredAtMs: -Infinity, answers: 0, misses: 0 }
 }
 
 export function heard (silence: Silence, nowMs: number): void {
@@ -37,9 +39,13 @@ export function heard (silence: Silence, nowMs: number): void {
   silence.misses = 0
 }
 
-/** One probe a second between two devices is enough: who is probed keeps quiet, but for a round trip of its own every 10 s. */
+/**
+ * One probe a second between two devices is enough: who is probed keeps quiet, but for a round trip of its own every 10 s,
+ * and once a second while it has only a few: the first ones are taken by processes that are still warming up.
+ */
 export function probeIsDue (silence: Silence, nowMs: number): boolean {
   if (nowMs - silence.sentAtMs < PROBE_INTERVAL_MS * 0.9) return false
+  if (silence.answers < FIRST_ANSWERS) return true
   return nowMs - silence.askedUsAtMs > PROBE_INTERVAL_MS * 1.5 || nowMs - silence.answeredAtMs > RTT_INTERVAL_MS
 }
 

@@ -2,11 +2,12 @@
 import type { DeviceId } from '@elder-node/protocol'
 import type { Clock } from '../../ports/host.ts'
 import type { RefusalCode } from '../../ports/admission.ts'
-import { afterFailure, planDials } from './dial-plan.ts'
+import { PEERS_WANTED, afterFailure, planDials } from './dial-plan.ts'
 import type { Backoff, Candidate } from './dial-plan.ts'
 import { refusalOf } from './refusal.ts'
 
 const TICK_MS = 500
+const REST_MS = 2_000
 const SOON_MS = 500
 const OVERRIDE_MS = 60_000
 /** Discovered addresses kept; the oldest are forgotten. */
@@ -90,7 +91,12 @@ export class Supervisor {
     const connected = new Set(candidates.map(({ device }) => device).filter(isConnected))
     const due = planDials({ self, candidates, connected, dialing: this.#dialing, backoffs: this.#backoffs, nowMs: clock.monotonicMs() })
     for (const candidate of due) void this.#dial(candidate, this.#stopped.signal)
-    this.#schedule(TICK_MS * (0.5 + this.#components.random()))
+    this.#schedule((due.length > 0 ? TICK_MS : this.#waitMs(candidates, connected)) * (0.5 + this.#components.random()))
+  }
+
+  /** With everybody wanted at hand there is nothing to look after: what changes that also calls {@link lost} or {@link discovered}. */
+  #waitMs (candidates: Candidate[], connected: ReadonlySet<DeviceId>): number {
+    return connected.size >= Math.min(PEERS_WANTED, candidates.length) ? REST_MS : TICK_MS
   }
 
   #candidates (): Candidate[] {
