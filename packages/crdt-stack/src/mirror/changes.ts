@@ -1,5 +1,5 @@
 /** What a commit must change so that the remote holds a stack in full: missing segments, and renders that differ. */
-import { decodeRecord, recordHash, type Batch, type Crypto, type FeedId, type Vector } from '@elder-node/protocol'
+import { decodeRecord, equalBytes, forkedAt, LIMITS, recordHash, type Batch, type Crypto, type FeedId, type Vector } from '@elder-node/protocol'
 import type { Change, Commit, GitMirror, GitOptions, TreeFile } from '../git/port.ts'
 import { segmentPath, shortHash } from './layout.ts'
 import { renderStack } from './render.ts'
@@ -14,7 +14,9 @@ export function missingWindows (vector: Vector, tree: StackTree, bad: TreeSegmen
   return [...windowsOf(vector)].flatMap(({ feed, from, to }) => {
     const there = good.get(`${feed} ${from}`) ?? []
     const head = vector.get(feed)
-    const held = there.some(({ name }) => name.to > to || (name.to === to && (head?.seq !== to || name.hash === shortHash(head.hash))))
+    const forked = forkedAt(head?.seq ?? 0) === to
+    const full = there.filter(({ name }) => name.to > to || (name.to === to && (head?.seq !== to || name.hash === shortHash(head.hash))))
+    const held = full.length >= (forked ? 2 : 1) // both branches of a fork: together they are the proof
     return held ? [] : [{ feed, from, to, there }]
   })
 }
@@ -23,14 +25,30 @@ export function missingWindows (vector: Vector, tree: StackTree, bad: TreeSegmen
 export async function segmentChanges (stack: MirroredStack, windows: Window[], crypto: Crypto): Promise<Change[]> {
   const changes: Change[] = []
   for (const { feed, from, to, there } of windows) {
-    const batches = await stack.batches({ feed, from, to })
-    const segment = makeSegment(batches)
-    changes.push({ path: segmentPath(stack.key, segment.name), content: segment.content })
+    const branches = branchesOf(await stack.batches({ feed, from, to }))
+    for (const segment of branches.map(makeSegment)) {
+      const path = segmentPath(stack.key, segment.name)
+      if (!there.some(({ file }) => file.path === path)) changes.push({ path, content: segment.content })
+    }
     // Only what our longer one contains goes: a fork's segment is evidence and stays.
-    const ours = hashesOf(batches, crypto)
-    for (const { name, file } of there) if (ours.get(name.to) === name.hash) changes.push({ path: file.path, content: null })
+    const ours = hashesOf(branches[0] ?? [], crypto)
+    for (const { name, file } of there) if (name.to < Math.max(...ours.keys()) && ours.get(name.to) === name.hash) changes.push({ path: file.path, content: null })
   }
   return changes
+}
+
+/** The window's own chain, then, after a fork, the same window as the other branch has it. */
+function branchesOf (batches: Batch[]): Batch[][] {
+  const chain: Batch[] = []
+  const rest: Batch[] = []
+  for (const batch of batches) (chain.length === 0 || batch.from === (chain.at(-1) as Batch).head.seq + 1 ? chain : rest).push(batch)
+  const records = chain.flatMap(batch => batch.records)
+  const first = chain[0]?.from ?? 1
+  const others = rest.filter(batch => batch.from >= first && !records.some(record => equalBytes(record, batch.records.at(-1) as Uint8Array)))
+  // The head of the other branch signs what both have in common, too.
+  const joined = others.map(batch => ({ ...batch, from: first, records: [...records.slice(0, batch.from - first), ...batch.records] }))
+  const fits = (batch: Batch): boolean => batch.records.length <= LIMITS.batchRecordsMax && batch.records.reduce((sum, record) => sum + record.length, 0) <= LIMITS.batchBytesMax
+  return [chain, ...joined.filter(fits).map(batch => [batch])].filter(branch => branch.length > 0)
 }
 
 function hashesOf (batches: Batch[], crypto: Crypto): Map<number, string> {

@@ -113,7 +113,8 @@ function chainFeed (stack: StackId, feed: FeedId, segments: TreeSegment[], parse
     if (best === undefined) break
     const batches = parsed.get(best) as Batch[]
     for (const segment of fitting) used.add(segment)
-    out.push(...batches)
+    // Shorter forms are duplicates; another branch is a fork, and the stack must see the proof.
+    out.push(...batches, ...fitting.filter(segment => segment !== best).flatMap(segment => parsed.get(segment) ?? []))
     prev = batches.at(-1)?.head.hash ?? prev
     next = best.name.to + 1
   }

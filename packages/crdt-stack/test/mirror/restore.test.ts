@@ -1,0 +1,98 @@
+/** Real stacks through a mirror and back: equal digests, both branches of a fork, and whatever does not verify left out. */
+import { genesisHash, recordHash, encodeRecord, signHead, type Batch } from '@elder-node/protocol'
+import { describe, expect, it } from 'vitest'
+import { restoreMirror, type MirroredStack, type RestoredMirror } from '../../src/mirror/index.ts'
+import type { Stack } from '../../src/index.ts'
+import { createDevice, NAME, pull } from '../support.ts'
+import { crypto, forever, gitOf, mirrorOf, remote, TinyStack } from './support.ts'
+
+function mirrored (stack: Stack, key: string = stack.name): MirroredStack {
+  return { id: stack.id, key, vector: () => stack.vector(), batches: range => stack.batches(range), receive: batch => stack.receive(batch), entries: () => stack.entries({ removed: true }) }
+}
+
+async function restore (url: string, mayWrite: () => boolean = () => true): Promise<RestoredMirror> {
+  return await restoreMirror({ git: await gitOf(url), crypto, verifyRoster: records => ({ records, mayWrite }) }, forever)
+}
+
+async function rebuilt (batches: Batch[]): Promise<Stack> {
+  const stack = await createDevice().open()
+  for (const batch of batches) await stack.receive(batch)
+  return stack
+}
+
+describe('restore from a remote alone', () => {
+  it('gives the digest that the devices print', async () => {
+    const { url } = await remote()
+    const [a, b] = [await createDevice().open(), await createDevice().open()]
+    const entry = await a.add({ kind: 'decision', title: 'PASETO', body: 'because\n', tags: ['auth'] })
+    await pull(b, a)
+    await b.edit(entry.id, { body: 'because JWT\n', title: 'PASETO it is' })
+    await a.edit(entry.id, { title: 'PASETO, says a' })
+    await a.remove((await a.add({ kind: 'note', title: 'gone' })).id)
+    for (let i = 0; i < 300; i++) await b.add({ kind: 'note', title: `note ${i}` })
+    await (await mirrorOf(url)).sync([mirrored(a)], forever)
+    await (await mirrorOf(url)).sync([mirrored(b)], forever)
+    await (await mirrorOf(url)).sync([mirrored(a)], forever)
+    expect(a.digest()).toEqual(b.digest())
+    const mirror = await restore(url)
+    expect(mirror).toMatchObject({ quarantined: [], stacks: [{ name: NAME, key: NAME }] })
+    expect((await rebuilt(mirror.stacks[0]?.batches ?? [])).digest()).toEqual(a.digest())
+  })
+
+  it('keeps the names of archived stacks', async () => {
+    const { url } = await remote()
+    const stack = await createDevice().open()
+    await stack.add({ kind: 'note', title: 'x' })
+    const key = `${NAME}@${'c'.repeat(26)}`
+    await (await mirrorOf(url)).sync([mirrored(stack, key)], forever)
+    expect((await restore(url)).stacks).toMatchObject([{ name: NAME, key, mesh: 'c'.repeat(26) }])
+  })
+
+  it('carries both branches of a fork', async () => {
+    const { url } = await remote()
+    const device = createDevice()
+    const feed = `${device.id}-0011223344556677` as Batch['feed']
+    const stack = await createDevice().open()
+    const record = (title: string): Uint8Array => encodeRecord({ seq: 1, prev: genesisHash(stack.id, feed, crypto), deps: [], at: 1_750_000_000_000 * 1024, agent: null, kind: `x-${title}`, body: title })
+    const batch = (title: string): Batch => ({ feed, from: 1, records: [record(title)], head: signHead(stack.id, feed, 1, recordHash(record(title), crypto), device.signer) })
+    await stack.receive(batch('one'))
+    await stack.receive(batch('two'))
+    expect(stack.closedFeeds()).toHaveLength(1)
+    const mirror = await mirrorOf(url)
+    expect(await mirror.sync([mirrored(stack)], forever)).toMatchObject({ pushed: true })
+    expect(await mirror.sync([mirrored(stack)], forever)).toMatchObject({ pushed: false })
+    const copy = await rebuilt((await restore(url)).stacks[0]?.batches ?? [])
+    expect(copy.digest()).toEqual(stack.digest())
+    // And a device that knows one branch learns of the other from the mirror.
+    const other = await createDevice().open()
+    await other.receive(batch('two'))
+    await (await mirrorOf(url)).sync([mirrored(other)], forever)
+    expect(other.digest()).toEqual(stack.digest())
+  })
+
+  it('leaves out feeds of devices that were never members, and names them', async () => {
+    const { url } = await remote()
+    const stack = await createDevice().open()
+    await stack.add({ kind: 'note', title: 'x' })
+    await (await mirrorOf(url)).sync([mirrored(stack)], forever)
+    expect(await restore(url, () => false)).toMatchObject({ stacks: [{ batches: [] }], quarantined: [{ why: 'its author was never a member' }] })
+  })
+
+  it('stops a feed at a gap and goes on with the others', async () => {
+    const { url } = await remote()
+    const [whole, torn] = [new TinyStack('notes'), new TinyStack('notes')]
+    whole.write('whole')
+    for (let i = 0; i < 257; i++) torn.write(`torn ${i}`)
+    const second = torn.batches({ feed: torn.feed, from: 257, to: 257 })
+    const holed: MirroredStack = { id: whole.id, key: 'notes', vector: () => new Map([...whole.vector(), ...torn.vector()]), receive: batch => whole.receive(batch), entries: () => [], batches: range => range.feed === torn.feed ? (range.from === 257 ? second : torn.batches({ ...range, to: 9 })) : whole.batches(range) }
+    await (await mirrorOf(url)).sync([holed], forever)
+    const { stacks, quarantined } = await restore(url)
+    expect(stacks[0]?.batches.reduce((sum, batch) => sum + batch.records.length, 0)).toBe(10)
+    expect(quarantined).toMatchObject([{ why: 'the records before it are missing or do not lead to it' }])
+  })
+
+  it('says what is missing when the remote is no mirror', async () => {
+    const { url } = await remote()
+    await expect(restore(url)).rejects.toMatchObject({ code: 'MIRROR_EMPTY' })
+  })
+})
