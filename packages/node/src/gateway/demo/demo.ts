@@ -1,2 +1,93 @@
+/**
+ * The whole story on one machine: three devices, a build, a lost builder, a shared memory, every host destroyed and the memory
+ * brought back. A client like any other: it runs the public commands as child processes and believes only what they print.
+ */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { GitServer } from '@elder-node/crdt-stack/git'
 import type { Context } from '../cli/context.ts'
-export async function runDemo (_c: Context, _o: { exit?: true }): Promise<number> { return 1 }
+import { EXIT, printFailure } from '../cli/failure.ts'
+import { milliseconds, plain } from '../render/units.ts'
+import { Children } from './children.ts'
+import { DemoDevice } from './device.ts'
+import { chooseProject } from './project.ts'
+import { buildStep } from './step-build.ts'
+import { joinStep } from './step-join.ts'
+import { mirrorStep } from './step-mirror.ts'
+import { moveStep } from './step-move.ts'
+import { notesStep } from './step-notes.ts'
+import { rejoinStep, restoreStep } from './step-restore.ts'
+import { Story } from './story.ts'
+import type { World } from './world.ts'
+
+/** Answers 0 when every step held, 1 when one did not, 130 at Ctrl-C. */
+export async function runDemo (context: Context, { exit }: { exit?: true }): Promise<number> {
+  const interrupted = new AbortController()
+  context.takeInterrupts((count) => count > 1 ? context.io.exit(EXIT.cancelled) : interrupted.abort())
+  const temp = await mkdtemp(join(tmpdir(), 'elder-demo-'))
+  const children = new Children(context.io.env)
+  const devices = ([['laptop', 0], ['mini', 2], ['pi', 1]] as const).map(([name, slots]) => new DemoDevice(children, temp, name, slots))
+  const world: World = { temp, children, devices, story: new Story(context.output), signal: interrupted.signal }
+  let remote: GitServer | undefined
+  try {
+    const { serveGit } = await import('@elder-node/crdt-stack/git')
+    await mkdir(join(temp, 'remotes'))
+    remote = await serveGit({ root: join(temp, 'remotes') })
+    await tell(world, await remote.create('memory.git'))
+    if (exit !== true) await stayUp(context, world)
+    return EXIT.ok
+  } catch (error) {
+    if (interrupted.signal.aborted) return EXIT.cancelled
+    fail(context, world, error)
+    return EXIT.error
+  } finally {
+    await children.stop()
+    await remote?.close()
+    await rm(temp, { recursive: true, force: true })
+  }
+}
+
+async function tell (world: World, url: string): Promise<void> {
+  const { story } = world
+  const started = performance.now()
+  const project = await chooseProject(world.temp)
+  story.say('elder-node demo: three devices of one owner, as three processes of this machine. Everything is real.')
+  story.say(story.dim(`Builds run with the \`process\` engine: NO isolation, opted in by this demo. Data below ${world.temp}`))
+  await story.step('join', 'three devices become one mesh', () => joinStep(world))
+  await story.step('build', project.title, () => buildStep(world, project))
+  let killed: DemoDevice | undefined
+  await story.step('move', 'the builder dies in the middle of a build', async () => {
+    const moved = await moveStep(world, project)
+    killed = moved.killed
+    return moved.evidence
+  })
+  await story.step('notes', 'one memory on all devices', () => notesStep(world, killed as DemoDevice))
+  const { digest } = await story.step('mirror', 'the memory on a git remote, readable', () => mirrorStep(world, url))
+  const { stack } = await story.step('restore', 'every host is destroyed; back from the remote alone', () => restoreStep(world, url, String(digest)))
+  await story.step('rejoin', 'a second device joins and has the memory again', () => rejoinStep(world, String(stack), String(digest)))
+  story.say(`\nThe whole story took ${milliseconds(performance.now() - started)}; the digest is the one from before: ${String(digest)}`)
+}
+
+/** Leaves the last mesh running for a look around. */
+async function stayUp ({ output }: Context, world: World): Promise<void> {
+  const addresses = world.devices.map(({ name, dir, ready }) => ({ name, dir, addresses: ready?.addresses ?? [] }))
+  if (output.json) output.document('demo', { event: 'up', devices: addresses })
+  world.story.say('\nTwo devices stay up. In another terminal:')
+  for (const { name, dir, addresses: [address = ''] } of addresses) {
+    world.story.say(`  ${name}  ${address}`)
+    world.story.say(`    npx elder-node --dir ${dir} status`)
+  }
+  world.story.say(`    npx elder-node --dir ${addresses[0]?.dir ?? ''} stack show elder-demo\nCtrl-C ends the demo and removes everything.`)
+  await new Promise<void>((resolve) => world.signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
+/** Says what broke, with the end of the logs of those that could have broken it. */
+function fail ({ output }: Context, world: World, error: unknown): void {
+  printFailure(output, error)
+  const dead = world.devices.filter((device) => device.ready !== undefined && !device.running)
+  for (const device of dead.length > 0 ? dead : world.devices) {
+    output.rawError(`\n-- ${device.name}${device.running ? '' : ' (not running)'}: the end of its log\n`)
+    for (const line of device.tail(12)) output.rawError(`   ${plain(line.slice(0, 600))}\n`)
+  }
+}

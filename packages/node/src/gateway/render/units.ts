@@ -65,5 +65,5 @@ export function clock (iso: string, nowMs: number): string {
 
 /** Text of a peer as data: no escape sequence reaches the terminal. Newlines and tabs stay where `lines` is set. */
 export function plain (text: string, { lines = false }: { lines?: boolean } = {}): string {
-  return text.replace(lines ? /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g : /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '\u00b7')
+  return text.replace(lines ? /(?![\n\t])[\p{Cc}\p{Bidi_Control}]/gu : /[\p{Cc}\p{Bidi_Control}]/gu, '·')
 }

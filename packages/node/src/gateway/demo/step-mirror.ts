@@ -1,0 +1,43 @@
+/** Step 5: the stack on a real git remote, readable with git alone. */
+import { execFile } from 'node:child_process'
+import { readFile, readdir } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { promisify } from 'node:util'
+import { ElderError } from '@elder-node/protocol'
+import { poll } from './poll.ts'
+import type { Evidence } from './story.ts'
+import { STACK, STEP_MS, ask, deviceAt, untilEqual } from './world.ts'
+import type { World } from './world.ts'
+
+const run = promisify(execFile)
+const BRANCH = 'elder/memory'
+interface Synced { results: Array<{ ok: boolean, commit: string | null, message: string | null }> }
+
+export async function mirrorStep (world: World, url: string): Promise<Evidence> {
+  const [laptop, second] = [deviceAt(world, 0), deviceAt(world, 1)]
+  await ask(world, second, 'stack', 'remote', 'add', STACK, url)
+  await poll(async () => (await ask<{ remotes: Array<{ url: string }> }>(world, laptop, 'stack', 'remote', 'list')).remotes.some((remote) => remote.url === url) ? true : undefined,
+    { what: `${laptop.name} learns the remote that ${second.name} added`, deadlineMs: STEP_MS, signal: world.signal })
+  world.story.detail(`${second.name} named the remote ${url}, ${laptop.name} pushes to it`)
+  const { results } = await ask<Synced>(world, laptop, 'stack', 'sync', STACK)
+  const commit = results.find(({ ok }) => ok)?.commit
+  if (commit === undefined) throw new ElderError('DEMO_MIRROR', `the push failed: ${results.map(({ message }) => message).join('; ') || 'no remote was pushed to'}`)
+  const { digest } = await untilEqual(world, world.devices, STACK, (_digest, count) => count === 2)
+  const markdown = await cloneAndRead(world, url)
+  return { url, branch: BRANCH, commit, digest, files: markdown }
+}
+
+/** As anybody would read it: `git clone -b elder/memory`, then the Markdown. */
+async function cloneAndRead (world: World, url: string): Promise<string[]> {
+  const clone = join(world.temp, 'clone')
+  const env = { ...process.env, GIT_TERMINAL_PROMPT: '0', GIT_CONFIG_NOSYSTEM: '1' }
+  await run('git', ['-c', 'http.proxy=', 'clone', '--quiet', '-b', BRANCH, url, clone], { env, timeout: STEP_MS, signal: world.signal })
+  const entries = await readdir(join(clone, 'stacks', STACK, 'entries'), { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith('.md')).map((entry) => join(entry.parentPath, entry.name)).sort()
+  if (files.length !== 2) throw new ElderError('DEMO_MIRROR', `the clone holds ${files.length} entries as Markdown, not 2`)
+  for (const file of files) {
+    world.story.detail(relative(clone, file))
+    world.story.log(await readFile(file, 'utf8'))
+  }
+  return files.map((file) => relative(clone, file))
+}
