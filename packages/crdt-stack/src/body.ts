@@ -17,6 +17,8 @@ export interface TextSource { id: EntryId, base: number, initial: string, state:
 export type Covered = (client: number) => number
 
 const DOCUMENTS_OPEN_MAX = 64
+/** Nobody's clientID: a document that carried a writer's would make Yjs take another one, aloud, when that writer's text arrives. */
+const NOBODY = 0
 /** One reason for every displacement: on which side it shows depends on arrival order, the verdict does not. */
 const DISPLACED = 'text is not next to where it says'
 
@@ -63,8 +65,10 @@ export class Bodies {
     doc.on('update', listener)
     doc.transact(() => edits.toReversed().forEach(edit => change(doc.getText(ROOT), edit)))
     doc.off('update', listener)
+    const kept = doc.clientID === client
+    doc.clientID = NOBODY
     const [update] = updates
-    if (updates.length === 1 && update !== undefined && doc.clientID === client) return update
+    if (updates.length === 1 && update !== undefined && kept) return update
     this.drop(source.id)
     throw new ElderError('TEXT_STATE', 'the text changed its writer while it was edited', 'Try again; report it when it happens twice.')
   }
@@ -110,11 +114,12 @@ export class Bodies {
 
 function load (source: TextSource): Y.Doc {
   const doc = new Y.Doc({ gc: false, guid: source.id })
+  const text = doc.getText(ROOT)
   doc.clientID = source.base
+  if (source.state === undefined && source.initial !== '') text.insert(0, source.initial)
+  doc.clientID = NOBODY
   if (source.state !== undefined) Y.applyUpdate(doc, source.state)
-  else if (source.initial !== '') doc.getText(ROOT).insert(0, source.initial)
   for (const update of source.updates) Y.applyUpdate(doc, update)
-  doc.getText(ROOT)
   return doc
 }
 

@@ -44,7 +44,7 @@ export class Replica {
     let total = 0
     for (let progress = true; progress;) {
       progress = false
-      for (const id of [...this.#behind.keys()]) {
+      for (const id of Array.from(this.#behind.keys())) {
         const accepted = this.#advance(id)
         total += accepted
         progress ||= accepted > 0 || !this.#behind.has(id)

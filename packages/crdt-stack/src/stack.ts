@@ -6,7 +6,7 @@
  */
 import {
   batchOf, batchValue, decode, ElderError, encode, feedDevice, LIMITS, toBase32, vectorDigest,
-  type Batch, type Crypto, type DeviceId, type EntryId, type FeedId, type Range, type Signer, type StackId, type Value, type Vector,
+  type Batch, type ChainedRecord, type Crypto, type DeviceId, type EntryId, type FeedId, type Range, type Signer, type StackId, type Value, type Vector,
 } from '@elder-node/protocol'
 import { Changes } from './changes.ts'
 import { contentDigest } from './digest.ts'
@@ -258,13 +258,20 @@ export class Stack {
     const first = records[0]
     // A feed that has ended is kept up to its end, as evidence, and no further.
     if (first === undefined || endOf(feed) !== undefined) return this.#received(batch.feed, 0, duplicate)
-    const waits = feed.accepted < feed.log.length || first.deps.some(dep => (this.#replica.state.feeds.get(dep.feed)?.accepted ?? 0) < dep.seq)
-    if (waits && this.#replica.state.waiting() + records.length > LIMITS.pendingRecordsMax) return this.#received(batch.feed, 0, duplicate)
+    const waits = feed.accepted < feed.log.length || records.some(({ deps }) => deps.some(dep => (this.#replica.state.feeds.get(dep.feed)?.accepted ?? 0) < dep.seq))
+    if (waits && this.#isFull(records)) return this.#received(batch.feed, 0, duplicate)
     await this.#store.append({ feed: batch.feed, from: first.seq, records: records.map(record => record.bytes), head: batch.head })
     if (feedDevice(batch.feed) === this.#writer.device) await this.#retire(batch.feed)
     const accepted = this.#replica.push(batch.feed, records, batch.head)
     await this.#settle()
     return this.#received(batch.feed, accepted, duplicate)
+  }
+
+  /** Would these records, if they wait, wait beyond the bounds? They are then not kept; the sender is asked again later. */
+  #isFull (more: ChainedRecord[]): boolean {
+    const waiting = this.#replica.state.waiting()
+    const bytes = more.reduce((sum, record) => sum + record.bytes.length, waiting.bytes)
+    return waiting.records + more.length > LIMITS.pendingRecordsMax || bytes > LIMITS.pendingBytesMax
   }
 
   #received (feed: FeedId, accepted: number, duplicate: number): Received {

@@ -51,10 +51,14 @@ export class StackState {
     return vector
   }
 
-  /** Records received but not accepted, of feeds that are neither closed nor forked. */
-  waiting (): number {
-    let waiting = 0
-    for (const feed of this.feeds.values()) if (endOf(feed) === undefined) waiting += feed.log.length - feed.accepted
+  /** Records and bytes received but not accepted, of feeds that have not ended. */
+  waiting (): { records: number, bytes: number } {
+    const waiting = { records: 0, bytes: 0 }
+    for (const feed of this.feeds.values()) {
+      if (endOf(feed) !== undefined) continue
+      waiting.records += feed.log.length - feed.accepted
+      for (let i = feed.accepted; i < feed.log.length; i++) waiting.bytes += (feed.log.records[i] as Uint8Array).length
+    }
     return waiting
   }
 }

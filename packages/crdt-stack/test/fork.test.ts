@@ -1,7 +1,7 @@
 /** Two records with one number: proof, the last common record, a new incarnation; and feeds that end for other reasons. */
 import { type Batch, type FeedId } from '@elder-node/protocol'
 import { describe, expect, it } from 'vitest'
-import { createMemory, MemoryFeedStore, Stack, type Memory } from '../src/index.ts'
+import { createMemory, MemoryFeedStore, Stack, type Memory, type StoredFeed } from '../src/index.ts'
 import { converge, createDevice, crypto, NAME, pull, random, STACK, type Device } from './support.ts'
 
 /** The device as it was: its key and clock with a copy of its memory. */
@@ -10,7 +10,7 @@ async function restored (device: Device, memory: Memory): Promise<Stack> {
 }
 
 function copyOf (memory: Memory): Memory {
-  const feeds = [...memory.feeds.values()].map(({ feed, records, heads }) => [feed, { feed, records: [...records], heads: [...heads] }] as const)
+  const feeds = [...memory.feeds.values()].map(({ feed, records, heads }) => [feed, { feed, records: [...records], heads: [...heads] }] satisfies [FeedId, StoredFeed])
   return { ...createMemory(), feeds: new Map(feeds), notes: [...memory.notes] }
 }
 

@@ -268,7 +268,7 @@ function docOf (stack: Stack, id: EntryId, client: number): Y.Doc {
 }
 
 function edited (doc: Y.Doc, pick: (n: number) => number): Uint8Array {
-  let update = new Uint8Array()
+  let update: Uint8Array = new Uint8Array()
   doc.once('update', (bytes: Uint8Array) => { update = bytes })
   const text = doc.getText('body')
   doc.transact(() => {

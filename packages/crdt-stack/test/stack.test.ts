@@ -122,7 +122,12 @@ describe('a stack', () => {
     const abort = new AbortController()
     const seen: StackChange[] = []
     const stream = b.changes({ signal: abort.signal })
-    const reading = (async () => { for await (const change of stream) seen.push(change) && seen.length === 2 && abort.abort() })()
+    const reading = (async () => {
+      for await (const change of stream) {
+        seen.push(change)
+        if (change.type === 'entry' && change.entry.title === 'two') abort.abort()
+      }
+    })()
     const { id } = await a.add({ kind: 'note', title: 'one' })
     await pull(b, a)
     await b.edit(id, { title: 'two' })

@@ -18,8 +18,10 @@ export const LIMITS = {
   feedsPerStackMax: 4096,
   /** Stacks of one mesh in one exchange. */
   stacksMax: 10_000,
-  /** Records waiting for a missing dep, per stack. */
-  pendingRecordsMax: 4096,
+  /** Records waiting for a missing dep, per stack: a joiner hears whole feeds one after the other. */
+  pendingRecordsMax: 65_536,
+  /** Bytes of those records: they are held in memory and on disk. */
+  pendingBytesMax: 67_108_864,
   /** A live record up to this size is gossiped whole; a larger one as a head notice. */
   gossipRecordBytesMax: 16_384,
   /** Ranges in one question of an exchange between two devices: more than the feeds a stack usually has; the rest is asked next. */

@@ -29,6 +29,8 @@ export function toBase32 (bytes: Uint8Array): string {
   return bits > 0 ? out + ALPHABET[(buffer << (5 - bits)) & 31] : out
 }
 
+const VALUES: ReadonlyMap<string, number> = new Map([...ALPHABET].map((char, value) => [char, value]))
+
 /** Undefined when the text is not canonical base32 (foreign character, stray trailing bits). */
 export function fromBase32 (text: string): Uint8Array | undefined {
   const out = new Uint8Array(Math.floor(text.length * 5 / 8))
@@ -36,8 +38,8 @@ export function fromBase32 (text: string): Uint8Array | undefined {
   let buffer = 0
   let at = 0
   for (const char of text) {
-    const value = ALPHABET.indexOf(char)
-    if (value < 0) return undefined
+    const value = VALUES.get(char)
+    if (value === undefined) return undefined
     buffer = ((buffer << 5) | value) & 0xffff
     bits += 5
     if (bits >= 8) {
@@ -45,7 +47,7 @@ export function fromBase32 (text: string): Uint8Array | undefined {
       out[at++] = (buffer >> bits) & 255
     }
   }
-  return toBase32(out) === text ? out : undefined
+  return bits < 5 && (buffer & ((1 << bits) - 1)) === 0 ? out : undefined
 }
 
 export function toHex (bytes: Uint8Array): string {
@@ -61,7 +63,9 @@ export function fromHex (text: string): Uint8Array | undefined {
 }
 
 export function equalBytes (a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i])
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
 }
 
 /** Lexicographic order of byte strings, as `memcmp`. */
