@@ -65,7 +65,7 @@ describe('the plan of dials', () => {
 })
 
 describe('the supervisor, in fake time', () => {
-  beforeEach(() => { vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] }) })
+  beforeEach(() => { vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] }) })
   afterEach(() => { vi.useRealTimers() })
 
   function supervise (dial: (device: DeviceId) => Promise<void>): { supervisor: Supervisor, connected: Set<DeviceId>, dials: DeviceId[], refused: string[] } {
@@ -119,6 +119,22 @@ describe('the supervisor, in fake time', () => {
     expect(refused).toEqual(['revoked'])
     await vi.advanceTimersByTimeAsync(3_600_000)
     expect(dials.length).toBe(2)
+    supervisor.stop()
+  })
+
+  test('a door that opens before a hello that fails is not knocked at in a hot loop', async () => {
+    const { supervisor, dials, connected } = supervise(() => Promise.resolve())
+    const failing = setInterval(() => {
+      if (!connected.delete(b)) return
+      supervisor.failed(b, new Error('speaks version 2'))
+    }, 10)
+    await vi.advanceTimersByTimeAsync(600_000)
+    expect(dials.length).toBeLessThan(40)
+    expect(supervisor.attempts()[0]).toMatchObject({ device: b, error: 'speaks version 2' })
+    clearInterval(failing)
+    supervisor.admitted(b)
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect(connected.has(b)).toBe(true)
     supervisor.stop()
   })
 

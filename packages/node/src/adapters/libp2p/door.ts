@@ -71,7 +71,7 @@ class Door implements ConnectionEncrypter {
     const frames = lpStream(secured.connection, { maxDataLength: LIMITS.doorBytesMax, maxBufferSize: DOOR_BUFFER_BYTES })
     const hello = decode((await frames.read(options)).subarray(), LIMITS.doorBytesMax)
     const dialer = mustBeDevice(secured.remotePeer)
-    const verdict = await this.#admission.decide(dialer, hello, { signal: within(DECIDE_MS, options.signal) })
+    const verdict = await this.#decide(dialer, hello, within(DECIDE_MS, options.signal))
     await frames.write(encode(verdict.ok ? { ok: verdict.answer } : { no: verdict.code, proof: verdict.proof }), options)
     if (!verdict.ok) {
       this.#events.refused?.(dialer, verdict.code)
@@ -79,6 +79,12 @@ class Door implements ConnectionEncrypter {
       throw refusal(verdict.code)
     }
     return { ...secured, connection: frames.unwrap() }
+  }
+
+  /** The place among the pending connections is given back in time, whatever the policy waits for. */
+  #decide (dialer: DeviceId, hello: Value, signal: AbortSignal): Promise<Verdict> {
+    const busy = new Promise<Verdict>(resolve => { signal.addEventListener('abort', () => { resolve({ ok: false, code: 'busy' }) }, { once: true }) })
+    return Promise.race([this.#admission.decide(dialer, hello, { signal }), busy])
   }
 
   /** Silence for a stranger: the socket closes, no byte of Noise is sent. */

@@ -1,7 +1,10 @@
-/** A typed emitter of plain calls. A listener that throws does not stop the others, and is never lost silently: it is reported as uncaught. */
+/** A typed emitter of plain calls. A listener that throws stops neither the others nor the node. */
 
 export class Events<Map extends { [E in keyof Map]: (...args: never[]) => void }> {
   readonly #listeners: { [E in keyof Map]?: Set<Map[E]> } = {}
+  readonly #failed: (error: unknown) => void
+
+  constructor (failed: (error: unknown) => void) { this.#failed = failed }
 
   on<E extends keyof Map> (event: E, listener: Map[E]): () => void {
     const listeners = this.#listeners[event] ??= new Set()
@@ -14,7 +17,7 @@ export class Events<Map extends { [E in keyof Map]: (...args: never[]) => void }
       try {
         listener(...args)
       } catch (error) {
-        queueMicrotask(() => { throw error })
+        this.#failed(error)
       }
     }
   }

@@ -40,12 +40,11 @@ export class Links {
 
   /**
    * Tries the addresses in turn; resolves once the door said yes. Addresses of other devices are left out: the knock and
-   * Noise would refuse them, after a time-out each. Rejects as libp2p does.
+   * Noise would refuse them, after a time-out each. Without any, asks what libp2p knows and then the DHT. Rejects as libp2p does.
    */
   async dial (device: DeviceId, addresses: string[], signal: AbortSignal): Promise<void> {
     const targets = addresses.filter(address => deviceOfAddress(address) === device).slice(0, ADDRESSES_MAX)
-    if (targets.length === 0) throw unreachable(device, 'no address of it is known')
-    await this.#node.dial(targets.map(address => multiaddr(address)), { signal })
+    await this.#node.dial(targets.length > 0 ? targets.map(address => multiaddr(address)) : peerIdOf(device), { signal })
   }
 
   /** abort, not close: close waits for the peer. */

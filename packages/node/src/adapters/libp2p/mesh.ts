@@ -74,9 +74,9 @@ class Libp2pMeshNode implements Libp2pMesh {
   readonly directory: Directory
   readonly #components: Libp2pMeshComponents
   readonly #init: Required<Libp2pMeshInit>
-  readonly #events = new Events<MeshEvents>()
+  readonly #events: Events<MeshEvents>
   /** A device was admitted or lost its connection: what {@link #admittedOrGone} waits for. */
-  readonly #changes = new Events<{ changed: (device: DeviceId) => void }>()
+  readonly #changes: Events<{ changed: (device: DeviceId) => void }>
   readonly #gatekeeper: Gatekeeper
   readonly #services: Services
   readonly #gossip: Gossip
@@ -93,6 +93,9 @@ class Libp2pMeshNode implements Libp2pMesh {
     this.self = deviceOfSeed(components.seed)
     this.#components = components
     this.#init = { listen: init.listen ?? LISTEN, announce: init.announce ?? [], mdns: init.mdns ?? false, seeds: init.seeds ?? [] }
+    const listenerFailed = (error: unknown): void => { log.error({ err: error }, 'a listener of the mesh failed') }
+    this.#events = new Events(listenerFailed)
+    this.#changes = new Events(listenerFailed)
     this.#gatekeeper = new Gatekeeper(device => admission.isRevoked(device) ? undefined : admission.role(device))
     this.#services = new Services({ meshId: admission.meshId, gatekeeper: this.#gatekeeper, log })
     this.#gossip = new Gossip({ meshId: admission.meshId, gatekeeper: this.#gatekeeper, log })
@@ -102,7 +105,10 @@ class Libp2pMeshNode implements Libp2pMesh {
       admitted: device => { this.#onAdmitted(device) },
       gone: device => { this.#onGone(device) },
       learned: (device, addresses) => { if (addresses.length > 0) admission.learned(device, addresses) },
-      failed: (device, error) => { this.#drop(device, 'the hello failed', error) },
+      failed: (device, error) => {
+        this.#supervisor.failed(device, error)
+        this.#drop(device, 'the hello failed', error)
+      },
     })
     this.#probes = new Probes({
       clock,
@@ -290,6 +296,7 @@ class Libp2pMeshNode implements Libp2pMesh {
 
   #onAdmitted (device: DeviceId): void {
     this.#wasAdmitted = true
+    this.#supervisor.admitted(device)
     this.#probes.watch(device)
     this.#components.log.info({ device }, 'device admitted')
     this.#events.emit('admitted', device)
@@ -305,9 +312,9 @@ class Libp2pMeshNode implements Libp2pMesh {
 
   /** New addresses are told to whoever is here. */
   #onSelfMoved (): void {
-    const running = this.#live()
+    const running = this.#running
     const announced = this.addresses().join()
-    if (announced === running.announced) return
+    if (running === undefined || announced === running.announced) return
     running.announced = announced
     for (const device of this.#presence.admitted()) this.#greet(device, false).catch(() => {})
   }

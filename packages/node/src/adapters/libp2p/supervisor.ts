@@ -70,6 +70,14 @@ export class Supervisor {
     this.#schedule(0)
   }
 
+  /** Only now are earlier failures forgotten: a dial that succeeds and a hello that does not would otherwise run hot. */
+  admitted (device: DeviceId): void { this.#backoffs.delete(device) }
+
+  /** The door opened and the hello failed: as good as a dial that failed. */
+  failed (device: DeviceId, error: Error): void {
+    this.#onFailure({ device, addresses: this.#attempts.get(device)?.addresses ?? [] }, error)
+  }
+
   /** A connection was lost: looks again within half a second, jittered. */
   lost (device: DeviceId): void {
     this.#backoffs.delete(device)
@@ -113,24 +121,28 @@ export class Supervisor {
   }
 
   async #dial (candidate: Candidate, stopped: AbortSignal): Promise<void> {
-    const { clock, random } = this.#components
     const { device, addresses } = candidate
     const ms = Math.min(DIAL_MAX_MS, DIAL_BASE_MS + DIAL_PER_ADDRESS_MS * (addresses.length - 1))
     this.#dialing.add(device)
     try {
       await this.#components.dial(candidate, AbortSignal.any([stopped, AbortSignal.timeout(ms)]))
-      this.#backoffs.delete(device)
       this.#attempts.set(device, { device, addresses, failures: 0, error: undefined, refusal: undefined })
     } catch (error) {
+      this.#onFailure(candidate, error as Error)
       const refusal = refusalOf(error)
-      const backoff = afterFailure(this.#backoffs.get(device), refusal === 'revoked', clock.monotonicMs(), random)
-      this.#backoffs.set(device, backoff)
-      this.#attempts.set(device, { device, addresses, failures: backoff.failures, error: (error as Error).message, refusal })
       if (refusal !== undefined && !stopped.aborted) this.#components.refused(device, refusal)
     } finally {
       this.#dialing.delete(device)
       this.#schedule(0)
     }
+  }
+
+  #onFailure ({ device, addresses }: Candidate, error: Error): void {
+    const { clock, random } = this.#components
+    const refusal = refusalOf(error)
+    const backoff = afterFailure(this.#backoffs.get(device), refusal === 'revoked', clock.monotonicMs(), random)
+    this.#backoffs.set(device, backoff)
+    this.#attempts.set(device, { device, addresses, failures: backoff.failures, error: error.message, refusal })
   }
 
   /** The earliest wish wins; each step plans the next. */
