@@ -43,12 +43,13 @@ describe('the roster', () => {
     expect(book.roster().revoked.get(idOf(1))?.name).toBe('b')
   })
 
-  test('a ticket with another role, another issuer or past its time admits nobody', () => {
+  test('a ticket with another role, another issuer or past its time, or another key, admits nobody', () => {
     const book = new MeshBook()
     book.admit(0, 1, 'admin', 'second')
     book.redeem(0, book.ticket(0, 50, 'observer'), 50, 2, 'greedy', { role: 'admin' })
     book.redeem(1, book.ticket(0, 51), 51, 3, 'other-issuer')
     book.redeem(0, book.ticket(0, 52, 'builder', 10), 52, 4, 'late', { at: 11 })
+    book.redeem(0, book.ticket(0, 53), 54, 5, 'other-key')
     expect(book.names()).toEqual(['mini', 'second'])
   })
 
@@ -105,6 +106,12 @@ describe('the roster', () => {
     book.revoke(0, 1, { prev: [recovered.hash] })
     expect(book.names()).toEqual(['phoenix'])
     expect(book.roster().members.get(idOf(1))?.role).toBe('admin')
+  })
+
+  test('nobody but the recovery key recovers, not even an admin', () => {
+    const book = new MeshBook()
+    for (const issuer of [0, 7]) book.write(issuer, { type: 'recover', subject: idOf(1), name: 'phoenix' }, { grant: null })
+    expect(book.names()).toEqual(['mini'])
   })
 
   test('a taken name becomes mini-2, and mini again when the first mini is lost', () => {
