@@ -1,0 +1,171 @@
+/**
+ * What `--prepare` added to a tree, kept for later builds. An entry is taken right after the prepare command, before the build
+ * runs, so a build's leftovers never enter it; every build gets a copy of its own.
+ */
+import { createHash } from 'node:crypto'
+import { lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { copyPaths, diskBytes, dropSetuid } from './copy-tree.ts'
+import { KeyedQueue } from './git-run.ts'
+
+/** Besides the lock files: whatever else decides what a prepare command makes. */
+export interface PrepareParts {
+  requester: string
+  project: string
+  command: string
+  cwd: string
+  engine: string
+  image: string | null
+  platform: string
+}
+
+export interface PrepareCacheInit {
+  /** Folder of the entries; made when missing. Best on the disk of the trees. */
+  dir: string
+  /** All entries together; the ones unused for longest leave first. @default 5 GiB */
+  bytesMax?: number
+}
+
+interface Meta { paths: string[], bytes: number }
+
+const LOCKS = new Set([
+  'package-lock.json', 'npm-shrinkwrap.json', 'pnpm-lock.yaml', 'yarn.lock', 'bun.lock', 'bun.lockb', 'deno.lock', 'Cargo.lock', 'go.sum', 'go.work.sum',
+  'poetry.lock', 'uv.lock', 'pdm.lock', 'Pipfile.lock', 'Gemfile.lock', 'composer.lock', 'mix.lock', 'pubspec.lock', 'Podfile.lock', 'gradle.lockfile', 'flake.lock', 'packages.lock.json',
+])
+/** Without a lock file the manifests decide. */
+const MANIFESTS = new Set(['package.json', 'pyproject.toml', 'setup.py', 'setup.cfg', 'Cargo.toml', 'go.mod', 'Pipfile', 'Gemfile', 'composer.json', 'pom.xml', 'build.gradle', 'build.gradle.kts', 'mix.exs'])
+const isLock = (name: string): boolean => LOCKS.has(name) || /^requirements[\w.-]*\.txt$/.test(name)
+
+export class PrepareCache {
+  readonly #dir: string
+  readonly #bytesMax: number
+  readonly #queue = new KeyedQueue()
+  #swept: Promise<void> | undefined
+
+  constructor ({ dir, bytesMax = 5 * 2 ** 30 }: PrepareCacheInit) {
+    this.#dir = dir
+    this.#bytesMax = bytesMax
+  }
+
+  /** The entry's name. `tree` is the fresh checkout: its lock files are read. */
+  async key (parts: PrepareParts, tree: string): Promise<string> {
+    const files: string[] = []
+    for await (const path of filesBelow(tree, '')) files.push(path)
+    const named = (wanted: (name: string) => boolean): string[] => files.filter(path => wanted(path.slice(path.lastIndexOf('/') + 1))).sort()
+    const locks = named(isLock)
+    const hash = createHash('sha256')
+    const { requester, project, command, cwd, engine, image, platform } = parts
+    hash.update(JSON.stringify(['elder/prepare/v1', requester, project, command, cwd, engine, image, platform]))
+    for (const path of locks.length > 0 ? locks : named(name => MANIFESTS.has(name))) {
+      hash.update(JSON.stringify([path, createHash('sha256').update(await readFile(join(tree, path))).digest('hex')]))
+    }
+    return hash.digest('hex').slice(0, 40)
+  }
+
+  /**
+   * Puts the entry into the tree, or runs `prepare` and keeps what it added. Builds of one key that come together wait for the
+   * first; when that fails, the next prepares itself. `prepare` must have ended with every process of it gone.
+   */
+  async prepare (key: string, tree: string, prepare: () => Promise<void>, { signal }: { signal: AbortSignal }): Promise<'reused' | 'prepared'> {
+    this.#swept ??= this.#sweep()
+    await this.#swept
+    const outcome = await this.#queue.run(key, async () => {
+      signal.throwIfAborted()
+      if (await this.#apply(key, tree)) return 'reused'
+      const before = await listing(tree)
+      await prepare()
+      await this.#store(key, tree, before)
+      return 'prepared'
+    })
+    if (outcome === 'prepared') await this.#trim(key)
+    return outcome
+  }
+
+  async #apply (key: string, tree: string): Promise<boolean> {
+    const entry = join(this.#dir, key)
+    const meta = await readMeta(entry)
+    if (meta === undefined) return false
+    // The source has changed in a way that the lock files do not tell: what it brings itself wins, and is prepared anew.
+    for (const path of meta.paths) if (!await isFree(tree, path)) return false
+    await copyPaths(join(entry, 'files'), tree, meta.paths)
+    const now = new Date()
+    await utimes(join(entry, 'meta.json'), now, now)
+    return true
+  }
+
+  async #store (key: string, tree: string, before: Set<string>): Promise<void> {
+    const staging = await mkdtemp(join(this.#dir, 'staging-'))
+    try {
+      const paths: string[] = []
+      for await (const path of added(tree, '', before)) paths.push(path)
+      await mkdir(join(staging, 'files'))
+      await copyPaths(tree, join(staging, 'files'), paths)
+      await dropSetuid(join(staging, 'files'))
+      const meta: Meta = { paths, bytes: await diskBytes(staging) }
+      await writeFile(join(staging, 'meta.json'), JSON.stringify(meta))
+      await rm(join(this.#dir, key), { recursive: true, force: true })
+      await rename(staging, join(this.#dir, key))
+    } finally {
+      await rm(staging, { recursive: true, force: true })
+    }
+  }
+
+  /** Staging folders of an earlier life. */
+  async #sweep (): Promise<void> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 })
+    for (const name of await readdir(this.#dir)) if (name.startsWith('staging-')) await rm(join(this.#dir, name), { recursive: true, force: true })
+  }
+
+  async #trim (current: string): Promise<void> {
+    const entries = await Promise.all((await readdir(this.#dir)).map(async name => ({
+      name, bytes: (await readMeta(join(this.#dir, name)))?.bytes ?? 0, usedMs: (await lstat(join(this.#dir, name, 'meta.json')).catch(() => undefined))?.mtimeMs,
+    })))
+    let total = entries.reduce((sum, entry) => sum + entry.bytes, 0)
+    for (const { name, bytes, usedMs } of entries.sort((a, b) => (a.usedMs ?? 0) - (b.usedMs ?? 0))) {
+      if (total <= this.#bytesMax) return
+      if (usedMs === undefined || name === current) continue
+      await this.#queue.run(name, () => rm(join(this.#dir, name), { recursive: true, force: true }))
+      total -= bytes
+    }
+  }
+}
+
+async function readMeta (entry: string): Promise<Meta | undefined> {
+  const text = await readFile(join(entry, 'meta.json'), 'utf8').catch(() => undefined)
+  return text === undefined ? undefined : JSON.parse(text) as Meta
+}
+
+/** Every path in the tree; folders too. Symlinks are not followed. */
+async function listing (tree: string): Promise<Set<string>> {
+  return new Set(await readdir(tree, { recursive: true }))
+}
+
+/** The topmost paths that are new: inside a new folder everything is. */
+async function * added (tree: string, dir: string, before: Set<string>): AsyncGenerator<string> {
+  for (const entry of await readdir(join(tree, dir), { withFileTypes: true })) {
+    const path = dir === '' ? entry.name : `${dir}/${entry.name}`
+    if (!before.has(path)) {
+      if (entry.isDirectory() || entry.isFile() || entry.isSymbolicLink()) yield path
+    } else if (entry.isDirectory()) {
+      yield * added(tree, path, before)
+    }
+  }
+}
+
+/** Regular files of a checkout; what package managers make and git's own aside. */
+async function * filesBelow (tree: string, dir: string): AsyncGenerator<string> {
+  for (const entry of await readdir(join(tree, dir), { withFileTypes: true })) {
+    const path = dir === '' ? entry.name : `${dir}/${entry.name}`
+    if (entry.isFile()) yield path
+    else if (entry.isDirectory() && entry.name !== 'node_modules' && entry.name !== '.git') yield * filesBelow(tree, path)
+  }
+}
+
+/** Nothing is at the path, and every folder above it is missing or a folder. */
+async function isFree (tree: string, path: string): Promise<boolean> {
+  if (await lstat(join(tree, path)).then(() => true, () => false)) return false
+  for (let dir = dirname(path); dir !== '.'; dir = dirname(dir)) {
+    if ((await lstat(join(tree, dir)).catch(() => undefined))?.isDirectory() === false) return false
+  }
+  return true
+}

@@ -1,0 +1,112 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { chmod, link, lstat, mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { PrepareCache, type PrepareParts } from '../src/adapters/prepare-cache.ts'
+
+const base = mkdtempSync(join(tmpdir(), 'elder-prepare-'))
+afterAll(() => { rmSync(base, { recursive: true, force: true }) })
+const signal = new AbortController().signal
+const PARTS: PrepareParts = { requester: 'me', project: 'p', command: 'npm ci', cwd: '.', engine: 'process', image: null, platform: 'linux/x64' }
+let count = 0
+
+async function folder (files: Record<string, string> = {}): Promise<string> {
+  const dir = join(base, `t${++count}`)
+  await put(dir, files)
+  return dir
+}
+async function put (dir: string, files: Record<string, string>): Promise<void> {
+  await mkdir(dir, { recursive: true })
+  for (const [path, text] of Object.entries(files)) {
+    await mkdir(dirname(join(dir, path)), { recursive: true })
+    await writeFile(join(dir, path), text)
+  }
+}
+const SOURCE = { 'package.json': '{}', 'package-lock.json': 'v1', 'src/a.ts': '', 'packages/x/package.json': '{}' }
+const never = async (): Promise<void> => { throw new Error('prepared again') }
+
+test('what prepare added is there in the next tree, a build\'s leftovers and changed files are not, and no inode is shared', async () => {
+  const cache = new PrepareCache({ dir: await folder() })
+  const first = await folder(SOURCE)
+  const key = await cache.key(PARTS, first)
+  expect(await cache.prepare(key, first, async () => {
+    await put(first, { 'node_modules/dep/index.js': 'dep', 'node_modules/.bin/tool': '#!', 'packages/x/node_modules/y.js': 'y', 'src/a.ts': 'changed' })
+    await chmod(join(first, 'node_modules/.bin/tool'), 0o4755)
+    await symlink('../dep/index.js', join(first, 'node_modules/.bin/link'))
+    await link(join(first, 'node_modules/dep/index.js'), join(first, 'node_modules/dep/twin.js'))
+  }, { signal })).toBe('prepared')
+  await put(first, { 'dist/out': 'leftover', 'node_modules/dep/index.js': 'broken by the build', 'node_modules/.cache/x': 'leftover' })
+
+  const second = await folder(SOURCE)
+  expect(await cache.prepare(await cache.key(PARTS, second), second, never, { signal })).toBe('reused')
+  const added = (await readdir(second, { recursive: true })).filter(path => path.includes('node_modules/') || path.startsWith('dist')).sort()
+  expect(added).toEqual(['node_modules/.bin', 'node_modules/.bin/link', 'node_modules/.bin/tool', 'node_modules/dep', 'node_modules/dep/index.js', 'node_modules/dep/twin.js', 'packages/x/node_modules/y.js'])
+  expect(await readFile(join(second, 'node_modules/dep/index.js'), 'utf8')).toBe('dep')
+  expect(await readFile(join(second, 'src/a.ts'), 'utf8')).toBe('')
+  expect((await stat(join(second, 'node_modules/.bin/tool'))).mode & 0o7777).toBe(0o755)
+  expect(await readlink(join(second, 'node_modules/.bin/link'))).toBe('../dep/index.js')
+  expect((await stat(join(second, 'node_modules/dep/twin.js'))).nlink).toBe(1)
+
+  await writeFile(join(second, 'node_modules/dep/index.js'), 'changed by the second')
+  const third = await folder(SOURCE)
+  expect(await cache.prepare(key, third, never, { signal })).toBe('reused')
+  expect(await readFile(join(third, 'node_modules/dep/index.js'), 'utf8')).toBe('dep')
+})
+
+test('the key changes with requester, project, command, image, platform and any lock file, and with nothing else', async () => {
+  const cache = new PrepareCache({ dir: await folder() })
+  const key = async (files: Record<string, string>, parts: Partial<PrepareParts> = {}): Promise<string> => cache.key({ ...PARTS, ...parts }, await folder(files))
+  const same = await key(SOURCE)
+  expect(await key({ ...SOURCE, 'src/a.ts': 'edited', 'package.json': '{"version":"2"}' })).toBe(same)
+  const others = await Promise.all([
+    key({ ...SOURCE, 'package-lock.json': 'v2' }), key({ ...SOURCE, 'tools/Cargo.lock': 'c' }), key({ ...SOURCE, 'requirements-dev.txt': 'r' }),
+    key(SOURCE, { requester: 'you' }), key(SOURCE, { project: 'q' }), key(SOURCE, { command: 'npm i' }), key(SOURCE, { image: 'node:24' }), key(SOURCE, { platform: 'linux/arm64' }), key(SOURCE, { cwd: 'src' }), key(SOURCE, { engine: 'docker' }),
+  ])
+  expect(new Set([same, ...others]).size).toBe(11)
+  const { 'package-lock.json': _, ...unlocked } = SOURCE
+  expect(await key({ ...unlocked, 'package.json': '{"version":"2"}' })).not.toBe(await key(unlocked))
+})
+
+test('builds that come together: one prepares, the others wait and reuse; after a failure the next prepares', async () => {
+  const cache = new PrepareCache({ dir: await folder() })
+  let prepared = 0
+  const trees = await Promise.all([1, 2, 3, 4].map(() => folder(SOURCE)))
+  const outcomes = await Promise.allSettled(trees.map(tree => cache.prepare('k', tree, async () => {
+    if (++prepared === 1) throw new Error('registry away')
+    await put(tree, { 'node_modules/a': 'a' })
+  }, { signal })))
+  expect(outcomes.map(outcome => outcome.status === 'fulfilled' ? outcome.value : 'failed').sort()).toEqual(['failed', 'prepared', 'reused', 'reused'])
+  expect(prepared).toBe(2)
+  await expect(cache.prepare('k', await folder(SOURCE), never, { signal: AbortSignal.abort() })).rejects.toThrow()
+})
+
+test('what the source brings itself wins: the entry is prepared anew', async () => {
+  const cache = new PrepareCache({ dir: await folder() })
+  const tree = await folder(SOURCE)
+  await cache.prepare('k', tree, () => put(tree, { 'vendor/lib': 'old' }), { signal })
+  const changed = await folder({ ...SOURCE, 'vendor/own': 'tracked now' })
+  expect(await cache.prepare('k', changed, () => put(changed, { 'vendor/lib': 'new' }), { signal })).toBe('prepared')
+  expect(await readdir(join(changed, 'vendor'))).toEqual(['lib', 'own'])
+})
+
+test('entries that nobody used for longest leave first; a torn entry of an earlier life is no entry', async () => {
+  const dir = await folder()
+  const cache = new PrepareCache({ dir, bytesMax: 700_000 })
+  const use = async (key: string, expected: string): Promise<void> => {
+    const tree = await folder(SOURCE)
+    expect(await cache.prepare(key, tree, () => put(tree, { big: 'x'.repeat(300_000) }), { signal })).toBe(expected)
+  }
+  await mkdir(join(dir, 'staging-old'))
+  await mkdir(join(dir, 'torn/files'), { recursive: true })
+  await use('a', 'prepared')
+  await use('b', 'prepared')
+  await use('a', 'reused')
+  await use('c', 'prepared')
+  await use('a', 'reused')
+  await use('b', 'prepared')
+  expect((await readdir(dir)).filter(name => name.startsWith('staging'))).toEqual([])
+  await use('torn', 'prepared')
+  expect((await lstat(join(dir, 'torn/meta.json'))).isFile()).toBe(true)
+  await rm(dir, { recursive: true })
+})
