@@ -55,6 +55,15 @@ test('--explain shows every candidate and the terms, --dry-run only that', async
   expect(dry.json()[0]).toMatchObject({ schema: 'elder/build.v1', event: 'elected', candidates: CANDIDATES })
 })
 
+test('a dry run that finds nobody says so', async () => {
+  desk.node.script = async function * () {
+    yield { event: 'result', build: 'b', state: 'failed', exitCode: 125, builder: null, attempt: 0, timings: {}, outputs: [], error: { code: 'NO_CANDIDATE', message: 'no builder', fix: 'elder-node status' } }
+  }
+  const { code, stderr } = await desk.run(['build', '--dry-run', '--', 'true'])
+  expect(code).toBe(125)
+  expect(stderr).toContain('error: no builder\nfix: elder-node status')
+})
+
 test('the first Ctrl-C cancels and waits for the end', async () => {
   desk.node.script = untilCancelled
   const { code, json } = await desk.run(['build', '--json', '--', 'sleep'], { onStart: (interrupt, out) => { void vi.waitFor(() => { expect(out.stdout()).toContain('tick') }).then(interrupt) } })

@@ -97,7 +97,8 @@ async function run (context: Context, params: ControlParams<'build'>, options: O
   try {
     for await (const event of client.stream('build', params, { signal: AbortSignal.any([signal, leave.signal]) })) {
       id = event.build
-      if (options.dryRun === true) { if (event.event === 'elected') return explainOnly(context, event) } else printer.print(event)
+      if (options.dryRun === true && event.event === 'elected') return explainOnly(context, event)
+      if (options.dryRun !== true || event.event === 'result') printer.print(event)
     }
   } catch (error) {
     return fail(printer, error, cancelled)
