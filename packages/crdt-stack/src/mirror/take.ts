@@ -25,7 +25,7 @@ export async function takeSegments (git: GitMirror, stack: MirroredStack, tree: 
     const segment = byFile.get(file) as TreeSegment
     try {
       const batches = parseSegment(stack.id, segment.name, content, crypto)
-      await receiveAll(stack, await news(stack, segment.name, batches, crypto), taken)
+      await receiveAll(stack, await news(stack, segment.name, batches), taken)
       seen.add(seenKey(file))
     } catch (error) {
       if (codeOf(error) !== 'MALFORMED') throw error
@@ -37,7 +37,7 @@ export async function takeSegments (git: GitMirror, stack: MirroredStack, tree: 
 }
 
 /** The records we lack. Where the segment parts from our own chain, all of it: the stack finds the fork. */
-async function news (stack: MirroredStack, name: SegmentName, batches: Batch[], crypto: Crypto): Promise<Batch[]> {
+async function news (stack: MirroredStack, name: SegmentName, batches: Batch[]): Promise<Batch[]> {
   const seq = lastSeq(stack.vector().get(name.feed)?.seq ?? 0)
   const shared = Math.min(seq, name.to)
   if (shared < name.from) return batches

@@ -1,0 +1,184 @@
+/**
+ * One remote: when to look at it, when to push which stack, and how each stack's mirror stands.
+ *
+ *   change -> dirty -> (elected: 30 s idle, 5 min busy | not elected: two pulls) -> pass -> covered -> clean
+ *                                                     pass fails -> behind -> next pull tries again
+ */
+import { MirrorSync, redact, type GitMirror, type MirroredStack, type MirrorProblem, type SyncResult } from '@elder-node/crdt-stack'
+import { codeOf } from '@elder-node/protocol'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { electPusher } from './elect.ts'
+import { NEVER, type RemoteMemory, type StackState } from './memory.ts'
+import type { MirrorComponents, MirrorServiceInit } from './types.ts'
+
+interface Dirty { firstMs: number, lastMs: number }
+export interface PassOptions { push: 'due' | 'all', acceptRewrite?: boolean, signal: AbortSignal }
+
+/** These need a person: nothing is pushed until then. */
+const STOPS = new Set<MirrorProblem['code']>(['MIRROR_REWRITTEN', 'MIRROR_FOREIGN', 'MIRROR_NEWER'])
+
+export class RemoteLoop {
+  readonly url: string
+  readonly #secretUrl: string
+  readonly #parts: MirrorComponents
+  readonly #init: Required<MirrorServiceInit>
+  readonly #memory: RemoteMemory
+  readonly #save: () => void
+  readonly #dirty = new Map<string, Dirty>()
+  readonly #ended = new AbortController()
+  /** Names of the stacks mirrored here; `--all` among them for every one. */
+  #names = new Set<string>()
+  #git: GitMirror | undefined
+  #sync: MirrorSync | undefined
+  #queue: Promise<unknown> = Promise.resolve()
+  #timer: NodeJS.Timeout | undefined
+  #pullAtMs = 0
+  #problems: MirrorProblem[] = []
+
+  constructor (url: string, memory: RemoteMemory, save: () => void, components: MirrorComponents, init: Required<MirrorServiceInit>) {
+    this.#secretUrl = url
+    this.url = redact(url)
+    this.#memory = memory
+    this.#save = save
+    this.#parts = components
+    this.#init = init
+  }
+
+  get problems (): MirrorProblem[] { return this.#problems }
+
+  covers (key: string): boolean { return this.#names.has(key) || this.#names.has('--all') }
+
+  stacks (): MirroredStack[] { return this.#parts.source.stacks().filter(stack => this.covers(stack.key)) }
+
+  stateOf (key: string): StackState { return this.#memory.stacks[key] ?? NEVER }
+
+  /** Begins, or learns that other stacks are mirrored here now. */
+  cover (names: Set<string>): void {
+    this.#names = names
+    for (const stack of this.stacks()) if (this.stateOf(stack.key).state !== 'ok') this.changed(stack.key)
+    this.#schedule()
+  }
+
+  changed (key: string): void {
+    if (!this.covers(key)) return
+    const now = this.#now()
+    this.#dirty.set(key, { firstMs: this.#dirty.get(key)?.firstMs ?? now, lastMs: now })
+    this.#schedule()
+  }
+
+  /** One pass after those under way. Never rejects: the outcome stands in {@link stateOf}. Returns the remote's tip. */
+  pass (options: PassOptions): Promise<string | undefined> {
+    const run = this.#queue.then(() => this.#pass(options))
+    this.#queue = run
+    return run
+  }
+
+  /** Pushes what is dirty, within the signal's time, and ends. */
+  async stop (signal: AbortSignal): Promise<void> {
+    clearTimeout(this.#timer)
+    if (this.#dirty.size === 0 || signal.aborted) this.#ended.abort(new Error('the mirror stops'))
+    else await this.pass({ push: 'all', signal })
+    this.#ended.abort(new Error('the mirror stops'))
+    clearTimeout(this.#timer)
+    await this.#queue
+    await this.#git?.close()
+  }
+
+  async #pass ({ push, acceptRewrite = false, signal }: PassOptions): Promise<string | undefined> {
+    const limit = AbortSignal.any([signal, this.#ended.signal, AbortSignal.timeout(this.#init.passMs)])
+    const stacks = this.stacks()
+    const before = new Map(this.#dirty)
+    let tip: string | undefined
+    try {
+      limit.throwIfAborted()
+      const sync = await this.#open(limit)
+      const result = await sync.sync(stacks, { signal: limit, acceptRewrite, push: stack => push === 'all' || this.#isDue(stack.key) })
+      this.#record(result, before)
+      tip = result.tip
+    } catch (error) {
+      if (!this.#ended.signal.aborted) this.#failed(error, stacks)
+    }
+    this.#pullAtMs = this.#now() + this.#init.pullMs * (0.9 + 0.2 * this.#parts.random())
+    this.#schedule()
+    return tip
+  }
+
+  async #open (signal: AbortSignal): Promise<MirrorSync> {
+    this.#git ??= await this.#parts.openGit(this.#secretUrl, { signal })
+    const { crypto, clock, membership, source, random } = this.#parts
+    this.#sync ??= new MirrorSync({
+      git: this.#git, crypto, random, wallMs: () => clock.wallMs(), roster: membership,
+      sleep: async (ms, signal) => { await sleep(ms, undefined, { signal }) },
+      adopt: async key => this.#names.has('--all') ? await source.adopt?.(key) : undefined,
+    }, { mesh: this.#parts.mesh, memory: this.#memory.tips })
+    return this.#sync
+  }
+
+  #record (result: SyncResult, before: Map<string, Dirty>): void {
+    const stop = result.problems.find(problem => STOPS.has(problem.code))
+    this.#problems = result.problems
+    for (const { code, message } of result.problems) this.#parts.log.warn({ url: this.url, code }, `mirror: ${message}`)
+    if (this.#sync !== undefined) this.#memory.tips = this.#sync.memory
+    for (const stack of this.stacks()) {
+      const was = this.stateOf(stack.key)
+      const covered = result.covered.has(stack.key) && stop === undefined
+      // A change during the pass stays dirty.
+      if (covered && this.#dirty.get(stack.key)?.lastMs === before.get(stack.key)?.lastMs) this.#dirty.delete(stack.key)
+      const newly = covered && (result.pushed || was.state !== 'ok')
+      this.#memory.stacks[stack.key] = {
+        state: stop !== undefined ? 'failing' : covered ? 'ok' : this.#late(stack.key, was),
+        lastPush: newly ? new Date(this.#parts.clock.wallMs()).toISOString() : was.lastPush,
+        message: stop?.message ?? null,
+      }
+    }
+    this.#persist()
+  }
+
+  #failed (error: unknown, stacks: MirroredStack[]): void {
+    const message = (error as Error).message
+    this.#parts.log.warn({ url: this.url, code: codeOf(error) }, `mirror: ${message}`)
+    for (const stack of stacks) {
+      const was = this.stateOf(stack.key)
+      const settled = was.state === 'ok' && !this.#dirty.has(stack.key)
+      this.#memory.stacks[stack.key] = { ...was, state: settled ? 'ok' : this.#late(stack.key, { ...was, state: 'behind' }), message }
+    }
+    this.#persist()
+  }
+
+  #late (key: string, was: StackState): StackState['state'] {
+    const since = this.#dirty.get(key)?.firstMs
+    if (since !== undefined && this.#now() - since > this.#init.failingAfterMs) return 'failing'
+    return was.state === 'never' ? 'never' : 'behind'
+  }
+
+  #persist (): void {
+    try {
+      this.#save()
+    } catch (error) {
+      this.#parts.log.warn({ url: this.url, code: codeOf(error) }, 'mirror: its state could not be saved')
+    }
+  }
+
+  #isDue (key: string): boolean { return this.#now() >= this.#dueMs(key) }
+
+  #dueMs (key: string): number {
+    const dirty = this.#dirty.get(key)
+    if (dirty === undefined) return Infinity
+    const { self, livePeers, crypto } = this.#parts
+    const elected = electPusher(key, this.url, [self, ...livePeers()], crypto) === self
+    return elected ? Math.min(dirty.lastMs + this.#init.idleMs, dirty.firstMs + this.#init.busyMs) : dirty.firstMs + 2 * this.#init.pullMs + this.#init.idleMs
+  }
+
+  #schedule (): void {
+    clearTimeout(this.#timer)
+    if (this.#ended.signal.aborted) return
+    const dueMs = Math.min(this.#pullAtMs, ...[...this.#dirty.keys()].map(key => this.#dueMs(key)))
+    // What failed waits for the next pull: a due stack alone must not make a busy loop.
+    const atMs = this.#lastFailed() ? this.#pullAtMs : dueMs
+    this.#timer = setTimeout(() => { void this.pass({ push: 'due', signal: this.#ended.signal }) }, Math.max(0, atMs - this.#now()))
+  }
+
+  #lastFailed (): boolean { return [...this.#dirty.keys()].some(key => this.stateOf(key).message !== null) }
+
+  #now (): number { return this.#parts.clock.monotonicMs() }
+}

@@ -1,0 +1,178 @@
+/** The mirror service over real git servers: debounce, election, ill remotes, shutdown, restart, restore. */
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import { deviceId, type DeviceId } from '@elder-node/protocol'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { createGitCaches } from '../../src/adapters/git-caches.ts'
+import { electPusher } from '../../src/services/mirror/elect.ts'
+import { MirrorService, type MirrorComponents, type MirrorServiceInit, type MirrorSource } from '../../src/services/mirror.ts'
+import type { PrivateFiles } from '../../src/ports/files.ts'
+import { crypto, folder, forever, MESH, remote, TinyStack } from '../../../crdt-stack/test/mirror/support.ts'
+
+const DEVICES = [1, 2].map(byte => deviceId(new Uint8Array(32).fill(byte))) as [DeviceId, DeviceId]
+const FAST: MirrorServiceInit = { idleMs: 20, busyMs: 200, pullMs: 100, flushMs: 5000 }
+const services: MirrorService[] = []
+afterEach(async () => { for (const service of services.splice(0)) await service.stop() })
+
+class Source implements MirrorSource {
+  readonly stack = new TinyStack('notes')
+  readonly #changed = new Set<(key: string) => void>()
+  readonly #remotes: string[]
+  constructor (...remotes: string[]) { this.#remotes = remotes }
+  stacks (): TinyStack[] { return [this.stack] }
+  remotes (): Array<{ stack: string, url: string }> { return this.#remotes.map(url => ({ stack: '--all', url })) }
+  onChanged (listener: (key: string) => void): () => void { this.#changed.add(listener); return () => { this.#changed.delete(listener) } }
+  onRemotesChanged (): () => void { return () => {} }
+  write (title: string): void {
+    this.stack.write(title)
+    for (const listener of this.#changed) listener('notes')
+  }
+}
+
+function memoryFiles (): PrivateFiles {
+  const files = new Map<string, Uint8Array>()
+  return { read: name => files.get(name), replace: (name, bytes) => { files.set(name, bytes) }, append: () => {} }
+}
+
+function serve (source: Source, init: MirrorServiceInit = FAST, parts: Partial<MirrorComponents> = {}): MirrorService {
+  const quiet = (): void => {}
+  const service = new MirrorService({
+    source, self: DEVICES[0], mesh: MESH as MirrorComponents['mesh'], livePeers: () => [], crypto, random: Math.random, files: memoryFiles(),
+    openGit: createGitCaches(folder()), clock: { wallMs: Date.now, monotonicMs: () => performance.now() }, log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+    membership: { records: () => [], receive: () => {}, verify: records => ({ records, mayWrite: () => true }) }, ...parts,
+  }, init)
+  services.push(service)
+  service.start()
+  return service
+}
+
+const settled = async (check: () => void): Promise<void> => { await vi.waitFor(check, { timeout: 10_000, interval: 20 }) }
+const state = (service: MirrorService): string | undefined => service.status('notes')[0]?.state
+const commits = (dir: string): number => Number(execFileSync('git', ['-C', dir, 'rev-list', '--count', 'elder/memory'], { encoding: 'utf8' }))
+
+describe('the mirror service', () => {
+  it('pushes a burst of changes as few commits and says when', async () => {
+    const { url, dir } = await remote()
+    const source = new Source(url)
+    const service = serve(source)
+    for (let i = 0; i < 20; i++) source.write(`note ${i}`)
+    await settled(() => { expect(service.status('notes')).toMatchObject([{ url, state: 'ok', message: null, lastPush: expect.stringMatching(/^\d{4}-/) }]) })
+    expect(commits(dir)).toBeLessThanOrEqual(2)
+    expect((await service.restore(url, forever)).stacks[0]?.batches.at(-1)?.head.seq).toBe(20)
+  })
+
+  it('brings two devices together through the remote alone', async () => {
+    const { url } = await remote()
+    const [a, b] = [new Source(url), new Source(url)]
+    serve(a)
+    serve(b, FAST, { self: DEVICES[1] })
+    a.write('from a')
+    b.write('from b')
+    await settled(() => { for (const { stack } of [a, b]) expect(stack.entries()).toHaveLength(2) })
+  })
+
+  it('is behind while the remote takes nothing, keeps the note, and recovers by itself', async () => {
+    let status: number | undefined = 503
+    const { url } = await remote({ intercept: () => status })
+    const source = new Source(url)
+    const service = serve(source)
+    source.write('safe')
+    await settled(() => { expect(service.status('notes')).toMatchObject([{ state: 'behind', lastPush: null, message: expect.stringContaining('503') }]) })
+    expect(source.stack.entries()).toHaveLength(1)
+    status = 401
+    await settled(() => { expect(service.status('notes')[0]?.message).toContain('credentials') })
+    status = undefined
+    await settled(() => { expect(service.status('notes')).toMatchObject([{ state: 'ok', message: null }]) })
+  })
+
+  it('does not let a broken remote hold up another', async () => {
+    const [good, bad] = [await remote(), await remote({ intercept: () => 500 })]
+    const source = new Source(bad.url, good.url)
+    const service = serve(source)
+    source.write('a')
+    await settled(() => { expect(service.status('notes').map(mirror => mirror.state)).toEqual(['behind', 'ok']) })
+  })
+
+  it('fails visibly once changes are missing from the remote for too long', async () => {
+    const { url } = await remote({ intercept: () => 500 })
+    const source = new Source(url)
+    const service = serve(source, { ...FAST, failingAfterMs: 50 })
+    source.write('a')
+    await settled(() => { expect(state(service)).toBe('failing') })
+  })
+
+  it('leaves the push to the elected device, and steps in after two intervals', async () => {
+    const { url, dir } = await remote()
+    const source = new Source(url)
+    const other = electPusher('notes', url, DEVICES, crypto) as DeviceId
+    const self = DEVICES.find(device => device !== other) as DeviceId
+    const began = performance.now()
+    const service = serve(source, { ...FAST, pullMs: 400 }, { self, livePeers: () => [other] })
+    source.write('a')
+    await settled(() => { expect(state(service)).toBe('ok') })
+    expect(performance.now() - began).toBeGreaterThan(800)
+    expect(commits(dir)).toBe(1)
+  })
+
+  it('flushes at shutdown', async () => {
+    const { url, dir } = await remote()
+    const source = new Source(url)
+    const service = serve(source, { idleMs: 60_000, busyMs: 60_000, pullMs: 60_000 })
+    source.write('last words')
+    await service.stop()
+    expect(commits(dir)).toBe(1)
+  })
+
+  it('does not wait for a dead remote at shutdown', async () => {
+    const { url } = await remote({ intercept: () => new Promise(resolve => { setTimeout(resolve, 60_000, undefined).unref() }) })
+    const source = new Source(url)
+    const service = serve(source, { idleMs: 60_000, busyMs: 60_000, pullMs: 60_000, flushMs: 200 })
+    source.write('a')
+    const began = performance.now()
+    await service.stop()
+    expect(performance.now() - began).toBeLessThan(5000)
+  })
+
+  it('syncs now when asked, and reports per remote', async () => {
+    const [good, bad] = [await remote(), await remote({ intercept: () => 503 })]
+    const source = new Source(good.url, bad.url)
+    const service = serve(source, { idleMs: 60_000, pullMs: 60_000 })
+    source.write('a')
+    const report = await service.sync('notes')
+    expect(report).toMatchObject([{ stack: 'notes', url: good.url, ok: true, commit: expect.stringMatching(/^[0-9a-f]{40}$/), message: null }, { url: bad.url, ok: false, commit: null }])
+    await expect(serve(new Source()).sync()).rejects.toMatchObject({ code: 'NO_REMOTE' })
+  })
+
+  it('remembers over a restart what it saw: a rewritten remote is reported once, then accepted by sync', async () => {
+    const { url, dir } = await remote()
+    const [source, files] = [new Source(url), memoryFiles()]
+    const first = serve(source, FAST, { files })
+    source.write('a')
+    await settled(() => { expect(state(first)).toBe('ok') })
+    await first.stop()
+    execFileSync('git', ['-C', dir, 'update-ref', '-d', 'refs/heads/elder/memory'])
+    const second = serve(source, { ...FAST, pullMs: 60_000 }, { files })
+    await settled(() => { expect(second.problems()).toMatchObject([{ code: 'MIRROR_REWRITTEN' }]) })
+    expect(state(second)).toBe('failing')
+    expect(await second.sync()).toMatchObject([{ ok: true }])
+    expect(commits(dir)).toBe(1)
+  })
+
+  it('never stores or shows the credentials of a URL', async () => {
+    const { url } = await remote({ auth: { user: 'elder', password: 's3cret' } })
+    const [source, files] = [new Source(url.replace('://', '://elder:s3cret@')), memoryFiles()]
+    const service = serve(source, FAST, { files })
+    source.write('a')
+    await settled(() => { expect(state(service)).toBe('ok') })
+    expect(JSON.stringify(service.status('notes')) + Buffer.from(files.read('mirrors.json') ?? []).toString()).not.toContain('s3cret')
+  })
+
+  it('says so when a remote holds no mirror, and leaves no scratch behind', async () => {
+    const { url } = await remote()
+    const caches = folder()
+    const service = serve(new Source(), FAST, { openGit: createGitCaches(caches) })
+    await expect(service.restore(url, forever)).rejects.toMatchObject({ code: 'MIRROR_EMPTY' })
+    expect(execFileSync('ls', [join(caches)], { encoding: 'utf8' })).toBe('')
+  })
+})
+
