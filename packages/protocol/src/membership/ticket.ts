@@ -40,9 +40,14 @@ const PREFIX = 'elder1'
 const DOMAIN = utf8('elder/ticket/v1\0')
 const AGAIN = 'Ask for a new one: elder-node invite'
 
+/** The first addresses are kept: as many as fit LIMITS.ticketCharsMax, at most {@link TICKET_ADDRESSES_MAX}. */
 export function formatTicket (ticket: Pick<Ticket, 'mesh' | 'meshSecret' | 'addresses' | 'seed' | 'record'>, crypto: Crypto): string {
-  const payload = encode([1, meshKey(ticket.mesh), ticket.meshSecret, ticket.addresses.slice(0, TICKET_ADDRESSES_MAX), ticket.seed, ticket.record.bytes])
-  return PREFIX + toBase32(Uint8Array.from([...payload, ...checksum(payload, crypto)]))
+  for (let count = Math.min(ticket.addresses.length, TICKET_ADDRESSES_MAX); count > 0; count--) {
+    const payload = encode([1, meshKey(ticket.mesh), ticket.meshSecret, ticket.addresses.slice(0, count), ticket.seed, ticket.record.bytes])
+    const text = PREFIX + toBase32(Uint8Array.from([...payload, ...checksum(payload, crypto)]))
+    if (text.length <= LIMITS.ticketCharsMax) return text
+  }
+  throw new ElderError('NO_ADDRESS', 'A ticket needs an address of this mesh, and a short one.', 'Start with --announce <multiaddr>.')
 }
 
 /**

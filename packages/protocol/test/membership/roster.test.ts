@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { MembershipGraph, hasRole, proofOf, resolveRoster, type MemberRecord, type Role } from '../../src/index.ts'
-import { testSigner } from '../support/crypto.ts'
+import { MembershipGraph, hasRole, proofOf, resolveRoster, signMemberRecord, type MemberRecord, type Role } from '../../src/index.ts'
+import { crypto, testSigner } from '../support/crypto.ts'
 import { MeshBook, idOf } from '../support/mesh-book.ts'
 
 describe('the roster', () => {
@@ -124,6 +124,23 @@ describe('the roster', () => {
     expect(book.roster().lost.has(idOf(1))).toBe(true)
     book.admit(0, 1, 'builder', 'pi')
     expect([idOf(1), idOf(2)].map(id => book.roster().members.get(id)?.name)).toEqual(['pi', 'pi-2'])
+  })
+
+  test('equal wishes are numbered in the order of admission, not of hashes', () => {
+    const book = new MeshBook()
+    for (let n = 1; n <= 6; n++) book.admit(0, n, 'builder', 'pi')
+    expect([1, 2, 3, 4, 5, 6].map(n => book.roster().members.get(idOf(n))?.name)).toEqual(['pi', 'pi-2', 'pi-3', 'pi-4', 'pi-5', 'pi-6'])
+  })
+
+  test('records of another mesh say nothing, not even in the name of the same admin', () => {
+    const home = new MeshBook()
+    const genesis = signMemberRecord({ mesh: null, seq: 1, at: 2, grant: null, prev: [], content: { type: 'genesis', founderName: 'mini', recoveryKey: new Uint8Array(32), meshName: 'work', policy: {} } }, testSigner(0), crypto)
+    const foreign = signMemberRecord({ mesh: genesis.mesh, seq: 2, at: 3, grant: home.genesis.hash, prev: [], content: { type: 'addAdmin', subject: idOf(1) } }, testSigner(0), crypto)
+    const revoke = signMemberRecord({ mesh: genesis.mesh, seq: 3, at: 3, grant: home.genesis.hash, prev: [], content: { type: 'revoke', subject: idOf(2), cutoffs: [] } }, testSigner(0), crypto)
+    home.admit(0, 1, 'builder', 'pi')
+    home.admit(0, 2, 'builder', 'laptop')
+    const roster = home.roster([...home.records, genesis, foreign, revoke])
+    expect([...roster.members.values()].map(({ name, role }) => [name, role])).toEqual([['mini', 'admin'], ['pi', 'builder'], ['laptop', 'builder']])
   })
 
   test('a proof holds its chain: member, ticket, grants, genesis', () => {

@@ -33,6 +33,14 @@ describe('tickets', () => {
     expect(text.length).toBeLessThan(LIMITS.ticketCharsMax)
   })
 
+  test('long addresses are left out until the text can be read again', () => {
+    const long = Array.from({ length: 12 }, (_, i) => `/dns4/${'x'.repeat(60)}${i}.example/tcp/4707/p2p/${peerIdOf(idOf(1))}/p2p-circuit/p2p/${peerIdOf(idOf(0))}`)
+    const kept = parseTicket(formatTicket({ ...parts, addresses: long }, crypto), 0, crypto).addresses
+    expect(kept.length).toBeGreaterThan(1)
+    expect(kept).toEqual(long.slice(0, kept.length))
+    expect(() => formatTicket({ ...parts, addresses: [] }, crypto)).toThrow(expect.objectContaining({ code: 'NO_ADDRESS' }) as Error)
+  })
+
   test('a cut or a slip of one character is malformed, everywhere', () => {
     for (let i = 0; i < text.length; i += 7) {
       expect(codeFor(text.slice(0, i))).toBe('TICKET_MALFORMED')
