@@ -8,7 +8,7 @@ import { encode, type Value } from '../codec/cbor.ts'
 import { compareBytes, equalBytes, utf8 } from '../codec/text.ts'
 import type { Crypto } from '../crypto.ts'
 import { MalformedError } from '../errors.ts'
-import { compareFeeds, feedIdOf, feedKey, type FeedId } from '../ids.ts'
+import { feedIdOf, feedKey, type FeedId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
 import { isCount, isHash } from './record.ts'
 
@@ -19,7 +19,7 @@ export type Vector = ReadonlyMap<FeedId, VectorEntry>
 export interface Range { feed: FeedId, from: number, to: number }
 
 export function vectorValue (vector: Vector): Value {
-  return [...vector].sort(([a], [b]) => compareFeeds(a, b)).map(([feed, { seq, hash }]) => [feedKey(feed), seq, hash])
+  return rising(vector).map(({ key, head: { seq, hash } }) => [key, seq, hash])
 }
 
 /** @throws MalformedError */
@@ -65,7 +65,12 @@ export function forkedAt (seq: number): number | undefined { return seq > FORK_T
  * it comes the proof.
  */
 export function missing (ours: Vector, theirs: Vector): Range[] {
-  return [...theirs].sort(([a], [b]) => compareFeeds(a, b)).flatMap(([feed, head]) => lacking(feed, ours.get(feed), head))
+  return rising(theirs).flatMap(({ feed, head }) => lacking(feed, ours.get(feed), head))
+}
+
+/** In feed order; each id is decoded once, which is what a sort of thousands costs. */
+function rising (vector: Vector): Array<{ feed: FeedId, key: Uint8Array, head: VectorEntry }> {
+  return [...vector].map(([feed, head]) => ({ feed, key: feedKey(feed), head })).sort((a, b) => compareBytes(a.key, b.key))
 }
 
 function lacking (feed: FeedId, ours: VectorEntry | undefined, theirs: VectorEntry): Range[] {

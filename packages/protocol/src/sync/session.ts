@@ -80,6 +80,7 @@ export class SyncSession {
   #local: StackSummary[] = []
   #buckets: StackSummary[][] = []
   #packed: Uint8Array = new Uint8Array(0)
+  #root: Uint8Array = new Uint8Array(0)
   #listed = new Map<StackKey, StackSummary>()
   #vectors = new Map<StackKey, { name: string, vector: Map<FeedId, VectorEntry> }>()
   #vectorEntries = 0
@@ -131,16 +132,16 @@ export class SyncSession {
     this.#initiator = true
     this.#snapshot()
     this.#state = 'compare'
-    return [this.#send({ type: 'root', root: this.#root() })]
+    return [this.#send({ type: 'root', root: this.#root })]
   }
 
   #snapshot (): void {
     this.#local = this.#replica.stacks()
     this.#buckets = intoBuckets(this.#local, this.#crypto)
-    this.#packed = packBuckets(this.#buckets.map(bucket => bucketDigest(bucket, this.#crypto)))
+    const digests = this.#buckets.map(bucket => bucketDigest(bucket, this.#crypto))
+    this.#packed = packBuckets(digests)
+    this.#root = rootDigest(digests, this.#crypto)
   }
-
-  #root (): Uint8Array { return rootDigest(this.#buckets.map(bucket => bucketDigest(bucket, this.#crypto)), this.#crypto) }
 
   #hear (message: SyncMessage): SessionEffect[] {
     const { type } = message
@@ -161,13 +162,13 @@ export class SyncSession {
 
   #answerRoot (root: Uint8Array): SessionEffect[] {
     this.#snapshot()
-    if (equalBytes(root, this.#root())) return [this.#send({ type: 'root', root }), ...this.#inSync()]
+    if (equalBytes(root, this.#root)) return [this.#send({ type: 'root', root }), ...this.#inSync()]
     this.#state = 'listing'
     return [this.#send({ type: 'buckets', packed: this.#packed })]
   }
 
   #confirmed (root: Uint8Array): SessionEffect[] {
-    if (!equalBytes(root, this.#root())) throw new MalformedError('a root that differs is answered with buckets')
+    if (!equalBytes(root, this.#root)) throw new MalformedError('a root that differs is answered with buckets')
     return this.#inSync()
   }
 

@@ -1,0 +1,137 @@
+/**
+ * Keeps the stacks of all devices equal: new records are gossiped, and what gossip misses is exchanged when two devices meet,
+ * every half minute with one random peer, and whenever a message shows that something is missing.
+ * See docs/PROTOCOL.md, "Replication".
+ */
+import { AntiEntropy, codeOf, type AntiEntropyEffect, type AntiEntropyInit, type AntiEntropyInput, type Crypto, type DeviceId, type Replica } from '@elder-node/protocol'
+import type { Clock, RandomBytes } from '../ports/host.ts'
+import type { Logger } from '../ports/log.ts'
+import type { FrameStream, Mesh } from '../ports/mesh.ts'
+import { Copies } from './replication/copies.ts'
+import { Exchange, type ExchangeResult } from './replication/exchange.ts'
+import { LiveFeed } from './replication/live-feed.ts'
+import type { HeldStack } from './stacks/held-stack.ts'
+import type { Stacks } from './stacks.ts'
+
+export interface ReplicationComponents {
+  mesh: Mesh
+  stacks: Stacks
+  crypto: Crypto
+  clock: Clock
+  random: RandomBytes
+  log: Logger
+}
+
+export interface ReplicationInit extends AntiEntropyInit {
+  /** How often timers are looked at, milliseconds. @default 500 */
+  tickMs?: number
+  /** An exchange without a frame from the peer ends after this, milliseconds. @default 15_000 */
+  idleMsMax?: number
+}
+
+const OPEN_MS = 5000
+
+export class Replication {
+  readonly #components: ReplicationComponents
+  readonly #init: ReplicationInit
+  readonly #antiEntropy: AntiEntropy
+  readonly #copies = new Copies()
+  readonly #live: LiveFeed
+  readonly #exchanges = new Set<Exchange>()
+  readonly #stops: Array<() => void> = []
+  #timer: NodeJS.Timeout | undefined
+  #stopped = false
+
+  /** Registers its handlers: before the mesh starts. */
+  constructor (components: ReplicationComponents, init: ReplicationInit = {}) {
+    const { mesh, stacks, random } = components
+    this.#components = components
+    this.#init = init
+    this.#antiEntropy = new AntiEntropy({ self: mesh.self, random: () => uniform(random) }, init)
+    this.#live = new LiveFeed({ ...components, copies: this.#copies, behind: device => { this.#decide({ type: 'behind', device }) } })
+    mesh.onStream('sync', { role: 'observer', concurrencyMax: 4 }, stream => this.#answer(stream))
+    this.#stops.push(
+      mesh.on('admitted', device => { this.#decide({ type: 'admitted', device }) }),
+      mesh.on('gone', device => { this.#decide({ type: 'gone', device }) }),
+      stacks.onImported(() => { this.announce() }),
+    )
+  }
+
+  start (): void {
+    for (const { device } of this.#components.mesh.peers()) this.#decide({ type: 'admitted', device })
+    this.#timer = setInterval(() => {
+      for (const exchange of this.#exchanges) exchange.tick()
+      this.#decide({ type: 'tick' })
+    }, this.#init.tickMs ?? 500).unref()
+  }
+
+  /** Ends every exchange. Never rejects. */
+  stop (): void {
+    this.#stopped = true
+    clearInterval(this.#timer)
+    this.#live.stop()
+    for (const stop of this.#stops.splice(0)) stop()
+    for (const exchange of this.#exchanges) exchange.abort()
+  }
+
+  /** Devices known to hold all that this device holds of the stack, this one included. */
+  copies (held: HeldStack): number { return 1 + this.#copies.holders(held.key, held.feedsDigest(this.#components.crypto)).length }
+
+  /** A device that left the mesh holds no copy that counts. */
+  forget (device: DeviceId): void { this.#copies.forget(device) }
+
+  /** Exchange with every peer now: something is here that no gossip tells. */
+  announce (): void { this.#decide({ type: 'changed' }) }
+
+  /** One exchange with this device, now. @throws ElderError `UNREACHABLE` when no stream opens */
+  async exchange (device: DeviceId): Promise<ExchangeResult> {
+    const stream = await this.#components.mesh.openStream(device, 'sync', { signal: AbortSignal.timeout(OPEN_MS) })
+    return await this.#run(stream, true)
+  }
+
+  #decide (input: AntiEntropyInput): void {
+    if (this.#stopped) return
+    for (const effect of this.#antiEntropy.handle(input, this.#components.clock.monotonicMs())) void this.#sync(effect)
+  }
+
+  async #sync ({ device }: AntiEntropyEffect): Promise<void> {
+    const reason = await this.exchange(device).then(result => result.reason, codeOf)
+    if (reason !== 'done') this.#components.log.debug({ device, reason }, 'an exchange of stacks did not finish; it is tried again')
+    this.#decide({ type: 'ended', device, ok: reason === 'done' })
+  }
+
+  async #answer (stream: FrameStream): Promise<void> {
+    const { reason } = await this.#run(stream, false)
+    if (reason === 'malformed') this.#components.log.warn({ device: stream.device }, 'a device broke the rules of the exchange of stacks')
+  }
+
+  async #run (stream: FrameStream, opened: boolean): Promise<ExchangeResult> {
+    const { stacks, crypto, clock } = this.#components
+    const exchange = new Exchange({ stream, replica: replicaOf(stacks), intake: stacks, crypto, clock }, this.#init.idleMsMax === undefined ? {} : { idleMsMax: this.#init.idleMsMax })
+    this.#exchanges.add(exchange)
+    try {
+      const result = await exchange.run({ opened })
+      this.#copies.learn(stream.device, result.peer)
+      return result
+    } finally {
+      this.#exchanges.delete(exchange)
+    }
+  }
+}
+
+/** The stacks as an exchange reads them. */
+function replicaOf (stacks: Stacks): Replica {
+  return {
+    stacks: () => stacks.summaries(),
+    vector: key => stacks.held(key)?.stack.vector() ?? new Map(),
+    batches: (key, range) => stacks.held(key)?.stack.batches(range) ?? [],
+    has: key => stacks.held(key) !== undefined,
+    accepts: (key, feed) => stacks.accepts(key, feed),
+    origin: key => stacks.origin(key),
+  }
+}
+
+/** Uniform in [0, 1). */
+function uniform (random: RandomBytes): number {
+  return random(4).reduce((sum, byte) => sum * 256 + byte, 0) / 2 ** 32
+}

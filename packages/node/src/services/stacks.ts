@@ -1,0 +1,248 @@
+/**
+ * Every stack on this device: opened at start, made by the first write or by the first record a peer brings.
+ *
+ * A write goes Stack -> store (durable) -> {@link Stacks.onAppend} (gossip); a received batch comes in through
+ * {@link Stacks.receive}. What moved, in either way, is told to {@link Stacks.onMoved}.
+ */
+import { Stack, type FeedStore, type StackInit } from '@elder-node/crdt-stack'
+import {
+  checkNamed, codeOf, deviceId, ElderError, feedDevice, genesisHash, LIMITS, parseStackKey, SETTINGS_STACK, stackId, stackIdOf, stackKey, verifyBatch,
+  type Batch, type Crypto, type DeviceId, type FeedId, type MeshId, type Range, type Signer, type StackKey, type StackSummary,
+} from '@elder-node/protocol'
+import type { MirrorStatus, OpenStack, StackStatus } from '../api.ts'
+import type { PrivateFiles } from '../ports/files.ts'
+import type { Clock, RandomBytes } from '../ports/host.ts'
+import { HeldStack } from './stacks/held-stack.ts'
+import { findStack, noSuchStack, shownName } from './stacks/names.ts'
+import { NamedStack } from './stacks/open-stack.ts'
+import { Shelf } from './stacks/shelf.ts'
+
+export interface StacksComponents {
+  crypto: Crypto
+  signer: Signer
+  clock: Clock
+  random: RandomBytes
+  /** The directory of the stacks: the index and the origins. */
+  files: PrivateFiles
+  /** The feeds of one stack, in a directory of its own that is named by the key. */
+  openStore: (key: StackKey) => FeedStore | Promise<FeedStore>
+  /** Does the roster know this device as a writer, now or before it left? Records past a cut-off count for causality, so a feed is not refused for them. */
+  mayWrite: (device: DeviceId) => boolean
+  /** Checks another mesh's membership records, which must begin with the genesis of `mesh`; says who could write there. @throws ElderError when they do not hold */
+  verifyArchive: (records: Uint8Array[], mesh: MeshId) => (device: DeviceId) => boolean
+}
+
+/** Everything of a stack of another mesh, as a mirror holds it. */
+export interface Archive { key: StackKey, name: string, batches: Batch[], roster: Uint8Array[] }
+
+/** What to fetch next, and which feeds ended. */
+export interface ReceivedBatches { missing: Range[], closed: FeedId[] }
+
+export type AppendListener = (held: HeldStack, batch: Batch) => void
+export type MovedListener = (held: HeldStack) => void
+
+export class Stacks {
+  readonly self: DeviceId
+  readonly #components: StacksComponents
+  readonly #shelf: Shelf
+  readonly #held = new Map<StackKey, HeldStack>()
+  readonly #opening = new Map<StackKey, Promise<HeldStack>>()
+  readonly #append = new Set<AppendListener>()
+  readonly #moved = new Set<MovedListener>()
+  readonly #imported = new Set<MovedListener>()
+  /** Stacks on the disk that could not be opened, and why. */
+  readonly broken: Array<{ name: string, code: string, message: string }> = []
+  #closed = false
+
+  private constructor (components: StacksComponents) {
+    this.self = deviceId(components.signer.publicKey)
+    this.#components = components
+    this.#shelf = new Shelf(components)
+  }
+
+  /** Opens every stack on the disk; one that cannot be opened stands in {@link broken} and keeps the others from nothing. */
+  static async open (components: StacksComponents): Promise<Stacks> {
+    const stacks = new Stacks(components)
+    for (const [key, name] of stacks.#shelf.names()) {
+      await stacks.#ensure(key, name).catch((error: unknown) => { stacks.broken.push({ name, code: codeOf(error), message: (error as Error).message }) })
+    }
+    return stacks
+  }
+
+  // ---- for people
+
+  /** Stacks with something in them; never the settings. */
+  list ({ copies = () => 1, mirrors = () => [] }: { copies?: (held: HeldStack) => number, mirrors?: (held: HeldStack) => MirrorStatus[] } = {}): StackStatus[] {
+    const visible = this.all().filter(({ name, stack }) => name !== SETTINGS_STACK && stack.vector().size > 0)
+    return visible.map(held => ({ name: shownName(held, visible), entries: held.entries(), copies: copies(held), mirrors: mirrors(held), archived: held.archivedFrom !== undefined }))
+      .sort((a, b) => a.name < b.name ? -1 : 1)
+  }
+
+  /** Never fails: reading a stack that is not there throws `NO_SUCH_STACK`, and the first `add` makes it. */
+  open (name: string): OpenStack {
+    return new NamedStack({ find: () => this.#find(name), forWriting: () => this.#forWriting(name) }, { name })
+  }
+
+  /** The stack a person means by this name. */
+  named (name: string): HeldStack | undefined { return findStack(name, this.all()) }
+
+  #find (name: string): HeldStack {
+    const held = this.named(name)
+    if (held === undefined || held.stack.vector().size === 0) throw noSuchStack(name)
+    return held
+  }
+
+  async #forWriting (name: string): Promise<HeldStack> {
+    const found = this.named(name)
+    if (found?.archivedFrom !== undefined) throw archived(name)
+    // Refuses what is no stack name; the settings are not for people.
+    stackId(name, this.#components.crypto)
+    this.demandWriter()
+    return await this.ensure(name)
+  }
+
+  /** @throws ElderError `FORBIDDEN` on an observer */
+  demandWriter (): void {
+    if (this.#components.mayWrite(this.self)) return
+    throw new ElderError('FORBIDDEN', 'This device is an observer: it reads the stacks of the mesh and does not write them.', 'Ask an admin to invite it again with --role member.')
+  }
+
+  // ---- for services
+
+  all (): HeldStack[] { return [...this.#held.values()] }
+  held (key: StackKey): HeldStack | undefined { return this.#held.get(key) }
+
+  /** A stack of this mesh (or the settings), made when it is missing. @throws ElderError `STACK_NAME`, `TOO_MANY_STACKS` */
+  async ensure (name: string): Promise<HeldStack> {
+    return await this.#ensure(stackKey(stackIdOf(name, this.#components.crypto)), name)
+  }
+
+  summaries (): StackSummary[] {
+    return this.all().filter(({ stack }) => stack.vector().size > 0)
+      .map(held => ({ key: held.key, name: held.name, digest: held.feedsDigest(this.#components.crypto) }))
+  }
+
+  /** May this feed be received? For an archived stack that is not here yet, its origin will tell. */
+  accepts (key: StackKey, feed: FeedId): boolean {
+    const held = this.held(key)
+    if (held !== undefined) return held.mayWrite(feedDevice(feed))
+    return parseStackKey(key).archivedFrom !== undefined || this.#components.mayWrite(feedDevice(feed))
+  }
+
+  /** Own batches, once durable. Returns the unsubscriber. */
+  onAppend (listener: AppendListener): () => void { return subscribe(this.#append, listener) }
+  /** A stack has new records, own or received. Returns the unsubscriber. */
+  onMoved (listener: MovedListener): () => void { return subscribe(this.#moved, listener) }
+
+  /** An archived stack was restored here. Returns the unsubscriber. */
+  onImported (listener: MovedListener): () => void { return subscribe(this.#imported, listener) }
+
+  /** Takes batches from a peer or a mirror, in order; makes the stack when the first of them holds. @throws MalformedError the sender's fault; ElderError `DISK_FULL` */
+  async receive (key: StackKey, name: string, batches: readonly Batch[]): Promise<ReceivedBatches> {
+    const held = this.held(key) ?? (this.#isWorthMaking(key, name, batches) ? await this.#ensure(key, name) : undefined)
+    if (held === undefined) return { missing: [], closed: [] }
+    const result: ReceivedBatches = { missing: [], closed: [] }
+    let moved = false
+    try {
+      for (const batch of batches) {
+        const { accepted, missing, closed } = await held.stack.receive(batch)
+        moved ||= accepted > 0 || closed !== undefined
+        result.missing = missing
+        if (closed !== undefined) result.closed.push(closed.feed)
+      }
+    } finally {
+      if (moved) this.#tellMoved(held)
+    }
+    return result
+  }
+
+  /** Nobody fills this disk with empty stacks: the first record of a writer must be there, signed. */
+  #isWorthMaking (key: StackKey, name: string, batches: readonly Batch[]): boolean {
+    const { crypto } = this.#components
+    const { id, archivedFrom } = parseStackKey(key)
+    checkNamed(key, name, crypto)
+    const first = batches.find(({ from, feed }) => from === 1 && this.accepts(key, feed))
+    if (first === undefined || archivedFrom !== undefined) return false
+    verifyBatch(id, first, genesisHash(id, first.feed, crypto), crypto)
+    return true
+  }
+
+  // ---- archived stacks
+
+  origin (key: StackKey): Uint8Array[] { return this.#shelf.origin(key) }
+
+  /** Verifies, keeps and opens an archived stack; its batches come next. @throws ElderError when the records do not hold */
+  async acceptOrigin (key: StackKey, name: string, records: Uint8Array[]): Promise<HeldStack> {
+    const { archivedFrom } = parseStackKey(checkedKey(key, name, this.#components.crypto))
+    if (archivedFrom === undefined) throw new ElderError('NOT_ARCHIVED', `"${name}" is a stack of this mesh: it has no other origin.`)
+    const known = this.held(key)
+    if (known !== undefined) return known
+    this.#components.verifyArchive(records, archivedFrom)
+    this.#shelf.saveOrigin(key, records)
+    return await this.#ensure(key, name)
+  }
+
+  /** Restores a stack of another mesh, read-only. Idempotent. @throws ElderError, MalformedError when it does not verify */
+  async importArchived ({ key, name, batches, roster }: Archive): Promise<HeldStack> {
+    const held = await this.acceptOrigin(key, name, roster)
+    await this.receive(key, name, batches)
+    for (const listener of this.#imported) listener(held)
+    return held
+  }
+
+  /** Finishes what is under way and closes every store. Never rejects. */
+  async close (): Promise<void> {
+    this.#closed = true
+    await Promise.allSettled(this.#opening.values())
+    await Promise.allSettled(this.all().map(({ stack }) => stack.close()))
+  }
+
+  async #ensure (key: StackKey, name: string): Promise<HeldStack> {
+    const known = this.#held.get(key) ?? this.#opening.get(key)
+    if (known !== undefined) return await known
+    if (this.#closed) throw new ElderError('CLOSED', 'The node is stopping.', 'Start it again.')
+    if (this.#held.size + this.#opening.size >= LIMITS.stacksMax) throw new ElderError('TOO_MANY_STACKS', `This device holds ${LIMITS.stacksMax} stacks, which is the bound of a mesh.`)
+    const opening = this.#load(key, name)
+    this.#opening.set(key, opening)
+    try {
+      return await opening
+    } finally {
+      this.#opening.delete(key)
+    }
+  }
+
+  async #load (key: StackKey, name: string): Promise<HeldStack> {
+    const { crypto, signer, clock, random, openStore, mayWrite } = this.#components
+    const { id, archivedFrom } = parseStackKey(checkedKey(key, name, crypto))
+    const writer = archivedFrom === undefined ? mayWrite : this.#components.verifyArchive(this.#shelf.origin(key), archivedFrom)
+    this.#shelf.add(key, name)
+    const init: StackInit = { id, name, mayWrite: writer, readonly: archivedFrom !== undefined }
+    const stack = await Stack.open({ store: await openStore(key), crypto, signer, wallMs: () => clock.wallMs(), random }, init)
+    const held = new HeldStack({ key, name, archivedFrom, stack, mayWrite: writer })
+    this.#held.set(key, held)
+    stack.onAppend(batch => {
+      this.#tellMoved(held)
+      for (const listener of this.#append) listener(held, batch)
+    })
+    return held
+  }
+
+  #tellMoved (held: HeldStack): void {
+    held.moved()
+    for (const listener of this.#moved) listener(held)
+  }
+}
+
+function checkedKey (key: StackKey, name: string, crypto: Crypto): StackKey {
+  checkNamed(key, name, crypto)
+  return key
+}
+
+function archived (name: string): ElderError {
+  return new ElderError('ARCHIVED', `"${name}" was restored from another mesh and is read-only here.`, 'Write to a stack with another name, or adopt it: elder-node stack restore <url> --adopt.')
+}
+
+function subscribe<T> (listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener)
+  return () => { listeners.delete(listener) }
+}

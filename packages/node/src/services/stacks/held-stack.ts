@@ -1,0 +1,41 @@
+import type { Stack } from '@elder-node/crdt-stack'
+import { vectorDigest, type Crypto, type DeviceId, type MeshId, type StackKey } from '@elder-node/protocol'
+
+export interface HeldInit {
+  key: StackKey
+  name: string
+  archivedFrom: MeshId | undefined
+  stack: Stack
+  mayWrite: (device: DeviceId) => boolean
+}
+
+/** One stack on this device, with what is asked of it often. */
+export class HeldStack {
+  readonly key: StackKey
+  readonly name: string
+  readonly archivedFrom: MeshId | undefined
+  readonly stack: Stack
+  readonly mayWrite: (device: DeviceId) => boolean
+  #feeds: Uint8Array | undefined
+  #entries: number | undefined
+
+  constructor ({ key, name, archivedFrom, stack, mayWrite }: HeldInit) {
+    this.key = key
+    this.name = name
+    this.archivedFrom = archivedFrom
+    this.stack = stack
+    this.mayWrite = mayWrite
+  }
+
+  /** Digest of the vector: what an exchange compares. */
+  feedsDigest (crypto: Crypto): Uint8Array { return this.#feeds ??= vectorDigest(this.stack.vector(), crypto) }
+
+  /** Entries that are not removed. */
+  entries (): number { return this.#entries ??= this.stack.entries().length }
+
+  /** Something was appended or received. */
+  moved (): void {
+    this.#feeds = undefined
+    this.#entries = undefined
+  }
+}

@@ -1,0 +1,66 @@
+/** One stack as the library, the CLI and agents use it. The first write creates it. */
+import type { Author, Entry, EntryPatch, NewEntry, StackChange, StackDigest } from '@elder-node/crdt-stack'
+import { ElderError } from '@elder-node/protocol'
+import type { OpenStack } from '../../api.ts'
+import type { HeldStack } from './held-stack.ts'
+
+export interface OpenStackComponents {
+  /** @throws ElderError `NO_SUCH_STACK` | `AMBIGUOUS` */
+  find: () => HeldStack
+  /** Creates it when it is missing. @throws ElderError `FORBIDDEN` | `ARCHIVED` | `STACK_NAME` */
+  forWriting: () => Promise<HeldStack>
+}
+
+const PREFIX_CHARS_MIN = 4
+
+export class NamedStack implements OpenStack {
+  readonly name: string
+  readonly #find: () => HeldStack
+  readonly #forWriting: () => Promise<HeldStack>
+
+  constructor ({ find, forWriting }: OpenStackComponents, { name }: { name: string }) {
+    this.name = name
+    this.#find = find
+    this.#forWriting = forWriting
+  }
+
+  async add (entry: NewEntry, options: { agent?: string } = {}): Promise<Entry> {
+    const { stack } = await this.#forWriting()
+    return await stack.add(entry, authorOf(options))
+  }
+
+  async edit (id: string, patch: EntryPatch, options: { agent?: string } = {}): Promise<Entry> {
+    this.#find()
+    const { stack } = await this.#forWriting()
+    return await stack.edit(this.#lookUp(id).id, patch, authorOf(options))
+  }
+
+  async remove (id: string, options: { agent?: string } = {}): Promise<void> {
+    this.#find()
+    const { stack } = await this.#forWriting()
+    await stack.remove(this.#lookUp(id).id, authorOf(options))
+  }
+
+  async get (id: string): Promise<Entry> { return this.#lookUp(id) }
+
+  async list (filter: { kind?: string, tag?: string } = {}): Promise<Entry[]> { return this.#find().stack.entries(filter) }
+
+  async digest (): Promise<StackDigest> { return this.#find().stack.digest() }
+
+  changes (options: { signal: AbortSignal }): AsyncIterable<StackChange> { return this.#find().stack.changes(options) }
+
+  #lookUp (text: string): Entry {
+    const { stack } = this.#find()
+    const id = text.toUpperCase()
+    const exact = stack.entry(id)
+    if (exact !== undefined) return exact
+    const show = `See elder-node stack show ${this.name}.`
+    if (id.length < PREFIX_CHARS_MIN) throw new ElderError('NO_SUCH_ENTRY', `"${text}" is too short to name an entry.`, `Give at least ${PREFIX_CHARS_MIN} characters of its id. ${show}`)
+    const [entry, ...more] = stack.entries({ removed: true }).filter(entry => entry.id.startsWith(id))
+    if (entry === undefined) throw new ElderError('NO_SUCH_ENTRY', `No entry of "${this.name}" has an id that starts with "${text}".`, show)
+    if (more.length > 0) throw new ElderError('AMBIGUOUS', `${more.length + 1} entries of "${this.name}" start with "${text}".`, `Give more of the id: ${[entry, ...more].slice(0, 5).map(({ id }) => id).join(', ')}.`)
+    return entry
+  }
+}
+
+function authorOf ({ agent }: { agent?: string }): Omit<Author, 'device'> { return agent === undefined ? {} : { agent } }

@@ -1,0 +1,208 @@
+import { codeOf, stackIdOf, stackKey, SETTINGS_STACK, type MeshId, type StackKey } from '@elder-node/protocol'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { crypto, rosterOf, StackMesh, type StackNode } from '../support/stacks.ts'
+
+const WAIT = { timeout: 5000, interval: 10 }
+const OTHER_MESH = 'a'.repeat(26) as MeshId
+
+let mesh = new StackMesh()
+afterEach(async () => {
+  await mesh.stop()
+  mesh = new StackMesh()
+})
+
+const digestOf = async (node: StackNode, name: string): Promise<unknown> => {
+  const { digest, feeds } = await node.stacks.open(name).digest()
+  return { digest, feeds }
+}
+const converged = async (nodes: StackNode[], name: string, entries: number): Promise<void> => {
+  await vi.waitFor(async () => {
+    for (const node of nodes) {
+      expect(await node.stacks.open(name).list()).toHaveLength(entries)
+      expect(await digestOf(node, name)).toEqual(await digestOf(nodes[0] as StackNode, name))
+    }
+  }, WAIT)
+}
+const note = async (node: StackNode, name: string, title: string, body = ''): Promise<string> => (await node.stacks.open(name).add({ kind: 'note', title, body })).id
+const failure = async (promise: Promise<unknown>): Promise<string> => promise.then(() => 'nothing', codeOf)
+
+describe('stacks on several devices', () => {
+  it('notes written on two devices at once appear on all three, and every device knows of three copies', async () => {
+    const [a, b, c] = [await mesh.node(), await mesh.node(), await mesh.node()]
+    await mesh.connectAll()
+    await Promise.all([note(a, 'repo', 'from a'), note(b, 'repo', 'from b')])
+    await converged([a, b, c], 'repo', 2)
+    await vi.waitFor(() => {
+      for (const { stacks, replication } of [a, b, c]) expect(stacks.list({ copies: held => replication.copies(held) })).toEqual([{ name: 'repo', entries: 2, copies: 3, mirrors: [], archived: false }])
+    }, WAIT)
+  })
+
+  it('a write is known to have copies long before the next round', async () => {
+    const init = { intervalMs: 600_000 }
+    const [a, b, c] = [await mesh.node(init), await mesh.node(init), await mesh.node(init)]
+    await mesh.connectAll()
+    await note(a, 'repo', 'precious')
+    await vi.waitFor(() => { expect(a.replication.copies(a.stacks.named('repo') as NonNullable<ReturnType<typeof a.stacks.named>>)).toBe(3) }, WAIT)
+    expect((await c.stacks.open('repo').list())[0]?.author.device).toBe(a.device)
+    expect(b.stacks.all()).toHaveLength(1)
+  })
+
+  it('both sides of a partition write on; when it heals, nothing is lost', async () => {
+    const init = { intervalMs: 600_000 }
+    const [a, b, c] = [await mesh.node(init), await mesh.node(init), await mesh.node(init)]
+    await mesh.connectAll()
+    const shared = await note(a, 'repo', 'shared', 'one\ntwo\n')
+    await converged([a, b, c], 'repo', 1)
+    mesh.cut(a, b)
+    mesh.cut(a, c)
+    for (let i = 0; i < 20; i++) await note(a, 'repo', `a${i}`)
+    await a.stacks.open('repo').edit(shared, { body: 'one\ntwo\nthree\n' })
+    await b.stacks.open('repo').edit(shared, { body: 'zero\none\ntwo\n' })
+    for (let i = 0; i < 20; i++) await note(b, 'repo', `b${i}`)
+    await note(c, 'another', 'made while apart')
+    await mesh.connectAll()
+    await converged([a, b, c], 'repo', 41)
+    await converged([a, b, c], 'another', 1)
+    expect((await c.stacks.open('repo').get(shared)).body).toBe('zero\none\ntwo\nthree\n')
+  })
+
+  it('a late joiner gets everything, and so does one that restarts', async () => {
+    const a = await mesh.node()
+    for (let i = 0; i < 300; i++) await note(a, `stack-${i % 5}`, `note ${i}`)
+    const b = await mesh.node()
+    await mesh.connectAll()
+    for (let i = 0; i < 5; i++) await converged([a, b], `stack-${i}`, 60)
+    await mesh.stop(b)
+    mesh.nodes.splice(1)
+    await note(a, 'stack-0', 'while b was away')
+    const again = await mesh.node({ disk: b.disk })
+    expect(again.stacks.list().map(({ name }) => name)).toEqual(['stack-0', 'stack-1', 'stack-2', 'stack-3', 'stack-4'])
+    await mesh.connectAll()
+    await converged([a, again], 'stack-0', 61)
+  })
+
+  it('a note of 200 KB travels by pull, at once', async () => {
+    const init = { intervalMs: 600_000 }
+    const [a, b] = [await mesh.node(init), await mesh.node(init)]
+    await mesh.connectAll()
+    await note(a, 'repo', 'small')
+    await converged([a, b], 'repo', 1)
+    const body = Array.from({ length: 20_000 }, (_, i) => `line ${i}`).join('\n').slice(0, 200_000)
+    const id = await note(a, 'repo', 'large', body)
+    await converged([a, b], 'repo', 2)
+    expect((await b.stacks.open('repo').get(id)).body).toBe(body)
+  })
+
+  it('without gossip, the rounds repair', async () => {
+    const [a, b, c] = [await mesh.node({ deaf: true }), await mesh.node({ deaf: true }), await mesh.node({ deaf: true })]
+    await mesh.connectAll()
+    await note(a, 'repo', 'quiet')
+    await note(c, 'repo', 'quieter')
+    await converged([a, b, c], 'repo', 2)
+  })
+
+  it('an observer reads and does not write; what it signs is refused everywhere', async () => {
+    const observers = new Set<string>()
+    const writers = (device: string): boolean => !observers.has(device)
+    const a = await mesh.node({ writers })
+    const rogue = await mesh.node()
+    observers.add(rogue.device)
+    const reader = await mesh.node({ writers })
+    observers.add(reader.device)
+    await mesh.connectAll()
+    await note(a, 'repo', 'from a writer')
+    await note(rogue, 'repo', 'from an observer that ignores its role')
+    await note(rogue, 'forged', 'a whole stack')
+    await vi.waitFor(async () => { expect(await reader.stacks.open('repo').list()).toHaveLength(1) }, WAIT)
+    expect(await failure(reader.stacks.open('repo').add({ kind: 'note', title: 'no' }))).toBe('FORBIDDEN')
+    await a.replication.exchange(rogue.device)
+    expect(await a.stacks.open('repo').list()).toHaveLength(1)
+    expect(a.stacks.named('forged')).toBeUndefined()
+  })
+})
+
+describe('names and entries', () => {
+  it('entries answer to a unique prefix; errors say what to do', async () => {
+    const a = await mesh.node()
+    const open = a.stacks.open('repo')
+    expect(await failure(open.list())).toBe('NO_SUCH_STACK')
+    expect(await failure(open.edit('ABCD', { title: 'x' }))).toBe('NO_SUCH_STACK')
+    expect(a.stacks.all()).toEqual([])
+    const first = await open.add({ kind: 'note', title: 'first' }, { agent: 'otto' })
+    await open.add({ kind: 'note', title: 'second' })
+    expect(first.author).toEqual({ device: a.device, agent: 'otto' })
+    expect((await open.get(first.id.toLowerCase())).title).toBe('first')
+    expect(await failure(open.get(first.id.slice(0, 3)))).toBe('NO_SUCH_ENTRY')
+    expect(await failure(open.get(first.id.slice(0, 4)))).toBe('AMBIGUOUS')
+    expect(await failure(open.get('7ZZZZ'))).toBe('NO_SUCH_ENTRY')
+    await open.remove(first.id)
+    expect(await open.list()).toHaveLength(1)
+    expect((await open.get(first.id)).removed).toBe(true)
+    expect(await failure(a.stacks.open('Not A Name').add({ kind: 'note', title: 'x' }))).toBe('STACK_NAME')
+    expect(await failure(a.stacks.open('_mesh').add({ kind: 'note', title: 'x' }))).toBe('STACK_NAME')
+  })
+
+  it('the settings reach every device and are never listed', async () => {
+    const [a, b] = [await mesh.node(), await mesh.node()]
+    await mesh.connectAll()
+    const heard: string[][] = []
+    b.settings.onRemotesChanged(remotes => heard.push(remotes.map(({ url }) => url)))
+    await a.settings.addRemote('--all', 'https://git.example/memory.git', 'otto')
+    await a.settings.addRemote('--all', 'https://git.example/memory.git')
+    await vi.waitFor(() => { expect(b.settings.remotes()).toEqual([{ stack: '--all', url: 'https://git.example/memory.git', addedBy: { device: a.device, agent: 'otto' } }]) }, WAIT)
+    expect(heard).toEqual([['https://git.example/memory.git']])
+    expect(b.stacks.list()).toEqual([])
+    expect(b.stacks.named(SETTINGS_STACK)).toBeUndefined()
+    await b.settings.removeRemote('--all', 'https://git.example/memory.git')
+    await vi.waitFor(() => { expect(a.settings.remotes()).toEqual([]) }, WAIT)
+    for (const url of ['ext::sh -c id', '--upload-pack=id', '-oProxyCommand=id', 'relative/path', 'ssh://host/with space', 'https://user:secret@host/x']) {
+      expect(await failure(a.settings.addRemote('--all', url)), url).toMatch(/^REMOTE_/)
+    }
+  })
+
+  it('a remote that another device wrote past the check is not believed', async () => {
+    const a = await mesh.node()
+    const { stack } = await a.stacks.ensure(SETTINGS_STACK)
+    for (const body of [JSON.stringify({ stack: '--all', url: 'ext::sh -c id' }), '{', '[]', 'null', JSON.stringify({ stack: '../x', url: '/srv/x.git' })]) await stack.add({ kind: 'remote', title: 'x', body })
+    expect(a.settings.remotes()).toEqual([])
+  })
+})
+
+describe('archived stacks', () => {
+  const restored = async (): Promise<{ key: StackKey, name: string, batches: ReturnType<NonNullable<ReturnType<StackNode['stacks']['held']>>['stack']['batches']>, roster: Uint8Array[], digest: unknown }> => {
+    const elsewhere = new StackMesh()
+    const node = await elsewhere.node({ disk: { seed: 99, files: (await mesh.node()).disk.files, feeds: new Map() } })
+    for (let i = 0; i < 10; i++) await note(node, 'memory', `old ${i}`)
+    const { stack } = node.stacks.named('memory') as NonNullable<ReturnType<StackNode['stacks']['named']>>
+    const batches = [...stack.vector()].flatMap(([feed, { seq }]) => stack.batches({ feed, from: 1, to: seq }))
+    const digest = await digestOf(node, 'memory')
+    await elsewhere.stop()
+    return { key: stackKey(stackIdOf('memory', crypto), OTHER_MESH), name: 'memory', batches, roster: rosterOf(OTHER_MESH, [node.device]), digest }
+  }
+
+  it('is verified on every device, replicates, is read-only, and answers to its name while that is free', async () => {
+    const archive = await restored()
+    const [a, b] = [await mesh.node({ intervalMs: 600_000 }), await mesh.node({ intervalMs: 600_000 })]
+    await mesh.connectAll()
+    await a.stacks.importArchived(archive)
+    await vi.waitFor(async () => { expect(await digestOf(b, 'memory')).toEqual(archive.digest) }, WAIT)
+    expect(b.stacks.origin(archive.key)).toEqual(archive.roster)
+    expect(await failure(b.stacks.open('memory').add({ kind: 'note', title: 'x' }))).toBe('ARCHIVED')
+    expect(b.stacks.list()).toMatchObject([{ name: 'memory', archived: true, entries: 10 }])
+    await b.stacks.ensure('memory').then(({ stack }) => stack.add({ kind: 'note', title: 'new' }))
+    expect(b.stacks.list().map(({ name }) => name)).toEqual(['memory', `memory@${OTHER_MESH}`])
+    expect(await b.stacks.open('memory').list()).toHaveLength(1)
+    expect(await b.stacks.open(`memory@${OTHER_MESH}`).list()).toHaveLength(10)
+    const again = await mesh.node({ disk: b.disk })
+    expect(await digestOf(again, `memory@${OTHER_MESH}`)).toEqual(archive.digest)
+  })
+
+  it('is refused when its origin does not verify, and records of devices that were no writers there are not taken', async () => {
+    const archive = await restored()
+    const a = await mesh.node()
+    await expect(a.stacks.importArchived({ ...archive, roster: rosterOf('b'.repeat(26), []) })).rejects.toThrow()
+    expect(a.stacks.all()).toEqual([])
+    await a.stacks.importArchived({ ...archive, roster: rosterOf(OTHER_MESH, [a.device]) })
+    expect(a.stacks.list()).toEqual([])
+  })
+})

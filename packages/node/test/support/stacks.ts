@@ -1,0 +1,82 @@
+/** Nodes that have only stacks and their replication, on a memory network. */
+import { createMemory, MemoryFeedStore, type Memory } from '@elder-node/crdt-stack'
+import { deviceId, feedDevice, type DeviceId, type MeshId, type StackKey } from '@elder-node/protocol'
+import { nodeCrypto, randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
+import { Replication, type ReplicationInit } from '../../src/services/replication.ts'
+import { Settings } from '../../src/services/settings.ts'
+import { Stacks } from '../../src/services/stacks.ts'
+import { MemoryFiles } from './membership.ts'
+import { MemoryNetwork, openDoor, type MemoryMesh } from './memory-mesh.ts'
+
+export const crypto: ReturnType<typeof nodeCrypto> = nodeCrypto()
+
+/** What of a device survives its process. */
+export interface Disk { seed: number, files: MemoryFiles, feeds: Map<StackKey, Memory> }
+
+export interface StackNode { device: DeviceId, mesh: MemoryMesh, stacks: Stacks, replication: Replication, settings: Settings, disk: Disk }
+
+export interface StackNodeInit extends ReplicationInit {
+  disk?: Disk
+  /** Devices that may write. @default every device */
+  writers?: (device: DeviceId) => boolean
+  /** Never hears nor sends gossip. @default false */
+  deaf?: boolean
+}
+
+export class StackMesh {
+  readonly network = new MemoryNetwork()
+  readonly nodes: StackNode[] = []
+  #seed = 0
+
+  async node ({ disk, writers = () => true, deaf = false, ...init }: StackNodeInit = {}): Promise<StackNode> {
+    const { seed, files, feeds } = disk ?? { seed: ++this.#seed, files: new MemoryFiles(), feeds: new Map<StackKey, Memory>() }
+    const signer = signerFromSeed(crypto.sha256(Uint8Array.of(seed)))
+    const device = deviceId(signer.publicKey)
+    const clock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() }
+    const openStore = (key: StackKey): MemoryFeedStore => {
+      const memory = feeds.get(key) ?? createMemory()
+      feeds.set(key, memory)
+      return new MemoryFeedStore(memory)
+    }
+    const stacks = await Stacks.open({ crypto, signer, clock, random: randomBytes, files, openStore, mayWrite: writers, verifyArchive })
+    const mesh = this.network.join(device, openDoor())
+    if (deaf) mesh.broadcast = async () => 0
+    const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log: silent }, { intervalMs: 300, tickMs: 20, retryMs: 50, ...init })
+    const node = { device, mesh, stacks, replication, settings: new Settings({ stacks, crypto }), disk: { seed, files, feeds } }
+    await mesh.start()
+    replication.start()
+    this.nodes.push(node)
+    return node
+  }
+
+  async connectAll (): Promise<void> {
+    for (const a of this.nodes) for (const b of this.nodes) if (a.device < b.device) await this.network.connect(a.device, b.device)
+  }
+
+  cut (a: StackNode, b: StackNode): void { this.network.disconnect(a.device, b.device) }
+
+  async stop (node?: StackNode): Promise<void> {
+    for (const one of node === undefined ? this.nodes.splice(0) : [node]) {
+      one.replication.stop()
+      await one.mesh.stop()
+      await one.stacks.close()
+    }
+  }
+}
+
+/** For tests: the records name the mesh and its writers. */
+export function verifyArchive (records: Uint8Array[], mesh: MeshId): (device: DeviceId) => boolean {
+  const [first, ...writers] = records.map(record => Buffer.from(record).toString())
+  if (first !== mesh) throw new Error('these are not the records of that mesh')
+  return device => writers.includes(device)
+}
+
+export function rosterOf (mesh: string, writers: DeviceId[]): Uint8Array[] {
+  return [mesh, ...writers].map(text => new Uint8Array(Buffer.from(text)))
+}
+
+export function writersOf (node: StackNode, key: StackKey): DeviceId[] {
+  return [...node.stacks.held(key)?.stack.vector().keys() ?? []].map(feed => feedDevice(feed))
+}
+
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
