@@ -48,7 +48,7 @@ test('a device that is told it is out exits 1 with EVICTED', async () => {
 })
 
 test.each([
-  ['JOIN_TIMEOUT', 6], ['PORT_IN_USE', 1], ['KEY_READABLE', 1], ['LOCKED', 1], ['EVICTED', 1],
+  ['ADMISSION_TIMEOUT', 6], ['PORT_IN_USE', 1], ['KEY_READABLE', 1], ['LOCKED', 1], ['EVICTED', 1],
 ])('%s surfaces with its fix, exit %i', async (code, exit) => {
   const ran = await desk.run(['join', '--json'], { nodeFactory: async () => { throw new ElderError(code, 'why', 'the fix') } })
   expect(ran.code).toBe(exit)

@@ -9,7 +9,7 @@ export const EXIT = { ok: 0, error: 1, usage: 2, noMesh: 3, notRunning: 4, degra
 
 const CODES: Record<string, number> = {
   USAGE: EXIT.usage, NOT_IN_THIS_VERSION: EXIT.usage, BAD_REQUEST: EXIT.usage,
-  NO_MESH: EXIT.noMesh, NOT_RUNNING: EXIT.notRunning, TIMEOUT: EXIT.timeout, JOIN_TIMEOUT: EXIT.timeout, CANCELLED: EXIT.cancelled,
+  NO_MESH: EXIT.noMesh, NOT_RUNNING: EXIT.notRunning, TIMEOUT: EXIT.timeout, ADMISSION_TIMEOUT: EXIT.timeout, CANCELLED: EXIT.cancelled,
 }
 
 export function exitCodeOf (error: unknown): number {

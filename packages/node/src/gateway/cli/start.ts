@@ -5,8 +5,8 @@ import type { NodeFactory } from './node-factory.ts'
 
 /** Loaded only by `join`: libp2p takes two seconds. */
 async function nodeFactory (): Promise<NodeFactory> {
-  const library = await import('../../index.ts') as unknown as { createNode: NodeFactory }
-  return library.createNode
+  const { createNode } = await import('../../node.ts')
+  return createNode
 }
 
 /** Runs the command and ends the process with its code, once all output is written. */
