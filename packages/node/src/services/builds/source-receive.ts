@@ -1,0 +1,39 @@
+import { ElderError, LIMITS, type BuilderFrame, type RequestFrame } from '@elder-node/protocol'
+import type { SourceCache } from '../../ports/source.ts'
+
+/**
+ * The builder's half of the source exchange: `source {ancestors}` -> `have`, then packs until `pack-end`, then `source-ready`.
+ * @throws ElderError `SOURCE_INVALID`, `SOURCE_TOO_LARGE`, `SOURCE_BROKEN`
+ */
+export async function receiveSource (
+  cache: SourceCache, owner: string, source: { project: string, commit: string }, frames: AsyncIterator<RequestFrame>,
+  send: (frame: BuilderFrame) => Promise<unknown>, signal: AbortSignal,
+): Promise<void> {
+  const ask = await nextFrame(frames)
+  if (ask.type !== 'source') throw new ElderError('SOURCE_INVALID', `expected source, got ${ask.type}`)
+  const here = await cache.have(owner, source.project, [source.commit, ...ask.ancestors])
+  if (here.includes(source.commit)) {
+    await send({ type: 'have', commits: null })
+  } else {
+    await send({ type: 'have', commits: here })
+    await cache.receive(owner, source.project, source.commit, packs(frames), { signal })
+  }
+  await send({ type: 'source-ready' })
+}
+
+async function * packs (frames: AsyncIterator<RequestFrame>): AsyncGenerator<Uint8Array> {
+  for (let bytes = 0; ;) {
+    const frame = await nextFrame(frames)
+    if (frame.type === 'pack-end') return
+    if (frame.type !== 'pack') throw new ElderError('SOURCE_INVALID', `expected pack, got ${frame.type}`)
+    bytes += frame.data.length
+    if (bytes > LIMITS.sourceBytesMax) throw new ElderError('SOURCE_TOO_LARGE', `the source exceeds ${LIMITS.sourceBytesMax} bytes`, 'Ignore what need not travel in .gitignore.')
+    yield frame.data
+  }
+}
+
+async function nextFrame (frames: AsyncIterator<RequestFrame>): Promise<RequestFrame> {
+  const next = await frames.next().catch((error: unknown) => { throw new ElderError('SOURCE_BROKEN', (error as Error).message, '', {}, { cause: error }) })
+  if (next.done === true) throw new ElderError('SOURCE_BROKEN', 'the stream ended before the source was there')
+  return next.value
+}
