@@ -1,8 +1,7 @@
 /** The handler table: one line of meaning per method of the control API. Nothing here decides; it translates. */
 import type { Entry, EntryPatch, NewEntry, StackDigest } from '@elder-node/crdt-stack'
-import { ElderError } from '@elder-node/protocol'
 import type { ControlMethod, ControlMethods, ControlRequest, ControlStream } from '@elder-node/protocol'
-import type { BuildEvent, BuildStatus, DeviceRef, DeviceStatus, ElderNode, OpenStack, RemoteInfo, RestoredStack, StackStatus, Status } from '../api.ts'
+import type { BuildEvent, BuildStatus, DeviceRef, DeviceStatus, ElderNode, RemoteInfo, RestoredStack, StackStatus, Status } from '../api.ts'
 
 /** What each method answers: the result, or one event of its stream. */
 export interface ControlAnswers {
@@ -41,9 +40,9 @@ const HANDLERS: { [M in ControlMethod]: Handler<M> } = {
   'builds.why': (node, { id }) => node.builds.why(id),
   'stacks.list': (node) => node.stacks.list(),
   'stack.add': async (node, { stack, entry, agent }) => (await node.stacks.open(stack)).add(entry as NewEntry, by(agent)),
-  'stack.edit': async (node, { stack, id, patch, agent }) => (await existing(node, stack)).edit(id, patch as EntryPatch, by(agent)),
+  'stack.edit': async (node, { stack, id, patch, agent }) => (await node.stacks.open(stack)).edit(id, patch as EntryPatch, by(agent)),
   'stack.show': (node, params) => show(node, params),
-  'stack.digest': async (node, { stack }) => (await existing(node, stack)).digest(),
+  'stack.digest': async (node, { stack }) => (await node.stacks.open(stack)).digest(),
   'stack.remote.add': (node, { stack, url }) => node.stacks.addRemote(stack, url),
   'stack.remote.list': (node) => node.stacks.remotes(),
   'stack.sync': (node, { stack }) => node.stacks.sync(stack),
@@ -57,15 +56,6 @@ export function handle (node: ElderNode, request: ControlRequest, signal: AbortS
 }
 
 function by (agent: string | undefined): { agent?: string } { return agent === undefined ? {} : { agent } }
-
-/** Reading never creates a stack: a typo must not look like an empty memory. */
-async function existing (node: ElderNode, name: string): Promise<OpenStack> {
-  const stacks = await node.stacks.list()
-  if (stacks.some((stack) => stack.name === name)) return node.stacks.open(name)
-  const known = stacks.map((stack) => stack.name).join(', ')
-  throw new ElderError('NO_SUCH_STACK', `there is no stack "${name}" in this mesh${known === '' ? '' : ` (there are: ${known})`}`,
-    `The first write creates it: elder-node stack add ${name} --kind note --title "…"`)
-}
 
 /** The build lives as long as its connection: when the caller goes away, it is cancelled on whatever device it runs. */
 async function * runBuild (node: ElderNode, params: ControlMethods['build'], signal: AbortSignal): AsyncGenerator<BuildEvent> {
@@ -85,7 +75,7 @@ async function * follow (node: ElderNode, id: string, signal: AbortSignal): Asyn
 }
 
 async function * show (node: ElderNode, { stack, id, ...filter }: ControlMethods['stack.show']): AsyncGenerator<Entry> {
-  const open = await existing(node, stack)
+  const open = await node.stacks.open(stack)
   if (id === undefined) yield * await open.list(filter)
   else yield await open.get(id)
 }

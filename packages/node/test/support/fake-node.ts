@@ -115,7 +115,9 @@ export class FakeNode implements ElderNode {
 
   #open (name: string): OpenStack {
     const entries = this.#stacks.get(name) ?? []
+    const known = (): void => { if (!this.#stacks.has(name)) throw new ElderError('NO_SUCH_STACK', `no stack "${name}"`, `elder-node stack add ${name} --kind note --title "…"`) }
     const get = async (id: string): Promise<Entry> => {
+      known()
       const entry = entries.find((one) => one.id.startsWith(id))
       if (entry === undefined) throw new ElderError('NO_SUCH_ENTRY', `no entry "${id}"`, `elder-node stack show ${name}`)
       return entry
@@ -134,8 +136,8 @@ export class FakeNode implements ElderNode {
       },
       edit: async (id: string, patch: EntryPatch) => Object.assign(await get(id), patch),
       remove: async (id) => { (await get(id)).removed = true },
-      list: async ({ kind } = {}) => entries.filter((entry) => kind === undefined || entry.kind === kind),
-      digest: async () => ({ stack: name, digest: createHash('sha256').update(JSON.stringify(entries)).digest('hex'), feeds: 'feeds' }),
+      list: async ({ kind } = {}) => { known(); return entries.filter((entry) => kind === undefined || entry.kind === kind) },
+      digest: async () => { known(); return { stack: name, digest: createHash('sha256').update(JSON.stringify(entries)).digest('hex'), feeds: 'feeds' } },
       changes: async function * () {},
     }
   }
