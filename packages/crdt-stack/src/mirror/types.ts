@@ -15,6 +15,11 @@ export interface MirroredStack {
   entries (): Entry[] | Promise<Entry[]>
 }
 
+/** A stack of this package, with its folder. @default its name */
+export function mirroredStack (stack: Omit<MirroredStack, 'key'> & { name: string }, key: string = stack.name): MirroredStack {
+  return { id: stack.id, key, vector: () => stack.vector(), batches: range => stack.batches(range), receive: batch => stack.receive(batch), entries: () => stack.entries() }
+}
+
 export interface MirrorProblem {
   code: 'MIRROR_SEGMENT' | 'MIRROR_EDITED' | 'MIRROR_REWRITTEN' | 'MIRROR_FOREIGN' | 'MIRROR_NEWER'
   message: string

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { equalVectors } from '@elder-node/protocol'
 import { describe, expect, it } from 'vitest'
 import { restoreMirror } from '../../src/mirror/index.ts'
+import type { Entry } from '../../src/types.ts'
 import { crypto, folder, forever, gitOf, MESH, mirrorOf, remote, TinyStack, WINDOW } from './support.ts'
 
 function git (dir: string, ...args: string[]): string {
@@ -203,7 +204,7 @@ describe('a remote is not trusted', () => {
   it('keeps a person\'s edit beside the next render and says so; node renders are simply replaced', async () => {
     const { dir, stack, mirror } = await mirrored(2)
     const human = humanClone(dir)
-    const [edited] = stack.entries() as [{ id: string }]
+    const [edited] = stack.entries() as [Entry, Entry]
     const path = `stacks/notes/entries/note/${edited.id}.md`
     const mine = `${readFileSync(join(human.dir, path), 'utf8')}\nA human was here.\n`
     writeFileSync(join(human.dir, path), mine)

@@ -1,6 +1,6 @@
 /** What people and agents read on a remote: golden text, YAML that parses, bounds, and nothing a peer wrote taken for structure. */
 import type { DeviceId, EntryId } from '@elder-node/protocol'
-import fc from 'fast-check'
+import { array, assert, property, string } from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { isSealed, MEMORY_BYTES_MAX, MEMORY_LINES_MAX, renderEntry, renderStack } from '../../src/mirror/index.ts'
@@ -42,8 +42,8 @@ because JWT
   })
 
   it('reads back as YAML and a byte-exact body, whatever was written', () => {
-    const any = fc.string({ unit: 'binary' })
-    fc.assert(fc.property(any, any, fc.array(any, { maxLength: 3 }), (title, body, tags) => {
+    const any = string({ unit: 'binary' })
+    assert(property(any, any, array(any, { maxLength: 3 }), (title, body, tags) => {
       const bytes = renderEntry(entry({ title, body, tags }), crypto)
       const rendered = text(bytes)
       expect(frontMatter(rendered)).toMatchObject({ title, tags, id: '01JD6X0000000000000000000A' })

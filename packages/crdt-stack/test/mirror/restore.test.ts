@@ -1,14 +1,10 @@
 /** Real stacks through a mirror and back: equal digests, both branches of a fork, and whatever does not verify left out. */
 import { genesisHash, recordHash, encodeRecord, signHead, type Batch } from '@elder-node/protocol'
 import { describe, expect, it } from 'vitest'
-import { restoreMirror, type MirroredStack, type RestoredMirror } from '../../src/mirror/index.ts'
+import { mirroredStack, restoreMirror, type MirroredStack, type RestoredMirror } from '../../src/mirror/index.ts'
 import type { Stack } from '../../src/index.ts'
 import { createDevice, NAME, pull } from '../support.ts'
 import { crypto, forever, gitOf, mirrorOf, remote, TinyStack } from './support.ts'
-
-function mirrored (stack: Stack, key: string = stack.name): MirroredStack {
-  return { id: stack.id, key, vector: () => stack.vector(), batches: range => stack.batches(range), receive: batch => stack.receive(batch), entries: () => stack.entries({ removed: true }) }
-}
 
 async function restore (url: string, mayWrite: () => boolean = () => true): Promise<RestoredMirror> {
   return await restoreMirror({ git: await gitOf(url), crypto, verifyRoster: records => ({ records, mayWrite }) }, forever)
@@ -30,9 +26,9 @@ describe('restore from a remote alone', () => {
     await a.edit(entry.id, { title: 'PASETO, says a' })
     await a.remove((await a.add({ kind: 'note', title: 'gone' })).id)
     for (let i = 0; i < 300; i++) await b.add({ kind: 'note', title: `note ${i}` })
-    await (await mirrorOf(url)).sync([mirrored(a)], forever)
-    await (await mirrorOf(url)).sync([mirrored(b)], forever)
-    await (await mirrorOf(url)).sync([mirrored(a)], forever)
+    await (await mirrorOf(url)).sync([mirroredStack(a)], forever)
+    await (await mirrorOf(url)).sync([mirroredStack(b)], forever)
+    await (await mirrorOf(url)).sync([mirroredStack(a)], forever)
     expect(a.digest()).toEqual(b.digest())
     const mirror = await restore(url)
     expect(mirror).toMatchObject({ quarantined: [], stacks: [{ name: NAME, key: NAME }] })
@@ -44,7 +40,7 @@ describe('restore from a remote alone', () => {
     const stack = await createDevice().open()
     await stack.add({ kind: 'note', title: 'x' })
     const key = `${NAME}@${'c'.repeat(26)}`
-    await (await mirrorOf(url)).sync([mirrored(stack, key)], forever)
+    await (await mirrorOf(url)).sync([mirroredStack(stack, key)], forever)
     expect((await restore(url)).stacks).toMatchObject([{ name: NAME, key, mesh: 'c'.repeat(26) }])
   })
 
@@ -59,14 +55,14 @@ describe('restore from a remote alone', () => {
     await stack.receive(batch('two'))
     expect(stack.closedFeeds()).toHaveLength(1)
     const mirror = await mirrorOf(url)
-    expect(await mirror.sync([mirrored(stack)], forever)).toMatchObject({ pushed: true })
-    expect(await mirror.sync([mirrored(stack)], forever)).toMatchObject({ pushed: false })
+    expect(await mirror.sync([mirroredStack(stack)], forever)).toMatchObject({ pushed: true })
+    expect(await mirror.sync([mirroredStack(stack)], forever)).toMatchObject({ pushed: false })
     const copy = await rebuilt((await restore(url)).stacks[0]?.batches ?? [])
     expect(copy.digest()).toEqual(stack.digest())
     // And a device that knows one branch learns of the other from the mirror.
     const other = await createDevice().open()
     await other.receive(batch('two'))
-    await (await mirrorOf(url)).sync([mirrored(other)], forever)
+    await (await mirrorOf(url)).sync([mirroredStack(other)], forever)
     expect(other.digest()).toEqual(stack.digest())
   })
 
@@ -74,7 +70,7 @@ describe('restore from a remote alone', () => {
     const { url } = await remote()
     const stack = await createDevice().open()
     await stack.add({ kind: 'note', title: 'x' })
-    await (await mirrorOf(url)).sync([mirrored(stack)], forever)
+    await (await mirrorOf(url)).sync([mirroredStack(stack)], forever)
     expect(await restore(url, () => false)).toMatchObject({ stacks: [{ batches: [] }], quarantined: [{ why: 'its author was never a member' }] })
   })
 

@@ -124,10 +124,12 @@ describe('the mirror service', () => {
   })
 
   it('does not wait for a dead remote at shutdown', async () => {
-    const { url } = await remote({ intercept: () => new Promise(resolve => { setTimeout(resolve, 60_000, undefined).unref() }) })
+    let asked = 0
+    const { url } = await remote({ intercept: () => { asked++; return new Promise<undefined>(() => {}) } })
     const source = new Source(url)
     const service = serve(source, { idleMs: 60_000, busyMs: 60_000, pullMs: 60_000, flushMs: 200 })
     source.write('a')
+    await settled(() => { expect(asked).toBe(1) })
     const began = performance.now()
     await service.stop()
     expect(performance.now() - began).toBeLessThan(5000)

@@ -33,6 +33,8 @@ export class RemoteLoop {
   #queue: Promise<unknown> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
   #pullAtMs = 0
+  /** Passes that no person asked for keep a distance. */
+  #notBeforeMs = 0
   #problems: MirrorProblem[] = []
 
   constructor (url: string, memory: RemoteMemory, save: () => void, components: MirrorComponents, init: Required<MirrorServiceInit>) {
@@ -75,12 +77,13 @@ export class RemoteLoop {
 
   /** Pushes what is dirty, within the signal's time, and ends. */
   async stop (signal: AbortSignal): Promise<void> {
+    const end = (): void => { this.#ended.abort(new Error('the mirror stops')) }
+    // The pass under way, too, has no longer than that.
+    if (signal.aborted || this.#dirty.size === 0) end()
+    else signal.addEventListener('abort', end, { once: true })
+    await this.pass({ push: 'all', signal })
+    end()
     clearTimeout(this.#timer)
-    if (this.#dirty.size === 0 || signal.aborted) this.#ended.abort(new Error('the mirror stops'))
-    else await this.pass({ push: 'all', signal })
-    this.#ended.abort(new Error('the mirror stops'))
-    clearTimeout(this.#timer)
-    await this.#queue
     await this.#git?.close()
   }
 
@@ -98,6 +101,7 @@ export class RemoteLoop {
     } catch (error) {
       if (!this.#ended.signal.aborted) this.#failed(error, stacks)
     }
+    this.#notBeforeMs = this.#now() + this.#init.idleMs
     this.#pullAtMs = this.#now() + this.#init.pullMs * (0.9 + 0.2 * this.#parts.random())
     this.#schedule()
     return tip
@@ -119,7 +123,9 @@ export class RemoteLoop {
     this.#problems = result.problems
     for (const { code, message } of result.problems) this.#parts.log.warn({ url: this.url, code }, `mirror: ${message}`)
     if (this.#sync !== undefined) this.#memory.tips = this.#sync.memory
-    for (const stack of this.stacks()) {
+    const stacks = this.stacks()
+    for (const key of this.#dirty.keys()) if (!stacks.some(stack => stack.key === key)) this.#dirty.delete(key)
+    for (const stack of stacks) {
       const was = this.stateOf(stack.key)
       const covered = result.covered.has(stack.key) && stop === undefined
       // A change during the pass stays dirty.
@@ -175,7 +181,7 @@ export class RemoteLoop {
     const dueMs = Math.min(this.#pullAtMs, ...[...this.#dirty.keys()].map(key => this.#dueMs(key)))
     // What failed waits for the next pull: a due stack alone must not make a busy loop.
     const atMs = this.#lastFailed() ? this.#pullAtMs : dueMs
-    this.#timer = setTimeout(() => { void this.pass({ push: 'due', signal: this.#ended.signal }) }, Math.max(0, atMs - this.#now()))
+    this.#timer = setTimeout(() => { void this.pass({ push: 'due', signal: this.#ended.signal }) }, Math.max(0, Math.max(atMs, this.#notBeforeMs) - this.#now()))
   }
 
   #lastFailed (): boolean { return [...this.#dirty.keys()].some(key => this.stateOf(key).message !== null) }
