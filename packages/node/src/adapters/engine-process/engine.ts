@@ -9,21 +9,17 @@ import { ElderError } from '@elder-node/protocol'
 import type { Engine, RunEvent, RunSpec } from '../../ports/engine.ts'
 import type { Cage, Caged } from './cage.ts'
 import { GroupCage } from './group-cage.ts'
-import { NamespaceCage } from './namespace-cage.ts'
+import { RootCage, type RootCageInit } from './root-cage.ts'
 import { buildScript } from './script.ts'
 import { ChildStream, type Exit } from './stream.ts'
 import { findTool } from './tools.ts'
 import { folderOf, foldersIn, makeFolder, openRoot, ownTree, removeFolder, rootName, slotOf } from './trees.ts'
 
-export interface ProcessEngineInit {
+export interface ProcessEngineInit extends RootCageInit {
   /** The node's data directory: names the engine's own folder. Nothing is written there. */
   dataDir: string
   /** Where trees live. As root every user must be able to traverse its parents. @default /var/lib/elder-node/<hash of dataDir> as root, else in the temporary folder */
   root?: string
-  /** Folder of the machine-wide claims of build users. @default /run/elder-node */
-  claimDir?: string
-  /** False: limits by prlimit only. @default true */
-  cgroups?: boolean
 }
 
 interface Opened { root: string, cage: Cage }
@@ -100,7 +96,7 @@ export class ProcessEngine implements Engine {
     if (platform() === 'win32') throw new ElderError('ENGINE_UNAVAILABLE', 'the process engine does not run on Windows', 'Run the node inside WSL.')
     const root = await openRoot(this.#init.dataDir, this.#init.root)
     const separate = platform() === 'linux' && process.getuid?.() === 0
-    const cage = separate ? await NamespaceCage.open(root, `elder-node-${rootName(root)}`, this.#init) : new GroupCage(root)
+    const cage = separate ? await RootCage.open(root, `elder-node-${rootName(root)}`, this.#init) : new GroupCage(root)
     this.#description = `process (not isolated): ${cage.description}`
     return { root, cage }
   }
