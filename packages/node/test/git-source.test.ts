@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { chmod, lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readdir, readFile, readlink, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { array, assert, constantFrom, property } from 'fast-check'
@@ -139,6 +139,9 @@ describe('snapshot', () => {
     const inside = await from.snapshot(join(dir, 'scratch/p'), { signal })
     expect(inside).toMatchObject({ cwd: '.' })
     expect(await listing((await send(from, inside, await cache())).tree)).toEqual({ f: 'inside' })
+    const huge = await fresh()
+    for (const name of ['a', 'b', 'c']) await writeFile(join(huge, name), '').then(() => truncate(join(huge, name), 2 ** 31 - 1))
+    await expect(from.snapshot(huge, { signal })).rejects.toMatchObject({ code: 'SOURCE_TOO_LARGE' })
     await expect(from.snapshot(join(dir, 'no-such'), { signal })).rejects.toMatchObject({ code: 'NOT_A_FOLDER' })
     await expect(from.snapshot(join(dir, '.gitignore'), { signal })).rejects.toMatchObject({ code: 'NOT_A_FOLDER' })
   })
@@ -272,6 +275,11 @@ describe('a hostile sender', () => {
     ['the same on a file system that keeps them apart', 'accepted', dir => [['100644', 'README', blob(dir, 'a')], ['100644', 'readme', blob(dir, 'b')]], { foldsCase: false }],
     ['too many bytes unpacked', 'SOURCE_TOO_LARGE', dir => [['100644', 'zero', blob(dir, '0'.repeat(100_000))]], { treeBytesMax: 50_000 }],
     ['too many files', 'SOURCE_TOO_LARGE', dir => [['100644', 'a', blob(dir, 'a')], ['100644', 'b', blob(dir, 'a')]], { entriesMax: 1 }],
+    ['a tree that lists a billion paths', 'SOURCE_TOO_LARGE', dir => {
+      let level = tree(dir, [['100644', 'f', blob(dir, 'x')]])
+      for (let depth = 0; depth < 9; depth++) level = tree(dir, Array.from({ length: 10 }, (_, i): [string, string, string] => ['40000', `d${i}`, level]))
+      return [['40000', 'd', level]]
+    }, { entriesMax: 10_000 }],
     ['a pack above the cap', 'SOURCE_TOO_LARGE', dir => [['100644', 'a', blob(dir, 'a'.repeat(10))]], { packBytesMax: 60 }],
   ])('%s: %s', async (_, verdict, entries, init) => { expect(await refused(entries, init)).toBe(verdict) })
 

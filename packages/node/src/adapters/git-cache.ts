@@ -7,7 +7,8 @@ import { access, lstat, mkdir, mkdtemp, readdir, rename, rm, stat, utimes, write
 import { join } from 'node:path'
 import { ElderError, LIMITS } from '@elder-node/protocol'
 import type { SourceCache } from '../ports/source.ts'
-import { ended, gitText, KeyedQueue, RAW_ATTRIBUTES, runGit, startGit, type GitOptions } from './git-run.ts'
+import { ended, gitText, RAW_ATTRIBUTES, runGit, startGit, type GitOptions } from './git-run.ts'
+import { KeyedQueue } from './keyed-queue.ts'
 import { checkSymlinks, checkTree, parseTree, type TreeEntry } from './git-tree.ts'
 
 export interface GitCacheInit {
@@ -28,6 +29,10 @@ export interface GitCacheInit {
 /** Snapshots one repository keeps, and packs after which they are merged into one. */
 const SNAPSHOTS_MAX = 32
 const PACKS_MAX = 40
+/** A few trees that name each other many times list billions of paths: the listing is cut where honest ones end. */
+const LISTING_BYTES_PER_ENTRY = 400
+/** Git's memory over what a requester sent: an object may unpack to a thousand times its size. */
+const MEMORY_BYTES_MAX = 2 * 2 ** 30
 const COMMIT = /^[0-9a-f]{40}$/
 
 export class GitCache implements SourceCache {
@@ -52,7 +57,7 @@ export class GitCache implements SourceCache {
     await this.#queue.run(repo, async () => {
       await this.#open(repo)
       const quarantine = await mkdtemp(join(repo, 'incoming-'))
-      const git: GitOptions = { env: { GIT_DIR: repo, GIT_OBJECT_DIRECTORY: quarantine, GIT_ALTERNATE_OBJECT_DIRECTORIES: join(repo, 'objects') }, signal }
+      const git: GitOptions = { env: { GIT_DIR: repo, GIT_OBJECT_DIRECTORY: quarantine, GIT_ALTERNATE_OBJECT_DIRECTORIES: join(repo, 'objects') }, signal, memoryBytesMax: MEMORY_BYTES_MAX }
       try {
         await this.#index(pack, git)
         await this.#judge(commit, git)
@@ -71,7 +76,7 @@ export class GitCache implements SourceCache {
     if (!COMMIT.test(commit) || !await accepted(repo, commit)) throw new ElderError('SOURCE_INVALID', `this device does not have the source ${commit.slice(0, 12)}`)
     if ((await readdir(tree)).length > 0) throw new ElderError('SOURCE_INVALID', `${tree} is not empty`)
     const index = join(repo, `index.${randomBytes(6).toString('hex')}`)
-    const git: GitOptions = { cwd: tree, env: { GIT_DIR: repo, GIT_WORK_TREE: tree, GIT_INDEX_FILE: index } }
+    const git: GitOptions = { cwd: tree, env: { GIT_DIR: repo, GIT_WORK_TREE: tree, GIT_INDEX_FILE: index }, memoryBytesMax: MEMORY_BYTES_MAX }
     try {
       await gitText(['read-tree', commit], git)
       await gitText(['checkout-index', '-a', '-q'], git)
@@ -127,7 +132,7 @@ export class GitCache implements SourceCache {
   async #judge (commit: string, git: GitOptions): Promise<void> {
     const { code, stderr } = await runGit(['rev-list', '--objects', '--quiet', `${commit}^{commit}`], { ...git, allow: [1, 128] })
     if (code !== 0) throw new ElderError('SOURCE_INVALID', `the pack does not hold all of ${commit.slice(0, 12)}: ${stderr.trim().slice(0, 300)}`)
-    const entries = parseTree((await runGit(['ls-tree', '-r', '-z', '-l', '--full-tree', commit], git)).stdout)
+    const entries = parseTree((await runGit(['ls-tree', '-r', '-z', '-l', '--full-tree', commit], { ...git, outputBytesMax: LISTING_BYTES_PER_ENTRY * this.#init.entriesMax })).stdout)
     this.#foldsCase ??= await foldsCase(this.#init.dir)
     checkTree(entries, { entriesMax: this.#init.entriesMax, bytesMax: this.#init.treeBytesMax, foldsCase: this.#foldsCase })
     checkSymlinks(await readLinks(entries, git))

@@ -1,6 +1,7 @@
 /** Native git as a child process, with nothing of the caller's git environment and nothing that a repository could make it run. */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { ElderError } from '@elder-node/protocol'
+import { findTool } from './system-tools.ts'
 
 /** Attributes of a repository that never transforms content: the bytes of the work tree are the bytes of the blobs. */
 export const RAW_ATTRIBUTES = '* -filter -text -ident -working-tree-encoding\n'
@@ -20,14 +21,15 @@ export interface GitOptions {
   allow?: number[]
   /** More `-c name=value`. */
   config?: string[]
+  /** Memory git may take while it reads what somebody else made; where the system has prlimit. */
+  memoryBytesMax?: number
+  /** Longest answer kept. @default 256 MiB: a listing of a million paths */
+  outputBytesMax?: number
   /** Reads the person's global git settings (ignore rules); else none. */
   personal?: boolean
 }
 
 export interface GitResult { code: number, stdout: Buffer, stderr: string }
-
-/** The largest answer kept in memory: a listing of a million paths. */
-const OUTPUT_BYTES_MAX = 268_435_456
 
 export function startGit (args: string[], options: GitOptions = {}): ChildProcessWithoutNullStreams {
   const personal = options.personal === true
@@ -35,23 +37,27 @@ export function startGit (args: string[], options: GitOptions = {}): ChildProces
     : { HOME: '/nonexistent', GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1', GIT_ATTR_NOSYSTEM: '1' }
   const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C', GIT_TERMINAL_PROMPT: '0', GIT_OPTIONAL_LOCKS: '0', GIT_NO_REPLACE_OBJECTS: '1', ...personal, ...options.env }
   const config = [...CONFIG, ...options.config ?? []].flatMap(pair => ['-c', pair])
-  const child = spawn('git', [...config, ...args], { cwd: options.cwd ?? '/', env, signal: options.signal, stdio: 'pipe' })
+  const prlimit = options.memoryBytesMax === undefined ? undefined : findTool('prlimit')
+  const [program = 'git', ...rest] = [...(prlimit === undefined ? [] : [prlimit, `--data=${options.memoryBytesMax}`]), 'git', ...config, ...args]
+  const child = spawn(program, rest, { cwd: options.cwd ?? '/', env, signal: options.signal, stdio: 'pipe' })
   child.stdin.on('error', () => undefined)
   return child
 }
 
-/** Runs git to its end. @throws ElderError `GIT_FAILED` with what git said. */
+/** Runs git to its end. @throws ElderError `GIT_FAILED` with what git said, `SOURCE_TOO_LARGE` when that was too much. */
 export async function runGit (args: string[], options: GitOptions = {}): Promise<GitResult> {
   const child = startGit(args, options)
   child.stdin.end(options.stdin ?? '')
+  const { outputBytesMax = 268_435_456 } = options
   const chunks: Buffer[] = []
   let bytes = 0
   child.stdout.on('data', (chunk: Buffer) => {
-    chunks.push(chunk)
     bytes += chunk.length
-    if (bytes > OUTPUT_BYTES_MAX) child.kill('SIGKILL')
+    if (bytes <= outputBytesMax) chunks.push(chunk)
+    if (bytes > outputBytesMax) child.kill('SIGKILL')
   })
   const { code, stderr } = await ended(child, args[0] ?? '')
+  if (bytes > outputBytesMax) throw new ElderError('SOURCE_TOO_LARGE', `git ${args[0] ?? ''} listed more than ${outputBytesMax} bytes`)
   if (code !== 0 && options.allow?.includes(code) !== true) throw gitFailed(args, code, stderr)
   return { code, stdout: Buffer.concat(chunks), stderr }
 }
@@ -77,20 +83,4 @@ export async function ended (child: ChildProcessWithoutNullStreams, what: string
 export function gitFailed (args: string[], code: number, stderr: string): ElderError {
   const said = stderr.split('\n').filter(line => line !== '' && !line.startsWith('hint:')).slice(0, 5).join('; ')
   return new ElderError('GIT_FAILED', `git ${args[0] ?? ''} ended with ${code}: ${said.slice(0, 1000)}`)
-}
-
-/** Runs the tasks of one key one after the other. */
-export class KeyedQueue {
-  readonly #tails = new Map<string, Promise<unknown>>()
-
-  async run<T> (key: string, task: () => Promise<T>): Promise<T> {
-    const turn = (this.#tails.get(key) ?? Promise.resolve()).then(task, task)
-    const tail = turn.catch(() => undefined)
-    this.#tails.set(key, tail)
-    try {
-      return await turn
-    } finally {
-      if (this.#tails.get(key) === tail) this.#tails.delete(key)
-    }
-  }
 }

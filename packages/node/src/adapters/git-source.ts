@@ -6,17 +6,20 @@
  * a builder that has none of it receives the files without their history.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { access, copyFile, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { access, copyFile, lstat, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ElderError, LIMITS } from '@elder-node/protocol'
 import type { Snapshot, SourceReader } from '../ports/source.ts'
-import { ended, gitFailed, gitText, KeyedQueue, RAW_ATTRIBUTES, runGit, startGit, type GitOptions } from './git-run.ts'
+import { ended, gitFailed, gitText, RAW_ATTRIBUTES, runGit, startGit, type GitOptions } from './git-run.ts'
+import { KeyedQueue } from './keyed-queue.ts'
 import { filterNames, findWorktree, type Worktree } from './git-worktree.ts'
 
 /** Snapshots kept per work tree: the bases of later thin packs. */
 const SNAPSHOTS_MAX = 32
 /** Bases named to git for one pack: the newest suffices, a few more help after a change of branch. */
 const BASES_MAX = 4
+/** Bytes of new and changed files in one snapshot: what a builder unpacks at most. */
+const NEW_BYTES_MAX = 2 * LIMITS.sourceBytesMax
 /** Loose objects of the private repository after which it is packed. */
 const LOOSE_MAX = '2000'
 const WHO = { NAME: 'elder-node', EMAIL: 'build@elder-node.invalid', DATE: '@0 +0000' }
@@ -114,6 +117,7 @@ async function copyShared (from: string, to: string): Promise<void> {
 async function commit (repo: string, index: string, worktree: Worktree, signal: AbortSignal): Promise<Snapshot> {
   const git: GitOptions = { cwd: worktree.root, env: { GIT_DIR: repo, GIT_WORK_TREE: worktree.root, GIT_INDEX_FILE: index, ...IDENTITY }, personal: true, signal }
   await dropFiltered(worktree, git, signal)
+  await checkSize(git, worktree.root)
   // Exit code 1: some files could not be read; the rest is there, and the warnings say which.
   const added = await runGit(['add', '-A', '--ignore-errors', '--', '.'], { ...git, allow: [1] })
   const tree = await gitText(['write-tree', '--missing-ok'], git)
@@ -123,6 +127,17 @@ async function commit (repo: string, index: string, worktree: Worktree, signal: 
   if (worktree.git === undefined) await rename(index, join(repo, 'index'))
   const { project, cwd, root } = worktree
   return { commit, project, cwd, ancestors, root, ...(warnings.length > 0 ? { warnings } : {}) }
+}
+
+/** Before anything is hashed: a home directory taken for a project would otherwise be copied whole into the private repository. */
+async function checkSize (git: GitOptions, root: string): Promise<void> {
+  const paths = (await runGit(['ls-files', '-z', '-o', '-m', '--exclude-standard'], git)).stdout.toString().split('\0').filter(Boolean)
+  let bytes = 0
+  for (let at = 0; at < paths.length; at += 256) {
+    const sizes = await Promise.all(paths.slice(at, at + 256).map(async path => (await lstat(join(root, path)).catch(() => undefined))?.size ?? 0))
+    bytes += sizes.reduce((sum, size) => sum + size, 0)
+    if (bytes > NEW_BYTES_MAX) throw new ElderError('SOURCE_TOO_LARGE', `${root} holds more than ${NEW_BYTES_MAX} bytes of files that git does not know yet`, 'Is this the project\'s folder? List what a build does not need in .gitignore.')
+  }
 }
 
 /** Files that a filter (Git LFS) keeps elsewhere leave the index, so that they enter with their content, not as pointers. */

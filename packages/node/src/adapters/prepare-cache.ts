@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { copyPaths, diskBytes, dropSetuid } from './copy-tree.ts'
-import { KeyedQueue } from './git-run.ts'
+import { KeyedQueue } from './keyed-queue.ts'
 
 /** Besides the lock files: whatever else decides what a prepare command makes. */
 export interface PrepareParts {

@@ -104,7 +104,7 @@ export function engineAcceptance (name: string, options: AcceptanceOptions): voi
     test('says what it is', () => { expect(engine.description.length).toBeGreaterThan(20) })
 
     test('streams arrive as printed, started first and exit last', async () => {
-      const { events } = await run(['sh', '-c', 'for i in 1 2 3; do echo out$i; sleep 0.1; echo err$i >&2; sleep 0.1; done'])
+      const { events } = await run(['sh', '-c', 'for i in 1 2 3; do echo out$i; sleep 0.05; echo err$i >&2; sleep 0.05; done'])
       expect(events.map(event => event.type === 'log' ? `${event.stream}:${Buffer.from(event.data).toString().trim()}` : event.type))
         .toEqual(['started', ...[1, 2, 3].flatMap(i => [`stdout:out${i}`, `stderr:err${i}`]), 'exit'])
     })

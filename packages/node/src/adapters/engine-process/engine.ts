@@ -12,7 +12,7 @@ import { GroupCage } from './group-cage.ts'
 import { RootCage, type RootCageInit } from './root-cage.ts'
 import { buildScript } from './script.ts'
 import { ChildStream, type Exit } from './stream.ts'
-import { findTool } from './tools.ts'
+import { findTool } from '../system-tools.ts'
 import { folderOf, foldersIn, makeFolder, openRoot, ownTree, removeFolder, rootName, slotOf } from './trees.ts'
 
 export interface ProcessEngineInit extends RootCageInit {

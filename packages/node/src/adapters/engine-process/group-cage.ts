@@ -5,7 +5,7 @@ import type { RunSpec } from '../../ports/engine.ts'
 import type { Cage, Caged } from './cage.ts'
 import { killAll, processesUnder } from './processes.ts'
 import { WATCHDOG } from './script.ts'
-import { findTool } from './tools.ts'
+import { findTool } from '../system-tools.ts'
 
 export class GroupCage implements Cage {
   readonly description: string

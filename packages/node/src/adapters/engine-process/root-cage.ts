@@ -11,7 +11,7 @@ import type { Cage, Caged } from './cage.ts'
 import { findControllers, groupsIn, LimitGroup, removeBases, type Controller } from './cgroup.ts'
 import { killAll, processesOf } from './processes.ts'
 import { INIT, LAUNCH, UID_WATCHDOG } from './script.ts'
-import { findTool } from './tools.ts'
+import { findTool } from '../system-tools.ts'
 import { removeStrays, runTool } from './trees.ts'
 import { claimUids, type UidBlock } from './uids.ts'
 

@@ -5,7 +5,7 @@ import { chmod, chown, lstat, mkdir, readdir, realpath, rm, stat } from 'node:fs
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
-import { findTool } from './tools.ts'
+import { findTool } from '../system-tools.ts'
 
 /** Where anybody may leave files that outlive a build. */
 const SHARED = ['/tmp', '/var/tmp', '/dev/shm']
