@@ -302,6 +302,20 @@ describe('the records', () => {
     await vi.waitFor(() => { expect([founder, pi].map(node => node.mesh.served.get('roster'))).toEqual([1, 1]) })
   })
 
+  test('who missed a push notices at the next one, and asks for the rest', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.joined(founder, 'pi')
+    await converged(founder, pi)
+    pi.files.failure = new Error('disk')
+    const { ticket } = founder.membership.invite({})
+    await vi.waitFor(() => { expect(pi.mesh.served.get('roster')).toBeGreaterThan(1) })
+    pi.files.failure = undefined
+    const laptop = await mesh.node('laptop', { ticket })
+    await mesh.connect(laptop, founder)
+    await vi.waitFor(() => { expect(names(pi)).toEqual(['laptop', 'mini', 'pi']) })
+  })
+
   test('a torn or damaged tail of the log is cut, and the rest comes back from the peers', async () => {
     const mesh = new TestMesh()
     const founder = await mesh.node('mini')

@@ -38,6 +38,9 @@ export class RecordBook {
   /** Equal digests mean equal sets. */
   get digest (): Uint8Array { return this.#digest }
 
+  /** Is this record among ours? @throws MalformedError */
+  has (bytes: Uint8Array): boolean { return this.#graph.get(memberRecordHash(bytes, this.#components.crypto)) !== undefined }
+
   onChange (listener: (change: RosterChange) => void): () => void {
     this.#listeners.add(listener)
     return () => { this.#listeners.delete(listener) }
@@ -77,7 +80,7 @@ export class RecordBook {
    */
   add (batch: readonly Uint8Array[], from: DeviceId | null = null): MemberRecord[] {
     const { crypto, files } = this.#components
-    const unknown = batch.filter(bytes => this.#graph.get(memberRecordHash(bytes, crypto)) === undefined)
+    const unknown = batch.filter(bytes => !this.has(bytes))
     const fresh = this.#entitled(unknown.map(bytes => openMemberRecord(bytes, crypto)))
     if (fresh.length === 0) return fresh
     if (this.#durable) files.append(ROSTER_LOG, frame(fresh.map(({ bytes }) => bytes)))

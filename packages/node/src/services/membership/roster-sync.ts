@@ -83,17 +83,26 @@ export class RosterSync {
       if (!(digest instanceof Uint8Array)) throw new MalformedError('a digest is a byte string')
       return equalBytes(digest, this.#book.digest) ? { same: true } : { have: joined(this.#records().map(prefixOf)) }
     }
-    this.#book.add(recordsOf(give, LIMITS.batchRecordsMax), from)
-    const wanted = want === undefined ? new Set<string>() : prefixesOf(want)
+    const given = recordsOf(give, LIMITS.batchRecordsMax)
+    if (want === undefined) return this.#take(from, given)
+    this.#book.add(given, from)
+    const wanted = prefixesOf(want)
     return { records: this.#batchOf(this.#records().filter(record => wanted.has(prefixOf(record)))) }
   }
 
   #hear (from: DeviceId, message: Value): void {
     try {
-      this.#book.add(recordsOf(mapOf(message)['give'], LIMITS.batchRecordsMax), from)
+      this.#take(from, recordsOf(mapOf(message)['give'], LIMITS.batchRecordsMax))
     } catch {
       // The sender's fault or a full disk; anti-entropy brings what was valid.
     }
+  }
+
+  /** A pushed record that stands on one we missed is not kept: compare everything with the peer that has both. */
+  #take (from: DeviceId, given: Uint8Array[]): Value {
+    this.#book.add(given, from)
+    if (!given.every(bytes => this.#book.has(bytes))) void this.exchange(from)
+    return { records: [] }
   }
 
   /** To every live member that is connected, except who brought it: one hop costs one round trip. */
