@@ -5,19 +5,18 @@
  * sign, store (durable), acknowledge, tell. Order of a received batch: chain and signature, store, accept.
  */
 import {
-  batchOf, batchValue, decode, ElderError, encode, feedDevice, LIMITS, toBase32, vectorDigest,
-  type Batch, type ChainedRecord, type Crypto, type DeviceId, type EntryId, type FeedId, type Range, type Signer, type StackId, type Value, type Vector,
+  decode, ElderError, feedDevice, LIMITS, toBase32, vectorDigest,
+  type Batch, type Crypto, type DeviceId, type EntryId, type FeedId, type Range, type Signer, type StackId, type Vector,
 } from '@elder-node/protocol'
 import { Changes } from './changes.ts'
 import { contentDigest } from './digest.ts'
 import { Edits } from './edits.ts'
 import { isRemoved, toEntry, type EntryState } from './entries.ts'
-import { inspect, type Intake } from './intake.ts'
 import { loadLogs } from './load.ts'
+import { Receiver } from './receiver.ts'
 import type { Effect, Replica } from './replica.ts'
 import { Serial } from './serial.ts'
 import { saveState } from './snapshot.ts'
-import { endOf, type Fork } from './state.ts'
 import type { Entry, EntryPatch, FeedStore, NewEntry, Received, StackChange, StackDigest } from './types.ts'
 import { Writer } from './writer.ts'
 
@@ -64,13 +63,12 @@ export class Stack {
   readonly #replica: Replica
   readonly #writer: Writer
   readonly #edits: Edits
-  readonly #mayWrite: (device: DeviceId) => boolean
+  readonly #receiver: Receiver
   readonly #readonly: boolean
   readonly #serial = new Serial()
   readonly #changes = new Changes()
   readonly #listeners = new Set<(batch: Batch) => void>()
   #jobs: Job[] = []
-  #notes: number
   #snapshotAt = 0
   #digest: StackDigest | undefined
   #closed = false
@@ -83,9 +81,8 @@ export class Stack {
     this.#replica = replica
     this.#writer = new Writer({ ...components, replica })
     this.#edits = new Edits({ replica, writer: this.#writer, crypto: components.crypto, wallMs: components.wallMs })
-    this.#mayWrite = init.mayWrite ?? (() => true)
     this.#readonly = init.readonly ?? false
-    this.#notes = notes
+    this.#receiver = new Receiver({ store: this.#store, replica, writer: this.#writer }, { ...(init.mayWrite === undefined ? {} : { mayWrite: init.mayWrite }), notes })
   }
 
   /**
@@ -99,8 +96,8 @@ export class Stack {
     const notes = (loaded.notes ?? []).map(({ feed, evidence }) => ({ feed, evidence: decode(evidence, 4 * LIMITS.frameBytesMax) }))
     const replica = loadLogs(init.id, components.crypto, loaded.feeds, snapshot, notes.length)
     const stack = new Stack(components, init, replica, notes.length)
-    for (const { feed, evidence } of notes) stack.#recall(feed, evidence)
-    if (loaded.moved === true) for (const feed of replica.state.feeds.keys()) if (feedDevice(feed) === stack.#writer.device) await stack.#retire(feed)
+    for (const { feed, evidence } of notes) stack.#receiver.recall(feed, evidence)
+    if (loaded.moved === true) for (const feed of replica.state.feeds.keys()) if (feedDevice(feed) === stack.#writer.device) await stack.#receiver.retire(feed)
     replica.drain()
     replica.takeEffects()
     return stack
@@ -127,7 +124,12 @@ export class Stack {
    * @throws MalformedError when bounds, chain or signature are broken: drop it and blame the sender.
    */
   async receive (batch: Batch): Promise<Received> {
-    return await this.#serial.run(() => this.#receive(batch))
+    return await this.#serial.run(async () => {
+      if (this.#closed) throw closedError(this.name)
+      const received = await this.#receiver.receive(batch)
+      await this.#settle()
+      return received
+    })
   }
 
   /** @throws ElderError `READ_ONLY`, `INVALID`, `SECRET`, `TOO_LARGE`, `DISK_FULL` */
@@ -181,7 +183,7 @@ export class Stack {
 
   /** Feeds that ended at an invalid record or a fork. */
   closedFeeds (): Array<{ feed: FeedId, seq: number, why: string }> {
-    return [...this.#replica.state.feeds.keys()].flatMap(feed => this.#closing(feed) ?? [])
+    return [...this.#replica.state.feeds.keys()].flatMap(feed => this.#receiver.closing(feed) ?? [])
   }
 
   /** Finishes what is under way, saves a snapshot when it is worth it, closes the store. Idempotent. */
@@ -194,8 +196,6 @@ export class Stack {
     })
     this.#changes.close()
   }
-
-  // Writing
 
   async #write (run: () => EntryState): Promise<Entry> {
     if (this.#readonly) throw new ElderError('READ_ONLY', `the stack ${this.name} is read-only on this device`, 'Write on a device that is admitted, or adopt the stack.')
@@ -238,85 +238,6 @@ export class Stack {
     if (this.#replica.state.feed(feed).log.length === 0) this.#replica.state.feeds.delete(feed)
   }
 
-  // Receiving
-
-  async #receive (batch: Batch): Promise<Received> {
-    if (this.#closed) throw closedError(this.name)
-    const { state } = this.#replica
-    const nothing = { accepted: 0, duplicate: 0, waiting: 0, missing: [] }
-    if (!this.#mayWrite(feedDevice(batch.feed))) return { ...nothing, refused: batch.records.length }
-    if (!state.feeds.has(batch.feed) && state.feeds.size >= LIMITS.feedsPerStackMax) return { ...nothing, refused: batch.records.length }
-    const intake = inspect(state, batch)
-    if (intake.type === 'gap') return { ...nothing, missing: [intake.missing] }
-    if (intake.type === 'fork') return await this.#fork(batch.feed, intake)
-    if (intake.type === 'duplicate') return this.#received(batch.feed, 0, batch.records.length)
-    return await this.#append(batch, intake)
-  }
-
-  async #append (batch: Batch, { records, duplicate }: Extract<Intake, { type: 'append' }>): Promise<Received> {
-    const feed = this.#replica.state.feed(batch.feed)
-    const first = records[0]
-    // A feed that has ended is kept up to its end, as evidence, and no further.
-    if (first === undefined || endOf(feed) !== undefined) return this.#received(batch.feed, 0, duplicate)
-    const waits = feed.accepted < feed.log.length || records.some(({ deps }) => deps.some(dep => (this.#replica.state.feeds.get(dep.feed)?.accepted ?? 0) < dep.seq))
-    if (waits && this.#isFull(records)) return this.#received(batch.feed, 0, duplicate)
-    await this.#store.append({ feed: batch.feed, from: first.seq, records: records.map(record => record.bytes), head: batch.head })
-    if (feedDevice(batch.feed) === this.#writer.device) await this.#retire(batch.feed)
-    const accepted = this.#replica.push(batch.feed, records, batch.head)
-    await this.#settle()
-    return this.#received(batch.feed, accepted, duplicate)
-  }
-
-  /** Would these records, if they wait, wait beyond the bounds? They are then not kept; the sender is asked again later. */
-  #isFull (more: ChainedRecord[]): boolean {
-    const waiting = this.#replica.state.waiting()
-    const bytes = more.reduce((sum, record) => sum + record.bytes.length, waiting.bytes)
-    return waiting.records + more.length > LIMITS.pendingRecordsMax || bytes > LIMITS.pendingBytesMax
-  }
-
-  #received (feed: FeedId, accepted: number, duplicate: number): Received {
-    const state = this.#replica.state.feeds.get(feed)
-    const closed = this.#closing(feed)
-    const waiting = state === undefined || closed !== undefined ? 0 : state.log.length - state.accepted
-    return { accepted, duplicate, waiting, missing: this.#replica.missing(), ...(closed === undefined ? {} : { closed }) }
-  }
-
-  #closing (id: FeedId): { feed: FeedId, seq: number, why: string } | undefined {
-    const feed = this.#replica.state.feeds.get(id)
-    const seq = feed === undefined ? undefined : endOf(feed)
-    if (feed === undefined || seq === undefined) return undefined
-    return { feed: id, seq, why: feed.closed?.seq === seq ? feed.closed.why : 'the device signed two different records with this number' }
-  }
-
-  async #fork (feed: FeedId, { seq, theirs }: Extract<Intake, { type: 'fork' }>): Promise<Received> {
-    const known = this.#replica.state.feed(feed)
-    const [ours] = known.log.batches(seq, seq)
-    if (ours !== undefined && seq < (known.fork?.seq ?? Infinity)) {
-      await this.#note(feed, ['fork', seq, batchValue(ours), batchValue(theirs)])
-      this.#replica.fork(feed, { seq, evidence: [ours, theirs] })
-      await this.#settle()
-    }
-    return this.#received(feed, 0, seq - theirs.from)
-  }
-
-  /** A peer held more of this device's own feed than this device did: that feed belongs to a lost past. */
-  async #retire (feed: FeedId): Promise<void> {
-    if (this.#writer.retire(feed)) await this.#note(feed, ['retired'])
-  }
-
-  async #note (feed: FeedId, evidence: Value): Promise<void> {
-    await this.#store.note(feed, encode(evidence))
-    this.#notes++
-  }
-
-  #recall (feed: FeedId, evidence: Value): void {
-    const [type, seq, ours, theirs] = Array.isArray(evidence) ? evidence : []
-    if (type === 'retired') this.#writer.retire(feed)
-    if (type === 'fork' && typeof seq === 'number') this.#replica.fork(feed, { seq, evidence: [batchOf(ours), batchOf(theirs)] } satisfies Fork)
-  }
-
-  // Both
-
   async #settle (): Promise<void> {
     const effects = this.#replica.takeEffects()
     if (effects.length > 0) this.#digest = undefined
@@ -333,7 +254,7 @@ export class Stack {
     this.#snapshotAt = this.#replica.accepted
     // Only a cache: a disk that cannot take it must not fail the write it follows.
     try {
-      await this.#store.saveSnapshot(saveState(this.#replica.state, this.#notes))
+      await this.#store.saveSnapshot(saveState(this.#replica.state, this.#receiver.notes))
     } catch {
       this.#snapshotAt -= afterRecords / 2
     }
