@@ -1,4 +1,4 @@
-import { AntiEntropy, SyncSession, type DeviceId, type SessionEffect, type SessionInput } from '@elder-node/protocol'
+import { AntiEntropy, Comparison, SyncSession, type DeviceId, type SessionEffect, type SessionInput } from '@elder-node/protocol'
 import { describe, expect, it } from 'vitest'
 import { SHIPPED, type Parts } from './sync/device.ts'
 import { CLEAN, ROUGH, SimMesh, type MeshInit } from './sync/mesh.ts'
@@ -102,8 +102,11 @@ describe('replication, simulated', () => {
   })
 })
 
-class NoBucketCompare extends SyncSession {
+class NoBuckets extends Comparison {
   protected override differing (): Uint8Array { return new Uint8Array(32) }
+}
+class NoBucketCompare extends SyncSession {
+  protected override comparison (components: ConstructorParameters<typeof Comparison>[0]): Comparison { return new NoBuckets(components) }
 }
 class NeverAsksBack extends SyncSession {
   #started = false

@@ -1,6 +1,13 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { FsFeedStore } from '@elder-node/crdt-stack/fs'
 import { codeOf, stackIdOf, stackKey, SETTINGS_STACK, type MeshId, type StackKey } from '@elder-node/protocol'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { crypto, rosterOf, StackMesh, type StackNode } from '../support/stacks.ts'
+import { randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
+import { privateFiles } from '../../src/adapters/files.ts'
+import { Stacks } from '../../src/services/stacks.ts'
+import { crypto, rosterOf, StackMesh, verifyArchive, type StackNode } from '../support/stacks.ts'
 
 const WAIT = { timeout: 5000, interval: 10 }
 const OTHER_MESH = 'a'.repeat(26) as MeshId
@@ -204,5 +211,47 @@ describe('archived stacks', () => {
     expect(a.stacks.all()).toEqual([])
     await a.stacks.importArchived({ ...archive, roster: rosterOf(OTHER_MESH, [a.device]) })
     expect(a.stacks.list()).toEqual([])
+  })
+})
+
+describe('on a disk', () => {
+  it('a node that starts again holds what it held, archived or not, and goes on', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'elder-stacks-'))
+    const signer = signerFromSeed(new Uint8Array(32).fill(7))
+    const open = (): Promise<Stacks> => Stacks.open({
+      crypto, signer, clock: { wallMs: () => Date.now(), monotonicMs: () => performance.now() }, random: randomBytes, files: privateFiles(dir),
+      openStore: key => FsFeedStore.open(join(dir, key)), mayWrite: () => true, verifyArchive,
+    })
+    try {
+      const first = await open()
+      await first.open('repo').add({ kind: 'note', title: 'kept', body: 'byte for byte\n' })
+      const { stack } = first.named('repo') as NonNullable<ReturnType<Stacks['named']>>
+      const batches = [...stack.vector()].flatMap(([feed, { seq }]) => stack.batches({ feed, from: 1, to: seq }))
+      await first.importArchived({ key: stackKey(stackIdOf('repo', crypto), OTHER_MESH), name: 'repo', batches, roster: rosterOf(OTHER_MESH, [first.self]) })
+      const before = await first.open('repo').digest()
+      await first.close()
+      const second = await open()
+      expect(second.broken).toEqual([])
+      expect(second.list().map(({ name }) => name)).toEqual(['repo', `repo@${OTHER_MESH}`])
+      expect(await second.open('repo').digest()).toEqual(before)
+      expect(await second.open(`repo@${OTHER_MESH}`).digest()).toEqual(before)
+      await second.open('repo').add({ kind: 'note', title: 'next' })
+      expect([...(second.named('repo')?.stack.vector() ?? [])]).toHaveLength(1)
+      await second.close()
+    } finally {
+      await rm(dir, { recursive: true })
+    }
+  })
+
+  it('a stack that cannot be opened is named, and the others are there', async () => {
+    const a = await mesh.node()
+    await note(a, 'good', 'x')
+    await note(a, 'bad', 'x')
+    const memory = a.disk.feeds.get(stackKey(stackIdOf('bad', crypto)))
+    for (const feed of memory?.feeds.values() ?? []) feed.records[0] = new Uint8Array(10)
+    await mesh.stop(a)
+    const again = await mesh.node({ disk: a.disk })
+    expect(again.stacks.list().map(({ name }) => name)).toEqual(['good'])
+    expect(again.stacks.broken.map(({ name }) => name)).toEqual(['bad'])
   })
 })

@@ -1,6 +1,7 @@
 export * from './keys.ts'
 export * from './digests.ts'
 export * from './messages.ts'
+export * from './comparison.ts'
 export * from './session.ts'
 export * from './live.ts'
 export * from './anti-entropy.ts'

@@ -1,39 +1,33 @@
 /**
  * One exchange between two devices, either side of it: pure, `handle(input, now) -> effects`. The words are in messages.ts.
  *
- * state      | hears    | does
- * -----------|----------|-----------------------------------------------------------------
- * idle (I)   | start    | sends root -> compare
- * idle (R)   | root     | equal: root, ends; else buckets -> listing
- * compare    | root     | equal: ends
- * compare    | buckets  | stacks of the differing buckets -> listing
- * listing(R) | stacks   | vectors of what differs -> vectors
- * listing(I) | vectors  | own vectors of the same stacks, first question -> pulling
- * vectors(R) | vectors  | first question -> pulling
- * pulling    | batches  | effect `apply`; the next question only after `applied`
- * pulling    | want/ask | answers with what fits a frame
- * pulling    | done     | ends when this side is done too
+ * state     | hears    | does
+ * ----------|----------|--------------------------------------------------------------------
+ * idle      | start, or the first frame | comparing, as the side that opened or the one that answers
+ * comparing | see comparison.ts | equal: ends; both vectors known: the first question, or done
+ * pulling   | batches  | effect `apply`; the next question only after `applied`
+ * pulling   | origin   | effect `origin`; the next question only after its answer
+ * pulling   | want/ask | answers with what fits a frame
+ * pulling   | done     | ends when this side is done too
  *
  * An exchange may break at any point: nothing of it has to be remembered, the next one starts from the vectors of that moment.
  * Model of the drill-down: TinyBase synchronizers; of the two-sided pull: secure-scuttlebutt's EBT and OrbitDB.
  */
-import { equalBytes } from '../codec/text.ts'
 import type { Crypto } from '../crypto.ts'
 import { codeOf, MalformedError } from '../errors.ts'
 import type { Batch } from '../feed/chain.ts'
-import { vectorDigest, type Range, type VectorEntry } from '../feed/vector.ts'
+import type { Range } from '../feed/vector.ts'
 import type { FeedId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
-import { bucketDigest, differingBuckets, inBitmap, intoBuckets, packBuckets, rootDigest, bucketOf, type StackSummary } from './digests.ts'
+import { Comparison, type Compared, type ComparedStacks } from './comparison.ts'
 import { parseStackKey, type StackKey } from './keys.ts'
-import { decodeSync, encodeSync, type NamedVector, type SyncMessage } from './messages.ts'
-import { originPages, stacksPages, vectorsPages } from './paging.ts'
-import { Puller, type PullerView } from './puller.ts'
+import { decodeSync, encodeSync, type SyncMessage } from './messages.ts'
+import { originPages } from './paging.ts'
+import { Puller, type PullerView, type Want } from './puller.ts'
 import { serve } from './serve.ts'
 
 /** The local stacks as an exchange reads them. Reads are synchronous; writes leave as effects. */
-export interface Replica extends PullerView {
-  stacks: () => StackSummary[]
+export interface Replica extends PullerView, ComparedStacks {
   /** Stored batches that cover the range, in order; empty when the first record is not here. */
   batches: (key: StackKey, range: Range) => Batch[]
   has: (key: StackKey) => boolean
@@ -66,27 +60,19 @@ export interface SessionInit {
   idleMsMax?: number
 }
 
-type State = 'idle' | 'compare' | 'listing' | 'vectors' | 'pulling' | 'ended'
+type State = 'comparing' | 'pulling' | 'ended'
 
 export class SyncSession {
   readonly #replica: Replica
   readonly #crypto: Crypto
   readonly #idleMsMax: number
-  #state: State = 'idle'
-  #initiator = false
+  #state: State = 'comparing'
   #heardAt: number | undefined
   /** Waiting for our own stack, not for the peer: no time-out. */
   #busy = false
-  #local: StackSummary[] = []
-  #buckets: StackSummary[][] = []
-  #packed: Uint8Array = new Uint8Array(0)
-  #root: Uint8Array = new Uint8Array(0)
-  #listed = new Map<StackKey, StackSummary>()
-  #vectors = new Map<StackKey, { name: string, vector: Map<FeedId, VectorEntry> }>()
-  #vectorEntries = 0
-  #peer = new Map<StackKey, Uint8Array>()
+  #comparison: Comparison | undefined
   #puller: Puller | undefined
-  #wanted: { key: StackKey, name: string } | undefined
+  #wanted: Want | undefined
   #asking: { key: StackKey, name: string, records: Uint8Array[] } | undefined
   #sentDone = false
   #heardDone = false
@@ -128,123 +114,33 @@ export class SyncSession {
 
   // ---- what differs
 
-  #start (): SessionEffect[] {
-    this.#initiator = true
-    this.#snapshot()
-    this.#state = 'compare'
-    return [this.#send({ type: 'root', root: this.#root })]
-  }
+  #start (): SessionEffect[] { return this.#compared(this.#begin().open()) }
 
-  #snapshot (): void {
-    this.#local = this.#replica.stacks()
-    this.#buckets = intoBuckets(this.#local, this.#crypto)
-    const digests = this.#buckets.map(bucket => bucketDigest(bucket, this.#crypto))
-    this.#packed = packBuckets(digests)
-    this.#root = rootDigest(digests, this.#crypto)
+  #begin (): Comparison { return this.#comparison ??= this.comparison({ stacks: this.#replica, crypto: this.#crypto }) }
+
+  /** A method of its own, so that a test can break what it makes. */
+  protected comparison (components: { stacks: ComparedStacks, crypto: Crypto }): Comparison { return new Comparison(components) }
+
+  #compared ({ say, outcome }: Compared): SessionEffect[] {
+    const effects = say.map(message => this.#send(message))
+    if (outcome === 'equal') effects.push(...this.#end('done'))
+    if (outcome !== 'known') return effects
+    this.#state = 'pulling'
+    this.#puller = new Puller(this.#replica, this.#begin().theirs())
+    return [...effects, ...this.next()]
   }
 
   #hear (message: SyncMessage): SessionEffect[] {
-    const { type } = message
-    if (type === 'root' && this.#state === 'idle') return this.#answerRoot(message.root)
-    if (type === 'root' && this.#state === 'compare') return this.#confirmed(message.root)
-    if (type === 'buckets' && this.#state === 'compare') return this.#list(message.packed)
-    if (type === 'stacks' && this.#state === 'listing' && !this.#initiator) return this.#compareStacks(message)
-    if (type === 'vectors' && (this.#state === 'vectors' || (this.#state === 'listing' && this.#initiator))) return this.#learn(message)
-    if (this.#state !== 'pulling') throw new MalformedError(`a ${type} has no place here`)
-    if (type === 'batches') return this.#receive(message.key, message.batches)
-    if (type === 'origin') return this.#hearOrigin(message)
-    if (this.#heardDone) throw new MalformedError('nothing is asked after done')
-    if (type === 'want') return this.#serve(message.key, message.ranges)
-    if (type === 'ask') return originPages(message.key, this.#replica.origin(message.key)).map(page => this.#send(page))
-    if (type === 'done') return this.#doneThere()
-    throw new MalformedError(`a ${type} has no place here`)
-  }
-
-  #answerRoot (root: Uint8Array): SessionEffect[] {
-    this.#snapshot()
-    if (equalBytes(root, this.#root)) return [this.#send({ type: 'root', root }), ...this.#inSync()]
-    this.#state = 'listing'
-    return [this.#send({ type: 'buckets', packed: this.#packed })]
-  }
-
-  #confirmed (root: Uint8Array): SessionEffect[] {
-    if (!equalBytes(root, this.#root)) throw new MalformedError('a root that differs is answered with buckets')
-    return this.#inSync()
-  }
-
-  #inSync (): SessionEffect[] {
-    for (const { key, digest } of this.#local) this.#peer.set(key, digest)
-    return this.#end('done')
-  }
-
-  /** Which buckets to list. A method of its own so that a test can break it. */
-  protected differing (ours: Uint8Array, theirs: Uint8Array): Uint8Array { return differingBuckets(ours, theirs) }
-
-  #list (packed: Uint8Array): SessionEffect[] {
-    const bitmap = this.differing(this.#packed, packed)
-    this.#noteEqual(bitmap)
-    this.#state = 'listing'
-    return stacksPages(bitmap, this.#inBuckets(bitmap)).map(page => this.#send(page))
-  }
-
-  #inBuckets (bitmap: Uint8Array): StackSummary[] {
-    return this.#buckets.flatMap((bucket, i) => inBitmap(bitmap, i) ? bucket : [])
-  }
-
-  #noteEqual (bitmap: Uint8Array): void {
-    this.#buckets.forEach((bucket, i) => {
-      if (!inBitmap(bitmap, i)) for (const { key, digest } of bucket) this.#peer.set(key, digest)
-    })
-  }
-
-  #compareStacks ({ differing, stacks, more }: Extract<SyncMessage, { type: 'stacks' }>): SessionEffect[] {
-    for (const stack of stacks) {
-      if (!inBitmap(differing, bucketOf(stack.key, this.#crypto))) throw new MalformedError('a stack outside the listed buckets')
-      this.#listed.set(stack.key, stack)
-      this.#peer.set(stack.key, stack.digest)
+    if (this.#state === 'comparing') return this.#compared(this.#begin().hear(message))
+    if (this.#heardDone && message.type !== 'batches' && message.type !== 'origin') throw new MalformedError('nothing is asked after done')
+    switch (message.type) {
+      case 'batches': return this.#receive(message.key, message.batches)
+      case 'origin': return this.#hearOrigin(message)
+      case 'want': return this.#serve(message.key, message.ranges)
+      case 'ask': return originPages(message.key, this.#replica.origin(message.key)).map(page => this.#send(page))
+      case 'done': return this.#doneThere()
+      default: throw new MalformedError(`a ${message.type} has no place here`)
     }
-    if (this.#listed.size > LIMITS.stacksMax) throw new MalformedError('more stacks than a mesh holds')
-    if (more) return []
-    this.#noteEqual(differing)
-    const ours = this.#inBuckets(differing)
-    const known = new Set(ours.map(({ key }) => key))
-    const differ = ours.filter(({ key, digest }) => !equalBytes(this.#listed.get(key)?.digest ?? new Uint8Array(0), digest))
-    this.#state = 'vectors'
-    return this.#sendVectors([...differ, ...[...this.#listed.values()].filter(({ key }) => !known.has(key))])
-  }
-
-  /** The vectors of the stacks at hand, up to the bound of one exchange; the next one goes on from there. */
-  #sendVectors (stacks: Array<{ key: StackKey, name: string }>): SessionEffect[] {
-    let entries = 0
-    const vectors: NamedVector[] = []
-    for (const { key, name } of stacks) {
-      const vector = this.#replica.vector(key)
-      entries += vector.size
-      if (entries > LIMITS.syncVectorEntriesMax) break
-      vectors.push({ key, name, vector })
-    }
-    return vectorsPages(vectors).map(page => this.#send(page))
-  }
-
-  #learn ({ vectors, more }: Extract<SyncMessage, { type: 'vectors' }>): SessionEffect[] {
-    for (const { key, name, vector } of vectors) {
-      const whole = this.#vectors.get(key) ?? { name, vector: new Map<FeedId, VectorEntry>() }
-      for (const [feed, entry] of vector) whole.vector.set(feed, entry)
-      this.#vectors.set(key, whole)
-      this.#vectorEntries += vector.size
-    }
-    if (this.#vectorEntries > LIMITS.syncVectorEntriesMax || this.#vectors.size > 2 * LIMITS.stacksMax) throw new MalformedError('more vectors than one exchange holds')
-    if (more) return []
-    const theirs = [...this.#vectors].map(([key, { name, vector }]) => ({ key, name, vector }))
-    if (this.#vectorEntries + LIMITS.feedsPerStackMax < LIMITS.syncVectorEntriesMax) this.#noteUnlisted()
-    this.#state = 'pulling'
-    this.#puller = new Puller(this.#replica, [...theirs])
-    return [...(this.#initiator ? this.#sendVectors(theirs) : []), ...this.next()]
-  }
-
-  /** What the peer did not name is equal, unless its list was cut at the bound. */
-  #noteUnlisted (): void {
-    for (const { key, digest } of this.#local) if (!this.#peer.has(key) && !this.#vectors.has(key)) this.#peer.set(key, digest)
   }
 
   // ---- both sides ask for what they miss
@@ -271,22 +167,15 @@ export class SyncSession {
     return this.#sentDone ? this.#complete() : []
   }
 
-  /** The peer asked for all it missed of what we showed, so it holds both vectors now. */
   #complete (): SessionEffect[] {
-    for (const [key, { vector }] of this.#vectors) this.#peer.set(key, vectorDigest(vector, this.#crypto))
+    this.#comparison?.complete()
     return this.#end('done')
   }
 
   #serve (key: StackKey, ranges: Range[]): SessionEffect[] {
     const batches = serve(ranges, range => this.#replica.batches(key, range))
-    for (const { feed, head } of batches) this.#bump(key, feed, head)
+    for (const { feed, head } of batches) this.#comparison?.bump(key, feed, head)
     return [this.#send({ type: 'batches', key, batches })]
-  }
-
-  /** The peer holds what it was served. */
-  #bump (key: StackKey, feed: FeedId, head: VectorEntry): void {
-    const vector = this.#vectors.get(key)?.vector
-    if (vector !== undefined && (vector.get(feed)?.seq ?? 0) < head.seq) vector.set(feed, { seq: head.seq, hash: head.hash })
   }
 
   #receive (key: StackKey, batches: Batch[]): SessionEffect[] {
@@ -324,10 +213,10 @@ export class SyncSession {
   #send (message: SyncMessage): SessionEffect { return { type: 'send', frame: encodeSync(message) } }
 
   #end (reason: EndReason): SessionEffect[] {
+    const peer = this.#comparison?.peer ?? new Map<StackKey, Uint8Array>()
     this.#state = 'ended'
-    this.#vectors = new Map()
+    this.#comparison = undefined
     this.#puller = undefined
-    return [{ type: 'end', reason, peer: this.#peer }]
+    return [{ type: 'end', reason, peer }]
   }
 }
-
