@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import type { Batch, FeedId } from '@elder-node/protocol'
 import { afterAll, describe, expect, it } from 'vitest'
 import { feedStoreAcceptance } from '../src/acceptance/index.ts'
 import { FsFeedStore } from '../src/fs/index.ts'
@@ -102,6 +103,20 @@ describe('framed logs', () => {
     const again = await openStack(dir)
     expect(again.digest()).toEqual(now)
     expect(again.vector().size).toBe(1)
+    await again.close()
+  })
+
+  it('are never written before they were read', async () => {
+    const dir = await temporary()
+    const stack = await openStack(dir)
+    await stack.add({ kind: 'note', title: 'one' })
+    const [feed] = [...stack.vector().keys()]
+    const [batch] = stack.batches({ feed: feed as FeedId, from: 1, to: 1 })
+    await stack.close()
+    const unread = await FsFeedStore.open(dir)
+    await expect(unread.append(batch as Batch)).rejects.toMatchObject({ code: 'NOT_LOADED' })
+    const again = await openStack(dir)
+    expect(again.entries()).toHaveLength(1)
     await again.close()
   })
 

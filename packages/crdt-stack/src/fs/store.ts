@@ -34,6 +34,7 @@ export class FsFeedStore implements FeedStore {
   readonly #lengths = new Map<FeedId, number>()
   #queue: Job[] = []
   #flushing: Promise<void> | undefined
+  #loaded = false
   #closed = false
 
   private constructor (dir: string, io: Io) {
@@ -64,6 +65,7 @@ export class FsFeedStore implements FeedStore {
         if (await this.#adopt(name, bytes.length, end, stored.records.length)) loaded.repaired.push({ feed, bytesCut: bytes.length - end })
       }
     }
+    this.#loaded = true
     return loaded
   }
 
@@ -97,7 +99,11 @@ export class FsFeedStore implements FeedStore {
     for (const log of this.#logs.values()) await this.#shut(log)
   }
 
-  #check (): void { if (this.#closed) throw new ElderError('CLOSED', 'the feed store is closed') }
+  #check (): void {
+    if (this.#closed) throw new ElderError('CLOSED', 'the feed store is closed')
+    // Without it nothing is known about the logs, and the first append would overwrite one.
+    if (!this.#loaded) throw new ElderError('NOT_LOADED', 'a feed store is loaded before it is written')
+  }
 
   async #put (file: string, bytes: Uint8Array, batch?: Batch): Promise<void> {
     this.#check()
