@@ -26,12 +26,12 @@ export async function recreateCache (dir: string, signal: AbortSignal): Promise<
   if (code !== 0) throw new ElderError('GIT_FAILED', `git could not make the local mirror: ${lastLine(stderr)}`, 'Check the free space and the permissions of the data directory.')
 }
 
-/** True when git can read it; with `deep`, also when every object it needs is there. */
+/** True when git can read it; with `deep`, also when every object it needs is there and whole. */
 export async function usable (dir: string, deep: boolean, signal: AbortSignal): Promise<boolean> {
   const bare = await runGit({ args: ['rev-parse', '--is-bare-repository'], gitDir: dir, signal })
   if (bare.code !== 0 || bare.stdout.toString().trim() !== 'true') return false
   if (!deep) return true
-  const fsck = await runGit({ args: ['fsck', '--connectivity-only', '--no-dangling', '--no-progress'], gitDir: dir, signal })
+  const fsck = await runGit({ args: ['fsck', '--no-dangling', '--no-progress'], gitDir: dir, signal })
   return fsck.code === 0
 }
 

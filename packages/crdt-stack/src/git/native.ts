@@ -1,11 +1,11 @@
 /** {@link GitMirror} by the git that is installed on this device: the owner's credential helpers, proxies and ssh keys apply. */
 import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
-import { ElderError, MalformedError } from '@elder-node/protocol'
+import { ElderError } from '@elder-node/protocol'
 import { closeCache, openCache, recreateCache, usable } from './cache.ts'
 import { runGit, type GitCommand, type GitOutput } from './command.ts'
 import { fastImport } from './fast-import.ts'
-import { gitFailure, redact, rejection } from './failure.ts'
+import { gitFailure, lastLine, redact, rejection } from './failure.ts'
 import { MIRROR_BRANCH, type BlobId, type Commit, type GitMirror, type GitOptions, type NewCommit, type TreeFile } from './port.ts'
 
 export interface NativeGitInit {
@@ -76,7 +76,10 @@ class NativeGit implements GitMirror {
     for (const group of grouped(files)) {
       const input = Buffer.from(group.map(file => `${file.blob}\n`).join(''))
       const { stdout } = await this.#local('read files', { args: ['cat-file', '--batch'], input, signal, stdoutBytesMax: Infinity })
-      yield * contents(stdout, group)
+      const read = contents(stdout, group)
+      // A damaged object is "missing" to cat-file, which then succeeds.
+      if (read === undefined) throw this.#damaged('read files', 'an object is damaged or missing')
+      yield * read
     }
   }
 
@@ -131,8 +134,12 @@ class NativeGit implements GitMirror {
   async #local (action: string, command: Omit<GitCommand, 'gitDir'>): Promise<GitOutput> {
     const result = await this.#run(command)
     if (result.code === 0) return result
+    throw this.#damaged(action, lastLine(result.stderr))
+  }
+
+  #damaged (action: string, why: string): ElderError {
     this.#suspect = true
-    throw new ElderError('GIT_FAILED', `git could not ${action} in the local mirror: ${redact(result.stderr.trim().slice(-400))}`, 'Check the free space of the data directory; the mirror is a cache and is rebuilt by itself.')
+    return new ElderError('GIT_FAILED', `git could not ${action} in the local mirror: ${why}`, 'Check the free space of the data directory; the mirror is a cache and is rebuilt by itself.')
   }
 
   #failure (action: string, result: GitOutput): ElderError {
@@ -166,13 +173,15 @@ function * grouped (files: TreeFile[]): Generator<TreeFile[]> {
 }
 
 /** Output of `cat-file --batch`: `<id> blob <bytes>\n<content>\n` for each id, in order. */
-function * contents (stdout: Buffer, files: TreeFile[]): Generator<{ file: TreeFile, content: Uint8Array }> {
+function contents (stdout: Buffer, files: TreeFile[]): Array<{ file: TreeFile, content: Uint8Array }> | undefined {
+  const out: Array<{ file: TreeFile, content: Uint8Array }> = []
   let at = 0
   for (const file of files) {
     const start = at + `${file.blob} blob ${file.bytes}\n`.length
-    if (stdout.toString('latin1', at, start) !== `${file.blob} blob ${file.bytes}\n`) throw new MalformedError('git did not return the file that was asked for', { path: file.path })
+    if (stdout.toString('latin1', at, start) !== `${file.blob} blob ${file.bytes}\n`) return undefined
     at = start + file.bytes + 1
-    yield { file, content: stdout.subarray(start, at - 1) }
+    out.push({ file, content: stdout.subarray(start, at - 1) })
   }
+  return out
 }
 

@@ -6,7 +6,10 @@ import { join } from 'node:path'
 import { utf8 } from '@elder-node/protocol'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { gitMirrorAcceptance } from '../../src/acceptance/git.ts'
-import { openNativeGit, serveGit, type Commit, type GitMirror, type GitServer, type GitServerInit } from '../../src/git/index.ts'
+import { openNativeGit, serveGit, type Commit, type GitMirror, type GitServer, type GitServerInit, type TreeFile } from '../../src/git/index.ts'
+
+// A dozen git processes per test, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000 })
 
 const options = { signal: new AbortController().signal }
 const cleanups: Array<() => unknown> = []
@@ -124,6 +127,24 @@ describe('the cache', () => {
     await expect(git.fetchTip(options)).rejects.toMatchObject({ code: 'GIT_FAILED' })
     const files = await git.readTree(await git.fetchTip(options) as Commit, options)
     expect(files.map(file => file.path)).toEqual(['file'])
+  })
+
+  it('is rebuilt when a file in it is damaged but still there', async () => {
+    const { url } = await server()
+    const dir = join(folder(), 'cache')
+    const git = await open(url, dir)
+    await git.push(await commit(git, undefined, 'text'), options)
+    const [file] = await git.readTree(await git.fetchTip(options) as Commit, options) as [TreeFile]
+    const path = join(dir, 'objects', file.blob.slice(0, 2), file.blob.slice(2))
+    chmodSync(path, 0o644)
+    writeFileSync(path, 'not zlib')
+    const read = async (): Promise<string> => {
+      await git.fetchTip(options)
+      for await (const { content } of git.readBlobs([file], options)) return Buffer.from(content).toString()
+      return ''
+    }
+    await expect(read()).rejects.toMatchObject({ code: 'GIT_FAILED' })
+    expect(await read()).toBe('text')
   })
 
   it('works with a user whose environment and configuration point elsewhere', async () => {

@@ -3,16 +3,19 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { equalVectors } from '@elder-node/protocol'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { restoreMirror } from '../../src/mirror/index.ts'
 import type { Entry } from '../../src/types.ts'
-import { crypto, folder, forever, gitOf, MESH, mirrorOf, remote, TinyStack, WINDOW } from './support.ts'
+import { bareRemote, crypto, folder, forever, gitOf, MESH, mirrorOf, TinyStack, WINDOW } from './support.ts'
+
+// A dozen git processes per test, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000 })
 
 function git (dir: string, ...args: string[]): string {
   return execFileSync('git', ['-C', dir, '-c', 'user.name=human', '-c', 'user.email=human@example.org', ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
 }
 
-/** A person's clone of the branch, straight from the disk: a blocking git must not wait for this process's own server. `push` sends what was changed in it. */
+/** A person's clone of the branch. `push` sends what was changed in it. */
 function humanClone (bare: string): { dir: string, push (...flags: string[]): void } {
   const dir = join(folder(), 'clone')
   execFileSync('git', ['clone', '--quiet', '-b', 'elder/memory', bare, dir], { stdio: 'ignore' })
@@ -30,7 +33,7 @@ async function restored (url: string, key = 'notes'): Promise<TinyStack> {
 
 describe('one pass over one remote', () => {
   it('pushes a stack that a person can read and a stranger can restore', async () => {
-    const { url, dir } = await remote()
+    const { url, dir } = bareRemote()
     const stack = new TinyStack('notes')
     const entry = stack.write('auth tokens are PASETO', 'because JWT\nno newline')
     const result = await (await mirrorOf(url)).sync([stack], forever)
@@ -44,7 +47,7 @@ describe('one pass over one remote', () => {
   })
 
   it('does nothing when nothing changed', async () => {
-    const { url } = await remote()
+    const { url } = bareRemote()
     const stack = new TinyStack('notes')
     stack.write('a')
     const mirror = await mirrorOf(url)
@@ -57,7 +60,7 @@ describe('one pass over one remote', () => {
   })
 
   it('replaces the tail segment and leaves full windows as they are', async () => {
-    const { url, dir } = await remote()
+    const { url, dir } = bareRemote()
     const stack = new TinyStack('notes')
     const mirror = await mirrorOf(url)
     const names = (): string[] => filesOf(join(humanClone(dir).dir, 'stacks/notes/feeds', stack.feed)).map(name => name.split('.')[0] as string)
@@ -71,7 +74,7 @@ describe('one pass over one remote', () => {
   })
 
   it('takes back what the remote has', async () => {
-    const { url } = await remote()
+    const { url } = bareRemote()
     const [a, b] = [new TinyStack('notes'), new TinyStack('notes')]
     a.write('from a')
     await (await mirrorOf(url)).sync([a], forever)
@@ -82,7 +85,7 @@ describe('one pass over one remote', () => {
   })
 
   it('two pushers at once: every note of both arrives, history is linear', async () => {
-    const { url, dir } = await remote()
+    const { url, dir } = bareRemote()
     const devices = await Promise.all(['a', 'b'].map(async name => ({ name, stack: new TinyStack('notes'), mirror: await mirrorOf(url) })))
     await Promise.all(devices.map(async ({ name, stack, mirror }) => {
       for (let i = 0; i < 3; i++) {
@@ -99,7 +102,7 @@ describe('one pass over one remote', () => {
   })
 
   it('gives up after the last attempt with a name, and takes nothing away', async () => {
-    const { url } = await remote()
+    const { url } = bareRemote()
     const [a, b] = [new TinyStack('notes'), new TinyStack('notes')]
     const fast = await mirrorOf(url)
     const { MirrorSync } = await import('../../src/mirror/index.ts')
@@ -123,7 +126,7 @@ describe('one pass over one remote', () => {
 
 describe('a remote is not trusted', () => {
   async function mirrored (notes = 3): Promise<{ url: string, dir: string, stack: TinyStack, mirror: Awaited<ReturnType<typeof mirrorOf>> }> {
-    const { url, dir } = await remote()
+    const { url, dir } = bareRemote()
     const stack = new TinyStack('notes')
     for (let i = 0; i < notes; i++) stack.write(`note ${i}`)
     const mirror = await mirrorOf(url)
@@ -222,7 +225,7 @@ describe('a remote is not trusted', () => {
   })
 
   it('carries membership records both ways', async () => {
-    const { url, dir } = await remote()
+    const { url, dir } = bareRemote()
     const [mine, yours] = [Buffer.from('record one'), Buffer.from('record two')]
     const heard: string[] = []
     const roster = (own: Buffer): { records (): Uint8Array[], receive (records: Uint8Array[]): void } => ({ records: () => [own], receive: records => { heard.push(...records.map(record => Buffer.from(record).toString())) } })

@@ -1,10 +1,13 @@
 /** Real stacks through a mirror and back: equal digests, both branches of a fork, and whatever does not verify left out. */
 import { genesisHash, recordHash, encodeRecord, signHead, type Batch } from '@elder-node/protocol'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { mirroredStack, restoreMirror, type MirroredStack, type RestoredMirror } from '../../src/mirror/index.ts'
 import type { Stack } from '../../src/index.ts'
 import { createDevice, NAME, pull } from '../support.ts'
-import { crypto, forever, gitOf, mirrorOf, remote, TinyStack } from './support.ts'
+import { bareRemote, crypto, forever, gitOf, mirrorOf, TinyStack } from './support.ts'
+
+// A dozen git processes per test, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000 })
 
 async function restore (url: string, mayWrite: () => boolean = () => true): Promise<RestoredMirror> {
   return await restoreMirror({ git: await gitOf(url), crypto, verifyRoster: records => ({ records, mayWrite }) }, forever)
@@ -18,7 +21,7 @@ async function rebuilt (batches: Batch[]): Promise<Stack> {
 
 describe('restore from a remote alone', () => {
   it('gives the digest that the devices print', async () => {
-    const { url } = await remote()
+    const { url } = bareRemote()
     const [a, b] = [await createDevice().open(), await createDevice().open()]
     const entry = await a.add({ kind: 'decision', title: 'PASETO', body: 'because\n', tags: ['auth'] })
     await pull(b, a)
@@ -36,7 +39,7 @@ describe('restore from a remote alone', () => {
   })
 
   it('keeps the names of archived stacks', async () => {
-    const { url } = await remote()
+    const { url } = bareRemote()
     const stack = await createDevice().open()
     await stack.add({ kind: 'note', title: 'x' })
     const key = `${NAME}@${'c'.repeat(26)}`
@@ -45,7 +48,7 @@ describe('restore from a remote alone', () => {
   })
 
   it('carries both branches of a fork', async () => {
-    const { url } = await remote()
+    const { url } = bareRemote()
     const device = createDevice()
     const feed = `${device.id}-0011223344556677` as Batch['feed']
     const stack = await createDevice().open()
@@ -67,7 +70,7 @@ describe('restore from a remote alone', () => {
   })
 
   it('leaves out feeds of devices that were never members, and names them', async () => {
-    const { url } = await remote()
+    const { url } = bareRemote()
     const stack = await createDevice().open()
     await stack.add({ kind: 'note', title: 'x' })
     await (await mirrorOf(url)).sync([mirroredStack(stack)], forever)
@@ -75,7 +78,7 @@ describe('restore from a remote alone', () => {
   })
 
   it('stops a feed at a gap and goes on with the others', async () => {
-    const { url } = await remote()
+    const { url } = bareRemote()
     const [whole, torn] = [new TinyStack('notes'), new TinyStack('notes')]
     whole.write('whole')
     for (let i = 0; i < 257; i++) torn.write(`torn ${i}`)
@@ -88,7 +91,7 @@ describe('restore from a remote alone', () => {
   })
 
   it('says what is missing when the remote is no mirror', async () => {
-    const { url } = await remote()
+    const { url } = bareRemote()
     await expect(restore(url)).rejects.toMatchObject({ code: 'MIRROR_EMPTY' })
   })
 })

@@ -1,4 +1,5 @@
 /** Stacks small enough to read, with real keys and real chains, and remotes to mirror them to. */
+import { execFileSync } from 'node:child_process'
 import { createHash, generateKeyPairSync, randomBytes, sign, verify, createPublicKey, type KeyObject } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -114,6 +115,13 @@ export async function remote (init: Omit<GitServerInit, 'root'> = {}): Promise<{
   const server = await serveGit({ root, ...init })
   cleanups.push(() => server.close())
   return { url: await server.create('memory.git'), dir: join(root, 'memory.git'), server }
+}
+
+/** Without a server: half the processes, for tests that are not about transport. */
+export function bareRemote (): { url: string, dir: string } {
+  const dir = join(folder(), 'memory.git')
+  execFileSync('git', ['init', '--bare', '--quiet', dir])
+  return { url: `file://${dir}`, dir }
 }
 
 export async function gitOf (url: string): Promise<GitMirror> {

@@ -9,6 +9,9 @@ import { MirrorService, type MirrorComponents, type MirrorServiceInit, type Mirr
 import type { PrivateFiles } from '../../src/ports/files.ts'
 import { crypto, folder, forever, MESH, remote, TinyStack } from '../../../crdt-stack/test/mirror/support.ts'
 
+// A dozen git processes per test, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000 })
+
 const DEVICES = [1, 2].map(byte => deviceId(new Uint8Array(32).fill(byte))) as [DeviceId, DeviceId]
 const FAST: MirrorServiceInit = { idleMs: 20, busyMs: 200, pullMs: 100, flushMs: 5000 }
 const services: MirrorService[] = []
