@@ -193,9 +193,13 @@ describe('the hello', () => {
 /** A cable between two nodes that can be pulled: bytes stop, and no FIN or RST says so. */
 async function cable (port: number): Promise<{ port: number, pull: () => void }> {
   const sockets: Socket[] = []
+  let isPulled = false
   const server = createServer(near => {
+    sockets.push(near)
+    // Whoever dials again must not get through either: it would be back before the other end had missed it.
+    if (isPulled) return
     const far = createConnection({ host: '127.0.0.1', port })
-    sockets.push(near, far)
+    sockets.push(far)
     near.pipe(far).on('error', () => {})
     far.pipe(near).on('error', () => {})
   })
@@ -204,7 +208,7 @@ async function cable (port: number): Promise<{ port: number, pull: () => void }>
     for (const socket of sockets) socket.destroy()
     server.close()
   })
-  return { port: (server.address() as AddressInfo).port, pull: () => { for (const socket of sockets) socket.unpipe().pause() } }
+  return { port: (server.address() as AddressInfo).port, pull: () => { isPulled = true; for (const socket of sockets) socket.unpipe().pause() } }
 }
 
 describe('a real peer', () => {

@@ -3,10 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Connection } from '@libp2p/interface'
 import { ElderError, deviceOfAddress } from '@elder-node/protocol'
 import type { DeviceId, Value } from '@elder-node/protocol'
-import type { Admission } from '../../ports/admission.ts'
-import type { Clock } from '../../ports/host.ts'
-import type { Logger } from '../../ports/log.ts'
-import type { CallOptions, Directory, FrameStream, Gate, GossipHandler, Mesh, MeshEvents, Peer, RequestHandler, Service, StreamHandler, Topic } from '../../ports/mesh.ts'
+import type { CallOptions, Directory, FrameStream, Gate, GossipHandler, MeshEvents, Peer, RequestHandler, Service, StreamHandler, Topic } from '../../ports/mesh.ts'
 import { Clients } from './clients.ts'
 import type { Candidate } from './dial-plan.ts'
 import { DhtDirectory } from './directory.ts'
@@ -20,44 +17,21 @@ import type { Hello } from './hello.ts'
 import { Links } from './links.ts'
 import { requirePorts } from './listen.ts'
 import { addressesOf } from './mdns.ts'
+import { withDefaults } from './mesh-init.ts'
+import type { Libp2pMesh, Libp2pMeshComponents, Libp2pMeshInit } from './mesh-init.ts'
 import { createLibp2pNode } from './options.ts'
 import type { MeshNode } from './options.ts'
 import { deviceOf, deviceOfSeed, peerIdOf } from './peer-id.ts'
 import { Presence } from './presence.ts'
 import { Probes } from './probes.ts'
-import { aborted, unreachable } from './request-client.ts'
+import { Reach } from './reach.ts'
 import { Services, streamProtocol } from './services.ts'
 import { Supervisor } from './supervisor.ts'
 import type { DialAttempt } from './supervisor.ts'
 
+export type { Libp2pMesh, Libp2pMeshComponents, Libp2pMeshInit } from './mesh-init.ts'
 export type { DialAttempt } from './supervisor.ts'
 
-export interface Libp2pMeshComponents {
-  /** Ed25519 seed of this device, 32 bytes. */
-  seed: Uint8Array
-  admission: Admission
-  clock: Clock
-  log: Logger
-}
-
-export interface Libp2pMeshInit {
-  /** Multiaddrs to listen on. @default ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'] */
-  listen?: string[]
-  /** Multiaddrs to tell others instead of those of the interfaces. @default [] */
-  announce?: string[]
-  /** Announce and discover on the local network, in clear text. @default false */
-  mdns?: boolean
-  /** A ticket's addresses, each with `/p2p/`: dialled until some device has admitted this one. @default [] */
-  seeds?: string[]
-}
-
-export interface Libp2pMesh extends Mesh {
-  readonly directory: Directory
-  /** The last dial per device, with every address tried: what a join that timed out prints. */
-  attempts (): DialAttempt[]
-}
-
-const LISTEN = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']
 const HELLO_MS = 5_000
 const STOP_MS = 5_000
 
@@ -75,7 +49,7 @@ class Libp2pMeshNode implements Libp2pMesh {
   readonly #components: Libp2pMeshComponents
   readonly #init: Required<Libp2pMeshInit>
   readonly #events: Events<MeshEvents>
-  /** A device was admitted or lost its connection: what {@link #admittedOrGone} waits for. */
+  /** What {@link Reach} waits for. */
   readonly #changes: Events<{ changed: (device: DeviceId) => void }>
   readonly #gatekeeper: Gatekeeper
   readonly #services: Services
@@ -84,6 +58,7 @@ class Libp2pMeshNode implements Libp2pMesh {
   readonly #probes: Probes
   readonly #supervisor: Supervisor
   readonly #watchdog: GossipWatchdog
+  readonly #reach: Reach
   #running: Running | undefined
   /** Some device has admitted this one: a ticket's addresses have done their work. */
   #wasAdmitted = false
@@ -92,7 +67,7 @@ class Libp2pMeshNode implements Libp2pMesh {
     const { admission, clock, log } = components
     this.self = deviceOfSeed(components.seed)
     this.#components = components
-    this.#init = { listen: init.listen ?? LISTEN, announce: init.announce ?? [], mdns: init.mdns ?? false, seeds: init.seeds ?? [] }
+    this.#init = withDefaults(init)
     const listenerFailed = (error: unknown): void => { log.error({ err: error }, 'a listener of the mesh failed') }
     this.#events = new Events(listenerFailed)
     this.#changes = new Events(listenerFailed)
@@ -129,6 +104,12 @@ class Libp2pMeshNode implements Libp2pMesh {
       carriers: () => this.#gossip.carriers('roster'),
       redial: device => { this.#drop(device, 'it carries no gossip') },
     })
+    this.#reach = new Reach({
+      isAdmitted: device => this.#presence.isAdmitted(device),
+      isConnected: device => this.#isConnected(device),
+      dial: (device, signal) => this.#live().links.dial(device, admission.members().find(member => member.device === device)?.addresses ?? [], signal),
+      changes: this.#changes,
+    })
     this.#services.onRequest('probe', { role: 'observer' }, from => { this.#probes.asked(from); return null })
     this.#services.onConnectionRequest('hello', { role: 'observer' }, connection => (from, message) => this.#onHello(connection, from, message))
   }
@@ -163,12 +144,12 @@ class Libp2pMeshNode implements Libp2pMesh {
   }
 
   async request (device: DeviceId, service: Service, message: unknown, { signal }: CallOptions): Promise<Value> {
-    await this.#reach(device, signal)
+    await this.#reach.admitted(device, signal)
     return await this.#live().clients.of(device, service).request(message, signal)
   }
 
   async openStream (device: DeviceId, service: Service, { signal }: CallOptions): Promise<FrameStream> {
-    await this.#reach(device, signal)
+    await this.#reach.admitted(device, signal)
     const stream = await this.#live().links.stream(device, streamProtocol(this.#components.admission.meshId, service), signal)
     return new Libp2pFrameStream(stream, device)
   }
@@ -176,7 +157,7 @@ class Libp2pMeshNode implements Libp2pMesh {
   async broadcast (topic: Topic, message: unknown): Promise<number> { return await this.#gossip.broadcast(topic, message) }
 
   async probe (device: DeviceId, { signal }: CallOptions): Promise<number> {
-    await this.#reach(device, signal)
+    await this.#reach.admitted(device, signal)
     return await this.#probes.measure(device, signal)
   }
 
@@ -233,38 +214,6 @@ class Libp2pMeshNode implements Libp2pMesh {
       this.#components.log.warn({ err: error }, 'libp2p did not stop cleanly')
     })
     this.#running = undefined
-  }
-
-  /** Admitted, dialling first when there is no connection. @throws ElderError `UNREACHABLE` | `TIMEOUT` | `ABORTED` */
-  async #reach (device: DeviceId, signal: AbortSignal): Promise<void> {
-    if (this.#presence.isAdmitted(device)) return
-    if (signal.aborted) throw aborted(signal, device)
-    const { links } = this.#live()
-    const member = this.#components.admission.members().find(member => member.device === device)
-    try {
-      if (!this.#isConnected(device)) await links.dial(device, member?.addresses ?? [], signal)
-    } catch (error) {
-      throw signal.aborted ? aborted(signal, device) : unreachable(device, (error as Error).message)
-    }
-    await this.#admittedOrGone(device, signal)
-  }
-
-  #admittedOrGone (device: DeviceId, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const check = (): void => {
-        if (this.#presence.isAdmitted(device)) settle(resolve)
-        else if (signal.aborted) settle(() => { reject(aborted(signal, device)) })
-        else if (!this.#isConnected(device)) settle(() => { reject(unreachable(device, 'the connection closed before its hello')) })
-      }
-      const settle = (done: () => void): void => {
-        off()
-        signal.removeEventListener('abort', check)
-        done()
-      }
-      const off = this.#changes.on('changed', changed => { if (changed === device) check() })
-      signal.addEventListener('abort', check)
-      check()
-    })
   }
 
   async #greet (device: DeviceId, first: boolean): Promise<Hello> {

@@ -1,0 +1,37 @@
+/** What a mesh over libp2p takes and gives, beyond the port. */
+import type { Admission } from '../../ports/admission.ts'
+import type { Clock } from '../../ports/host.ts'
+import type { Logger } from '../../ports/log.ts'
+import type { Directory, Mesh } from '../../ports/mesh.ts'
+import type { DialAttempt } from './supervisor.ts'
+
+export interface Libp2pMeshComponents {
+  /** Ed25519 seed of this device, 32 bytes. */
+  seed: Uint8Array
+  admission: Admission
+  clock: Clock
+  log: Logger
+}
+
+export interface Libp2pMeshInit {
+  /** Multiaddrs to listen on. @default ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'] */
+  listen?: string[]
+  /** Multiaddrs to tell others instead of those of the interfaces. @default [] */
+  announce?: string[]
+  /** Announce and discover on the local network, in clear text. @default false */
+  mdns?: boolean
+  /** A ticket's addresses, each with `/p2p/`: dialled until some device has admitted this one. @default [] */
+  seeds?: string[]
+}
+
+export interface Libp2pMesh extends Mesh {
+  readonly directory: Directory
+  /** The last dial per device, with every address tried: what a join that timed out prints. */
+  attempts (): DialAttempt[]
+}
+
+const LISTEN = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']
+
+export function withDefaults (init: Libp2pMeshInit): Required<Libp2pMeshInit> {
+  return { listen: init.listen ?? LISTEN, announce: init.announce ?? [], mdns: init.mdns ?? false, seeds: init.seeds ?? [] }
+}
