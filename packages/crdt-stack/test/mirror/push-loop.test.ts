@@ -84,6 +84,18 @@ describe('one pass over one remote', () => {
     expect(b.entries().map(entry => entry.title).sort()).toEqual(['from a', 'from b'])
   })
 
+  it('opens a stack that only the remote has, when it may', async () => {
+    const { url } = bareRemote()
+    const [a, adopted] = [new TinyStack('notes'), new TinyStack('notes')]
+    a.write('from a')
+    await (await mirrorOf(url)).sync([a], forever)
+    const asked: string[] = []
+    const adopt = async (key: string): Promise<TinyStack> => { asked.push(key); return adopted }
+    expect((await (await mirrorOf(url, {}, { adopt })).sync([], forever)).covered).toEqual(new Set(['notes']))
+    expect(asked).toEqual(['notes'])
+    expect(adopted.digest()).toBe(a.digest())
+  })
+
   it('two pushers at once: every note of both arrives, history is linear', async () => {
     const { url, dir } = bareRemote()
     const devices = await Promise.all(['a', 'b'].map(async name => ({ name, stack: new TinyStack('notes'), mirror: await mirrorOf(url) })))

@@ -10,7 +10,7 @@ import {
   type Batch, type Crypto, type EntryId, type FeedId, type Head, type Range, type Signer, type StackId, type Vector,
 } from '@elder-node/protocol'
 import { afterEach } from 'vitest'
-import { MirrorSync, type MirroredStack, type MirrorSyncInit } from '../../src/mirror/index.ts'
+import { MirrorSync, type MirroredStack, type MirrorSyncComponents, type MirrorSyncInit } from '../../src/mirror/index.ts'
 import { openNativeGit, serveGit, type GitMirror, type GitServer, type GitServerInit } from '../../src/git/index.ts'
 import type { Entry, Received } from '../../src/types.ts'
 
@@ -130,7 +130,7 @@ export async function gitOf (url: string): Promise<GitMirror> {
   return git
 }
 
-export async function mirrorOf (url: string, init: Partial<MirrorSyncInit> = {}, parts: { roster?: { records (): Uint8Array[], receive (records: Uint8Array[]): void } } = {}): Promise<MirrorSync> {
+export async function mirrorOf (url: string, init: Partial<MirrorSyncInit> = {}, parts: Pick<MirrorSyncComponents, 'roster' | 'adopt'> = {}): Promise<MirrorSync> {
   const git = await gitOf(url)
   return new MirrorSync({ git, crypto, wallMs: Date.now, random: Math.random, sleep: (ms, signal) => sleep(ms, undefined, { signal }), ...parts }, { mesh: MESH, backoffMs: 10, backoffMsMax: 200, ...init })
 }

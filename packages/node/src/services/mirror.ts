@@ -47,7 +47,7 @@ export class MirrorService {
     await Promise.allSettled([...loops.map(loop => loop.stop(signal)), ...this.#ending])
   }
 
-  /** How the mirrors of a stack stand; `key` is its name, or `<name>@<mesh>` when archived. */
+  /** How the mirrors of a stack stand; `key` is its name, `<name>@<mesh>` when archived, or `--all` for the remotes of every stack. */
   status (key: string): MirrorStatus[] {
     return [...this.#loops.values()].filter(loop => loop.covers(key)).map(loop => ({ url: loop.url, ...loop.stateOf(key) }))
   }

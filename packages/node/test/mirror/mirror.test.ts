@@ -60,6 +60,7 @@ describe('the mirror service', () => {
     const service = serve(source)
     for (let i = 0; i < 20; i++) source.write(`note ${i}`)
     await settled(() => { expect(service.status('notes')).toMatchObject([{ url, state: 'ok', message: null, lastPush: expect.stringMatching(/^\d{4}-/) }]) })
+    expect(service.status('--all')).toEqual(service.status('notes'))
     expect(commits(dir)).toBeLessThanOrEqual(2)
     expect((await service.restore(url, forever)).stacks[0]?.batches.at(-1)?.head.seq).toBe(20)
   })

@@ -11,6 +11,14 @@ const FILE = 'mirrors.json'
 const TIP = /^[0-9a-f]{40}$/
 export const NEVER: StackState = { state: 'never', lastPush: null, message: null }
 
+const BADNESS: Array<StackState['state']> = ['ok', 'never', 'behind', 'failing']
+
+export function worstOf (states: StackState[]): StackState {
+  const worst = [...states].sort((a, b) => BADNESS.indexOf(b.state) - BADNESS.indexOf(a.state))[0]
+  const pushes = states.flatMap(state => state.lastPush ?? []).sort()
+  return worst === undefined ? NEVER : { ...worst, lastPush: pushes.at(-1) ?? null }
+}
+
 /** By URL without credentials. Anything that does not read is forgotten: it costs one full check of the remote. */
 export function loadMemory (files: PrivateFiles): Map<string, RemoteMemory> {
   try {

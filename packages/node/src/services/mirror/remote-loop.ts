@@ -8,7 +8,7 @@ import { MirrorSync, redact, type GitMirror, type MirroredStack, type MirrorProb
 import { codeOf } from '@elder-node/protocol'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { electPusher } from './elect.ts'
-import { NEVER, type RemoteMemory, type StackState } from './memory.ts'
+import { NEVER, worstOf, type RemoteMemory, type StackState } from './memory.ts'
 import type { MirrorComponents, MirrorServiceInit } from './types.ts'
 
 interface Dirty { firstMs: number, lastMs: number }
@@ -52,7 +52,10 @@ export class RemoteLoop {
 
   stacks (): MirroredStack[] { return this.#parts.source.stacks().filter(stack => this.covers(stack.key)) }
 
-  stateOf (key: string): StackState { return this.#memory.stacks[key] ?? NEVER }
+  /** Of `--all`: the worst of its stacks, with the latest push. */
+  stateOf (key: string): StackState {
+    return key === '--all' ? worstOf(this.stacks().map(stack => this.stateOf(stack.key))) : this.#memory.stacks[key] ?? NEVER
+  }
 
   /** Begins, or learns that other stacks are mirrored here now. */
   cover (names: Set<string>): void {
