@@ -35,7 +35,10 @@ export class DemoDevice {
     const stop = (): void => first.reject(options.signal.reason)
     options.signal.addEventListener('abort', stop, { once: true })
     const document = await first.promise.finally(() => options.signal.removeEventListener('abort', stop))
-    if (document?.event !== 'ready') throw commandFailed(child, child.running ? 0 : await child.exited, document)
+    if (document?.event !== 'ready') {
+      child.process.kill('SIGKILL')
+      throw commandFailed(child, await child.exited, document)
+    }
     this.ready = document as unknown as Ready
     return this.ready
   }
