@@ -7,7 +7,7 @@ import { ProcessEngine, type ProcessEngineInit } from '../src/adapters/engine-pr
 import { findControllers, LimitGroup } from '../src/adapters/engine-process/cgroup.ts'
 import { buildScript } from '../src/adapters/engine-process/script.ts'
 import { claimUids } from '../src/adapters/engine-process/uids.ts'
-import { selectEngine } from '../src/adapters/engines.ts'
+import { openEngine } from '../src/adapters/engines.ts'
 import type { Engine } from '../src/ports/engine.ts'
 import { collect, engineAcceptance, newId, specOf } from './engine/acceptance.ts'
 import { RemoteEngine } from './engine/remote.ts'
@@ -168,17 +168,19 @@ describe('limits on cgroup v2', () => {
 
 describe('selection', () => {
   test('auto and none select nothing and say why; process only by name; the others are not here yet', async () => {
-    expect(await selectEngine('auto', initOf())).toMatchObject({ note: expect.stringContaining('--engine process') as string })
-    expect((await selectEngine('auto', initOf())).engine).toBeUndefined()
-    expect((await selectEngine('none', initOf())).engine).toBeUndefined()
-    for (const name of ['docker', 'podman', 'sandbox'] as const) await expect(selectEngine(name, initOf())).rejects.toMatchObject({ code: 'NOT_IN_THIS_VERSION' })
-    const { engine, note } = await selectEngine('process', initOf())
+    expect(await openEngine('auto', initOf())).toMatchObject({ note: expect.stringContaining('--engine process') as string })
+    expect((await openEngine('auto', initOf())).engine).toBeUndefined()
+    expect((await openEngine('none', initOf())).engine).toBeUndefined()
+    for (const name of ['docker', 'podman', 'sandbox'] as const) await expect(openEngine(name, initOf())).rejects.toMatchObject({ code: 'NOT_IN_THIS_VERSION' })
+    const { engine, note, environment } = await openEngine('process', initOf())
+    expect(await environment({ CI: '1' })).toMatchObject({ CI: '1', PATH: expect.not.stringContaining('node_modules') as string })
     expect(engine?.name).toBe('process')
     expect(note).toContain('not isolated')
     const tree = await engine?.createTree(newId(), 0) ?? ''
     await expect(collect((engine as Engine).run(specOf(tree, ['true'], { sealed: true }), { signal: new AbortController().signal }))).rejects.toMatchObject({ code: 'SEALED_UNSUPPORTED' })
     await expect(engine?.removeTree(dirname(base))).rejects.toMatchObject({ code: 'TREE_INVALID' })
     await engine?.sweep()
+    await engine?.close?.()
   })
 
   test('a name that no shell can set is refused, values are quoted', () => {

@@ -3,7 +3,8 @@ import { chmod, link, lstat, mkdir, readdir, readFile, readlink, rm, stat, symli
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { PrepareCache, type PrepareParts } from '../src/adapters/prepare-cache.ts'
+import { PrepareCache } from '../src/adapters/prepare-cache.ts'
+import type { PrepareParts } from '../src/ports/prepare.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'elder-prepare-'))
 afterAll(() => { rmSync(base, { recursive: true, force: true }) })

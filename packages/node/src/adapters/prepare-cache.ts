@@ -5,19 +5,9 @@
 import { createHash } from 'node:crypto'
 import { lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import type { PreparedTrees, PrepareParts } from '../ports/prepare.ts'
 import { copyPaths, diskBytes, dropSetuid } from './copy-tree.ts'
 import { KeyedQueue } from './keyed-queue.ts'
-
-/** Besides the lock files: whatever else decides what a prepare command makes. */
-export interface PrepareParts {
-  requester: string
-  project: string
-  command: string
-  cwd: string
-  engine: string
-  image: string | null
-  platform: string
-}
 
 export interface PrepareCacheInit {
   /** Folder of the entries; made when missing. Best on the disk of the trees. */
@@ -36,7 +26,7 @@ const LOCKS = new Set([
 const MANIFESTS = new Set(['package.json', 'pyproject.toml', 'setup.py', 'setup.cfg', 'Cargo.toml', 'go.mod', 'Pipfile', 'Gemfile', 'composer.json', 'pom.xml', 'build.gradle', 'build.gradle.kts', 'mix.exs'])
 const isLock = (name: string): boolean => LOCKS.has(name) || /^requirements[\w.-]*\.txt$/.test(name)
 
-export class PrepareCache {
+export class PrepareCache implements PreparedTrees {
   readonly #dir: string
   readonly #bytesMax: number
   readonly #queue = new KeyedQueue()
@@ -45,6 +35,10 @@ export class PrepareCache {
   constructor ({ dir, bytesMax = 5 * 2 ** 30 }: PrepareCacheInit) {
     this.#dir = dir
     this.#bytesMax = bytesMax
+  }
+
+  async fill (parts: PrepareParts, tree: string, run: () => Promise<void>, options: { signal: AbortSignal }): Promise<'reused' | 'prepared'> {
+    return await this.prepare(await this.key(parts, tree), tree, run, options)
   }
 
   /** The entry's name. `tree` is the fresh checkout: its lock files are read. */

@@ -1,20 +1,25 @@
 /** What `--prepare` added to a tree, kept by its builder for the next build of the same requester. */
 
-export interface PrepareRequest {
-  /** Device id of the requester: a cache never serves another one. */
-  owner: string
-  /** What the content depends on besides the lock files of the tree, which the cache reads itself: command, image, platform, engine. */
-  key: string[]
-  /** Absolute path of the checked-out tree. */
-  tree: string
+/** What decides what a prepare command makes, besides the lock files of the tree, which the cache reads itself. */
+export interface PrepareParts {
+  /** Device id: a cache never serves another requester. */
+  requester: string
+  project: string
+  command: string
+  /** Where the command runs, relative to the tree's root. */
+  cwd: string
+  engine: string
+  image: string | null
+  platform: string
 }
 
-export interface PrepareCache {
+export interface PreparedTrees {
   /**
-   * Fills the tree with what an earlier prepare of the same key added (a copy of its own); when there is none, calls `run`, which
-   * runs the prepare command in the tree and throws when it fails, and keeps what it added. A failing `run` keeps nothing.
+   * Fills the freshly checked-out tree (absolute path) with what an earlier prepare of the same parts added, a copy of its own. When
+   * there is none, calls `run`, which runs the command in the tree and throws when it fails, and keeps what it added; a failing `run`
+   * keeps nothing. Builds of one key that come together wait for the first.
    *
-   * @returns true when it was warm and `run` was not called.
+   * @returns `reused` when `run` was not called
    */
-  prepare (request: PrepareRequest, run: () => Promise<void>, options: { signal: AbortSignal }): Promise<boolean>
+  fill (parts: PrepareParts, tree: string, run: () => Promise<void>, options: { signal: AbortSignal }): Promise<'reused' | 'prepared'>
 }
