@@ -141,17 +141,31 @@ export class Stacks {
   async receive (key: StackKey, name: string, batches: readonly Batch[]): Promise<ReceivedBatches> {
     const held = this.held(key) ?? (this.#isWorthMaking(key, name, batches) ? await this.#ensure(key, name) : undefined)
     if (held === undefined) return { missing: [], closed: [] }
-    const result: ReceivedBatches = { missing: [], closed: [] }
-    let moved = false
     try {
-      for (const batch of batches) {
-        const { accepted, missing, closed } = await held.stack.receive(batch)
-        moved ||= accepted > 0 || closed !== undefined
-        result.missing = missing
-        if (closed !== undefined) result.closed.push(closed.feed)
-      }
+      return await this.#passes(held, batches)
     } finally {
-      if (moved) this.#tellMoved(held)
+      // Also after a broken batch: those before it count.
+      this.#tellMoved(held)
+    }
+  }
+
+  async #passes (held: HeldStack, batches: readonly Batch[]): Promise<ReceivedBatches> {
+    for (let rest = batches; ;) {
+      const { accepted, missing, closed } = await this.#pass(held, rest)
+      const vector = held.stack.vector()
+      rest = rest.filter(({ feed, head }) => !closed.includes(feed) && (vector.get(feed)?.seq ?? 0) < head.seq)
+      // A stack lets a bounded number of records wait: what it turned away is offered again once others moved on.
+      if (accepted === 0 || rest.length === 0) return { missing, closed }
+    }
+  }
+
+  async #pass ({ stack }: HeldStack, batches: readonly Batch[]): Promise<ReceivedBatches & { accepted: number }> {
+    const result = { accepted: 0, missing: [] as Range[], closed: [] as FeedId[] }
+    for (const batch of batches) {
+      const { accepted, missing, closed } = await stack.receive(batch)
+      result.accepted += accepted
+      result.missing = missing
+      if (closed !== undefined) result.closed.push(closed.feed)
     }
     return result
   }
@@ -228,7 +242,7 @@ export class Stacks {
   }
 
   #tellMoved (held: HeldStack): void {
-    held.moved()
+    if (!held.moved(this.#components.crypto)) return
     for (const listener of this.#moved) listener(held)
   }
 }

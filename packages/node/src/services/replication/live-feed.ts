@@ -55,7 +55,10 @@ export class LiveFeed {
     const line = this.#lines.get(live.key) ?? { waiting: 0, tail: Promise.resolve() }
     if (line.waiting >= WAITING_MAX) return this.#components.behind(from)
     line.waiting++
-    line.tail = line.tail.then(() => this.#apply(from, live)).finally(() => { if (--line.waiting === 0) this.#lines.delete(live.key) })
+    line.tail = line.tail.then(() => this.#apply(from, live)).catch((error: unknown) => {
+      // A broken batch is its sender's fault; a full disk or a stack that cannot be opened may mend.
+      if (codeOf(error) !== 'MALFORMED') this.#components.behind(from)
+    }).finally(() => { if (--line.waiting === 0) this.#lines.delete(live.key) })
     this.#lines.set(live.key, line)
   }
 
@@ -74,13 +77,9 @@ export class LiveFeed {
     const verdict = judgeLive(stacks.held(live.key)?.stack.vector() ?? new Map(), live)
     if (verdict === 'known') return
     if (verdict === 'behind' || live.batch === undefined) return behind(from)
-    try {
-      const { missing } = await stacks.receive(live.key, live.name, [live.batch])
-      if (missing.length > 0) return behind(from)
-      this.#acknowledge(from, live.key)
-    } catch (error) {
-      if (codeOf(error) !== 'MALFORMED') behind(from)
-    }
+    const { missing } = await stacks.receive(live.key, live.name, [live.batch])
+    if (missing.length > 0) return behind(from)
+    this.#acknowledge(from, live.key)
   }
 
   #acknowledge (author: DeviceId, key: StackKey): void {

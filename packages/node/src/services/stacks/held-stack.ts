@@ -1,5 +1,5 @@
 import type { Stack } from '@elder-node/crdt-stack'
-import { vectorDigest, type Crypto, type DeviceId, type MeshId, type StackKey } from '@elder-node/protocol'
+import { equalBytes, vectorDigest, type Crypto, type DeviceId, type MeshId, type StackKey } from '@elder-node/protocol'
 
 export interface HeldInit {
   key: StackKey
@@ -33,9 +33,12 @@ export class HeldStack {
   /** Entries that are not removed. */
   entries (): number { return this.#entries ??= this.stack.entries().length }
 
-  /** Something was appended or received. */
-  moved (): void {
+  /** To be called after every append and receive. @returns whether the feeds are others than before */
+  moved (crypto: Crypto): boolean {
+    const before = this.#feeds
     this.#feeds = undefined
-    this.#entries = undefined
+    const changed = before === undefined || !equalBytes(before, this.feedsDigest(crypto))
+    if (changed) this.#entries = undefined
+    return changed
   }
 }

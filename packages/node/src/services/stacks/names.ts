@@ -4,8 +4,8 @@ import type { HeldStack } from './held-stack.ts'
 
 /** What a person calls it: the name, or `<name>@<mesh>` when another stack has the name. */
 export function shownName (held: HeldStack, all: Iterable<HeldStack>): string {
-  const sameName = [...all].filter(other => other.name === held.name)
-  return held.archivedFrom === undefined || sameName.length === 1 ? held.name : `${held.name}@${held.archivedFrom}`
+  if (held.archivedFrom === undefined) return held.name
+  return [...all].filter(other => other.name === held.name).length === 1 ? held.name : `${held.name}@${held.archivedFrom}`
 }
 
 /** Undefined when there is none. @throws ElderError `AMBIGUOUS` when several archived stacks answer. */
