@@ -1,1 +1,5 @@
+export { createNode, VERSION, type RunningNode } from './node.ts'
+export type { NodeInit } from './config.ts'
 export type * from './api.ts'
+export type { Engine, EngineName, RunEvent, RunSpec } from './ports/engine.ts'
+export type { Logger } from './ports/log.ts'

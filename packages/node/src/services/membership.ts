@@ -19,6 +19,7 @@ import type { RecordBook, RosterChange } from './membership/record-book.ts'
 import { RosterSync } from './membership/roster-sync.ts'
 import { proofIn } from './membership/wire.ts'
 import { writeRecord, type WriterComponents } from './membership/writer.ts'
+import { writersOf } from './membership/writers.ts'
 
 export interface MembershipComponents {
   crypto: Crypto
@@ -67,6 +68,7 @@ export class Membership implements Admission {
   #joining: Joining | undefined
   #mesh: Mesh | undefined
   #sync: RosterSync | undefined
+  #writers: ReadonlySet<DeviceId> | undefined
 
   /** `shown`: the ticket of a device that is no member yet. */
   constructor (components: MembershipComponents, book: RecordBook, meshSecret: Uint8Array, shown?: Shown) {
@@ -172,6 +174,15 @@ export class Membership implements Admission {
     return this.roster.members.get(device)?.name ?? this.roster.revoked.get(device)?.name ?? device.slice(0, 8)
   }
 
+  /** Every membership record this device holds: what a mirror keeps under roster/. */
+  records (): Uint8Array[] { return this.#book.graph.records.map(({ bytes }) => bytes) }
+
+  /** Takes records from outside, a mirror for instance; what does not verify is refused as a whole. @throws MalformedError, ElderError `DISK_FULL`, `STORAGE` */
+  receive (records: Uint8Array[]): void { this.#book.add(records) }
+
+  /** Was the device ever a member? Its records then count, also after it left. */
+  mayWrite (device: DeviceId): boolean { return (this.#writers ??= writersOf(this.#book.graph)).has(device) }
+
   role (device: DeviceId): Role | undefined { return this.roster.members.get(device)?.role }
   isRevoked (device: DeviceId): boolean { return this.roster.revoked.has(device) }
   hello (): Value { return this.#door.hello(this.#joining?.shown) }
@@ -215,6 +226,7 @@ export class Membership implements Admission {
 
   #follow (change: RosterChange): void {
     const { before, after } = change
+    this.#writers = undefined
     const gone = new Set([...before.members.keys(), ...after.revoked.keys()].filter(device => !after.members.has(device) && (before.members.has(device) || !before.revoked.has(device))))
     if (after.revoked.has(this.self) || (before.members.has(this.self) && !after.members.has(this.self))) this.#leave(after)
     else if (this.#joining !== undefined && after.members.has(this.self)) this.#enter(this.#joining)

@@ -2,7 +2,7 @@
 import { ElderError, encodeOutputPart, inputDigest, manifestDigest, signResult, type BuildResult, type BuildTimings, type Crypto, type ManifestFile, type Signer } from '@elder-node/protocol'
 import type { Engine, Limits, RunEvent, RunSpec } from '../../ports/engine.ts'
 import type { Clock } from '../../ports/host.ts'
-import type { PrepareCache } from '../../ports/prepare.ts'
+import type { PreparedTrees } from '../../ports/prepare.ts'
 import type { OutputReader, SourceCache } from '../../ports/source.ts'
 import type { Job } from './job.ts'
 import { receiveSource } from './source-receive.ts'
@@ -11,12 +11,12 @@ export interface RunComponents {
   engine: Engine
   cache: SourceCache
   outputs: OutputReader
-  prepare: PrepareCache | undefined
+  prepare: PreparedTrees | undefined
   clock: Clock
   crypto: Crypto
   signer: Signer
   /** The whole environment of a build, given what its requester asked to pass. */
-  environment: (requested: Record<string, string>) => Record<string, string>
+  environment: (requested: Record<string, string>) => Record<string, string> | Promise<Record<string, string>>
   limits: Limits
   platform: string
 }
@@ -63,21 +63,22 @@ async function prepare (job: Job, components: RunComponents, tree: string): Prom
   await job.send({ type: 'phase', phase: 'preparing', message: '' })
   let failed: Exit | undefined
   const run = async (): Promise<void> => {
-    const exit = await runCommand(job, components, { ...runSpec(job, components, tree, [...SHELL, command]), sealed: false })
+    const exit = await runCommand(job, components, { ...await runSpec(job, components, tree, [...SHELL, command]), sealed: false })
     job.controller.signal.throwIfAborted()
     if (exit.exitCode === 0) return
     failed = exit
     throw new ElderError('PREPARE_FAILED', `the prepare command ended with exit code ${exit.exitCode}`)
   }
   const { engine, platform, prepare: cache } = components
-  const request = { owner: job.requester, key: [command, job.spec.image ?? '', platform, engine.name], tree }
-  await (cache === undefined ? run() : cache.prepare(request, run, { signal: job.controller.signal })).catch((error: unknown) => { if (failed === undefined) throw error })
+  const { image, source: { project, cwd } } = job.spec
+  const parts = { requester: job.requester, project, command, cwd, engine: engine.name, image, platform }
+  await (cache === undefined ? run() : cache.fill(parts, tree, run, { signal: job.controller.signal })).catch((error: unknown) => { if (failed === undefined) throw error })
   return failed
 }
 
 async function command (job: Job, components: RunComponents, tree: string): Promise<Exit> {
   await job.send({ type: 'phase', phase: 'running', message: components.engine.description.slice(0, 512) })
-  return await runCommand(job, components, runSpec(job, components, tree, job.spec.command))
+  return await runCommand(job, components, await runSpec(job, components, tree, job.spec.command))
 }
 
 async function runCommand (job: Job, { engine }: RunComponents, spec: RunSpec): Promise<Exit> {
@@ -98,10 +99,10 @@ async function runCommand (job: Job, { engine }: RunComponents, spec: RunSpec): 
   throw new ElderError('ENGINE_FAILED', `the engine ${engine.name} ended without an exit code`, 'See `elder-node doctor` on the builder.')
 }
 
-function runSpec (job: Job, { environment, limits }: RunComponents, tree: string, command: string[]): RunSpec {
+async function runSpec (job: Job, { environment, limits }: RunComponents, tree: string, command: string[]): Promise<RunSpec> {
   const { spec, lease } = job
   return {
-    id: runId(job), slot: lease.slot, tree, cwd: spec.source.cwd, command, env: environment(spec.env), sealed: spec.sealed,
+    id: runId(job), slot: lease.slot, tree, cwd: spec.source.cwd, command, env: await environment(spec.env), sealed: spec.sealed,
     limits: { ...limits, cpus: Math.min(limits.cpus, spec.cpus ?? limits.cpus), memoryBytes: Math.min(limits.memoryBytes, spec.memoryBytes ?? limits.memoryBytes) },
   }
 }

@@ -1,0 +1,231 @@
+/**
+ * The one place that wires: builds every part of a node in order, starts them, and stops them in reverse.
+ *
+ * Read it top to bottom; every line that says `new` or `open` names its room. Nothing here decides anything.
+ */
+import { cpus, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { ElderError, parseClaimWord, type Crypto, type DeviceId, type MeshId } from '@elder-node/protocol'
+import { redact } from '@elder-node/crdt-stack'
+import { FsFeedStore } from '@elder-node/crdt-stack/fs'
+import { systemClock } from './adapters/clock.ts'
+import { nodeCrypto, randomBytes, signerFromSeed } from './adapters/crypto.ts'
+import { dataDirAt, dataDirPath, prepareDataDir } from './adapters/data-dir.ts'
+import { openEngine } from './adapters/engines.ts'
+import { privateFiles } from './adapters/files.ts'
+import { GitCache } from './adapters/git-cache.ts'
+import { createGitCaches } from './adapters/git-caches.ts'
+import { GitSource } from './adapters/git-source.ts'
+import { openIdentity } from './adapters/identity.ts'
+import { createMesh } from './adapters/libp2p/mesh.ts'
+import { takeLock } from './adapters/lock.ts'
+import { FileOutputReader, FileOutputWriter } from './adapters/outputs.ts'
+import { PrepareCache } from './adapters/prepare-cache.ts'
+import { openSensors } from './adapters/sensors.ts'
+import type { BuildRequest, ElderNode, MirrorStatus, Problem } from './api.ts'
+import { Closing } from './closing.ts'
+import { defaultListen, deviceNameOf, keepPorts, listenAddresses, readSettings, writeSettings, type NodeInit } from './config.ts'
+import { BuildHost, Builds, serveBuilds } from './services/builds/index.ts'
+import { openMembership } from './services/membership/open-membership.ts'
+import { readForeignRoster } from './services/membership/writers.ts'
+import { MirrorService } from './services/mirror.ts'
+import { folderOf, mirrorSource } from './services/mirror-source.ts'
+import { Replication } from './services/replication.ts'
+import { ResourceService } from './services/resources.ts'
+import { importMirror } from './services/restore.ts'
+import { Settings } from './services/settings.ts'
+import { Stacks } from './services/stacks.ts'
+import { StatusService } from './services/status.ts'
+
+/** The version of this package, as `status` and the adverts say it. */
+export const VERSION = '0.1.0'
+
+/** A node that runs. Besides what {@link ElderNode} does: how it came to its mesh. */
+export interface RunningNode extends ElderNode {
+  /** `founded` a new mesh, `admitted` with a ticket, `returned` as the member it was. */
+  readonly joined: 'founded' | 'admitted' | 'returned'
+  /** Given once, when the mesh was founded: keep it off every device. It proves the founder after a total loss. */
+  readonly recovery?: string
+  /** Resolves with `EVICTED` when this device learns that it is no member any more; then stop it. */
+  readonly evicted: Promise<ElderError>
+}
+
+const SILENT = { debug () {}, info () {}, warn () {}, error () {} }
+const JOIN_MS = 60_000
+const ASK_MS = 10_000
+const RESTORE_MS = 600_000
+
+/**
+ * Starts a node: founds a mesh, joins one with a ticket, or comes back to the one of its directory.
+ *
+ * @throws ElderError `LOCKED`, `KEY_READABLE`, `PORT_IN_USE`, `TICKET_*`, `WRONG_MESH`, `EVICTED`, `ADMISSION_TIMEOUT`, `ENGINE_UNAVAILABLE`,
+ * each with its fix; nothing keeps running then
+ */
+export async function createNode (init: NodeInit = {}): Promise<RunningNode> {
+  const closing = new Closing(init.log ?? SILENT)
+  try {
+    return await build(init, closing)
+  } catch (error) {
+    await closing.run()
+    throw error
+  }
+}
+
+async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
+  const log = init.log ?? SILENT
+  const clock = systemClock
+  const crypto = nodeCrypto()
+
+  // The data directory: one node at a time, one key for ever.
+  const dir = dataDirAt(dataDirPath(init.dir))
+  prepareDataDir(dir)
+  const lock = takeLock(dir.lock)
+  closing.add('lock', () => { lock.release() })
+  const { device, signer, seed } = openIdentity(dir.key, randomBytes)
+  const settingsFile = readSettings(dir.config)
+
+  // Who belongs here, and the door.
+  const { membership, state, recoverySecret } = openMembership(
+    { crypto, signer, signerFromSeed, clock, random: randomBytes, files: privateFiles(dir.mesh) },
+    { deviceName: deviceNameOf(init), ...(init.ticket === undefined ? {} : { ticket: init.ticket }), ...(init.meshName === undefined ? {} : { meshName: init.meshName }) }
+  )
+  const asked = init.listen ?? await defaultListen(settingsFile)
+  const mesh = createMesh({ seed, admission: membership, clock, log }, {
+    listen: listenAddresses(asked, settingsFile), announce: init.announce ?? [], mdns: init.mdns ?? true,
+  })
+  membership.attach(mesh)
+
+  // What this device offers.
+  const { engine, note: engineNote, environment } = await openEngine(init.engine ?? 'auto', { dataDir: dir.root, ...(init.engineRoot === undefined ? {} : { root: init.engineRoot }) })
+  const sensors = init.sensors ?? openSensors({ dir: dir.root })
+  const epoch = clock.wallMs()
+  const resources = new ResourceService(
+    { mesh, sensors, clock, directory: mesh.directory, role: of => membership.role(of), random, log },
+    { epoch, version: VERSION, engine: engine?.name ?? null, ...(init.slots === undefined ? {} : { slots: init.slots }) }
+  )
+
+  // Builds: the builder's side, then the requester's.
+  const host = new BuildHost({
+    engine, role: of => membership.role(of), clock, crypto, signer, log,
+    cache: new GitCache({ dir: join(dir.builds, 'sources') }),
+    outputs: new FileOutputReader(),
+    prepare: new PrepareCache({ dir: join(dir.builds, 'prepared') }),
+    environment,
+    limits: { cpus: cpus().length, memoryBytes: Math.floor(totalmem() * 0.8), pidsMax: 4096 },
+    platform: `${process.platform}/${process.arch}`,
+    ask: async (to, word) => parseClaimWord(await mesh.request(to, 'claim', word, { signal: AbortSignal.timeout(ASK_MS) })),
+    offer: capacity => { resources.offer(capacity) },
+  }, { epoch })
+  const builds = new Builds({
+    mesh, host, resources, crypto, clock, randomBytes, log,
+    reader: new GitSource({ dir: join(dir.builds, 'snapshots') }), writer: new FileOutputWriter(), files: privateFiles(dir.builds),
+    resolve: name => membership.find(name).device, ref: of => ({ id: of, name: membership.nameOf(of) }),
+  }, init.explore === undefined ? {} : { explore: init.explore })
+  serveBuilds(mesh, { resources, host, builds })
+
+  // Stacks, their replication and their mirrors.
+  const stacks = await Stacks.open({
+    crypto, signer, clock, random: randomBytes, files: privateFiles(dir.stacks),
+    openStore: key => FsFeedStore.open(join(dir.stacks, key)),
+    mayWrite: of => membership.mayWrite(of),
+    verifyArchive: (records, origin) => archiveWriters(records, origin, crypto),
+  })
+  closing.add('stacks', () => stacks.close())
+  const settings = new Settings({ stacks, crypto })
+  const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log })
+  const mirror = new MirrorService({
+    source: mirrorSource({ stacks, settings }), openGit: createGitCaches(dir.mirrors), self: device, mesh: membership.meshId, crypto, clock, random, log,
+    livePeers: () => mesh.peers().map(peer => peer.device), files: privateFiles(dir.mirrors),
+    membership: { records: () => membership.records(), receive: records => { membership.receive(records) }, verify: (records, origin) => readForeignRoster(records, origin as MeshId, crypto) },
+  }, init.mirrorDelayMs === undefined ? {} : { idleMs: init.mirrorDelayMs.idle, busyMs: init.mirrorDelayMs.max })
+
+  const stackList = (): ReturnType<Stacks['list']> => stacks.list({ copies: held => replication.copies(held), mirrors: held => mirror.status(folderOf(held)) })
+  const status = new StatusService(
+    { membership, mesh, resources, clock, builds: () => builds.list(), stacks: stackList, problems: () => [...mirror.problems(), ...brokenStacks(stacks)] },
+    { dir: dir.root, version: VERSION, engineNote }
+  )
+
+  // Everything is there: start, and remember how to stop.
+  await mesh.start()
+  closing.add('mesh', () => mesh.stop())
+  writeSettings(dir.config, keepPorts(asked, mesh.addresses(), settingsFile))
+  membership.start()
+  closing.add('membership', () => { membership.stop() })
+  await membership.joined({ signal: anySignal(init.signal, state === 'joining' ? AbortSignal.timeout(init.timeoutMs ?? JOIN_MS) : undefined) })
+  resources.onSlots(slots => { host.configure(slots) })
+  await resources.start()
+  closing.add('resources', () => resources.stop())
+  await host.start(resources.slots)
+  closing.add('builder', () => host.stop())
+  closing.add('builds', () => builds.stop())
+  replication.start()
+  closing.add('replication', () => { replication.stop() })
+  mirror.start()
+  closing.add('mirror', () => mirror.stop())
+  log.info({ device, mesh: membership.meshId, state, engine: engineNote }, 'ready')
+
+  return {
+    device: { id: device, name: membership.nameOf(device) },
+    mesh: { id: membership.meshId, name: membership.meshName },
+    joined: state === 'joining' ? 'admitted' : state === 'founded' ? 'founded' : 'returned',
+    ...(recoverySecret === null ? {} : { recovery: recoverySecret }),
+    evicted: membership.evicted,
+    addresses: () => mesh.addresses(),
+    status: async () => status.status(),
+    devices: async () => status.devices(),
+    invite: async ({ role = 'builder', expiresMs } = {}) => {
+      const { ticket, expiresMs: until } = membership.invite({ role, ...(expiresMs === undefined ? {} : { expiresMs }) })
+      return { ticket, role, expires: new Date(until).toISOString(), command: `npx elder-node join ${ticket}` }
+    },
+    evict: async (name, options = {}) => {
+      if (options.undo === true) throw new ElderError('NOT_IN_THIS_VERSION', 'undoing what an evicted device wrote is not in this version', 'Evict it without --undo.')
+      const { device: id, name: label } = membership.evict(name)
+      return { id, name: label }
+    },
+    build: (request, options) => builds.build(withAgent(request, init.agent), options),
+    builds: {
+      list: async () => builds.list(),
+      events: (id, options) => builds.events(id, options),
+      cancel: id => builds.cancel(id),
+      why: id => builds.why(id),
+    },
+    stacks: {
+      list: async () => stackList(),
+      open: async name => stacks.open(name),
+      addRemote: async (stack, url) => {
+        const remote = await settings.addRemote(stack, url, init.agent)
+        return { ...remote, ...remoteState(mirror.status(stack), url) }
+      },
+      remotes: async () => settings.remotes().map(remote => ({ ...remote, ...remoteState(mirror.status(remote.stack), remote.url) })),
+      sync: stack => mirror.sync(stack),
+      restore: async url => importMirror(await mirror.restore(url, { signal: AbortSignal.timeout(RESTORE_MS) }), { stacks, mesh: membership.meshId }),
+    },
+    stop: () => closing.run(),
+  }
+}
+
+/** Who could write in the mesh that an archived stack came from. */
+function archiveWriters (records: Uint8Array[], origin: MeshId, crypto: Crypto): (of: DeviceId) => boolean {
+  const roster = readForeignRoster(records, origin, crypto)
+  if (roster.records.length === 0) throw new ElderError('ARCHIVE_UNVERIFIED', `The membership records that came with mesh ${origin} do not verify.`, 'Restore from another remote or device.')
+  return roster.mayWrite
+}
+
+function remoteState (mirrors: MirrorStatus[], url: string): Omit<MirrorStatus, 'url'> {
+  const { state, lastPush, message } = mirrors.find(mirror => mirror.url === redact(url)) ?? { state: 'never' as const, lastPush: null, message: null }
+  return { state, lastPush, message }
+}
+
+function brokenStacks ({ broken }: Stacks): Problem[] {
+  return broken.map(({ name, code, message }) => ({ code, message: `The stack ${name} cannot be opened: ${message}`, fix: 'Move its folder away from the data directory; it comes back from the other devices or from a remote.' }))
+}
+
+function withAgent (request: BuildRequest, agent: string | undefined): BuildRequest {
+  return agent === undefined ? request : { agent, ...request }
+}
+
+function random (): number { return (randomBytes(4) as Uint8Array).reduce((sum, byte) => sum * 256 + byte, 0) / 2 ** 32 }
+
+function anySignal (...signals: Array<AbortSignal | undefined>): AbortSignal {
+  return AbortSignal.any(signals.filter(signal => signal !== undefined))
+}

@@ -1,0 +1,32 @@
+/** Who could ever write: asked of feeds, where a device that left still has its records. */
+import { conferred, Entitlement, hasRole, MembershipGraph, openMemberRecord, type Crypto, type DeviceId, type MemberRecord, type MeshId } from '@elder-node/protocol'
+
+/** Every device that some entitled record made a member or more; removals do not take its old records back. */
+export function writersOf (graph: MembershipGraph): Set<DeviceId> {
+  const entitlement = new Entitlement(graph)
+  const grants = graph.records.filter(record => entitlement.entitled(record)).map(conferred).filter(grant => grant !== undefined)
+  return new Set(grants.filter(({ role }) => hasRole(role, 'member')).map(({ subject }) => subject))
+}
+
+export interface ForeignRoster {
+  /** The records that verify and stand on the mesh's genesis. */
+  records: Uint8Array[]
+  mayWrite: (device: DeviceId) => boolean
+}
+
+/** Reads the membership records of another mesh, as a mirror or a peer hands them over: what does not verify is left out. */
+export function readForeignRoster (records: Uint8Array[], mesh: MeshId, crypto: Crypto): ForeignRoster {
+  const opened = records.map(bytes => tryOpen(bytes, crypto)).filter(record => record?.mesh === mesh).filter(record => record !== undefined)
+  const graph = new MembershipGraph(opened, mesh)
+  const entitlement = new Entitlement(graph)
+  const writers = writersOf(graph)
+  return { records: graph.records.filter(record => entitlement.entitled(record)).map(({ bytes }) => bytes), mayWrite: device => writers.has(device) }
+}
+
+function tryOpen (bytes: Uint8Array, crypto: Crypto): MemberRecord | undefined {
+  try {
+    return openMemberRecord(bytes, crypto)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,37 @@
+/** The stacks of this device as the mirror sees them. */
+import type { MirroredStack } from '@elder-node/crdt-stack'
+import { SETTINGS_STACK } from '@elder-node/protocol'
+import type { MirrorSource } from './mirror.ts'
+import type { Settings } from './settings.ts'
+import type { HeldStack } from './stacks/held-stack.ts'
+import type { Stacks } from './stacks.ts'
+
+export function mirrorSource ({ stacks, settings }: { stacks: Stacks, settings: Settings }): MirrorSource {
+  return {
+    stacks: () => stacks.all().filter(held => held.name !== SETTINGS_STACK && held.stack.vector().size > 0).map(mirrored),
+    remotes: () => settings.remotes(),
+    onChanged: listener => stacks.onMoved(held => { if (held.name !== SETTINGS_STACK) listener(folderOf(held)) }),
+    onRemotesChanged: listener => settings.onRemotesChanged(() => { listener() }),
+  }
+
+  /** What a pass over the remote brings goes through the service, so that everybody hears of it. */
+  function mirrored (held: HeldStack): MirroredStack {
+    return {
+      id: held.stack.id, key: folderOf(held),
+      vector: () => held.stack.vector(),
+      batches: range => held.stack.batches(range),
+      entries: () => held.stack.entries(),
+      receive: async batch => {
+        const before = held.stack.vector().get(batch.feed)?.seq ?? 0
+        const { missing } = await stacks.receive(held.key, held.name, [batch])
+        const accepted = (held.stack.vector().get(batch.feed)?.seq ?? 0) - before
+        return { accepted, duplicate: batch.records.length - accepted, waiting: missing.length, missing }
+      },
+    }
+  }
+}
+
+/** Folder in the mirror: the stack's name, or `<name>@<mesh>` for one of another mesh. */
+export function folderOf ({ name, archivedFrom }: HeldStack): string {
+  return archivedFrom === undefined ? name : `${name}@${archivedFrom}`
+}
