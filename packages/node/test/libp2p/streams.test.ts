@@ -76,6 +76,31 @@ describe('streams', () => {
     expect(aheadMax).toBeLessThan(48)
   })
 
+  test('a reader that stops and goes holds the sender up each time, and never overruns its own buffer', async () => {
+    const CHUNKS = 120
+    let sent = 0
+    let received = 0
+    let failed: Error | undefined
+    const [a, b] = await pair(async stream => {
+      try {
+        for await (const _frame of stream) {
+          received++
+          // Just after a resume, and for as long as it takes until the sender is held up again.
+          if (received % 6 === 0 && sent < CHUNKS) await stalled(() => sent)
+        }
+      } catch (error) {
+        failed = error as Error
+      }
+    })
+    const stream = await a.mesh.openStream(b.id, 'build', soon(15_000))
+    const chunk = randomBytes(LIMITS.chunkBytesMax)
+    for (; sent < CHUNKS && failed === undefined; sent++) await stream.send(chunk)
+    await stream.close()
+    await drain(stream)
+    expect(failed).toBeUndefined()
+    expect(received).toBe(CHUNKS)
+  }, 20_000)
+
   test('a handler that sends and ends at once is read whole, however late reading starts', async () => {
     const [a, b] = await pair(async stream => {
       for (let i = 0; i < 3; i++) await stream.send(Uint8Array.of(i))
@@ -139,4 +164,12 @@ describe('streams', () => {
 
 async function drain (stream: FrameStream): Promise<void> {
   for await (const _frame of stream) continue
+}
+
+/** Until the count has stood still for 60 ms: the sender is held up. */
+async function stalled (count: () => number): Promise<void> {
+  for (let last = -1; last !== count();) {
+    last = count()
+    await new Promise(resolve => { setTimeout(resolve, 60) })
+  }
 }

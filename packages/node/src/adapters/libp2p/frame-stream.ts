@@ -29,6 +29,7 @@ export class Libp2pFrameStream implements FrameStream {
   #wake: (() => void) | undefined
   #deadline: ReturnType<typeof setTimeout> | undefined
   #sentEnd = false
+  #resuming = false
 
   /** Attach in the turn the stream is handed over: without a listener libp2p buffers 4 MiB, then resets it. */
   constructor (stream: Stream, device: DeviceId, init: FrameStreamInit = {}) {
@@ -77,7 +78,7 @@ export class Libp2pFrameStream implements FrameStream {
     }
     const frame = this.#frames.shift() as Uint8Array
     this.#queuedBytes -= frame.length
-    if (this.#stream.readStatus === 'paused' && this.#queuedBytes < READ_AHEAD_BYTES / 2) this.#stream.resume()
+    if (this.#stream.readStatus === 'paused' && this.#queuedBytes < READ_AHEAD_BYTES / 2) this.#resume()
     return frame
   }
 
@@ -125,9 +126,22 @@ export class Libp2pFrameStream implements FrameStream {
       this.abort(error as Error)
       return
     }
-    if (this.#queuedBytes > READ_AHEAD_BYTES && this.#stream.readStatus === 'readable') this.#stream.pause()
+    if (!this.#resuming) this.#pauseWhenAhead()
     this.#watchFrame()
     this.#wake?.()
+  }
+
+  // resume() hands over what was buffered and only then tells the muxer to go on: a pause() from within would be undone, the
+  // peer would send into a reader that does not read, and libp2p resets a stream whose buffer overflows. So: pause after it.
+  #resume (): void {
+    this.#resuming = true
+    this.#stream.resume()
+    this.#resuming = false
+    this.#pauseWhenAhead()
+  }
+
+  #pauseWhenAhead (): void {
+    if (this.#queuedBytes > READ_AHEAD_BYTES && this.#stream.readStatus === 'readable') this.#stream.pause()
   }
 
   /** A paused reader is our own doing: its clock stands. */
