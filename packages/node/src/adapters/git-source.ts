@@ -84,6 +84,8 @@ export class GitSource implements SourceReader {
 }
 
 async function openPrivate (repo: string, { git }: Worktree, signal: AbortSignal): Promise<void> {
+  // Left by a life that ended in the middle: the queue lets one snapshot at a time in here.
+  for (const name of await readdir(repo).catch((): string[] => [])) if (/^(index|sharedindex)\.|\.lock$/.test(name)) await rm(join(repo, name), { force: true })
   if (!await access(join(repo, 'HEAD')).then(() => true, () => false)) {
     await mkdir(repo, { recursive: true, mode: 0o700 })
     await gitText(['init', '-q', '--bare', '--template=', '--object-format=sha1', repo], { signal })

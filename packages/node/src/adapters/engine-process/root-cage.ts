@@ -62,7 +62,7 @@ export class RootCage implements Cage {
   async start (spec: RunSpec, script: string): Promise<Caged> {
     const uid = this.uidOf(spec.slot)
     const group = new LimitGroup(this.#controllers, spec.id)
-    await group.create(spec.limits)
+    await group.create(spec.limits).catch((error: unknown) => { throw new ElderError('ENGINE_FAILED', `the limits of the build could not be set: ${(error as Error).message}`, '', {}, { cause: error }) })
     const { setpriv, unshare, sh } = this.#tools
     const watchdog = this.#namespaces ? undefined : this.#watch(uid)
     const child = spawn(setpriv, [

@@ -16,6 +16,7 @@ export class ChildStream {
   readonly exited: Promise<Exit>
   #held = 0
   #ended = false
+  #finishing = false
   #wake: () => void = () => undefined
 
   constructor (child: ChildProcess) {
@@ -45,9 +46,10 @@ export class ChildStream {
     }
   }
 
-  /** Every process is gone: takes what is still in the pipes, but waits no longer than a moment for them to close. */
+  /** Every process is gone: takes what is still in the pipes, however slow the consumer (they hold little), but waits no longer than a moment for them to close. */
   finish (): void {
     if (this.#ended) return
+    this.#finishing = true
     const timer = setTimeout(() => { this.#end() }, CLOSE_GRACE_MS)
     this.#child.once('close', () => { clearTimeout(timer) })
     this.#flow('resume')
@@ -57,7 +59,7 @@ export class ChildStream {
     if (this.#ended) return
     this.#queue.push(log)
     this.#held += log.data.length
-    if (this.#held > HELD_BYTES_MAX) this.#flow('pause')
+    if (this.#held > HELD_BYTES_MAX && !this.#finishing) this.#flow('pause')
     this.#wake()
   }
 
