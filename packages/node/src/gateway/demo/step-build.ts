@@ -21,7 +21,7 @@ export async function buildStep (world: World, project: Project): Promise<Eviden
   const { code, last } = await world.children.follow(child, (document) => {
     const event = document as unknown as BuildEvent
     if (event.event === 'elected') { elected = event; explain(world, event) }
-    if (event.event === 'progress') world.story.detail(`${event.phase}: ${event.message}`)
+    if (event.event === 'progress') world.story.detail(event.message === '' ? event.phase : `${event.phase}: ${event.message}`)
     if (event.event === 'warning') world.story.detail(`warning: ${event.message}`)
     if (event.event === 'log') world.story.log(event.data)
   }, world.signal)
@@ -45,7 +45,7 @@ async function compare (world: World, project: Project, { to, elected, result }:
   world.story.detail(`${result.outputs.length} files came back and equal a build made here, byte for byte`)
   const chosen = elected.candidates.find(({ device }) => device.id === elected.builder.id)
   return {
-    builder: result.builder?.name, exitCode: result.exitCode, attempt: result.attempt, why: elected.why, rttMs: chosen?.rttMs ?? null,
+    builder: result.builder?.name, exitCode: result.exitCode, attempt: result.attempt, why: elected.why, rttMs: chosen?.rttMs == null ? null : Math.round(chosen.rttMs * 1000) / 1000,
     outputs: result.outputs.length, sha256: received, localSha256: local, timings: result.timings, candidates: elected.candidates,
   }
 }

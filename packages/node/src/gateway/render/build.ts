@@ -11,7 +11,7 @@ export function renderEvent (event: BuildEvent, paint: Paint): string | undefine
   switch (event.event) {
     case 'queued': return `${paint('dim', 'queued')}   build ${short(event.build)}: every slot is taken`
     case 'elected': return elected(event, paint)
-    case 'progress': return `${paint('dim', event.phase)}  ${plain(event.message)}`
+    case 'progress': return `${paint('dim', event.phase)}  ${plain(event.message)}`.trimEnd()
     case 'moved': return `${paint('yellow', 'moved')}    ${plain(event.from.name)} is gone (${plain(event.why)}); attempt ${event.attempt}`
     case 'warning': return `${paint('yellow', 'warning')}  ${plain(event.message)}`
     case 'result': return result(event, paint)
@@ -30,7 +30,7 @@ function elected ({ build, builder, attempt, why, candidates }: Of<'elected'>, p
 export function renderCandidates (candidates: CandidateExplanation[], chosen: string | undefined, paint: Paint): string[] {
   const names = [...new Set(candidates.flatMap(({ terms }) => Object.keys(terms)))]
   const columns = [
-    { title: 'CANDIDATE', flexible: true }, { title: 'RTT', align: 'right' as const }, ...names.map((name) => ({ title: plain(name).toUpperCase(), align: 'right' as const })),
+    { title: 'CANDIDATE', flexible: true }, { title: 'PING', align: 'right' as const }, ...names.map((name) => ({ title: plain(name).toUpperCase(), align: 'right' as const })),
     { title: 'SECONDS', align: 'right' as const }, { title: '', flexible: true },
   ]
   return table(columns, candidates.map((candidate) => [
