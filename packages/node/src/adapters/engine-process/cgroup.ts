@@ -6,7 +6,7 @@ import type { Limits } from '../../ports/engine.ts'
 import { kill, pidsIn } from './processes.ts'
 
 export type ControllerName = 'memory' | 'pids' | 'cpu'
-/** `base` is this engine's own group of the controller: each build gets a child of it. */
+/** `base` is this engine's own group of the controller: each build gets a child of it. It is there only while a build is. */
 export interface Controller { name: ControllerName, version: 1 | 2, base: string }
 
 const NAMES: ControllerName[] = ['memory', 'pids', 'cpu']
@@ -47,6 +47,7 @@ async function usable (name: ControllerName, version: 1 | 2, parent: string, gro
     return undefined
   } finally {
     await rmdir(probe).catch(() => undefined)
+    await rmdir(base).catch(() => undefined)
   }
 }
 
@@ -72,6 +73,7 @@ export class LimitGroup {
   async create (limits: Limits): Promise<void> {
     for (const part of this.#parts) {
       await mkdir(part.path, { recursive: true })
+      if (part.version === 2) await writeFile(join(part.base, 'cgroup.subtree_control'), `+${part.name}`)
       for (const [file, value, optional] of settings(part, limits)) {
         const written = writeFile(join(part.path, file), value)
         await (optional === true ? written.catch(() => undefined) : written)
@@ -92,13 +94,14 @@ export class LimitGroup {
 
   async pids (): Promise<number[]> { return (await Promise.all(this.procsFiles.map(pidsIn))).flat() }
 
-  /** The groups must be empty of processes; the kernel needs a moment after the last one. */
+  /** The groups must be empty of processes; the kernel needs a moment after the last one. The base goes with its last child. */
   async remove (): Promise<void> {
-    for (const path of new Set(this.#parts.map(part => part.path))) {
+    for (const { path, base } of this.#parts) {
       for (let turn = 0; turn < 20 && !await rmdir(path).then(() => true, error => (error as { code?: string }).code === 'ENOENT'); turn++) {
         ;(await pidsIn(join(path, 'cgroup.procs'))).forEach(kill)
         await delay(10)
       }
+      await rmdir(base).catch(() => undefined)
     }
   }
 }
@@ -112,8 +115,4 @@ async function counter (file: string, name: string): Promise<number> {
 export async function groupsIn (controllers: Controller[]): Promise<string[]> {
   const lists = await Promise.all(controllers.map(({ base }) => readdir(base, { withFileTypes: true }).catch(() => [])))
   return [...new Set(lists.flat().filter(entry => entry.isDirectory()).map(entry => entry.name))]
-}
-
-export async function removeBases (controllers: Controller[]): Promise<void> {
-  for (const { base } of controllers) await rmdir(base).catch(() => undefined)
 }

@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import { ElderError } from '@elder-node/protocol'
 import type { Limits, RunSpec } from '../../ports/engine.ts'
 import type { Cage, Caged } from './cage.ts'
-import { findControllers, groupsIn, LimitGroup, removeBases, type Controller } from './cgroup.ts'
+import { findControllers, groupsIn, LimitGroup, type Controller } from './cgroup.ts'
 import { killAll, processesOf } from './processes.ts'
 import { INIT, LAUNCH, UID_WATCHDOG } from './script.ts'
 import { findTool } from '../system-tools.ts'
@@ -129,10 +129,7 @@ export class RootCage implements Cage {
     await removeStrays(this.#uids.first, this.#uids.count)
   }
 
-  async close (): Promise<void> {
-    await removeBases(this.#controllers)
-    await this.#uids.release()
-  }
+  close (): Promise<void> { return this.#uids.release() }
 }
 
 function findTools (): Tools {
