@@ -2,6 +2,7 @@
  * The environment of a build, made anew for each: a sane PATH, what the requester named, and the certificates, proxies and
  * registries of the builder's owner. Never the node's own environment, never credentials.
  */
+import { existsSync } from 'node:fs'
 import { mkdir, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
@@ -21,7 +22,7 @@ export interface BuildEnvironmentInit {
   env?: NodeJS.ProcessEnv
   /** More of the owner's variables to pass as they are. */
   pass?: string[]
-  /** Folders whose programs are no build's business: this checkout. @default the one this file lies in */
+  /** Folders whose programs are no build's business. @default the checkout this file lies in, if it lies in one */
   exclude?: string[]
 }
 
@@ -37,7 +38,10 @@ export class BuildEnvironment {
 
   /** The whole environment besides HOME and TMPDIR. What the requester named wins. */
   async build (requested: Record<string, string>): Promise<Record<string, string>> {
-    this.#owner ??= this.#readOwner()
+    this.#owner ??= this.#readOwner().catch((error: unknown) => {
+      this.#owner = undefined
+      throw error
+    })
     const { LANG = 'C.UTF-8' } = this.#env
     return { LANG, TERM: 'dumb', ...await this.#owner, ...requested }
   }
@@ -58,7 +62,7 @@ export class BuildEnvironment {
 
   /** The owner's PATH without the tools of any package, without this checkout, and without folders that a build's user cannot enter. */
   async #path (): Promise<string> {
-    const own = this.#init.exclude ?? [resolve(import.meta.dirname, '../../../..')]
+    const own = this.#init.exclude ?? checkoutAround(import.meta.dirname)
     const dirs = (this.#env['PATH'] ?? '').split(':').filter(dir => isAbsolute(dir) && !/(^|\/)node_modules(\/|$)/.test(dir) && !own.some(root => dir === root || dir.startsWith(`${root}/`)))
     const usable: string[] = []
     for (const dir of new Set(dirs)) if (!this.#init.separateUsers || await readableByAll(dir)) usable.push(dir)
@@ -106,6 +110,13 @@ export class BuildEnvironment {
     await rename(`${path}.new`, path)
     return path
   }
+}
+
+/** An installed package lies in `node_modules`, which PATH loses anyway; what is above it (nvm is a checkout too) is the owner's. */
+function checkoutAround (start: string): string[] {
+  if (start.includes('/node_modules/')) return []
+  for (let dir = start; dir !== dirname(dir); dir = dirname(dir)) if (existsSync(join(dir, '.git'))) return [dir]
+  return []
 }
 
 /** Whether any user of this machine can reach and read the path, by its mode bits and those of every folder above. */
