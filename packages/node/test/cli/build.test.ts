@@ -66,7 +66,7 @@ test('a dry run that finds nobody says so', async () => {
 
 test('the first Ctrl-C cancels and waits for the end', async () => {
   desk.node.script = untilCancelled
-  const { code, json } = await desk.run(['build', '--json', '--', 'sleep'], { onStart: (interrupt, out) => { void vi.waitFor(() => { expect(out.stdout()).toContain('tick') }).then(interrupt) } })
+  const { code, json } = await desk.run(['build', '--json', '--', 'sleep'], { onStart: (interrupt, out) => { void vi.waitFor(() => { expect(out.stdout()).toContain('tick') }).then(() => { interrupt() }) } })
   expect(code).toBe(130)
   expect(json().at(-1)).toMatchObject({ event: 'result', state: 'cancelled', exitCode: 130 })
 })

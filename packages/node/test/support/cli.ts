@@ -11,7 +11,14 @@ import { locate } from '../../src/gateway/location.ts'
 import { FakeNode } from './fake-node.ts'
 
 export interface Ran { code: number, stdout: string, stderr: string, json: () => Array<Record<string, unknown>> }
-export interface RunOptions { stdin?: string, env?: NodeJS.ProcessEnv, cwd?: string, nodeFactory?: NodeFactory, onStart?: (interrupt: () => void, out: { stdout: () => string }) => void }
+export interface RunOptions {
+  stdin?: string
+  env?: NodeJS.ProcessEnv
+  cwd?: string
+  nodeFactory?: NodeFactory
+  /** `interrupt(ms)`: Ctrl-C, so long after the one before. */
+  onStart?: (interrupt: (laterMs?: number) => void, out: { stdout: () => string }) => void
+}
 
 export class Desk implements AsyncDisposable {
   readonly dir: string = mkdtempSync(join(tmpdir(), 'elder-cli-'))
@@ -31,15 +38,17 @@ export class Desk implements AsyncDisposable {
     const stdout = sink()
     const stderr = sink()
     let interrupt = (): void => {}
+    let nowMs = 0
     const exited = Promise.withResolvers<number>()
     const running = runCli(argv, {
       stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]), stdout: stdout.stream, stderr: stderr.stream,
       env: { ELDER_NODE_DIR: this.dir, ...options.env }, cwd: options.cwd ?? this.dir,
       onInterrupt: (listener) => { interrupt = listener; return () => { interrupt = () => {} } },
+      nowMs: () => nowMs,
       exit: (code) => exited.resolve(code),
       nodeFactory: async () => options.nodeFactory ?? (() => { throw new Error('this command must not load the node') }),
     })
-    options.onStart?.(() => interrupt(), { stdout: stdout.text })
+    options.onStart?.((laterMs = 1000) => { nowMs += laterMs; interrupt() }, { stdout: stdout.text })
     const code = await Promise.race([running, exited.promise])
     return { code, stdout: stdout.text(), stderr: stderr.text(), json: () => stdout.text().trimEnd().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>) }
   }

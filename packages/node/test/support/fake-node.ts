@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { ElderError } from '@elder-node/protocol'
 import type { DeviceId, EntryId } from '@elder-node/protocol'
 import type { Entry, EntryPatch, NewEntry } from '@elder-node/crdt-stack'
-import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, DeviceStatus, ElderNode, OpenStack, RemoteInfo, RunningBuild, Status } from '../../src/api.ts'
+import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, DeviceStatus, ElderNode, OpenStack, RemoteInfo, Role, RunningBuild, Status } from '../../src/api.ts'
 
 export const SELF = { id: 'a'.repeat(52), name: 'laptop' }
 export const MINI = { id: 'b'.repeat(52), name: 'mini' }
@@ -69,7 +69,7 @@ export class FakeNode implements ElderNode {
     }
   }
 
-  async invite ({ role = 'builder' as const, expiresMs = 900_000 } = {}): ReturnType<ElderNode['invite']> {
+  async invite ({ role = 'builder', expiresMs = 900_000 }: { role?: Role, expiresMs?: number } = {}): ReturnType<ElderNode['invite']> {
     return { ticket: 'elder1ticket', expires: new Date(Date.parse(NOW) + expiresMs).toISOString(), role, command: 'elder-node join --ticket-file -' }
   }
 

@@ -25,13 +25,22 @@ export interface Context {
   dispose (): void
 }
 
+/** One Ctrl-C arrives twice below npm: from the terminal and passed on by npm. */
+const SAME_INTERRUPT_MS = 250
+
 /** `--timeout` bounds every command but `join`, where it bounds admission. */
 export function createContext (io: Io, globals: Globals, output: Output, { bounded }: { bounded: boolean }): Context {
   const location = locate(globals.dir === undefined ? undefined : resolve(io.cwd, globals.dir), io.env)
   const ended = new AbortController()
   let count = 0
+  let lastMs = -Infinity
   let listener = (): void => ended.abort(new ElderError('CANCELLED', 'cancelled'))
-  const unsubscribe = io.onInterrupt(() => { count++; listener() })
+  const unsubscribe = io.onInterrupt(() => {
+    if (io.nowMs() - lastMs < SAME_INTERRUPT_MS) return
+    lastMs = io.nowMs()
+    count++
+    listener()
+  })
   const timer = bounded && globals.timeoutMs !== undefined ? setTimeout(() => ended.abort(timedOut(globals.timeoutMs ?? 0)), globals.timeoutMs) : undefined
   const agent = globals.as ?? io.env.ELDER_AGENT
   return {

@@ -10,6 +10,8 @@ export interface Io {
   cwd: string
   /** Calls back on SIGINT, SIGTERM and SIGHUP until the returned function is called. */
   onInterrupt (listener: () => void): () => void
+  /** A clock that never jumps. */
+  nowMs (): number
   /** Ends the process now: the second Ctrl-C. */
   exit (code: number): void
   /** Loads the node itself, libp2p included: only `join` calls it. */
@@ -29,6 +31,7 @@ export function processIo (nodeFactory: Io['nodeFactory']): Io {
       for (const signal of SIGNALS) process.on(signal, listener)
       return () => { for (const signal of SIGNALS) process.off(signal, listener) }
     },
+    nowMs: () => performance.now(),
     exit: (code) => process.exit(code),
     nodeFactory,
   }

@@ -51,12 +51,12 @@ export class Children {
     process.once('exit', this.#killAll)
   }
 
-  /** `stdin` is written and closed: tickets never stand in argv. */
+  /** `stdin` is written and closed: tickets never stand in argv. Detached, so that Ctrl-C reaches the demo alone and it ends them in order. */
   spawn (dir: string, args: string[], { stdin = '', env = {}, cwd }: { stdin?: string, env?: NodeJS.ProcessEnv, cwd?: string } = {}): Child {
     const at = args.indexOf('--')
     const flags = ['--json', '--no-input', '--dir', dir]
     const words = at < 0 ? [...args, ...flags] : [...args.slice(0, at), ...flags, ...args.slice(at)]
-    const child = new Child(spawn(process.execPath, [BIN, ...words], { stdio: ['pipe', 'pipe', 'pipe'], env: { ...this.#env, ...env }, ...(cwd === undefined ? {} : { cwd }) }), args)
+    const child = new Child(spawn(process.execPath, [BIN, ...words], { detached: true, stdio: ['pipe', 'pipe', 'pipe'], env: { ...this.#env, ...env }, ...(cwd === undefined ? {} : { cwd }) }), args)
     child.process.stdin?.on('error', () => undefined).end(stdin)
     this.#all.add(child)
     child.process.once('exit', () => this.#all.delete(child))

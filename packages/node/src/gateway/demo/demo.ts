@@ -2,7 +2,8 @@
  * The whole story on one machine: three devices, a build, a lost builder, a shared memory, every host destroyed and the memory
  * brought back. A client like any other: it runs the public commands as child processes and believes only what they print.
  */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { mkdir, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { GitServer } from '@elder-node/crdt-stack/git'
@@ -26,7 +27,10 @@ export async function runDemo (context: Context, { exit }: { exit?: true }): Pro
   const interrupted = new AbortController()
   context.takeInterrupts((count) => count > 1 ? context.io.exit(EXIT.cancelled) : interrupted.abort())
   const temp = await mkdtemp(join(tmpdir(), 'elder-demo-'))
+  const removeTemp = (): void => rmSync(temp, { recursive: true, force: true, maxRetries: 3 })
   const children = new Children(context.io.env)
+  // After the handler of the children, which kills them: the second Ctrl-C leaves nothing behind either.
+  process.once('exit', removeTemp)
   const devices = ([['laptop', 0], ['mini', 2], ['pi', 1]] as const).map(([name, slots]) => new DemoDevice(children, temp, name, slots))
   const world: World = { temp, children, devices, story: new Story(context.output), signal: interrupted.signal }
   let remote: GitServer | undefined
@@ -44,7 +48,8 @@ export async function runDemo (context: Context, { exit }: { exit?: true }): Pro
   } finally {
     await children.stop()
     await remote?.close()
-    await rm(temp, { recursive: true, force: true })
+    process.off('exit', removeTemp)
+    removeTemp()
   }
 }
 
