@@ -21,7 +21,7 @@ afterAll(() => { rmSync(base, { recursive: true, force: true }) })
 let folders = 0
 const initOf = (more: Partial<ProcessEngineInit> = {}): ProcessEngineInit => {
   const n = ++folders
-  return { dataDir: join(base, `data${n}`), root: join(base, `root${n}`), claimDir: join(base, 'claims'), ...more }
+  return { dataDir: join(base, `data${n}`), root: join(base, `root${n}`), ...more }
 }
 
 /** Every process whose environment or command line holds the marker. */

@@ -54,7 +54,7 @@ describe('environment of a build', () => {
 
   test('npm works as a build\'s user in a fresh tree', { timeout: 60_000 }, async context => {
     const root = join(base, 'root')
-    const engine = new ProcessEngine({ dataDir: base, root, claimDir: join(base, 'claims') })
+    const engine = new ProcessEngine({ dataDir: base, root })
     await engine.check()
     const env = await new BuildEnvironment({ dir: join(root, 'shared'), separateUsers: await engine.separateUsers() }).build({})
     const tree = await engine.createTree(newId(), 0)

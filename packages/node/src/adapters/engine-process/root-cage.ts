@@ -16,8 +16,6 @@ import { removeStrays, runTool } from './trees.ts'
 import { claimUids, type UidBlock } from './uids.ts'
 
 export interface RootCageInit {
-  /** Folder of the machine-wide claims of build users. @default /run/elder-node */
-  claimDir?: string
   /** False: limits by prlimit only. @default true */
   cgroups?: boolean
   /** False: never use PID namespaces. @default true, where the kernel allows them */
@@ -50,7 +48,7 @@ export class RootCage implements Cage {
     const tools = findTools()
     const controllers = init.cgroups === false ? [] : await findControllers(group)
     const namespaces = init.namespaces !== false && await runTool(tools.unshare, [...NAMESPACE, 'true']).then(() => true, () => false)
-    const uids = await claimUids(root, init.claimDir === undefined ? {} : { dir: init.claimDir })
+    const uids = await claimUids(root)
     return new RootCage(tools, controllers, uids, namespaces)
   }
 

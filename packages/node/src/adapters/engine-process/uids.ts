@@ -20,7 +20,7 @@ export interface UidBlock { first: number, count: number, release: () => Promise
 /**
  * Claims a block; the one that `owner` (the engine's root) had in an earlier life when it is still free.
  *
- * @param init.dir - Folder of the claim files, shared by all nodes of the machine. @default /run/elder-node, else in the temporary folder
+ * @param init.dir - Folder of the claim files. All nodes of a machine must share it, or they end each other's builds. @default /run/elder-node, else in the temporary folder
  * @throws ElderError `ENGINE_UNAVAILABLE` when no block is left or the folder belongs to somebody else.
  */
 export async function claimUids (owner: string, init: { dir?: string } = {}): Promise<UidBlock> {
