@@ -243,5 +243,5 @@ export class ResourceService {
     this.#timers.add(timer)
   }
 
-  #wakeFresh (): void { for (const wake of [...this.#fresh]) wake() }
+  #wakeFresh (): void { for (const wake of this.#fresh) wake() }
 }

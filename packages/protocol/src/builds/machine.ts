@@ -76,10 +76,12 @@ export interface BuildInit {
   rules?: Partial<BuildRules>
 }
 
-interface Current { device: DeviceId, lease: string, fence: number, heardMs: number, echoedMs: number, reattachAtMs: number, brokenSinceMs: number | undefined, reason: string }
+interface Current { device: DeviceId, lease: string, fence: number, heardMs: number, echoedMs: number, reattachAtMs: number, brokenSinceMs: number | undefined, reattaches: number, reason: string }
 
 export const SILENCE_MS = 6_000
 const REATTACH_MS = 500
+/** A builder whose streams keep breaking is lost, even when each attach succeeds. */
+const REATTACHES_MAX = 5
 const REATTACH_EXCLUSIVE_MS = 1_000
 const TERMINAL: ReadonlySet<BuildState> = new Set(['done', 'failed', 'cancelled'])
 const ALL_ON: BuildRules = { currentOnly: true, once: true, exclusiveWait: true, silence: true, firstOnly: true, timeout: true }
@@ -160,7 +162,7 @@ export class BuildMachine {
     this.#attempt++
     this.#state = 'sending'
     this.attempts.push({ attempt: this.#attempt, device: won.to, outcome: 'running' })
-    this.#current = { device: won.to, lease: won.lease, fence: won.fence, heardMs: now, echoedMs: now, reattachAtMs: Infinity, brokenSinceMs: undefined, reason: '' }
+    this.#current = { device: won.to, lease: won.lease, fence: won.fence, heardMs: now, echoedMs: now, reattachAtMs: Infinity, brokenSinceMs: undefined, reattaches: 0, reason: '' }
     return [{ type: 'open', to: won.to, lease: won.lease, fence: won.fence, attempt: this.#attempt, again: false }]
   }
 
@@ -191,7 +193,7 @@ export class BuildMachine {
       current.reattachAtMs = Math.min(first ? now : now + REATTACH_EXCLUSIVE_MS, current.reattachAtMs)
       return first ? this.#reattach(current, now) : []
     }
-    return first ? this.#reattach(current, now) : this.#move(current, 'BUILDER_LOST', `the connection broke: ${reason}`, now)
+    return first && current.reattaches++ < REATTACHES_MAX ? this.#reattach(current, now) : this.#move(current, 'BUILDER_LOST', `the connection broke: ${reason}`, now)
   }
 
   #reattach (current: Current, now: number): BuildEffect[] {

@@ -12,6 +12,8 @@ export const LEASE = {
   bindMs: 1_000,
   /** A reservation that is not renewed is dropped after this time. */
   reservationMs: 30_000,
+  /** An engine kills within this time: the processes of a lapsed lease are gone that much later. */
+  killMs: 2_000,
   /** What a requester adds to be sure that a lease has ended on a clock that drifts: 5 %. */
   driftFactor: 1.05,
 } as const
@@ -41,7 +43,7 @@ export function lapsesAtMs (lease: Lease, graceMs: number = LEASE.graceMs): numb
   return lease.state === 'active' ? lease.stampMs + LEASE.ttlMs + graceMs : Infinity
 }
 
-/** From the requester's side: when the lease has surely ended, given when it last echoed a stamp. */
+/** From the requester's side: when the lease has ended and its processes are gone for sure, given when it last echoed a stamp. */
 export function surelyOverAtMs (echoedAtMs: number): number {
-  return echoedAtMs + (LEASE.ttlMs + LEASE.graceMs) * LEASE.driftFactor
+  return echoedAtMs + (LEASE.ttlMs + LEASE.graceMs + LEASE.killMs) * LEASE.driftFactor
 }

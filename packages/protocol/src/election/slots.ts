@@ -11,7 +11,7 @@ import type { ClaimMessage, ClaimNeeds, ClaimReply, ClaimWord } from './messages
 export type SlotInput =
   | { type: 'word', from: DeviceId, word: ClaimWord }
   /** A build stream opened with this lease, for the first time or again. */
-  | { type: 'attach', from: DeviceId, lease: string, fence: number }
+  | { type: 'attach', from: DeviceId, lease: string, build: BuildId, fence: number }
   | { type: 'echo', from: DeviceId, lease: string, stamp: number }
   /** The build ended by itself, result handed over or not, and every process is gone. */
   | { type: 'finished', lease: string }
@@ -25,7 +25,8 @@ export type SlotInput =
 export type SlotEffect =
   | { type: 'send', to: DeviceId, word: ClaimMessage | ClaimReply }
   | { type: 'attached', lease: Lease, resumed: boolean }
-  | { type: 'refused', to: DeviceId, lease: string, reason: string }
+  /** `gone`: nothing of the lease runs here any more. Else close the stream without a word: its processes may still be dying. */
+  | { type: 'refused', to: DeviceId, lease: string, gone: boolean }
   | { type: 'kill', lease: Lease, reason: 'lapsed' | 'released' | 'superseded' }
   /** Send this stamp on the lease's stream. */
   | { type: 'stamp', lease: Lease, stamp: number }
@@ -52,14 +53,12 @@ export interface SlotRules {
   stamp: boolean
   /** Nothing is granted before left-overs are swept. */
   sweepFirst: boolean
-  /** Lease ids of an earlier life are void. */
-  epoch: boolean
   /** A silent reservation does not keep the slot. */
   bindTimeout: boolean
 }
 
 export const SLOT_RULES: SlotRules = {
-  countHeld: true, countAsked: true, countEnding: true, idempotent: true, fence: true, lapse: true, grace: true, stamp: true, sweepFirst: true, epoch: true, bindTimeout: true,
+  countHeld: true, countAsked: true, countEnding: true, idempotent: true, fence: true, lapse: true, grace: true, stamp: true, sweepFirst: true, bindTimeout: true,
 }
 
 export interface SlotInit {
@@ -192,9 +191,9 @@ export class SlotMachine {
 
   #attach (input: Extract<SlotInput, { type: 'attach' }>, now: number): SlotEffect[] {
     const lease = this.#leases.get(input.lease)
-    const ours = lease !== undefined && lease.requester === input.from && lease.fence === input.fence
+    const ours = lease !== undefined && lease.requester === input.from && lease.build === input.build && lease.fence === input.fence
     // A yes that was overtaken by its stream counts as the yes.
-    if (!ours || lease.state === 'ending') return [{ type: 'refused', to: input.from, lease: input.lease, reason: 'this lease has ended here' }]
+    if (!ours || lease.state === 'ending') return [{ type: 'refused', to: input.from, lease: input.lease, gone: this.#swept && lease === undefined }]
     const resumed = lease.state === 'active'
     this.#bound(lease).state = 'active'
     lease.nextRenewMs = now
@@ -239,7 +238,7 @@ export class SlotMachine {
 
   #bindNext (now: number): SlotEffect[] {
     const effects: SlotEffect[] = []
-    for (const next of [...this.#reservations]) {
+    for (const next of this.#reservations) {
       if (this.free === 0 || this.#draining) break
       if ([...this.#leases.values()].some(lease => lease.build === next.build && lease.requester === next.requester && lease.state !== 'ending')) continue
       if (this.#rules.fence && next.fence <= this.#fenceOf(next.requester, next.build)) {
@@ -253,7 +252,7 @@ export class SlotMachine {
   }
 
   #take (requester: DeviceId, build: BuildId, fence: number, now: number): Lease {
-    const id = `${this.#rules.epoch ? this.#init.epoch : 0}.${++this.#count}`
+    const id = `${this.#init.epoch}.${++this.#count}`
     const used = new Set([...this.#leases.values()].map(lease => lease.slot))
     let slot = 0
     while (used.has(slot)) slot++

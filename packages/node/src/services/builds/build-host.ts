@@ -93,9 +93,10 @@ export class BuildHost {
   }
 
   async #serve (stream: FrameStream, frames: AsyncIterator<Uint8Array>, frame: Extract<RequestFrame, { type: 'open' }>): Promise<void> {
-    const attached = this.#drive({ type: 'attach', from: stream.device, lease: frame.lease, fence: frame.fence }).find(effect => effect.type === 'attached')
-    if (attached === undefined || attached.lease.build !== frame.spec.build) {
-      await stream.send(encodeFrame({ type: 'failed', code: 'LEASE_GONE', message: 'this lease has ended here', fix: '' }))
+    const effects = this.#drive({ type: 'attach', from: stream.device, lease: frame.lease, fence: frame.fence, build: frame.spec.build })
+    const attached = effects.find(effect => effect.type === 'attached')
+    if (attached === undefined) {
+      if (effects.some(effect => effect.type === 'refused' && effect.gone)) await stream.send(encodeFrame({ type: 'failed', code: 'LEASE_GONE', message: 'this lease has ended here', fix: '' }))
       return await stream.close()
     }
     const job = this.#jobs.get(attached.lease.id) ?? this.#begin(attached.lease, frame)

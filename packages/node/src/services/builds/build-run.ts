@@ -1,5 +1,5 @@
 /** Drives one BuildMachine: its effects become port calls, what comes back becomes inputs. */
-import { BuildMachine, ElderError, LIMITS, type BuildEffect, type BuilderFrame, type BuildInput, type BuildResult, type BuildSpec, type BuildState, type ClaimWord, type DeviceId, type Failure } from '@elder-node/protocol'
+import { BuildMachine, codeOf, ElderError, LIMITS, type BuildEffect, type BuilderFrame, type BuildInput, type BuildResult, type BuildSpec, type BuildState, type ClaimWord, type DeviceId, type Failure } from '@elder-node/protocol'
 import type { BuildEvent, BuildRequest, CandidateExplanation, DeviceRef } from '../../api.ts'
 import type { Clock } from '../../ports/host.ts'
 import type { FrameStream } from '../../ports/mesh.ts'
@@ -143,11 +143,18 @@ export class BuildRun {
     const session = new Session(this.#hooks, { builder: to, lease, fence, attempt, spec, snapshot, to: request.to ?? snapshot.root, logOffset: this.#logOffset }, {
       frame: frame => { this.#frame(lease, frame) },
       result: () => this.#offer(lease, fence),
-      broken: error => { this.#drive({ type: 'reset', lease, reason: error.message }) },
+      broken: error => { this.#broken(lease, error) },
       settled: (result, outputs, error) => { this.#settled(result, outputs, error) },
     })
     this.#session = { lease, session }
     void session.run(signal => this.#hooks.open(to, signal))
+  }
+
+  /** A builder that breaks the rules is not asked again by reattaching; any other end of a stream may be the network's. */
+  #broken (lease: string, error: Error): void {
+    const code = codeOf(error)
+    if (code === 'FORGED_RESULT' || code === 'MALFORMED') this.#drive({ type: 'failed', lease, code, message: error.message, fix: '' })
+    else this.#drive({ type: 'reset', lease, reason: error.message })
   }
 
   #begin (to: DeviceId, attempt: number): void {

@@ -1,0 +1,156 @@
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import type { BuildEvent } from '../../src/api.ts'
+import { Farm, waitScript } from './farm.ts'
+
+let farm: Farm
+afterEach(async () => { await farm.stop() })
+
+async function collect (events: AsyncIterable<BuildEvent>): Promise<BuildEvent[]> {
+  const all: BuildEvent[] = []
+  for await (const event of events) all.push(event)
+  return all
+}
+
+describe('a build', () => {
+  it('runs on another device, streams its log, and returns outputs', async () => {
+    farm = new Farm()
+    const builder = await farm.add('mini')
+    const laptop = await farm.add('laptop', { slots: 0 })
+    const build = await laptop.builds.build({ command: ['make', 'all'], outputs: ['out.txt', 'none/**'] })
+    const result = await build.result
+    expect(result).toMatchObject({ state: 'done', exitCode: 0, builder: { name: 'mini' }, attempt: 1, outputs: [{ path: 'out.txt', bytes: 5 }], error: null })
+    expect(laptop.written.get('out.txt')).toBe('built')
+    const events = await collect(build.events)
+    expect(events.map(event => event.event)).toEqual(expect.arrayContaining(['queued', 'elected', 'log', 'warning', 'result']))
+    expect(events.filter(event => event.event === 'log').map(event => event.data).join('')).toBe('make all\n')
+    const elected = events.find(event => event.event === 'elected')
+    expect(elected?.candidates.find(candidate => candidate.device.name === 'laptop')?.refused).toBe('0 slots')
+    await vi.waitFor(() => { expect(builder.host.leases()).toEqual([]) })
+    expect(await collect(await laptop.builds.events(build.id.slice(0, 6)))).toEqual(events)
+  })
+
+  it('sends the source once: the second build finds it there', async () => {
+    farm = new Farm()
+    const builder = await farm.add('mini')
+    const laptop = await farm.add('laptop', { slots: 0 })
+    await (await laptop.builds.build({ command: ['a'] })).result
+    const bytes = builder.received
+    await (await laptop.builds.build({ command: ['a'] })).result
+    expect(bytes).toBeGreaterThan(0)
+    expect(builder.received).toBe(bytes)
+  })
+
+  it('passes the exit code of a failing command, once, on one builder', async () => {
+    farm = new Farm()
+    await farm.add('mini', { script: async function * () { yield { type: 'exit', exitCode: 3, signal: null, reason: null } } })
+    const laptop = await farm.add('laptop', { slots: 0 })
+    expect(await (await laptop.builds.build({ command: ['false'] })).result).toMatchObject({ state: 'done', exitCode: 3, attempt: 1 })
+  })
+
+  it('says 125 and every reason when nobody may run it', async () => {
+    farm = new Farm()
+    await farm.add('watcher', { role: 'observer' })
+    const laptop = await farm.add('laptop', { slots: 0 })
+    const result = await (await laptop.builds.build({ command: ['x'] })).result
+    expect(result).toMatchObject({ state: 'failed', exitCode: 125, error: { code: 'NO_CANDIDATE' } })
+    expect(result.error?.message).toMatch(/laptop: 0 slots/)
+    expect(result.error?.message).toMatch(/watcher: role observer is not builder/)
+  })
+
+  it('refuses an offline device at once, explains a dry run without running it', async () => {
+    farm = new Farm()
+    const far = await farm.add('far')
+    const mini = await farm.add('mini')
+    const laptop = await farm.add('laptop', { slots: 0 })
+    farm.network.disconnect(laptop.id, far.id)
+    expect(await (await laptop.builds.build({ command: ['x'], on: 'far' })).result).toMatchObject({ exitCode: 125, error: { code: 'OFFLINE' } })
+    expect(await (await laptop.builds.build({ command: ['x'], dryRun: true })).result).toMatchObject({ exitCode: 0, builder: { name: 'mini' }, outputs: [] })
+    expect(mini.running.max).toBe(0)
+  })
+
+  it('runs here when told to', async () => {
+    farm = new Farm()
+    await farm.add('mini')
+    const laptop = await farm.add('laptop')
+    expect(await (await laptop.builds.build({ command: ['x'], local: 'only', outputs: ['out.txt'] })).result).toMatchObject({ exitCode: 0, builder: { name: 'laptop' }, outputs: [{ path: 'out.txt' }] })
+  })
+})
+
+describe('a build that does not go well', () => {
+  it('moves when its builder is lost, and the result is one', async () => {
+    farm = new Farm()
+    const first = await farm.add('first', { script: waitScript() })
+    const laptop = await farm.add('laptop', { slots: 0 })
+    const build = await laptop.builds.build({ command: ['x'] })
+    await vi.waitFor(() => { expect(first.running.now).toBe(1) })
+    await farm.add('second')
+    const from = performance.now()
+    await first.mesh.stop()
+    expect(await build.result).toMatchObject({ state: 'done', exitCode: 0, builder: { name: 'second' }, attempt: 2 })
+    expect(performance.now() - from).toBeLessThan(4000)
+    expect((await laptop.builds.why(build.id)).attempts.map(attempt => attempt.builder.name)).toEqual(['first', 'second'])
+  })
+
+  it('takes the same builder up again when only the stream broke', async () => {
+    farm = new Farm()
+    let release = (): void => {}
+    const mini = await farm.add('mini', { script: waitScript(new Promise(resolve => { release = resolve })) })
+    const laptop = await farm.add('laptop', { slots: 0 })
+    const build = await laptop.builds.build({ command: ['x'] })
+    await vi.waitFor(() => { expect(mini.running.now).toBe(1) })
+    const inner = laptop.mesh.openStream.bind(laptop.mesh)
+    laptop.mesh.openStream = async (...args) => {
+      if (!farm.network.linked(laptop.id, mini.id)) await farm.network.connect(laptop.id, mini.id)
+      return await inner(...args)
+    }
+    farm.network.disconnect(laptop.id, mini.id)
+    release()
+    expect(await build.result).toMatchObject({ state: 'done', attempt: 1, builder: { name: 'mini' } })
+    expect((await collect(build.events)).filter(event => event.event === 'log').map(event => event.data)).toEqual(['waiting\n'])
+  })
+
+  it('is gone from its builder when it is cancelled', async () => {
+    farm = new Farm()
+    const mini = await farm.add('mini', { script: waitScript() })
+    const laptop = await farm.add('laptop', { slots: 0 })
+    const build = await laptop.builds.build({ command: ['x'] })
+    await vi.waitFor(() => { expect(mini.running.now).toBe(1) })
+    await build.cancel()
+    expect(await build.result).toMatchObject({ state: 'cancelled', exitCode: 130 })
+    await vi.waitFor(() => {
+      expect(mini.running.now).toBe(0)
+      expect(mini.host.leases()).toEqual([])
+    })
+  })
+
+  it('ends with 124 at its deadline', async () => {
+    farm = new Farm()
+    const mini = await farm.add('mini', { script: waitScript() })
+    const laptop = await farm.add('laptop', { slots: 0 })
+    expect(await (await laptop.builds.build({ command: ['x'], deadlineMs: 300 })).result).toMatchObject({ exitCode: 124 })
+    await vi.waitFor(() => { expect(mini.host.leases()).toEqual([]) })
+  })
+
+  it('waits for a slot without double booking: nine builds on three slots', async () => {
+    farm = new Farm()
+    const two = await farm.add('two', { slots: 2 })
+    const one = await farm.add('one', { slots: 1 })
+    const laptop = await farm.add('laptop', { slots: 0 })
+    const builds = await Promise.all(Array.from({ length: 9 }, () => laptop.builds.build({ command: ['x'] })))
+    const results = await Promise.all(builds.map(build => build.result))
+    expect(results.map(result => result.exitCode)).toEqual(Array.from({ length: 9 }, () => 0))
+    expect(two.running.max).toBeLessThanOrEqual(2)
+    expect(one.running.max).toBeLessThanOrEqual(1)
+    await vi.waitFor(() => { expect([...two.host.leases(), ...one.host.leases()]).toEqual([]) })
+  })
+
+  it('does not accept a result with a foreign signature', async () => {
+    farm = new Farm()
+    farm.signerOf = signer => ({ ...signer, sign: () => new Uint8Array(64) })
+    await farm.add('liar')
+    const laptop = await farm.add('laptop', { slots: 0 })
+    const result = await (await laptop.builds.build({ command: ['x'], outputs: ['out.txt'] })).result
+    expect(result).toMatchObject({ state: 'failed', exitCode: 125, outputs: [] })
+    expect(laptop.written.size).toBe(0)
+  })
+})

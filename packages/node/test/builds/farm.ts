@@ -1,0 +1,182 @@
+/** Several devices of one process with a scripted engine each: the real services over the in-memory mesh. */
+import { createHash, generateKeyPairSync, randomBytes, sign, verify, createPublicKey, type KeyObject } from 'node:crypto'
+import { deviceId, type Crypto, type DeviceId, type Signer } from '@elder-node/protocol'
+import type { Role } from '../../src/api.ts'
+import type { Engine, RunEvent, RunSpec } from '../../src/ports/engine.ts'
+import type { OutputPart, OutputReader, OutputWriter, SourceCache, SourceReader } from '../../src/ports/source.ts'
+import { BuildHost, Builds, serveBuilds } from '../../src/services/builds/index.ts'
+import { ResourceService } from '../../src/services/resources.ts'
+import { MemoryNetwork, openDoor, type MemoryMesh } from '../support/memory-mesh.ts'
+
+export type Script = (spec: RunSpec, signal: AbortSignal) => AsyncIterable<RunEvent>
+
+const SPKI = Buffer.from('302a300506032b6570032100', 'hex')
+export const crypto: Crypto = {
+  sha256: (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest(),
+  verify: (key, signature, message) => {
+    try { return verify(null, message, createPublicKey({ key: Buffer.concat([SPKI, key]), format: 'der', type: 'spki' }), signature) } catch { return false }
+  },
+}
+
+export function newSigner (): Signer {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519') as { publicKey: KeyObject, privateKey: KeyObject }
+  return { publicKey: new Uint8Array(publicKey.export({ format: 'der', type: 'spki' }).subarray(12)), sign: message => sign(null, message, privateKey) }
+}
+
+export interface Device {
+  id: DeviceId
+  name: string
+  mesh: MemoryMesh
+  builds: Builds
+  host: BuildHost
+  resources: ResourceService
+  /** Builds that run here now, and the most that ever did. */
+  running: { now: number, max: number }
+  /** What outputs were written, path to text. */
+  written: Map<string, string>
+  received: number
+  stop: () => Promise<void>
+}
+
+const log = { debug () {}, info () {}, warn () {}, error () {} }
+const clock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() }
+
+export class Farm {
+  readonly network: MemoryNetwork = new MemoryNetwork()
+  readonly devices: Device[] = []
+  signerOf: (signer: Signer) => Signer = signer => signer
+
+  async add (name: string, init: { slots?: number, role?: Role, script?: Script, offline?: boolean } = {}): Promise<Device> {
+    const signer = newSigner()
+    const id = deviceId(signer.publicKey)
+    const role = init.role ?? 'builder'
+    const mesh = this.network.join(id, { ...openDoor(), role: device => this.#roles.get(device) })
+    this.#roles.set(id, role)
+    const running = { now: 0, max: 0 }
+    const written = new Map<string, string>()
+    const { slots = 1 } = init
+    const engine = fakeEngine(init.script ?? echoScript, running)
+    const roleOf = (device: DeviceId): Role | undefined => this.#roles.get(device)
+    const sensors = {
+      facts: async () => ({ platform: 'linux/x64', cores: 4, memoryTotalBytes: 2 ** 33, cpuModel: 'fake', hostname: name }),
+      sample: async () => ({ load: 0.1, pressure: undefined, memoryFreeBytes: 2 ** 32, diskFreeBytes: 2 ** 35, diskTotalBytes: 2 ** 36, onBattery: false }),
+    }
+    const resources = new ResourceService({ mesh, sensors, clock, directory: undefined, role: roleOf, random: Math.random, log }, { epoch: 1, version: '0.1.0', engine: 'process', slots })
+    const device = { id, name, mesh, resources, running, written, received: 0 } as Device
+    const ref = (other: DeviceId): { id: string, name: string } => ({ id: other, name: this.devices.find(d => d.id === other)?.name ?? other.slice(0, 8) })
+    device.host = new BuildHost({
+      engine, cache: fakeCache(device), outputs: fakeReader, prepare: undefined, clock, crypto, signer: this.signerOf(signer), environment: requested => ({ PATH: '/bin', ...requested }),
+      limits: { cpus: 4, memoryBytes: 2 ** 33, pidsMax: 256 }, platform: 'linux/x64', role: roleOf,
+      ask: async (to, word) => to === id ? device.builds.onBind(id, word as never) : await mesh.request(to, 'claim', word, { signal: AbortSignal.timeout(5000) }) as never,
+      offer: capacity => { resources.offer(capacity) }, log,
+    }, { epoch: 1 })
+    const resolve = (text: string): DeviceId => (this.devices.find(d => d.name === text) as Device).id
+    device.builds = new Builds({ mesh, host: device.host, resources, reader: fakeSource, writer: fakeWriter(written), files: memoryFiles(), crypto, clock, randomBytes: n => randomBytes(n), resolve, ref, log }, { explore: 0, settleMs: 500 })
+    serveBuilds(mesh, device)
+    device.stop = async () => {
+      await device.builds.stop()
+      await device.host.stop()
+      await resources.stop()
+      await mesh.stop()
+    }
+    resources.onSlots(total => { device.host.configure(total) })
+    await mesh.start()
+    await resources.start()
+    await device.host.start(resources.slots)
+    for (const other of this.devices) if (init.offline !== true) await this.network.connect(id, other.id)
+    this.devices.push(device)
+    return device
+  }
+
+  readonly #roles = new Map<DeviceId, Role>()
+
+  async stop (): Promise<void> { await Promise.all(this.devices.map(device => device.stop())) }
+}
+
+async function * echoScript (spec: RunSpec): AsyncIterable<RunEvent> {
+  yield { type: 'log', stream: 'stdout', data: Buffer.from(`${spec.command.join(' ')}\n`) }
+  yield { type: 'exit', exitCode: 0, signal: null, reason: null }
+}
+
+/** Runs until it is killed, or until `release` resolves. */
+export function waitScript (release?: Promise<void>): Script {
+  return async function * (_spec, signal) {
+    yield { type: 'log', stream: 'stdout', data: Buffer.from('waiting\n') }
+    const killed = new Promise<void>(resolve => {
+      if (signal.aborted) resolve()
+      signal.addEventListener('abort', () => { resolve() }, { once: true })
+    })
+    await Promise.race([killed, ...(release === undefined ? [] : [release])])
+    yield signal.aborted ? { type: 'exit', exitCode: 137, signal: 'SIGKILL', reason: null } : { type: 'exit', exitCode: 0, signal: null, reason: null }
+  }
+}
+
+function fakeEngine (script: Script, running: { now: number, max: number }): Engine {
+  return {
+    name: 'process', description: 'scripted, no isolation', check: async () => {}, createTree: async id => `/tree/${id}`, removeTree: async () => {}, sweep: async () => {},
+    async * run (spec, { signal }) {
+      running.now++
+      running.max = Math.max(running.max, running.now)
+      try { yield * script(spec, signal) } finally { running.now-- }
+    },
+  }
+}
+
+const COMMIT = 'c'.repeat(40)
+const BASE = 'b'.repeat(40)
+
+const fakeSource: SourceReader = {
+  snapshot: async () => ({ commit: COMMIT, project: 'project-0001', cwd: '.', ancestors: [BASE], root: '/src' }),
+  async * pack (_snapshot, have) { yield Buffer.from(have.length > 0 ? 'thin' : 'whole pack') },
+  read: async () => undefined,
+}
+
+function fakeCache (device: Device): SourceCache {
+  const commits = new Set<string>()
+  return {
+    have: async (_owner, _project, wanted) => wanted.filter(commit => commits.has(commit)),
+    receive: async (_owner, _project, commit, pack) => {
+      for await (const chunk of pack) device.received += chunk.length
+      commits.add(commit)
+    },
+    checkout: async () => {},
+  }
+}
+
+const sha = (text: string): string => createHash('sha256').update(text).digest('hex')
+const fakeReader: OutputReader = {
+  match: async (_tree, globs) => ({ paths: globs.includes('out.txt') ? ['out.txt'] : [], unmatched: globs.filter(glob => glob !== 'out.txt') }),
+  async * read (_tree, paths) {
+    for (const path of paths) {
+      yield { type: 'file', file: { path, mode: 0o644, bytes: 5 } }
+      yield { type: 'chunk', data: Buffer.from('built') }
+    }
+    yield { type: 'end', manifest: paths.map(path => ({ path, bytes: 5, sha256: sha('built'), mode: 0o644 as const })) }
+  },
+}
+
+function fakeWriter (written: Map<string, string>): OutputWriter {
+  return {
+    async write (_to, parts) {
+      const files = new Map<string, string>()
+      let path = ''
+      let end: Extract<OutputPart, { type: 'end' }> | undefined
+      for await (const part of parts) {
+        if (part.type === 'file') path = part.file.path
+        else if (part.type === 'chunk') files.set(path, (files.get(path) ?? '') + Buffer.from(part.data).toString())
+        else end = part
+      }
+      if (end === undefined) throw new Error('no end')
+      for (const [name, text] of files) written.set(name, text)
+      return end.manifest
+    },
+  }
+}
+
+function memoryFiles (): { read: (name: string) => Uint8Array | undefined, replace: (name: string, bytes: Uint8Array) => void, append: (name: string, bytes: Uint8Array) => void } {
+  const files = new Map<string, Uint8Array>()
+  return {
+    read: name => files.get(name), replace: (name, bytes) => { files.set(name, bytes) },
+    append: (name, bytes) => { files.set(name, Buffer.concat([files.get(name) ?? new Uint8Array(), bytes])) },
+  }
+}

@@ -1,0 +1,356 @@
+/**
+ * Builders and requesters in the simulator's world, running the machines of the protocol as they ship. The physical truth (which
+ * processes run on which host) is kept apart from what the machines believe, and every invariant is checked against it.
+ */
+import {
+  BuildMachine, rank, SlotMachine, type BuildEffect, type BuildId, type BuildRules, type ClaimWord, type DeviceId, type Prospect, type SlotEffect, type SlotRules,
+} from '@elder-node/protocol'
+import { World } from '../world.ts'
+
+export type Message =
+  | { type: 'word', word: ClaimWord }
+  | { type: 'open', build: BuildId, lease: string, fence: number }
+  | { type: 'opened' | 'gone' | 'closed', build: BuildId, lease: string }
+  | { type: 'stamp' | 'echo', build: BuildId, lease: string, stamp: number }
+  | { type: 'result', build: BuildId, lease: string, fence: number }
+  | { type: 'received', build: BuildId, lease: string }
+
+export interface Plan {
+  seed: number
+  hours: number
+  slotRules?: Partial<SlotRules>
+  buildRules?: Partial<BuildRules>
+}
+
+export interface Outcome { violations: string[], hash: string, builds: number, done: number, moved: number, crashes: number, events: number }
+
+interface Process { build: BuildId, lease: string, exclusive: boolean }
+interface Host { slots: number, processes: Map<string, Process>, life: number, machine: SlotMachine, returning: Set<string>, granted: Map<string, { lease: string, fence: number }> }
+interface Build { machine: BuildMachine, requester: string, exclusive: boolean, accepted: number }
+
+const BUILDERS = 3
+const REQUESTERS = 4
+const HOUR_MS = 3_600_000
+/** An engine promises that the processes of a dead node are gone within this time. */
+const ORPHAN_MS = 2_000
+
+export class LeaseFarm {
+  readonly world: World<Message>
+  readonly violations = new Set<string>()
+  readonly #plan: Plan
+  readonly #hosts = new Map<string, Host>()
+  readonly #builds = new Map<BuildId, Build>()
+  readonly #ticks = new Map<string, { deadline: number, tag: string }>()
+  #tickCount = 0
+  #count = 0
+  #done = 0
+  #moved = 0
+  #crashes = 0
+
+  constructor (plan: Plan) {
+    this.#plan = plan
+    this.world = new World(plan.seed, { loss: 0.03, duplicate: 0.03, delayMs: [1, 150] })
+  }
+
+  run (): Outcome {
+    const endMs = this.#plan.hours * HOUR_MS
+    for (let i = 0; i < BUILDERS; i++) this.#bootBuilder(`builder${i}`, 1 + i % 2)
+    for (let i = 0; i < REQUESTERS; i++) this.#bootRequester(`requester${i}`)
+    this.#workload(endMs)
+    this.#faults(endMs)
+    this.world.run(endMs)
+    this.world.heal()
+    this.#mute.clear()
+    this.world.run(endMs + 600_000)
+    this.#atRest()
+    return { violations: [...this.violations], hash: this.world.hash(), builds: this.#count, done: this.#done, moved: this.#moved, crashes: this.#crashes, events: this.world.events }
+  }
+
+  // --- builders
+
+  #bootBuilder (name: string, slots: number): void {
+    const { random } = this.world
+    const last = this.#hosts.get(name)
+    const life = (last?.life ?? 0) + 1
+    const machine = new SlotMachine({ slots, epoch: life, rules: this.#plan.slotRules ?? {} })
+    const host: Host = { slots, processes: last?.processes ?? new Map(), life, machine, returning: new Set(), granted: new Map() }
+    this.#hosts.set(name, host)
+    this.world.spawn(name, {
+      receive: (from, message, now) => { this.#atBuilder(name, host, from, message, now) },
+      wake: (tag, now) => { this.#builderWake(name, host, tag, now) },
+    }, 0.98 + 0.04 * random())
+    this.world.wake(name, 100 + 1_500 * random(), 'swept')
+  }
+
+  #atBuilder (name: string, host: Host, from: string, message: Message, now: number): void {
+    const device = from as DeviceId
+    switch (message.type) {
+      case 'word': return this.#slots(name, host, host.machine.handle({ type: 'word', from: device, word: message.word }, now), now, message.word)
+      case 'open': return this.#opened(name, host, device, message, now)
+      case 'echo': return this.#slots(name, host, host.machine.handle({ type: 'echo', from: device, lease: message.lease, stamp: message.stamp }, now), now)
+      case 'received': if (host.returning.delete(message.lease)) this.#slots(name, host, host.machine.handle({ type: 'finished', lease: message.lease }, now), now)
+    }
+  }
+
+  #opened (name: string, host: Host, from: DeviceId, message: Extract<Message, { type: 'open' }>, now: number): void {
+    const { build, lease, fence } = message
+    const effects = host.machine.handle({ type: 'attach', from, lease, build, fence }, now)
+    for (const effect of effects) {
+      if (effect.type === 'attached') this.#send(name, from, { type: 'opened', build, lease })
+      if (effect.type === 'attached' && !effect.resumed) this.#start(name, host, { build, lease, exclusive: this.#builds.get(build)?.exclusive === true })
+      if (effect.type === 'refused') this.#send(name, from, { type: effect.gone ? 'gone' : 'closed', build, lease })
+    }
+    this.#slots(name, host, effects, now)
+  }
+
+  #start (name: string, host: Host, process: Process): void {
+    const running = [...this.#hosts.values()].flatMap(other => [...other.processes.values()])
+    if (process.exclusive && running.some(other => other.build === process.build)) this.#violate('an exclusive build runs twice at once')
+    host.processes.set(`${host.life}/${process.lease}`, process)
+    if (host.processes.size > host.slots) this.#violate('more processes than slots')
+    // Some builds are long enough to live through a partition, most are short.
+    const runMs = this.world.random() < 0.2 ? 30_000 + 60_000 * this.world.random() : 500 + 8_000 * this.world.random()
+    this.world.wake(name, runMs, `exit ${process.lease}`)
+  }
+
+  #builderWake (name: string, host: Host, tag: string, now: number): void {
+    const [what, lease = ''] = tag.split(' ')
+    if (what === 'swept') {
+      host.processes.clear()
+      return this.#slots(name, host, host.machine.handle({ type: 'swept' }, now), now)
+    }
+    if (what === 'tick' && this.#ticks.get(name)?.tag !== tag) return
+    if (what === 'tick') this.#ticks.delete(name)
+    if (what === 'tick') return this.#slots(name, host, host.machine.handle({ type: 'tick' }, now), now)
+    if (what === 'exit') return this.#exited(name, host, lease)
+    if (what === 'dead') {
+      host.processes.delete(`${host.life}/${lease}`)
+      return this.#slots(name, host, host.machine.handle({ type: 'stopped', lease }, now), now)
+    }
+    this.#sendResult(name, host, lease)
+  }
+
+  #exited (name: string, host: Host, lease: string): void {
+    if (!host.processes.delete(`${host.life}/${lease}`)) return
+    host.returning.add(lease)
+    this.#sendResult(name, host, lease)
+  }
+
+  #sendResult (name: string, host: Host, id: string): void {
+    const lease = host.machine.leases().find(other => other.id === id)
+    if (lease === undefined || !host.returning.has(id)) return
+    this.#send(name, lease.requester, { type: 'result', build: lease.build, lease: id, fence: lease.fence })
+    this.world.wake(name, 1_000, `result ${id}`)
+  }
+
+  #slots (name: string, host: Host, effects: SlotEffect[], now: number, asked?: ClaimWord): void {
+    for (const effect of effects) {
+      if (effect.type === 'send') this.#checkAnswer(host, effect, asked)
+      if (effect.type === 'send') this.#send(name, effect.to, { type: 'word', word: effect.word })
+      if (effect.type === 'stamp') this.#send(name, effect.lease.requester, { type: 'stamp', build: effect.lease.build, lease: effect.lease.id, stamp: effect.stamp })
+      if (effect.type === 'kill') this.#kill(name, host, effect, now)
+    }
+    this.#tick(name, host.machine.deadline(), now)
+  }
+
+  #checkAnswer (host: Host, { to, word }: Extract<SlotEffect, { type: 'send' }>, asked: ClaimWord | undefined): void {
+    const held = host.machine.leases().filter(lease => lease.build === word.build && lease.requester === to && lease.state !== 'ending')
+    if (word.type === 'no' && asked?.type === 'claim' && held.some(lease => lease.fence === word.fence)) this.#violate('a claim that holds a slot is told no when it asks again')
+    if (word.type !== 'grant') return
+    const key = `${to} ${word.build}`
+    const last = host.granted.get(key)
+    if (last !== undefined && last.lease !== word.lease && word.fence <= last.fence) this.#violate('a fence did not rise')
+    host.granted.set(key, { lease: word.lease, fence: word.fence })
+  }
+
+  #kill (name: string, host: Host, { lease, reason }: Extract<SlotEffect, { type: 'kill' }>, now: number): void {
+    if (reason === 'lapsed' && now - lease.stampMs < 19_000) this.#violate('a build was killed within its grace')
+    host.returning.delete(lease.id)
+    this.world.wake(name, 2_000 * this.world.random(), `dead ${lease.id}`)
+  }
+
+  // --- requesters
+
+  #bootRequester (name: string): void {
+    for (const [id, build] of this.#builds) if (build.requester === name && !build.machine.ended) this.#builds.delete(id)
+    this.world.spawn(name, {
+      receive: (from, message, now) => { this.#atRequester(name, from, message, now) },
+      wake: (tag, now) => { this.#requesterWake(name, tag, now) },
+    }, 0.98 + 0.04 * this.world.random())
+  }
+
+  #submit (name: string): void {
+    const id = `${(this.#count++).toString(36)}`.padStart(26, 'a') as BuildId
+    const exclusive = this.world.random() < 0.4
+    const machine = new BuildMachine({ build: id, needs: { memoryBytes: null, cpus: null }, exclusive, rules: this.#plan.buildRules ?? {} })
+    this.#builds.set(id, { machine, requester: name, exclusive, accepted: 0 })
+    const now = this.world.clockOf(name)
+    this.#effects(name, id, machine.handle({ type: 'start' }, now), now)
+  }
+
+  #atRequester (name: string, from: string, message: Message, now: number): void {
+    const id = message.type === 'word' ? message.word.build : message.build
+    const build = this.#builds.get(id)
+    if (build === undefined) return
+    const { machine } = build
+    const lease = message.type === 'word' ? '' : message.lease
+    const handle = (input: Parameters<BuildMachine['handle']>[0]): void => { this.#effects(name, id, machine.handle(input, now), now) }
+    switch (message.type) {
+      case 'word': return handle({ type: 'word', from: from as DeviceId, word: message.word })
+      case 'opened': return handle({ type: 'phase', lease, phase: 'running' })
+      case 'gone': return handle({ type: 'failed', lease, code: 'LEASE_GONE', message: 'gone', fix: '' })
+      case 'closed': return handle({ type: 'reset', lease, reason: 'closed' })
+      case 'stamp': return handle({ type: 'stamp', lease, stamp: message.stamp })
+      case 'result': return this.#result(name, from, build, message, now)
+    }
+  }
+
+  #result (name: string, from: string, build: Build, message: Extract<Message, { type: 'result' }>, now: number): void {
+    const current = build.machine.current
+    const isCurrent = current !== undefined && current.lease === message.lease && current.fence === message.fence && current.device === from
+    const effects = build.machine.handle({ type: 'result', lease: message.lease, fence: message.fence }, now)
+    if (effects.some(effect => effect.type === 'accept')) {
+      if (!isCurrent) this.#violate('a result of another lease than the current one was accepted')
+      if (++build.accepted > 1) this.#violate('two results were accepted for one build')
+      this.#done++
+    }
+    this.#effects(name, message.build, effects, now)
+    this.#send(name, from, { type: 'received', build: message.build, lease: message.lease })
+  }
+
+  #requesterWake (name: string, tag: string, now: number): void {
+    if (this.#ticks.get(name)?.tag !== tag) return
+    this.#ticks.delete(name)
+    for (const [id, build] of this.#builds) {
+      const at = build.machine.deadline()
+      if (build.requester === name && at !== undefined && at <= now + 0.001) this.#effects(name, id, build.machine.handle({ type: 'tick' }, now), now)
+    }
+    this.#tickRequester(name, now)
+  }
+
+  #effects (name: string, id: BuildId, effects: BuildEffect[], now: number): void {
+    const machine = this.#builds.get(id)?.machine as BuildMachine
+    for (const effect of effects) {
+      if (effect.type === 'send') this.#send(name, effect.to, { type: 'word', word: effect.word })
+      if (effect.type === 'open') this.#send(name, effect.to, { type: 'open', build: id, lease: effect.lease, fence: effect.fence })
+      if (effect.type === 'echo') this.#send(name, effect.to, { type: 'echo', build: id, lease: effect.lease, stamp: effect.stamp })
+      if (effect.type === 'moved') this.#moved++
+      if (effect.type === 'elect' || effect.type === 'look') this.#effects(name, id, machine.handle({ type: 'ranked', order: this.#order() }, now), now)
+    }
+    this.#tickRequester(name, now)
+  }
+
+  #order (): Array<{ device: DeviceId, rttMs: number | undefined }> {
+    const prospects: Prospect[] = [...this.#hosts.keys()].map((name, i) => ({
+      device: name as DeviceId, rttMs: 5 + 10 * i, bytesMissing: 0, bandwidthBytesPerS: 1e7, queueWaitS: 0, bootS: 0, runS: 5, speed: 1, success: 1, unusedMs: Infinity,
+    }))
+    return rank(prospects, { recentBusy: true, explore: 0, random: this.world.random }).order.map(({ device }) => ({ device, rttMs: 80 }))
+  }
+
+  // --- the world
+
+  #send (from: string, to: string, message: Message): void {
+    // Now and then a message sits in a buffer somewhere for seconds: what late echoes and late claims are made of.
+    if (this.#mute.has(from)) return
+    const stalls = this.world.random() < (message.type === 'echo' ? 0.1 : 0.02) && (message.type !== 'word' || message.word.type === 'claim')
+    if (stalls) this.world.at(this.world.now + 1_000 + 14_000 * this.world.random(), () => { this.world.send(from, to, message) })
+    else this.world.send(from, to, message)
+  }
+
+  #tick (name: string, deadline: number | undefined, now: number): void {
+    if (deadline === undefined || this.#ticks.get(name)?.deadline === deadline) return
+    const tag = `tick ${++this.#tickCount}`
+    this.#ticks.set(name, { deadline, tag })
+    this.world.wake(name, Math.max(1, deadline - now), tag)
+  }
+
+  #tickRequester (name: string, now: number): void {
+    let next: number | undefined
+    for (const build of this.#builds.values()) {
+      const at = build.requester === name ? build.machine.deadline() : undefined
+      if (at !== undefined && (next === undefined || at < next)) next = at
+    }
+    this.#tick(name, next, now)
+  }
+
+  #workload (endMs: number): void {
+    const { random } = this.world
+    for (let at = 2_000; at < endMs; at += 12_000 * random()) {
+      const name = `requester${Math.floor(random() * REQUESTERS)}`
+      this.world.at(at, () => { if (!this.#down.has(name)) this.#submit(name) })
+    }
+    for (let at = 60_000; at < endMs + 120_000; at += 60_000) this.world.at(at, () => { this.#forget() })
+  }
+
+  readonly #down = new Set<string>()
+
+  #faults (endMs: number): void {
+    const { random } = this.world
+    const names = [...this.#hosts.keys(), ...Array.from({ length: REQUESTERS }, (_, i) => `requester${i}`)]
+    for (let at = 20_000; at < endMs; at += 60_000 * random()) {
+      const name = names[Math.floor(random() * names.length)] as string
+      const kind = random()
+      if (kind < 0.25) this.world.at(at, () => { this.#silence(name, 10_000 + 40_000 * random()) })
+      else if (kind < 0.6) this.world.at(at, () => { this.#crash(name, 50 + (random() < 0.6 ? 300 : 40_000) * random()) })
+      else this.world.at(at, () => { this.#partition(names, 1_000 + 29_000 * random()) })
+    }
+  }
+
+  #crash (name: string, downMs: number): void {
+    if (this.#down.has(name)) return
+    this.#down.add(name)
+    this.#crashes++
+    this.world.crash(name)
+    const host = this.#hosts.get(name)
+    if (host !== undefined) this.#afterCrash(name, host)
+    this.world.at(this.world.now + downMs, () => {
+      this.#down.delete(name)
+      this.#ticks.delete(name)
+      if (host === undefined) this.#bootRequester(name)
+      else this.#bootBuilder(name, host.slots)
+    })
+  }
+
+  /** One-way partition: hears everyone, is heard by nobody. */
+  #silence (name: string, forMs: number): void {
+    this.#mute.add(name)
+    this.world.at(this.world.now + forMs, () => { this.#mute.delete(name) })
+  }
+
+  readonly #mute = new Set<string>()
+
+  /** Processes outlive their node until the next sweep or for two seconds; half of the requesters hear a reset. */
+  #afterCrash (name: string, host: Host): void {
+    const left = [...host.processes.keys()]
+    this.world.at(this.world.now + ORPHAN_MS * this.world.random(), () => { for (const key of left) host.processes.delete(key) })
+    for (const lease of host.machine.leases()) {
+      if (this.world.random() < 0.5) this.world.send(name, lease.requester, { type: 'closed', build: lease.build, lease: lease.id })
+    }
+  }
+
+  #partition (names: string[], forMs: number): void {
+    const { random } = this.world
+    const side = names.map(name => [name, random() < 0.5] as const)
+    this.world.partition([side.filter(([, left]) => left).map(([name]) => name), side.filter(([, left]) => !left).map(([name]) => name)])
+    this.world.at(this.world.now + forMs, () => { this.world.heal() })
+  }
+
+  /** Ended builds are forgotten after a while, as in a node; the check that each ended is made before. */
+  #forget (): void {
+    const ended = [...this.#builds].filter(([, build]) => build.machine.ended)
+    for (const [id] of ended.slice(0, Math.max(0, ended.length - 40))) this.#builds.delete(id)
+  }
+
+  #atRest (): void {
+    for (const host of this.#hosts.values()) {
+      if (host.machine.free !== host.slots) this.#violate('a slot leaked')
+      if (host.processes.size > 0) this.#violate('a process was left behind')
+    }
+    for (const build of this.#builds.values()) if (!build.machine.ended) this.#violate('a build never ended')
+  }
+
+  #violate (what: string): void {
+    this.violations.add(what)
+    this.world.trace('violation', what)
+  }
+}
