@@ -133,6 +133,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
   closing.add('stacks', () => stacks.close())
   const settings = new Settings({ stacks, crypto })
   const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log })
+  membership.onRemoved(gone => { replication.forget(gone) })
   const mirror = new MirrorService({
     source: mirrorSource({ stacks, settings }), openGit: createGitCaches(dir.mirrors), self: device, mesh: membership.meshId, crypto, clock, random, log,
     livePeers: () => mesh.peers().map(peer => peer.device), files: privateFiles(dir.mirrors),
@@ -198,7 +199,11 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
       },
       remotes: async () => settings.remotes().map(remote => ({ ...remote, ...remoteState(mirror.status(remote.stack), remote.url) })),
       sync: stack => mirror.sync(stack),
-      restore: async url => importMirror(await mirror.restore(url, { signal: AbortSignal.timeout(RESTORE_MS) }), { stacks, mesh: membership.meshId }),
+      restore: async url => {
+        const restored = await importMirror(await mirror.restore(url, { signal: AbortSignal.timeout(RESTORE_MS) }), { stacks, mesh: membership.meshId })
+        replication.announce()
+        return restored
+      },
     },
     stop: () => closing.run(),
   }

@@ -49,7 +49,7 @@ export function dataDirAt (root: string, env: Environment = process.env): DataDi
 
 /** Makes the directories that every start needs. @throws ElderError `STORAGE`, `RUNTIME_DIR` */
 export function prepareDataDir (dir: DataDir, env: Environment = process.env): void {
-  for (const path of [dir.root, dir.mesh]) makePrivateDir(path)
+  for (const path of [dir.root, dir.mesh, dir.stacks, dir.mirrors, dir.builds]) makePrivateDir(path)
   if (!dir.socket.startsWith(dir.root)) makeRuntimeDir(runtimeDir(env))
 }
 

@@ -1,6 +1,6 @@
 /** The stacks of this device as the mirror sees them. */
 import type { MirroredStack } from '@elder-node/crdt-stack'
-import { SETTINGS_STACK } from '@elder-node/protocol'
+import { SETTINGS_STACK, STACK_NAME } from '@elder-node/protocol'
 import type { MirrorSource } from './mirror.ts'
 import type { Settings } from './settings.ts'
 import type { HeldStack } from './stacks/held-stack.ts'
@@ -10,6 +10,8 @@ export function mirrorSource ({ stacks, settings }: { stacks: Stacks, settings: 
   return {
     stacks: () => stacks.all().filter(held => held.name !== SETTINGS_STACK && held.stack.vector().size > 0).map(mirrored),
     remotes: () => settings.remotes(),
+    // A folder without a mesh in its name is a stack of this mesh that this device has not met.
+    adopt: async folder => STACK_NAME.test(folder) ? mirrored(await stacks.ensure(folder)) : undefined,
     onChanged: listener => stacks.onMoved(held => { if (held.name !== SETTINGS_STACK) listener(folderOf(held)) }),
     onRemotesChanged: listener => settings.onRemotesChanged(() => { listener() }),
   }

@@ -253,7 +253,7 @@ function checkedKey (key: StackKey, name: string, crypto: Crypto): StackKey {
 }
 
 function archived (name: string): ElderError {
-  return new ElderError('ARCHIVED', `"${name}" was restored from another mesh and is read-only here.`, 'Write to a stack with another name, or adopt it: elder-node stack restore <url> --adopt.')
+  return new ElderError('ARCHIVED', `"${name}" was restored from another mesh and is read-only here.`, 'Write to a stack with another name, for instance to a copy of what it says.')
 }
 
 function subscribe<T> (listeners: Set<T>, listener: T): () => void {
