@@ -97,6 +97,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
 
   // What this device offers.
   const { engine, note: engineNote, environment } = await openEngine(init.engine ?? 'auto', { dataDir: dir.root, ...(init.engineRoot === undefined ? {} : { root: init.engineRoot }) })
+  closing.add('engine', () => engine?.close?.())
   const sensors = init.sensors ?? openSensors({ dir: dir.root })
   const epoch = clock.wallMs()
   const resources = new ResourceService(
