@@ -81,7 +81,8 @@ export class Job {
 
   async #drain (): Promise<void> {
     const stream = this.#stream
-    for (let piece = this.log.next(this.#sentOffset); piece !== undefined && stream !== undefined && this.#stream === stream; piece = this.log.next(this.#sentOffset)) {
+    if (stream === undefined) return
+    for (let piece = this.log.next(this.#sentOffset); piece !== undefined && this.#stream === stream; piece = this.log.next(this.#sentOffset)) {
       this.#sentOffset = piece.offset + piece.data.length
       if (!await this.send({ type: 'log', ...piece })) return
     }
