@@ -29,6 +29,6 @@ export class BuildPrinter {
     if (event.event === 'elected' && this.#explain) for (const row of renderCandidates(event.candidates, event.builder.id, output.paintError)) output.note(row)
     const line = renderEvent(event, output.paintError)
     if (line !== undefined) output.note(line)
-    if (event.event === 'result' && event.error !== null) printFailure(output, event.error)
+    if (event.event === 'result' && event.error !== null && event.state !== 'cancelled') printFailure(output, event.error)
   }
 }

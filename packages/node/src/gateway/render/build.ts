@@ -9,7 +9,7 @@ type Of<E extends BuildEvent['event']> = Extract<BuildEvent, { event: E }>
 /** One line for stderr; undefined for events that print nothing of their own. */
 export function renderEvent (event: BuildEvent, paint: Paint): string | undefined {
   switch (event.event) {
-    case 'queued': return `${paint('dim', 'queued')}   build ${short(event.build)}: every slot is taken`
+    case 'queued': return `${paint('dim', 'queued')}   build ${short(event.build)}`
     case 'elected': return elected(event, paint)
     case 'progress': return `${paint('dim', event.phase)}  ${plain(event.message)}`.trimEnd()
     case 'moved': return `${paint('yellow', 'moved')}    ${plain(event.from.name)} is gone (${plain(event.why)}); attempt ${event.attempt}`

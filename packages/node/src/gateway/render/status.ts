@@ -28,7 +28,7 @@ function row (device: DeviceStatus, builds: BuildStatus[], self: string, nowMs: 
   const live = device.online
   return [
     { text: device.id === self ? `${device.name} *` : device.name, ...(live ? {} : { format: 'dim' as const }) },
-    device.rttMs === null || !live ? '-' : milliseconds(device.rttMs).replace(' ', ''),
+    device.rttMs === null || !live || device.path === 'self' ? '-' : milliseconds(device.rttMs).replace(' ', ''),
     live ? device.path : { text: 'down', format: 'red' },
     cpu === null || !live ? '-' : percent(cpu.load, 1),
     memory === null || !live ? '-' : percent(memory.totalBytes - memory.freeBytes, memory.totalBytes),
@@ -56,7 +56,7 @@ function builds (all: BuildStatus[], paint: Paint): string[] {
 function stacks (all: StackStatus[], paint: Paint, nowMs: number): string[] {
   if (all.length === 0) return [`${paint('dim', 'memory')}   no stack yet`]
   const shown = all.slice(0, STACKS_SHOWN).map((stack, i) =>
-    `${paint('dim', i === 0 ? 'memory' : '      ')}   ${plain(stack.name)}: ${stack.entries} entries, ${stack.copies} ${stack.copies === 1 ? 'copy' : 'copies'}, ${mirrors(stack.mirrors, nowMs)}${stack.archived ? ', archived' : ''}`)
+    `${paint('dim', i === 0 ? 'memory' : '      ')}   ${plain(stack.name)}: ${stack.entries} ${stack.entries === 1 ? 'entry' : 'entries'}, ${stack.copies} ${stack.copies === 1 ? 'copy' : 'copies'}, ${mirrors(stack.mirrors, nowMs)}${stack.archived ? ', archived' : ''}`)
   return all.length > STACKS_SHOWN ? [...shown, `         and ${all.length - STACKS_SHOWN} more: elder-node stack list`] : shown
 }
 

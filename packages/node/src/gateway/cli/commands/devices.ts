@@ -18,7 +18,7 @@ Examples:
 async function devices ({ client, output, signal }: Context): Promise<void> {
   const all = await client.call('devices', {}, { signal })
   output.answer('devices', { devices: all }, () => table(COLUMNS, all.map((device) => [
-    device.name, device.id.slice(0, 12), device.role, device.online ? 'yes' : 'no', device.rttMs === null ? '-' : milliseconds(device.rttMs),
+    device.name, device.id.slice(0, 12), device.role, device.online ? 'yes' : 'no', device.rttMs === null || device.path === 'self' ? '-' : milliseconds(device.rttMs),
     device.platform ?? '-', device.engine ?? '-', device.online ? 'now' : ago(device.lastSeen, Date.now()),
   ]), output.paint).join('\n'))
 }
