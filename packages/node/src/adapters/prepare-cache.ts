@@ -37,7 +37,7 @@ export class PrepareCache implements PreparedTrees {
     this.#bytesMax = bytesMax
   }
 
-  async fill (parts: PrepareParts, tree: string, run: () => Promise<void>, options: { signal: AbortSignal }): Promise<'reused' | 'prepared'> {
+  async furnish (parts: PrepareParts, tree: string, run: () => Promise<void>, options: { signal: AbortSignal }): Promise<'reused' | 'prepared'> {
     return await this.prepare(await this.key(parts, tree), tree, run, options)
   }
 

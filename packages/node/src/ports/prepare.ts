@@ -15,11 +15,11 @@ export interface PrepareParts {
 
 export interface PreparedTrees {
   /**
-   * Fills the freshly checked-out tree (absolute path) with what an earlier prepare of the same parts added, a copy of its own. When
+   * Furnishes the freshly checked-out tree (absolute path) with what an earlier prepare of the same parts added, a copy of its own. When
    * there is none, calls `run`, which runs the command in the tree and throws when it fails, and keeps what it added; a failing `run`
    * keeps nothing. Builds of one key that come together wait for the first.
    *
    * @returns `reused` when `run` was not called
    */
-  fill (parts: PrepareParts, tree: string, run: () => Promise<void>, options: { signal: AbortSignal }): Promise<'reused' | 'prepared'>
+  furnish (parts: PrepareParts, tree: string, run: () => Promise<void>, options: { signal: AbortSignal }): Promise<'reused' | 'prepared'>
 }
