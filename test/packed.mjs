@@ -82,7 +82,7 @@ export const parts = [Stack, decodeRecord, ElderError]
   say('types resolve under nodenext and bundler')
 
   const one = await join_(first, ['--name', 'first', '--slots', '1', '--engine', 'process'])
-  const elder = (folder, args, options) => run('npx', ['--no-install', 'elder-node', ...args, '--dir', join(folder, 'data')], { cwd: folder, ...options })
+  const elder = (folder, args, options) => run('npx', ['--no-install', 'elder-node', '--dir', join(folder, 'data'), ...args], { cwd: folder, ...options })
   const { ticket } = JSON.parse(elder(first, ['invite', '--json']))
   const two = await join_(second, ['--name', 'second', '--slots', '0', '--ticket-file', '-'], ticket)
   assert.equal(one.mesh.id, two.mesh.id)
