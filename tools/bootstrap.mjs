@@ -3,15 +3,14 @@
  * and with --build compiles the packages. Runs under Node 20; everything after it runs under the Node 24 it installs.
  */
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const stamp = join(root, 'node_modules', '.elder-installed')
-const lock = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex')
-const installed = existsSync(stamp) && readFileSync(stamp, 'utf8') === lock && existsSync(join(root, 'node_modules/.bin/tsc'))
+const changedMs = path => existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : 0
+// npm writes this file last: it is there when an install came to its end, and older than a lock file that changed since.
+const installed = changedMs('node_modules/.package-lock.json') >= changedMs('package-lock.json') && existsSync(join(root, 'node_modules/.bin/tsc'))
 
 /** Runs one command of the clone; on failure prints the command that mends it and ends with its exit code. */
 function run (command, args, remedy) {
@@ -27,7 +26,6 @@ function run (command, args, remedy) {
 if (!installed) {
   console.error('elder-node: first run in this clone, installing its dependencies (about 20 s)…')
   run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], 'check the network, then run `npm ci` here and repeat.')
-  writeFileSync(stamp, lock)
 }
 if (process.argv.includes('--build')) {
   run(join(root, 'node_modules', '.bin', 'tsc'), ['-b'], 'run `npm run build` and mend what it names.')
