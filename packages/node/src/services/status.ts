@@ -71,8 +71,8 @@ export class StatusService {
   }
 
   #problems (): Problem[] {
-    const { resources, problems } = this.#components
-    return [...problems(), ...diskProblems(resources.sample)]
+    const { resources, problems, stacks } = this.#components
+    return [...problems(), ...stacks().filter(isOnlyCopy).map(onlyCopy), ...diskProblems(resources.sample)]
   }
 }
 
@@ -89,6 +89,15 @@ function roundTrip (peer: Peer | undefined): number | null {
 function byNearness (a: DeviceStatus, b: DeviceStatus): number {
   const rank = (device: DeviceStatus): number => device.path === 'self' ? -1 : device.online ? device.rttMs ?? 1e6 : 1e9
   return rank(a) - rank(b) || a.name.localeCompare(b.name)
+}
+
+/** Neither another device nor a remote has all of it. */
+function isOnlyCopy ({ copies, entries, mirrors }: StackStatus): boolean {
+  return entries > 0 && copies === 1 && !mirrors.some(({ state }) => state === 'ok')
+}
+
+function onlyCopy ({ name }: StackStatus): Problem {
+  return { code: 'ONLY_COPY', message: `The stack ${name} is on no other device that is connected, nor in full on a remote.`, fix: `elder-node invite   (a second device), or elder-node stack remote add ${name} <git url>` }
 }
 
 function diskProblems (sample: HostSample | undefined): Problem[] {
