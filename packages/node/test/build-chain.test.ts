@@ -11,13 +11,14 @@ import { FileOutputReader, FileOutputWriter } from '../src/adapters/outputs.ts'
 import { PrepareCache } from '../src/adapters/prepare-cache.ts'
 import { collect, newId, specOf, type Outcome } from './engine/acceptance.ts'
 import type { Engine } from '../src/ports/engine.ts'
+import { needs } from './support/when.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'elder-chain-'))
 await chmod(base, 0o711)
 afterAll(() => { rmSync(base, { recursive: true, force: true }) })
 const signal = new AbortController().signal
 
-describe.runIf(process.platform !== 'win32')('a build through all adapters', () => {
+describe.runIf(needs(process.platform !== 'win32', 'the process engine, which Windows has not'))('a build through all adapters', () => {
   test('cold, then warm in another slot: the prepared files belong to the build\'s user, outputs come home', async () => {
     const project = join(base, 'project')
     await mkdir(join(project, 'src'), { recursive: true })

@@ -11,6 +11,7 @@ import { openEngine } from '../src/adapters/engines.ts'
 import type { Engine } from '../src/ports/engine.ts'
 import { collect, engineAcceptance, newId, specOf } from './engine/acceptance.ts'
 import { RemoteEngine } from './engine/remote.ts'
+import { needs } from './support/when.ts'
 
 const isRoot = process.getuid?.() === 0
 const linux = process.platform === 'linux'
@@ -74,7 +75,7 @@ if (linux) {
   acceptProcess('process, ordinary user', user, true, { get root () { return join(home, `root${++n}`) } } as Partial<ProcessEngineInit>, { memory: none, pids: none }, one, uid)
 }
 
-describe.runIf(linux && isRoot)('as root', () => {
+describe.runIf(needs(linux && isRoot, 'root on Linux'))('as root', () => {
   test('builds run without privileges, and what a requester puts into the environment never reaches a root process', async () => {
     const engine = new ProcessEngine(initOf())
     const tree = await engine.createTree(newId(), 3)
@@ -124,7 +125,7 @@ describe.runIf(linux && isRoot)('as root', () => {
   })
 })
 
-describe.runIf(linux)('build users', () => {
+describe.runIf(needs(linux, 'Linux: build users are claimed by uid'))('build users', () => {
   test('nodes of one machine never share a block; a dead node\'s block returns, to its owner first', async () => {
     const dir = join(base, 'blocks')
     const live = await Promise.all(Array.from({ length: 8 }, (_, i) => claimUids(`/root${i}`, { dir })))

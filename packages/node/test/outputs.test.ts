@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { FileOutputReader, FileOutputWriter } from '../src/adapters/outputs.ts'
 import type { OutputFile, OutputPart } from '../src/ports/source.ts'
+import { needs } from './support/when.ts'
 
 const base = await realpath(mkdtempSync(join(tmpdir(), 'elder-out-')))
 afterAll(() => { rmSync(base, { recursive: true, force: true }) })
@@ -72,7 +73,7 @@ describe('reading', () => {
     await expect(collect(new FileOutputReader({ bytesMax: 3 }).read(await tree({ a: 'xx', b: 'xx' }), ['a', 'b'], { signal }))).rejects.toMatchObject({ code: 'OUTPUT_INVALID' })
   })
 
-  test.runIf(process.getuid?.() === 0)('a hard link to another user\'s file is refused, to an own one it is not', async () => {
+  test.runIf(needs(process.getuid?.() === 0, 'root: a file of another user'))('a hard link to another user\'s file is refused, to an own one it is not', async () => {
     const secret = join(await tree({ secret: 's' }), 'secret')
     const dir = await tree({ own: 'mine' })
     await link(secret, join(dir, 'stolen'))

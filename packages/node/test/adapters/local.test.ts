@@ -13,6 +13,7 @@ import { dataDirAt, dataDirPath, prepareDataDir } from '../../src/adapters/data-
 import { privateFiles } from '../../src/adapters/files.ts'
 import { openIdentity } from '../../src/adapters/identity.ts'
 import { lockHolder, takeLock } from '../../src/adapters/lock.ts'
+import { needs } from '../support/when.ts'
 
 let root: string
 const children: ChildProcess[] = []
@@ -97,7 +98,7 @@ describe('private files', () => {
     expect(readdirSync(root)).toEqual(['taken'])
   })
 
-  test.skipIf(!existsSync('/dev/full'))('a full disk is DISK_FULL', () => {
+  test.runIf(needs(existsSync('/dev/full'), '/dev/full, a disk without space'))('a full disk is DISK_FULL', () => {
     expect(() => { privateFiles('/dev').append('full', Uint8Array.of(1)) }).toThrow(throwing('DISK_FULL'))
   })
 })

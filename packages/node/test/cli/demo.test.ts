@@ -12,8 +12,9 @@ import { poll } from '../../src/gateway/demo/poll.ts'
 import { markedProcesses, stillRuns } from '../../src/gateway/demo/processes.ts'
 import { hashes, manifestHash } from '../../src/gateway/demo/project.ts'
 import { Story } from '../../src/gateway/demo/story.ts'
+import { needs } from '../support/when.ts'
 
-const linux = process.platform === 'linux'
+const linux = needs(process.platform === 'linux', 'Linux: /proc shows the processes')
 
 test.runIf(linux)('a process is found by its mark and known to be gone after a SIGKILL', async () => {
   const mark = `elder-demo-${process.pid}-${Math.random()}`

@@ -5,6 +5,7 @@ import { announceable, dialable } from '../../src/adapters/libp2p/addresses.ts'
 import { serviceTag } from '../../src/adapters/libp2p/mdns.ts'
 import { capabilityKey } from '../../src/adapters/libp2p/directory.ts'
 import { listeningInodes, portHolder } from '../../src/adapters/port-holder.ts'
+import { needs } from '../support/when.ts'
 
 const lan = '/ip4/192.168.1.5/tcp/4707'
 const loopback = '/ip4/127.0.0.1/tcp/4707'
@@ -59,7 +60,7 @@ describe('the holder of a port', () => {
     expect(listeningInodes(table, 4707)).toEqual(['4242'])
   })
 
-  test.runIf(process.platform === 'linux')('is this process when this process listens, and nobody when nobody does', async () => {
+  test.runIf(needs(process.platform === 'linux', 'Linux: /proc names the holder of a port'))('is this process when this process listens, and nobody when nobody does', async () => {
     const server = createServer()
     await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
     const { port } = server.address() as AddressInfo
