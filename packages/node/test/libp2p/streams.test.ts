@@ -116,8 +116,10 @@ describe('streams', () => {
   })
 
   test('a header may be read first and the rest after; a paused stream that was closed is read to its end', async () => {
+    const sent = Promise.withResolvers<void>()
     const [a, b] = await pair(async stream => {
       for (let i = 0; i < 10; i++) await stream.send(new Uint8Array(LIMITS.chunkBytesMax).fill(i))
+      sent.resolve()
     })
     const stream = await a.mesh.openStream(b.id, 'build', soon())
     const seen: number[] = []
@@ -125,7 +127,9 @@ describe('streams', () => {
       seen.push(frame[0] as number)
       break
     }
-    await new Promise(resolve => { setTimeout(resolve, 200) })
+    // One connection keeps its order: after this answer the end of the stream is here too.
+    await sent.promise
+    await a.mesh.probe(b.id, soon())
     for await (const frame of stream) seen.push(frame[0] as number)
     expect(seen).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
   })
