@@ -1,5 +1,5 @@
 /** What to do with a batch from outside, before a byte of it is stored: chain, signature, duplicates, gaps and forks (rule 1). */
-import { decodeRecord, equalBytes, LIMITS, MalformedError, recordHash, verifyBatch, type Batch, type ChainedRecord, type Range } from '@elder-node/protocol'
+import { decodeRecord, equalBytes, genesisHash, LIMITS, MalformedError, recordHash, verifyBatch, type Batch, type ChainedRecord, type Range } from '@elder-node/protocol'
 import type { StackState } from './state.ts'
 
 export type Intake =
@@ -19,11 +19,12 @@ export function inspect (state: StackState, batch: Batch): Intake {
   const last = batch.from + batch.records.length - 1
   if (log !== undefined && last <= have && equalBytes(recordHash(batch.records.at(-1) as Uint8Array, state.crypto), log.hashAt(last))) return { type: 'duplicate' }
   if (batch.from > have + 1) return { type: 'gap', missing: { feed: batch.feed, from: have + 1, to: last } }
-  const prev = state.feed(batch.feed).log.hashAt(batch.from - 1)
+  // Nothing is made of a feed before its first batch has verified: names of feeds cost nothing to invent.
+  const prev = log?.hashAt(batch.from - 1) ?? genesisHash(state.id, batch.feed, state.crypto)
   const first = decodeRecord(batch.records[0] as Uint8Array)
   if (batch.from > 1 && !equalBytes(first.prev, prev)) return earlierFork(state, batch, first.prev)
-  const records = verify(state, batch, prev)
-  const other = records.find(record => record.seq <= have && !equalBytes(record.hash, state.feed(batch.feed).log.hashAt(record.seq)))
+  const records = verifyBatch(state.id, batch, prev, state.crypto)
+  const other = records.find(record => log !== undefined && record.seq <= have && !equalBytes(record.hash, log.hashAt(record.seq)))
   if (other !== undefined) return { type: 'fork', seq: other.seq, theirs: batch }
   const fresh = records.filter(record => record.seq > have)
   return { type: 'append', records: fresh, duplicate: records.length - fresh.length }
@@ -31,20 +32,10 @@ export function inspect (state: StackState, batch: Batch): Intake {
 
 /** A signed chain that left ours before this batch: ask for the block before, until the point itself is seen. */
 function earlierFork (state: StackState, batch: Batch, prev: Uint8Array): Intake {
-  verify(state, batch, prev)
+  verifyBatch(state.id, batch, prev, state.crypto)
   const to = batch.from - 1
   const block = Math.floor((to - 1) / LIMITS.batchRecordsMax) * LIMITS.batchRecordsMax
   return { type: 'gap', missing: { feed: batch.feed, from: block + 1, to } }
-}
-
-/** Whatever a hostile record does to the decoder (a nesting that exhausts the stack, say) is the sender's fault. */
-function verify (state: StackState, batch: Batch, prev: Uint8Array): ChainedRecord[] {
-  try {
-    return verifyBatch(state.id, batch, prev, state.crypto)
-  } catch (error) {
-    if (error instanceof RangeError) throw new MalformedError('a record is nested too deeply')
-    throw error
-  }
 }
 
 function checkBounds (batch: Batch): void {

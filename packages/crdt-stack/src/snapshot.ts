@@ -7,12 +7,14 @@
  * by       := [feed index, seq, at, agent]
  * text     := [base, state, [[feed index, session, client, seqs, clocks], ...]]
  */
-import { decode, encode, equalBytes, feedIdOf, feedKey, type FeedId, type Value } from '@elder-node/protocol'
+import { decode, encode, equalBytes, feedIdOf, feedKey, LIMITS, type FeedId, type Value } from '@elder-node/protocol'
 import { bodyOf, type EntryState, type FieldValue, type Session, type TextState, type Written } from './entries.ts'
 import type { FeedState, StackState } from './state.ts'
 
 const VERSION = 1
 const BYTES_MAX = 1_073_741_824
+/** A value stands a few levels deeper here than in its record. */
+const NESTING_MAX = LIMITS.nestingMax + 8
 
 /** `notes`: how many pieces of evidence were known; one more makes the snapshot useless. */
 export function saveState (state: StackState, notes: number): Uint8Array {
@@ -33,7 +35,7 @@ export function saveState (state: StackState, notes: number): Uint8Array {
 /** Fills a state whose logs are loaded. @returns false, with nothing to rely on in `state`, when the snapshot does not fit them. */
 export function loadState (state: StackState, bytes: Uint8Array, notes: number): boolean {
   try {
-    const [version, stack, known, feeds, entries] = decode(bytes, BYTES_MAX) as [number, string, number, FeedRow[], EntryRow[]]
+    const [version, stack, known, feeds, entries] = decode(bytes, BYTES_MAX, NESTING_MAX) as [number, string, number, FeedRow[], EntryRow[]]
     if (version !== VERSION || stack !== state.id || known !== notes) return false
     const ids = feeds.map(([key]) => feedIdOf(key))
     const states = ids.map(id => state.feeds.get(id))

@@ -1,5 +1,5 @@
 /** What a hostile device might sign: the accept rule gives one verdict in every order, and never throws but for the sender's fault. */
-import { compareFeeds, decodeRecord, deviceId, feedId, MalformedError, utf8, type Batch, type EntryId, type FeedId, type Value } from '@elder-node/protocol'
+import { compareFeeds, decodeRecord, deviceId, feedId, LIMITS, MalformedError, utf8, type Batch, type EntryId, type FeedId, type Value } from '@elder-node/protocol'
 import { describe, expect, it } from 'vitest'
 import * as Y from 'yjs'
 import type { Entry, Received, Stack } from '../src/index.ts'
@@ -139,6 +139,27 @@ describe('the sender\'s fault', () => {
       { ...good, records: Array.from({ length: 300 }, () => good.records[0] as Uint8Array) },
     ] as Batch[]) await expect(stack.receive(bad)).rejects.toThrow(MalformedError)
     expect((await stack.receive(good)).accepted).toBe(1)
+    await stack.close()
+  })
+
+  it('leaves nothing behind: invented feeds that do not verify take no place from real ones', async () => {
+    const stack = await createDevice().open()
+    const liar = hostile()
+    for (let i = 0; i < LIMITS.feedsPerStackMax; i++) {
+      const invented = new RawFeed(feedId(deviceId(liar.signer.publicKey), new Uint8Array(8).with(0, i >> 8).with(1, i & 255)), liar.signer)
+      const batch = { feed: invented.feed, from: 1, records: [Uint8Array.of(0)], head: { seq: 1, hash: new Uint8Array(32), signature: new Uint8Array(64) } }
+      await expect(stack.receive(batch)).rejects.toBeInstanceOf(MalformedError)
+    }
+    expect((await stack.receive(hostile().write({ kind: 'later', body: {} }))).refused).toBeUndefined()
+    await stack.close()
+  })
+
+  it('is a nesting beyond the bound, on every device alike', async () => {
+    const stack = await createDevice().open()
+    const nested = (levels: number): Value => levels === 0 ? null : [nested(levels - 1)]
+    const feed = hostile()
+    expect((await stack.receive(feed.write({ kind: 'later', body: nested(LIMITS.nestingMax - 1) }))).accepted).toBe(1)
+    await expect(stack.receive(feed.write({ kind: 'later', body: nested(LIMITS.nestingMax) }))).rejects.toBeInstanceOf(MalformedError)
     await stack.close()
   })
 

@@ -4,6 +4,8 @@ export const LIMITS = {
   gossipBytesMax: 65_536,
   /** One request or reply on a long-lived stream: the largest record with its envelope. */
   frameBytesMax: 327_680,
+  /** Arrays and maps inside each other in one value: more than any shape of ours has, far below what a decoder's stack can take. */
+  nestingMax: 64,
   /** One chunk of a bulk stream: Noise and Yamux are fastest from 64 KiB up. */
   chunkBytesMax: 262_144,
   /** One record of a feed: a note of 200 KiB with its front matter. */
@@ -46,6 +48,10 @@ export const LIMITS = {
   rosterRecordsMax: 4096,
   /** An advert: gossiped by every device every few seconds. */
   advertBytesMax: 512,
+  /** Rumours on one probe, about 70 bytes each: a few members change at a time, and a probe is sent every second. */
+  rumoursMax: 8,
+  /** An incarnation begins as milliseconds since 1970 and rises with each refutation. */
+  incarnationMax: 281_474_976_710_655,
   /** A ticket as text: must survive a paste and a QR code. */
   ticketCharsMax: 2048,
   /** Fields of one entry and characters of a title. */

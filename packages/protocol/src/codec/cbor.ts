@@ -1,5 +1,7 @@
 import { decode as cborDecode, encode as cborEncode, rfc8949EncodeOptions } from 'cborg'
 import { MalformedError } from '../errors.ts'
+import { LIMITS } from '../limits.ts'
+import { checkNesting } from './nesting.ts'
 import { equalBytes } from './text.ts'
 
 /** What may travel: JSON plus byte strings. No undefined, no bigint, no tags. */
@@ -13,11 +15,12 @@ export function encode (value: unknown): Uint8Array {
 /**
  * Strict bounded decode of bytes from outside.
  *
- * @throws MalformedError on more than `maxBytes`, on anything that is not one well-formed value, on duplicate keys,
- * undefined, bigint, NaN or infinities.
+ * @throws MalformedError on more than `maxBytes` or `nestingMax` levels, on anything that is not one well-formed value, on
+ * duplicate keys, undefined, bigint, NaN or infinities.
  */
-export function decode (bytes: Uint8Array, maxBytes: number): Value {
+export function decode (bytes: Uint8Array, maxBytes: number, nestingMax: number = LIMITS.nestingMax): Value {
   if (bytes.length > maxBytes) throw new MalformedError(`a message of ${bytes.length} bytes exceeds the bound of ${maxBytes}`)
+  checkNesting(bytes, nestingMax)
   try {
     return cborDecode(bytes, {
       strict: true, allowIndefinite: false, allowUndefined: false, allowNaN: false, allowInfinity: false,

@@ -12,6 +12,9 @@ import { feedIdOf, feedKey, type FeedId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
 import { isCount, isHash } from './record.ts'
 
+// Far above any real seq, far below 2^53; an earlier fork makes a greater mark.
+const FORK_TOP = 2 ** 52
+
 export interface VectorEntry { seq: number, hash: Uint8Array }
 export type Vector = ReadonlyMap<FeedId, VectorEntry>
 
@@ -29,7 +32,7 @@ export function vectorOf (value: Value | undefined): Map<FeedId, VectorEntry> {
   let last: Uint8Array | undefined
   for (const item of value) {
     const [key, seq, hash] = Array.isArray(item) && item.length === 3 ? item : []
-    if (!(key instanceof Uint8Array) || !isCount(seq) || seq < 1 || !isHash(hash)) throw new MalformedError('a vector entry is [feed, seq, hash]')
+    if (!(key instanceof Uint8Array) || !isCount(seq) || seq < 1 || seq >= FORK_TOP || !isHash(hash)) throw new MalformedError('a vector entry is [feed, seq, hash]')
     if (last !== undefined && compareBytes(last, key) >= 0) throw new MalformedError('a vector rises strictly by feed')
     last = key
     vector.set(feedIdOf(key), { seq, hash })
@@ -47,9 +50,6 @@ export function equalVectors (a: Vector, b: Vector): boolean {
     return other !== undefined && other.seq === head.seq && equalBytes(other.hash, head.hash)
   })
 }
-
-// Far above any real seq, far below 2^53; an earlier fork makes a greater mark.
-const FORK_TOP = 2 ** 52
 
 /**
  * What stands in a vector instead of the seq of a feed that is known to have forked at `forkSeq` (two signed records with that
