@@ -3,8 +3,10 @@
  * All shapes are plain JSON (the streams are async iterables of plain JSON), and follow 1:1 what `--json` prints.
  */
 import type { Author, Entry, EntryPatch, NewEntry, StackChange, StackDigest } from '@elder-node/crdt-stack'
+import type { Role } from '@elder-node/protocol'
 
-export type Role = 'observer' | 'member' | 'builder' | 'admin'
+export type { Role } from '@elder-node/protocol'
+
 export interface DeviceRef { id: string, name: string }
 
 export interface DeviceStatus {
@@ -84,6 +86,16 @@ export interface CandidateExplanation {
   refused: string | null
 }
 
+/** Why a build ran where it did. */
+export interface BuildExplanation {
+  build: string
+  /** Of the last election. */
+  candidates: CandidateExplanation[]
+  why: string
+  /** `outcome`: `running`, `done`, or the code of what went wrong, with the reason behind it. */
+  attempts: Array<{ attempt: number, builder: DeviceRef, outcome: string }>
+}
+
 export interface OutputInfo { path: string, bytes: number, sha256: string }
 
 export type BuildEvent =
@@ -134,7 +146,7 @@ export interface ElderNode {
     /** Every event of the build so far, then live ones until it ends. */
     events (id: string, options?: { signal?: AbortSignal }): Promise<AsyncIterable<BuildEvent>>
     cancel (id: string): Promise<void>
-    why (id: string): Promise<{ build: string, candidates: CandidateExplanation[], why: string, attempts: Array<{ attempt: number, builder: DeviceRef, outcome: string }> }>
+    why (id: string): Promise<BuildExplanation>
   }
   stacks: {
     list (): Promise<StackStatus[]>

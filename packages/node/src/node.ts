@@ -5,7 +5,7 @@
  */
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { ElderError, parseClaimWord, type Crypto, type DeviceId, type MeshId } from '@elder-node/protocol'
+import { ElderError, type Crypto, type DeviceId, type MeshId } from '@elder-node/protocol'
 import { redact } from '@elder-node/crdt-stack'
 import { FsFeedStore } from '@elder-node/crdt-stack/fs'
 import { systemClock } from './adapters/clock.ts'
@@ -25,7 +25,7 @@ import { openSensors } from './adapters/sensors.ts'
 import type { BuildRequest, ElderNode, MirrorStatus, Problem } from './api.ts'
 import { Closing } from './closing.ts'
 import { defaultListen, deviceNameOf, keepPorts, listenAddresses, readSettings, writeSettings, type NodeInit } from './config.ts'
-import { BuildHost, Builds, serveBuilds } from './services/builds/index.ts'
+import { BuildHost, BuildLink, Builds } from './services/builds/index.ts'
 import { openMembership } from './services/membership/open-membership.ts'
 import { readForeignRoster } from './services/membership/writers.ts'
 import { MirrorService } from './services/mirror.ts'
@@ -52,7 +52,6 @@ export interface RunningNode extends ElderNode {
 
 const SILENT = { debug () {}, info () {}, warn () {}, error () {} }
 const JOIN_MS = 60_000
-const ASK_MS = 10_000
 const RESTORE_MS = 600_000
 
 /**
@@ -105,7 +104,8 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
     { epoch, version: VERSION, engine: engine?.name ?? null, ...(init.slots === undefined ? {} : { slots: init.slots }) }
   )
 
-  // Builds: the builder's side, then the requester's.
+  // Builds: the builder's side, then the requester's, and the way between them and other devices.
+  const link = new BuildLink({ mesh })
   const host = new BuildHost({
     engine, role: of => membership.role(of), clock, crypto, signer, log,
     cache: new GitCache({ dir: join(dir.builds, 'sources') }),
@@ -114,15 +114,15 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
     environment,
     limits: { cpus: cpus().length, memoryBytes: Math.floor(totalmem() * 0.8), pidsMax: 4096 },
     platform: `${process.platform}/${process.arch}`,
-    ask: async (to, word) => parseClaimWord(await mesh.request(to, 'claim', word, { signal: AbortSignal.timeout(ASK_MS) })),
+    ask: (to, word) => link.ask(to, word),
     offer: capacity => { resources.offer(capacity) },
   }, { epoch })
   const builds = new Builds({
-    mesh, host, resources, crypto, clock, randomBytes, log,
+    mesh, link, resources, crypto, clock, randomBytes, log,
     reader: new GitSource({ dir: join(dir.builds, 'snapshots') }), writer: new FileOutputWriter(), files: privateFiles(dir.builds),
     resolve: name => membership.find(name).device, ref: of => ({ id: of, name: membership.nameOf(of) }),
   }, init.explore === undefined ? {} : { explore: init.explore })
-  serveBuilds(mesh, { resources, host, builds })
+  link.serve({ resources, host, builds })
 
   // Stacks, their replication and their mirrors.
   const stacks = await Stacks.open({

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { encodeFrame } from '@elder-node/protocol'
 import type { BuildEvent } from '../../src/api.ts'
 import { Farm, waitScript } from './farm.ts'
 
@@ -152,5 +153,41 @@ describe('a build that does not go well', () => {
     const result = await (await laptop.builds.build({ command: ['x'], outputs: ['out.txt'] })).result
     expect(result).toMatchObject({ state: 'failed', exitCode: 125, outputs: [] })
     expect(laptop.written.size).toBe(0)
+  })
+})
+
+describe('what a build and its builder say to each other', () => {
+  it('waits for a slot of this device too: the builder here asks the requester here', async () => {
+    farm = new Farm()
+    let release = (): void => {}
+    const laptop = await farm.add('laptop', { script: waitScript(new Promise(resolve => { release = resolve })) })
+    const first = await laptop.builds.build({ command: ['x'], local: 'only' })
+    await vi.waitFor(() => { expect(laptop.running.now).toBe(1) })
+    const second = await laptop.builds.build({ command: ['y'], local: 'only' })
+    await vi.waitFor(() => { expect(laptop.builds.list().find(({ id }) => id === second.id)?.state).toBe('queued') })
+    release()
+    expect([await first.result, await second.result].map(({ exitCode, builder }) => [exitCode, builder?.name])).toEqual([[0, 'laptop'], [0, 'laptop']])
+    expect(laptop.running.max).toBe(1)
+    expect((await laptop.builds.why(second.id)).attempts).toMatchObject([{ attempt: 1, outcome: 'done' }])
+  })
+
+  it('passes on what the snapshot could not take', async () => {
+    farm = new Farm()
+    farm.warnings = ['left out: secret.key']
+    await farm.add('mini')
+    const laptop = await farm.add('laptop', { slots: 0 })
+    const build = await laptop.builds.build({ command: ['x'] })
+    await build.result
+    expect((await collect(build.events)).filter(({ event }) => event === 'warning')).toContainEqual({ event: 'warning', build: build.id, message: 'left out: secret.key' })
+  })
+
+  it('takes no source ahead on a device that runs no builds', async () => {
+    farm = new Farm()
+    const idle = await farm.add('idle', { slots: 0 })
+    const laptop = await farm.add('laptop', { slots: 0 })
+    const stream = await laptop.mesh.openStream(idle.id, 'build')
+    await stream.send(encodeFrame({ type: 'prefetch', project: 'p', commit: 'c'.repeat(40) }))
+    await expect(stream[Symbol.asyncIterator]().next()).rejects.toThrow('runs no builds')
+    expect(idle.received).toBe(0)
   })
 })

@@ -4,7 +4,7 @@ import { deviceId, type Crypto, type DeviceId, type Signer } from '@elder-node/p
 import type { Role } from '../../src/api.ts'
 import type { Engine, RunEvent, RunSpec } from '../../src/ports/engine.ts'
 import type { OutputPart, OutputReader, OutputWriter, SourceCache, SourceReader } from '../../src/ports/source.ts'
-import { BuildHost, Builds, serveBuilds } from '../../src/services/builds/index.ts'
+import { BuildHost, BuildLink, Builds } from '../../src/services/builds/index.ts'
 import { ResourceService } from '../../src/services/resources.ts'
 import { MemoryNetwork, openDoor, type MemoryMesh } from '../support/memory-mesh.ts'
 
@@ -44,6 +44,8 @@ const clock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() }
 export class Farm {
   readonly network: MemoryNetwork = new MemoryNetwork()
   readonly devices: Device[] = []
+  /** What every snapshot could not take. */
+  warnings: string[] = []
   signerOf: (signer: Signer) => Signer = signer => signer
 
   async add (name: string, init: { slots?: number, role?: Role, script?: Script, offline?: boolean } = {}): Promise<Device> {
@@ -64,15 +66,16 @@ export class Farm {
     const resources = new ResourceService({ mesh, sensors, clock, directory: undefined, role: roleOf, random: Math.random, log }, { epoch: 1, version: '0.1.0', engine: 'process', slots })
     const device = { id, name, mesh, resources, running, written, received: 0 } as Device
     const ref = (other: DeviceId): { id: string, name: string } => ({ id: other, name: this.devices.find(d => d.id === other)?.name ?? other.slice(0, 8) })
+    const link = new BuildLink({ mesh })
     device.host = new BuildHost({
       engine, cache: fakeCache(device), outputs: fakeReader, prepare: undefined, clock, crypto, signer: this.signerOf(signer), environment: requested => ({ PATH: '/bin', ...requested }),
       limits: { cpus: 4, memoryBytes: 2 ** 33, pidsMax: 256 }, platform: 'linux/x64', role: roleOf,
-      ask: async (to, word) => to === id ? device.builds.onBind(id, word as never) : await mesh.request(to, 'claim', word, { signal: AbortSignal.timeout(5000) }) as never,
+      ask: (to, word) => link.ask(to, word),
       offer: capacity => { resources.offer(capacity) }, log,
     }, { epoch: 1 })
     const resolve = (text: string): DeviceId => (this.devices.find(d => d.name === text) as Device).id
-    device.builds = new Builds({ mesh, host: device.host, resources, reader: fakeSource, writer: fakeWriter(written), files: memoryFiles(), crypto, clock, randomBytes: n => randomBytes(n), resolve, ref, log }, { explore: 0, settleMs: 500 })
-    serveBuilds(mesh, device)
+    device.builds = new Builds({ mesh, link, resources, reader: fakeSource(() => this.warnings), writer: fakeWriter(written), files: memoryFiles(), crypto, clock, randomBytes: n => randomBytes(n), resolve, ref, log }, { explore: 0, settleMs: 500 })
+    link.serve(device)
     device.stop = async () => {
       await device.builds.stop()
       await device.host.stop()
@@ -125,10 +128,12 @@ function fakeEngine (script: Script, running: { now: number, max: number }): Eng
 const COMMIT = 'c'.repeat(40)
 const BASE = 'b'.repeat(40)
 
-const fakeSource: SourceReader = {
-  snapshot: async () => ({ commit: COMMIT, project: 'project-0001', cwd: '.', ancestors: [BASE], root: '/src' }),
-  async * pack (_snapshot, have) { yield Buffer.from(have.length > 0 ? 'thin' : 'whole pack') },
-  read: async () => undefined,
+function fakeSource (warnings: () => string[]): SourceReader {
+  return {
+    snapshot: async () => ({ commit: COMMIT, project: 'project-0001', cwd: '.', ancestors: [BASE], root: '/src', warnings: warnings() }),
+    async * pack (_snapshot, have) { yield Buffer.from(have.length > 0 ? 'thin' : 'whole pack') },
+    read: async () => undefined,
+  }
 }
 
 function fakeCache (device: Device): SourceCache {

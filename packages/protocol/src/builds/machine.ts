@@ -243,7 +243,7 @@ export class BuildMachine {
     if (this.#rules.currentOnly && !isCurrent) return []
     if (this.#rules.once && this.ended) return []
     this.#state = 'done'
-    this.#outcome('result')
+    this.#outcome('done')
     if (this.#rules.once) this.#current = undefined
     const from = current?.device ?? (this.attempts.at(-1) as Attempt).device
     return [{ type: 'accept', from, lease: input.lease, fence: input.fence, attempt: this.#attempt }]

@@ -8,7 +8,7 @@ import { MalformedError } from '../errors.ts'
 import type { BuildId } from '../ids.ts'
 
 /** What the build will take from the builder: checked against its ceilings before a slot is given. */
-export interface ClaimNeeds { memoryBytes: number | null, cpus: number | null }
+export type ClaimNeeds = { memoryBytes: number | null, cpus: number | null }
 
 export type ClaimMessage =
   | { type: 'claim' | 'reserve', build: BuildId, fence: number, needs: ClaimNeeds }

@@ -5,7 +5,6 @@ import type { Logger } from '../../ports/log.ts'
 import type { FrameStream } from '../../ports/mesh.ts'
 import type { Capacity } from '../resources.ts'
 import { Job } from './job.ts'
-import { Queue } from './queue.ts'
 import { runJob, type RunComponents } from './run-job.ts'
 import { receiveSource } from './source-receive.ts'
 
@@ -27,6 +26,8 @@ export interface HostInit {
 
 const PROJECTS_KEPT = 8
 const RUN_GUESS_S = 30
+const FIRST_FRAME_MS = 10_000
+const PREFETCH_MS = 600_000
 
 export class BuildHost {
   readonly #components: HostComponents
@@ -36,6 +37,7 @@ export class BuildHost {
   #projects: string[] = []
   #timer: NodeJS.Timeout | undefined
   #stopped = false
+  #ended = false
 
   constructor (components: HostComponents, init: HostInit) {
     this.#components = components
@@ -64,6 +66,7 @@ export class BuildHost {
     this.configure(0)
     for (const job of this.#jobs.values()) job.controller.abort(new ElderError('SHUTDOWN', 'the builder shuts down'))
     await Promise.allSettled(this.#running.values())
+    this.#ended = true
     clearTimeout(this.#timer)
   }
 
@@ -84,7 +87,7 @@ export class BuildHost {
   /** Serves one build stream or prefetch stream. */
   async onStream (stream: FrameStream): Promise<void> {
     const frames = stream[Symbol.asyncIterator]()
-    const first = await frames.next()
+    const first = await firstOf(frames, stream)
     if (first.done === true) return
     const frame = decodeRequestFrame(first.value)
     if (frame.type === 'prefetch') return await this.#prefetch(stream, frames, frame)
@@ -118,7 +121,7 @@ export class BuildHost {
     if (engine === undefined) throw new ElderError('NO_ENGINE', 'this device runs no builds')
     const project = frame.spec.source.project.slice(0, 8)
     this.#projects = [project, ...this.#projects.filter(known => known !== project)].slice(0, PROJECTS_KEPT)
-    this.#running.set(lease.id, runJob(job, { ...this.#components, engine }).finally(() => { this.#ended(job) }))
+    this.#running.set(lease.id, runJob(job, { ...this.#components, engine }).finally(() => { this.#finished(job) }))
     return job
   }
 
@@ -136,18 +139,13 @@ export class BuildHost {
     }
   }
 
+  /** The source of a build that waits here for a slot. */
   async #prefetch (stream: FrameStream, frames: AsyncIterator<Uint8Array>, frame: Extract<RequestFrame, { type: 'prefetch' }>): Promise<void> {
-    const queue = new Queue<RequestFrame>()
-    const pump = (async () => {
-      for (let next = await frames.next(); next.done !== true; next = await frames.next()) await queue.push(decodeRequestFrame(next.value))
-    })().then(() => { queue.end() }, (error: unknown) => { queue.fail(error as Error) })
-    const signal = AbortSignal.timeout(600_000)
-    await receiveSource(this.#components.cache, stream.device, frame, queue[Symbol.asyncIterator](), reply => stream.send(encodeFrame(reply)), signal)
-    await stream.close()
-    await pump
+    if (this.#components.engine === undefined || this.#machine.total === 0) throw new ElderError('NO_ENGINE', 'this device runs no builds')
+    await receiveSource(this.#components.cache, stream.device, frame, decoded(frames), reply => stream.send(encodeFrame(reply)), AbortSignal.timeout(PREFETCH_MS))
   }
 
-  #ended (job: Job): void {
+  #finished (job: Job): void {
     this.#jobs.delete(job.lease.id)
     this.#running.delete(job.lease.id)
     const stream = job.stream
@@ -202,7 +200,21 @@ export class BuildHost {
   #schedule (): void {
     clearTimeout(this.#timer)
     const at = this.#machine.deadline()
-    if (at === undefined) return
+    if (at === undefined || this.#ended) return
     this.#timer = setTimeout(() => { this.#drive({ type: 'tick' }) }, Math.max(1, Math.ceil(at - this.#components.clock.monotonicMs())))
   }
+}
+
+/** A stream that opens and says nothing does not stay. */
+async function firstOf (frames: AsyncIterator<Uint8Array>, stream: FrameStream): Promise<IteratorResult<Uint8Array>> {
+  const timer = setTimeout(() => { stream.abort(new ElderError('TIMEOUT', 'a build stream opened and said nothing')) }, FIRST_FRAME_MS)
+  try {
+    return await frames.next()
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function * decoded (frames: AsyncIterator<Uint8Array>): AsyncGenerator<RequestFrame> {
+  for (let next = await frames.next(); next.done !== true; next = await frames.next()) yield decodeRequestFrame(next.value)
 }

@@ -1,14 +1,14 @@
 /** Drives one BuildMachine: its effects become port calls, what comes back becomes inputs. */
 import { BuildMachine, codeOf, ElderError, LIMITS, type BuildEffect, type BuilderFrame, type BuildInput, type BuildResult, type BuildSpec, type BuildState, type ClaimWord, type DeviceId, type Failure } from '@elder-node/protocol'
-import type { BuildEvent, BuildRequest, CandidateExplanation, DeviceRef } from '../../api.ts'
+import type { BuildEvent, BuildExplanation, BuildRequest, DeviceRef } from '../../api.ts'
 import type { Clock } from '../../ports/host.ts'
 import type { FrameStream } from '../../ports/mesh.ts'
 import type { OutputFile, Snapshot } from '../../ports/source.ts'
 import { EventLog } from './event-log.ts'
+import { LogText } from './log-text.ts'
+import { listRefusals, outcomeOfFailure, outcomeOfResult, type Outcome, type ResultEvent } from './outcome.ts'
 import type { ElectionResult } from './ranking.ts'
 import { Session, type SessionComponents } from './session.ts'
-
-export type ResultEvent = Extract<BuildEvent, { event: 'result' }>
 
 export interface RunHooks extends SessionComponents {
   clock: Clock
@@ -18,8 +18,8 @@ export interface RunHooks extends SessionComponents {
   open: (to: DeviceId, signal: AbortSignal) => Promise<FrameStream>
   /** Fresher than gossip: this builder has no slot. */
   busy: (device: DeviceId, queue: number, expectedWaitS: number) => void
-  /** Sends the source ahead of a slot. */
-  prefetch: (to: DeviceId, snapshot: Snapshot) => Promise<void>
+  /** Sends the source ahead of a slot, until the build has `ended`. */
+  prefetch: (to: DeviceId, snapshot: Snapshot, ended: AbortSignal) => Promise<void>
   /** One attempt ended: feeds the history. `runS` is null unless the command ended by itself. */
   attempted: (device: DeviceId, ok: boolean, runS: number | null) => void
 }
@@ -27,10 +27,11 @@ export interface RunHooks extends SessionComponents {
 export interface RunInit { spec: BuildSpec, snapshot: Snapshot, request: BuildRequest, exclusive: boolean, localFallback: boolean, startedWallMs: number }
 
 const PREFETCH_AT = 2
-export const EXIT = { infrastructure: 125, deadline: 124, cancelled: 130, strictOutputs: 1 } as const
+/** An event in memory, besides its text. */
+const EVENT_BYTES = 128
 
 export class BuildRun {
-  readonly log: EventLog<BuildEvent> = new EventLog(event => event.event === 'log' ? event.data.length : 0, LIMITS.logBytesMax)
+  readonly log: EventLog<BuildEvent> = new EventLog(weightOf, LIMITS.logBytesMax)
   readonly result: Promise<ResultEvent>
   readonly init: RunInit
   elected: ElectionResult = { order: [], why: '', candidates: [] }
@@ -39,8 +40,8 @@ export class BuildRun {
   readonly #machine: BuildMachine
   readonly #startMs: number
   #session: { lease: string, session: Session } | undefined
-  #logOffset = 0
-  #decoders = newDecoders()
+  #text = new LogText()
+  readonly #over = new AbortController()
   #timer: NodeJS.Timeout | undefined
   #prefetched = false
   #accepted: Extract<BuildEffect, { type: 'accept' }> | undefined
@@ -59,12 +60,13 @@ export class BuildRun {
   get id (): string { return this.init.spec.build }
   get state (): BuildState { return this.#machine.state }
   get attempt (): number { return this.#machine.attempt }
-  attempts (): Array<{ attempt: number, builder: DeviceRef, outcome: string }> {
+  attempts (): BuildExplanation['attempts'] {
     return this.#machine.attempts.map(({ attempt, device, outcome }) => ({ attempt, builder: this.#hooks.ref(device), outcome }))
   }
 
   start (): void {
     this.log.push({ event: 'queued', build: this.id })
+    for (const warning of this.init.snapshot.warnings ?? []) this.#warn(warning)
     this.#drive({ type: 'start' })
   }
 
@@ -73,11 +75,11 @@ export class BuildRun {
     this.builder = this.#hooks.ref(device)
     const { why, candidates } = this.elected
     this.log.push({ event: 'elected', build: this.id, builder: this.builder, attempt: 1, why, candidates })
-    this.#finish('done', 0, [], {}, null)
+    this.#finish({ state: 'done', exitCode: 0, failure: null })
   }
 
   /** Ends before it began. */
-  refused (failure: Failure): void { this.#finish('failed', EXIT.infrastructure, [], {}, failure) }
+  refused (failure: Failure): void { this.#finish(outcomeOfFailure('failed', failure)) }
 
   /** Whose result became the result of the build. */
   get acceptedFrom (): DeviceId | undefined { return this.#accepted?.from }
@@ -140,7 +142,7 @@ export class BuildRun {
     if (!again) this.#begin(to, attempt)
     this.#session?.session.abort(new ElderError('REPLACED', 'a new stream takes over'))
     const { spec, snapshot, request } = this.init
-    const session = new Session(this.#hooks, { builder: to, lease, fence, attempt, spec, snapshot, to: request.to ?? snapshot.root, logOffset: this.#logOffset }, {
+    const session = new Session(this.#hooks, { builder: to, lease, fence, attempt, spec, snapshot, to: request.to ?? snapshot.root, logOffset: this.#text.offset }, {
       frame: frame => { this.#frame(lease, frame) },
       result: () => this.#offer(lease, fence),
       broken: error => { this.#broken(lease, error) },
@@ -159,8 +161,7 @@ export class BuildRun {
 
   #begin (to: DeviceId, attempt: number): void {
     this.builder = this.#hooks.ref(to)
-    this.#logOffset = 0
-    this.#decoders = newDecoders()
+    this.#text = new LogText()
     const { why, candidates } = this.elected
     this.log.push({ event: 'elected', build: this.id, builder: this.builder, attempt, why: this.#lateBound(to) ?? why, candidates })
   }
@@ -176,7 +177,7 @@ export class BuildRun {
       case 'stamp': this.#drive({ type: 'stamp', lease, stamp: frame.stamp }); break
       case 'failed': this.#drive({ type: 'failed', lease, code: frame.code, message: frame.message, fix: frame.fix }); break
       case 'phase': this.#phase(lease, frame); break
-      case 'log': this.#text(frame); this.#drive({ type: 'heard', lease }); break
+      case 'log': this.#log(frame); this.#drive({ type: 'heard', lease }); break
       case 'attached': if (!frame.resumed && frame.engine === 'process') this.#warn(`no isolation on this builder: ${frame.note}`); this.#drive({ type: 'heard', lease }); break
       default: this.#drive({ type: 'heard', lease })
     }
@@ -187,11 +188,9 @@ export class BuildRun {
     this.#drive({ type: 'phase', lease, phase: frame.phase === 'preparing' ? 'running' : frame.phase })
   }
 
-  #text (frame: Extract<BuilderFrame, { type: 'log' }>): void {
-    if (frame.offset > this.#logOffset) this.#warn(`${frame.offset - this.#logOffset} bytes of log were dropped while the stream was broken`)
-    if (frame.offset + frame.data.length <= this.#logOffset) return
-    const data = this.#decoders[frame.stream].decode(frame.data.subarray(Math.max(0, this.#logOffset - frame.offset)), { stream: true })
-    this.#logOffset = frame.offset + frame.data.length
+  #log (frame: Extract<BuilderFrame, { type: 'log' }>): void {
+    const { text: data, droppedBytes } = this.#text.take(frame)
+    if (droppedBytes > 0) this.#warn(`${droppedBytes} bytes of log were dropped while the stream was broken`)
     if (data !== '') this.log.push({ event: 'log', build: this.id, stream: frame.stream, data })
   }
 
@@ -204,10 +203,7 @@ export class BuildRun {
     const accepted = this.#accepted as Extract<BuildEffect, { type: 'accept' }>
     this.#hooks.attempted(accepted.from, true, result.signal === null && result.reason === null ? result.timings.runMs / 1000 : null)
     if (result.exitCode === 0) for (const glob of result.unmatched) this.#warn(`no output matches ${glob}`)
-    const strict = this.init.request.strictOutputs === true && result.exitCode === 0 && result.unmatched.length > 0
-    const failure = error === undefined ? null : { code: error instanceof ElderError ? error.code : 'OUTPUT_FAILED', message: error.message, fix: error instanceof ElderError ? error.fix : '' }
-    const exitCode = failure !== null ? EXIT.infrastructure : strict ? EXIT.strictOutputs : result.exitCode
-    this.#finish(failure === null && !strict ? 'done' : 'failed', exitCode, outputs, { ...result.timings }, failure)
+    this.#finish(outcomeOfResult(result, error, { strictOutputs: this.init.request.strictOutputs === true }), outputs, result.timings)
   }
 
   #moved (effect: Extract<BuildEffect, { type: 'moved' }>): void {
@@ -220,14 +216,17 @@ export class BuildRun {
     this.elected.candidates = this.elected.candidates.map(candidate => ({ ...candidate, refused: candidate.refused ?? said.get(candidate.device.id) ?? null }))
     const message = failure.code === 'NO_CANDIDATE' ? `${failure.message}: ${listRefusals(this.elected.candidates)}` : failure.message
     if (failure.code === 'NO_CANDIDATE' && this.builder === null) this.log.push({ event: 'warning', build: this.id, message })
-    const exitCode = state === 'cancelled' ? EXIT.cancelled : failure.code === 'DEADLINE' ? EXIT.deadline : EXIT.infrastructure
-    this.#finish(state, exitCode, [], {}, { ...failure, message })
+    this.#finish(outcomeOfFailure(state, { ...failure, message }))
   }
 
-  #finish (state: ResultEvent['state'], exitCode: number, outputs: OutputFile[], timings: Record<string, number>, error: ResultEvent['error']): void {
+  #finish ({ state, exitCode, failure }: Outcome, outputs: OutputFile[] = [], timings: Partial<BuildResult['timings']> = {}): void {
     clearTimeout(this.#timer)
+    this.#over.abort(new ElderError('ENDED', 'the build has ended'))
     const totalMs = this.#hooks.clock.monotonicMs() - this.#startMs
-    const event: ResultEvent = { event: 'result', build: this.id, state, exitCode, builder: this.builder, attempt: this.attempt, timings: { ...timings, totalMs }, outputs: outputs.map(({ path, bytes, sha256 }) => ({ path, bytes, sha256 })), error }
+    const event: ResultEvent = {
+      event: 'result', build: this.id, state, exitCode, builder: this.builder, attempt: this.attempt, timings: { ...timings, totalMs },
+      outputs: outputs.map(({ path, bytes, sha256 }) => ({ path, bytes, sha256 })), error: failure,
+    }
     this.log.end(event)
     this.#resolve(event)
   }
@@ -235,7 +234,7 @@ export class BuildRun {
   #prefetch (): void {
     if (this.#prefetched) return
     this.#prefetched = true
-    for (const { device } of this.elected.order.slice(0, PREFETCH_AT)) void this.#hooks.prefetch(device, this.init.snapshot).catch(() => {})
+    for (const { device } of this.elected.order.slice(0, PREFETCH_AT)) void this.#hooks.prefetch(device, this.init.snapshot, this.#over.signal).catch(() => {})
   }
 
   #warn (message: string): void { this.log.push({ event: 'warning', build: this.id, message }) }
@@ -248,9 +247,8 @@ export class BuildRun {
   }
 }
 
-/** `mini: 0 slots; pi: offline`. */
-export function listRefusals (candidates: CandidateExplanation[]): string {
-  return candidates.length === 0 ? 'no other device is known here' : candidates.map(c => `${c.device.name}: ${c.refused ?? 'no answer'}`).join('; ')
+/** Bytes of what a builder says, whatever it says: the log is bounded by them. What the machine says comes a few times per attempt. */
+function weightOf (event: BuildEvent): number {
+  const text = event.event === 'log' ? event.data : event.event === 'progress' || event.event === 'warning' ? event.message : undefined
+  return text === undefined ? 0 : EVENT_BYTES + text.length
 }
-
-function newDecoders (): Record<'stdout' | 'stderr', TextDecoder> { return { stdout: new TextDecoder(), stderr: new TextDecoder() } }

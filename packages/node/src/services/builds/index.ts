@@ -1,3 +1,3 @@
-export { Builds, type BuildsComponents, type BuildsInit } from './builds.ts'
-export { BuildHost, type HostComponents, type HostInit } from './build-host.ts'
-export { serveBuilds } from './serve.ts'
+export { Builds } from './builds.ts'
+export { BuildHost } from './build-host.ts'
+export { BuildLink } from './link.ts'

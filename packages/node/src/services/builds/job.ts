@@ -21,6 +21,7 @@ export class Job {
   constructor (lease: Lease, spec: BuildSpec) {
     this.lease = lease
     this.spec = spec
+    this.controller.signal.addEventListener('abort', () => { this.#notify() }, { once: true })
   }
 
   get requester (): DeviceId { return this.lease.requester }
@@ -73,7 +74,6 @@ export class Job {
     return new Promise(resolve => {
       if (this.controller.signal.aborted) return resolve()
       this.#wake.push(resolve)
-      this.controller.signal.addEventListener('abort', () => { resolve() }, { once: true })
     })
   }
 

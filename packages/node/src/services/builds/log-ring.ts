@@ -2,6 +2,9 @@ import { LIMITS } from '@elder-node/protocol'
 
 export interface LogPiece { offset: number, stream: 'stdout' | 'stderr', data: Uint8Array }
 
+/** A piece in memory, besides its bytes: a command that flushes every byte must not cost a hundred times its log. */
+const PIECE_BYTES = 128
+
 /** The log of one build with offsets, bounded: its head and its tail stay, the middle goes. */
 export class LogRing {
   readonly #head: LogPiece[] = []
@@ -19,14 +22,14 @@ export class LogRing {
   push (stream: 'stdout' | 'stderr', data: Uint8Array): void {
     const piece = { offset: this.#end, stream, data }
     this.#end += data.length
-    if (this.#tailBytes === 0 && this.#headBytes + data.length <= this.#halfBytes) {
+    if (this.#tailBytes === 0 && this.#headBytes + heldBytes(piece) <= this.#halfBytes) {
       this.#head.push(piece)
-      this.#headBytes += data.length
+      this.#headBytes += heldBytes(piece)
       return
     }
     this.#tail.push(piece)
-    this.#tailBytes += data.length
-    while (this.#tailBytes > this.#halfBytes && this.#tail.length > 1) this.#tailBytes -= (this.#tail.shift() as LogPiece).data.length
+    this.#tailBytes += heldBytes(piece)
+    while (this.#tailBytes > this.#halfBytes && this.#tail.length > 1) this.#tailBytes -= heldBytes(this.#tail.shift() as LogPiece)
   }
 
   /** The first piece that holds bytes at or after the offset, cut to start there; undefined when there is none yet. */
@@ -37,6 +40,8 @@ export class LogRing {
     return { ...piece, offset, data: piece.data.subarray(offset - piece.offset) }
   }
 }
+
+function heldBytes ({ data }: LogPiece): number { return PIECE_BYTES + data.length }
 
 /** Index of the first piece that ends after the offset. */
 function lowerBound (pieces: LogPiece[], offset: number): number {

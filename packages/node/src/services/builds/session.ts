@@ -1,5 +1,5 @@
 /** One stream of one lease, on the requester's side: frames in and out, source sent, outputs written as they come. */
-import { decodeBuilderFrame, ElderError, encodeFrame, inputDigest, manifestDigest, OutputDecoder, verifyResult, type BuilderFrame, type BuildResult, type BuildSpec, type Crypto, type DeviceId, type ManifestFile } from '@elder-node/protocol'
+import { decodeBuilderFrame, ElderError, encodeFrame, equalBytes, inputDigest, MalformedError, manifestDigest, OutputDecoder, verifyResult, type BuilderFrame, type BuildResult, type BuildSpec, type Crypto, type DeviceId, type ManifestFile } from '@elder-node/protocol'
 import type { FrameStream } from '../../ports/mesh.ts'
 import type { OutputFile, OutputPart, OutputWriter, Snapshot, SourceReader } from '../../ports/source.ts'
 import { Queue } from './queue.ts'
@@ -40,6 +40,7 @@ export class Session {
   #stream: FrameStream | undefined
   #writing: Promise<OutputFile[]> | undefined
   #end: Extract<OutputPart, { type: 'end' }> | undefined
+  #sending = false
   #over = false
 
   constructor (components: SessionComponents, init: SessionInit, events: SessionEvents) {
@@ -76,12 +77,19 @@ export class Session {
     this.#events.frame(frame)
     switch (frame.type) {
       case 'attached': if (!frame.resumed) await askForSource(stream, this.#init.snapshot); return false
-      case 'have': void sendSource(stream, this.#components.reader, this.#init.snapshot, frame, this.#controller.signal).catch((error: unknown) => { stream.abort(error as Error) }); return false
+      case 'have': this.#send(stream, frame); return false
       case 'output': await this.#output(frame.part); return false
       case 'result': await this.#result(stream, frame.result, frame.signature); return true
       case 'failed': this.#over = true; this.#parts.fail(new Error(frame.code)); return true
       default: return false
     }
+  }
+
+  /** Beside the reading loop: the log of a builder that is served from its cache must not wait for a pack. */
+  #send (stream: FrameStream, have: Extract<BuilderFrame, { type: 'have' }>): void {
+    if (this.#sending) throw new MalformedError('a builder says once what it has')
+    this.#sending = true
+    sendSource(stream, this.#components.reader, this.#init.snapshot, have, this.#controller.signal).catch((error: Error) => { stream.abort(error) })
   }
 
   async #output (bytes: Uint8Array): Promise<void> {
@@ -126,7 +134,7 @@ export class Session {
     const { crypto } = this.#components
     const { builder, lease, fence, spec } = this.#init
     const matches = result.build === spec.build && result.lease === lease && result.fence === fence &&
-      same(result.inputDigest, inputDigest(spec, crypto)) && same(result.manifestDigest, manifestDigest(manifest, crypto))
+      equalBytes(result.inputDigest, inputDigest(spec, crypto)) && equalBytes(result.manifestDigest, manifestDigest(manifest, crypto))
     if (!matches || !verifyResult(builder, result, signature, crypto)) throw new ElderError('FORGED_RESULT', 'the result does not belong to this lease, this source or these outputs')
   }
 
@@ -138,5 +146,3 @@ export class Session {
     this.#events.broken(error)
   }
 }
-
-function same (a: Uint8Array, b: Uint8Array): boolean { return a.length === b.length && a.every((byte, i) => byte === b[i]) }

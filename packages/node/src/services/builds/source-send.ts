@@ -1,4 +1,4 @@
-import { encodeFrame, type BuilderFrame, type RequestFrame } from '@elder-node/protocol'
+import { decodeBuilderFrame, encodeFrame, type BuilderFrame, type RequestFrame } from '@elder-node/protocol'
 import type { FrameStream } from '../../ports/mesh.ts'
 import type { Snapshot, SourceReader } from '../../ports/source.ts'
 
@@ -12,6 +12,27 @@ export async function sendSource (stream: FrameStream, reader: SourceReader, sna
   const known = new Set(snapshot.ancestors)
   for await (const data of reader.pack(snapshot, have.commits.filter(commit => known.has(commit)), { signal })) await send(stream, { type: 'pack', data })
   await send(stream, { type: 'pack-end' })
+}
+
+/** Sends the source ahead of a slot, over a stream of its own, which ends here in any case. */
+export async function prefetchSource (stream: FrameStream, reader: SourceReader, snapshot: Snapshot, signal: AbortSignal): Promise<void> {
+  const abort = (): void => { stream.abort(signal.reason as Error) }
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    signal.throwIfAborted()
+    await send(stream, { type: 'prefetch', project: snapshot.project, commit: snapshot.commit })
+    await askForSource(stream, snapshot)
+    for await (const bytes of stream) {
+      const frame = decodeBuilderFrame(bytes)
+      if (frame.type === 'have') await sendSource(stream, reader, snapshot, frame, signal)
+      else break
+    }
+    await stream.close()
+  } catch (error) {
+    stream.abort(error as Error)
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
 }
 
 function send (stream: FrameStream, frame: RequestFrame): Promise<void> { return stream.send(encodeFrame(frame)) }

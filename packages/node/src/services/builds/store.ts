@@ -1,14 +1,11 @@
 /** What past builds leave on disk: one JSON line each, bounded. */
 import type { Past } from '@elder-node/protocol'
-import type { BuildStatus, CandidateExplanation, DeviceRef } from '../../api.ts'
+import type { BuildExplanation, BuildStatus } from '../../api.ts'
 import type { PrivateFiles } from '../../ports/files.ts'
-import type { ResultEvent } from './build-run.ts'
+import type { ResultEvent } from './outcome.ts'
 
-export interface PastBuild {
+export interface PastBuild extends Omit<BuildExplanation, 'build'> {
   status: BuildStatus
-  why: string
-  candidates: CandidateExplanation[]
-  attempts: Array<{ attempt: number, builder: DeviceRef, outcome: string }>
   result: ResultEvent
   past: Past[]
 }
