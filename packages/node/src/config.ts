@@ -1,8 +1,5 @@
-/** What a node may be told when it is made, and the settings it keeps in its data directory. */
-import { readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+/** What a node may be told when it is made. */
 import { hostname } from 'node:os'
-import { writeAtomic } from './adapters/files.ts'
 import type { EngineChoice } from './adapters/engines.ts'
 import type { Engine } from './ports/engine.ts'
 import type { Sensors } from './ports/host.ts'
@@ -27,9 +24,12 @@ export interface NodeInit {
   engine?: EngineChoice | Engine
   /** Folder of build trees; see the process engine. */
   engineRoot?: string
-  /** Look for members on the local network, in clear text. @default true */
+  /**
+   * Look for members on the local network. What mDNS tells everybody there, in clear text: a tag that only members can tell from another
+   * mesh's, this device's public key, and its addresses. @default true
+   */
   mdns?: boolean
-  /** Author of what this program writes, besides the device. */
+  /** The agent in whose name this program writes entries and remotes and starts builds, when a call names no other. */
   agent?: string
   /** How long admission with a ticket may take, milliseconds. @default 60_000 */
   timeoutMs?: number
@@ -43,66 +43,6 @@ export interface NodeInit {
   log?: Logger
   /** Ends the start; a started node ends with `stop()`. */
   signal?: AbortSignal
-}
-
-export const DEFAULT_PORT = 4707
-
-/** Settings that are made once and kept: `config.json`. */
-export interface Settings {
-  /** Multiaddr as asked for, with the port 0 that was given by the system in its place. */
-  ports: Record<string, number>
-}
-
-export function readSettings (path: string): Settings {
-  try {
-    const { ports } = JSON.parse(readFileSync(path, 'utf8')) as Partial<Settings>
-    return { ports: typeof ports === 'object' && ports !== null ? ports : {} }
-  } catch {
-    // Missing at the first start; a damaged file costs a new port and nothing else.
-    return { ports: {} }
-  }
-}
-
-export function writeSettings (path: string, settings: Settings): void {
-  writeAtomic(path, new TextEncoder().encode(`${JSON.stringify(settings, null, 2)}\n`))
-}
-
-const ANY_PORT = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']
-
-/** Where a node listens when nobody says: every interface, on port {@link DEFAULT_PORT} if it is free at the first start. */
-export async function defaultListen (settings: Settings): Promise<string[]> {
-  const known = ANY_PORT.some(address => settings.ports[address] !== undefined)
-  if (known || !await isFree(DEFAULT_PORT)) return ANY_PORT
-  for (const address of ANY_PORT) settings.ports[address] = DEFAULT_PORT
-  return ANY_PORT
-}
-
-function isFree (port: number): Promise<boolean> {
-  return new Promise(resolve => {
-    const probe = createServer()
-    probe.once('error', () => { resolve(false) })
-    probe.listen({ port, exclusive: true }, () => { probe.close(() => { resolve(true) }) })
-  })
-}
-
-/** The addresses to listen on: a port 0 becomes the one this directory was given at its first start. */
-export function listenAddresses (asked: string[], settings: Settings): string[] {
-  return asked.map(address => {
-    const port = settings.ports[address]
-    return port === undefined ? address : address.replace(/\/(tcp|udp)\/0\b/, `/$1/${port}`)
-  })
-}
-
-/** The settings after a start: which port each `.../tcp/0` became. */
-export function keepPorts (asked: string[], actual: string[], settings: Settings): Settings {
-  const ports = { ...settings.ports }
-  for (const address of asked) {
-    const protocol = /^(\/ip[46])\/[^/]+\/tcp\/0\b/.exec(address)?.[1]
-    const found = protocol === undefined ? undefined : actual.find(text => text.startsWith(`${protocol}/`))
-    const port = Number(/\/tcp\/(\d+)/.exec(found ?? '')?.[1])
-    if (ports[address] === undefined && port > 0) ports[address] = port
-  }
-  return { ports }
 }
 
 export function deviceNameOf (init: NodeInit): string { return init.name ?? (hostname().split('.')[0] || 'device') }

@@ -5,8 +5,7 @@
  */
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { ElderError, type Crypto, type DeviceId, type MeshId } from '@elder-node/protocol'
-import { redact } from '@elder-node/crdt-stack'
+import { ElderError, type MeshId } from '@elder-node/protocol'
 import { FsFeedStore } from '@elder-node/crdt-stack/fs'
 import { systemClock } from './adapters/clock.ts'
 import { nodeCrypto, randomBytes, signerFromSeed } from './adapters/crypto.ts'
@@ -18,16 +17,19 @@ import { createGitCaches } from './adapters/git-caches.ts'
 import { GitSource } from './adapters/git-source.ts'
 import { openIdentity } from './adapters/identity.ts'
 import { createMesh } from './adapters/libp2p/mesh.ts'
+import { defaultPorts, keepPorts, listenAddresses } from './adapters/listen-ports.ts'
 import { takeLock } from './adapters/lock.ts'
-import { FileOutputReader, FileOutputWriter } from './adapters/outputs.ts'
+import { beginLife, writeConfig } from './adapters/node-config.ts'
+import { FileOutputReader } from './adapters/output-reader.ts'
+import { FileOutputWriter } from './adapters/output-writer.ts'
 import { PrepareCache } from './adapters/prepare-cache.ts'
 import { openSensors } from './adapters/sensors.ts'
-import type { BuildRequest, ElderNode, MirrorStatus, Problem } from './api.ts'
+import type { ElderNode } from './api.ts'
 import { Closing } from './closing.ts'
-import { defaultListen, deviceNameOf, keepPorts, listenAddresses, readSettings, writeSettings, type NodeInit } from './config.ts'
+import { deviceNameOf, type NodeInit } from './config.ts'
 import { BuildHost, BuildLink, Builds } from './services/builds/index.ts'
 import { openMembership } from './services/membership/open-membership.ts'
-import { readForeignRoster } from './services/membership/writers.ts'
+import { archiveWriters, readForeignRoster } from './services/membership/writers.ts'
 import { MirrorService } from './services/mirror.ts'
 import { folderOf, mirrorSource } from './services/mirror-source.ts'
 import { Replication } from './services/replication.ts'
@@ -36,6 +38,7 @@ import { importMirror } from './services/restore.ts'
 import { Settings } from './services/settings.ts'
 import { Stacks } from './services/stacks.ts'
 import { StatusService } from './services/status.ts'
+import { uniform } from './services/uniform.ts'
 
 /** The version of this package, as `status` and the adverts say it. */
 export const VERSION = '0.1.0'
@@ -74,31 +77,33 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
   const log = init.log ?? SILENT
   const clock = systemClock
   const crypto = nodeCrypto()
+  const random = (): number => uniform(randomBytes)
+  const agent = init.agent === undefined ? {} : { agent: init.agent }
 
-  // The data directory: one node at a time, one key for ever.
+  // The data directory: one node at a time, one key for ever, and every life above the one before.
   const dir = dataDirAt(dataDirPath(init.dir))
   prepareDataDir(dir)
   const lock = takeLock(dir.lock)
   closing.add('lock', () => { lock.release() })
   const { device, signer, seed } = openIdentity(dir.key, randomBytes)
-  const settingsFile = readSettings(dir.config)
+  const config = beginLife(dir.config, clock.wallMs())
+  const { epoch } = config
 
   // Who belongs here, and the door.
   const { membership, state, recoverySecret } = openMembership(
     { crypto, signer, signerFromSeed, clock, random: randomBytes, files: privateFiles(dir.mesh) },
     { deviceName: deviceNameOf(init), ...(init.ticket === undefined ? {} : { ticket: init.ticket }), ...(init.meshName === undefined ? {} : { meshName: init.meshName }) }
   )
-  const asked = init.listen ?? await defaultListen(settingsFile)
+  const { asked, ports } = init.listen === undefined ? await defaultPorts(config.ports) : { asked: init.listen, ports: config.ports }
   const mesh = createMesh({ seed, admission: membership, clock, log }, {
-    listen: listenAddresses(asked, settingsFile), announce: init.announce ?? [], mdns: init.mdns ?? true,
+    listen: listenAddresses(asked, ports), announce: init.announce ?? [], mdns: init.mdns ?? true,
   })
   membership.attach(mesh)
 
   // What this device offers.
-  const { engine, note: engineNote, environment } = await openEngine(init.engine ?? 'auto', { dataDir: dir.root, ...(init.engineRoot === undefined ? {} : { root: init.engineRoot }) })
-  closing.add('engine', () => engine?.close?.())
+  const { engine, note: engineNote, environment, close: closeEngine } = await openEngine(init.engine ?? 'auto', { dataDir: dir.root, ...(init.engineRoot === undefined ? {} : { root: init.engineRoot }) })
+  closing.add('engine', closeEngine)
   const sensors = init.sensors ?? openSensors({ dir: dir.root })
-  const epoch = clock.wallMs()
   const resources = new ResourceService(
     { mesh, sensors, clock, directory: mesh.directory, role: of => membership.role(of), random, log },
     { epoch, version: VERSION, engine: engine?.name ?? null, ...(init.slots === undefined ? {} : { slots: init.slots }) }
@@ -143,27 +148,29 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
 
   const stackList = (): ReturnType<Stacks['list']> => stacks.list({ copies: held => replication.copies(held), mirrors: held => mirror.status(folderOf(held)) })
   const status = new StatusService(
-    { membership, mesh, resources, clock, builds: () => builds.list(), stacks: stackList, problems: () => [...mirror.problems(), ...brokenStacks(stacks)] },
+    { membership, mesh, resources, clock, builds: () => builds.list(), stacks: stackList, problems: () => [...mirror.problems(), ...stacks.problems()] },
     { dir: dir.root, version: VERSION, engineNote }
   )
 
-  // Everything is there: start, and remember how to stop.
-  await mesh.start()
+  // Everything is there: start; what has begun to start is stopped, in reverse.
+  init.signal?.throwIfAborted()
   closing.add('mesh', () => mesh.stop())
-  writeSettings(dir.config, keepPorts(asked, mesh.addresses(), settingsFile))
-  membership.start()
+  await mesh.start()
+  writeConfig(dir.config, { ...config, ports: keepPorts(asked, mesh.addresses(), ports) })
   closing.add('membership', () => { membership.stop() })
-  await membership.joined({ signal: anySignal(init.signal, state === 'joining' ? AbortSignal.timeout(init.timeoutMs ?? JOIN_MS) : undefined) })
+  membership.start()
+  const admission = state === 'joining' ? [AbortSignal.timeout(init.timeoutMs ?? JOIN_MS)] : []
+  await membership.joined({ signal: AbortSignal.any([...admission, ...(init.signal === undefined ? [] : [init.signal])]) })
   resources.onSlots(slots => { host.configure(slots) })
-  await resources.start()
   closing.add('resources', () => resources.stop())
-  await host.start(resources.slots)
+  await resources.start()
   closing.add('builder', () => host.stop())
+  await host.start(resources.slots)
   closing.add('builds', () => builds.stop())
-  replication.start()
   closing.add('replication', () => { replication.stop() })
-  mirror.start()
+  replication.start()
   closing.add('mirror', () => mirror.stop())
+  mirror.start()
   log.info({ device, mesh: membership.meshId, state, engine: engineNote }, 'ready')
 
   return {
@@ -184,7 +191,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
       const { device: id, name: label } = membership.evict(name)
       return { id, name: label }
     },
-    build: (request, options) => builds.build(withAgent(request, init.agent), options),
+    build: (request, options) => builds.build({ ...agent, ...request }, options),
     builds: {
       list: async () => builds.list(),
       events: (id, options) => builds.events(id, options),
@@ -193,12 +200,12 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
     },
     stacks: {
       list: async () => stackList(),
-      open: async name => stacks.open(name),
+      open: async name => stacks.open(name, agent),
       addRemote: async (stack, url) => {
         const remote = await settings.addRemote(stack, url, init.agent)
-        return { ...remote, ...remoteState(mirror.status(stack), url) }
+        return { ...remote, ...mirror.remoteStatus(stack, url) }
       },
-      remotes: async () => settings.remotes().map(remote => ({ ...remote, ...remoteState(mirror.status(remote.stack), remote.url) })),
+      remotes: async () => settings.remotes().map(remote => ({ ...remote, ...mirror.remoteStatus(remote.stack, remote.url) })),
       sync: stack => mirror.sync(stack),
       restore: async url => {
         const restored = await importMirror(await mirror.restore(url, { signal: AbortSignal.timeout(RESTORE_MS) }), { stacks, mesh: membership.meshId })
@@ -208,30 +215,4 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
     },
     stop: () => closing.run(),
   }
-}
-
-/** Who could write in the mesh that an archived stack came from. */
-function archiveWriters (records: Uint8Array[], origin: MeshId, crypto: Crypto): (of: DeviceId) => boolean {
-  const roster = readForeignRoster(records, origin, crypto)
-  if (roster.records.length === 0) throw new ElderError('ARCHIVE_UNVERIFIED', `The membership records that came with mesh ${origin} do not verify.`, 'Restore from another remote or device.')
-  return roster.mayWrite
-}
-
-function remoteState (mirrors: MirrorStatus[], url: string): Omit<MirrorStatus, 'url'> {
-  const { state, lastPush, message } = mirrors.find(mirror => mirror.url === redact(url)) ?? { state: 'never' as const, lastPush: null, message: null }
-  return { state, lastPush, message }
-}
-
-function brokenStacks ({ broken }: Stacks): Problem[] {
-  return broken.map(({ name, code, message }) => ({ code, message: `The stack ${name} cannot be opened: ${message}`, fix: 'Move its folder away from the data directory; it comes back from the other devices or from a remote.' }))
-}
-
-function withAgent (request: BuildRequest, agent: string | undefined): BuildRequest {
-  return agent === undefined ? request : { agent, ...request }
-}
-
-function random (): number { return (randomBytes(4) as Uint8Array).reduce((sum, byte) => sum * 256 + byte, 0) / 2 ** 32 }
-
-function anySignal (...signals: Array<AbortSignal | undefined>): AbortSignal {
-  return AbortSignal.any(signals.filter(signal => signal !== undefined))
 }

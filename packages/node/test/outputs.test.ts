@@ -5,7 +5,8 @@ import { chmod, chown, link, lstat, mkdir, readdir, readFile, realpath, rm, stat
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { FileOutputReader, FileOutputWriter } from '../src/adapters/outputs.ts'
+import { FileOutputReader } from '../src/adapters/output-reader.ts'
+import { FileOutputWriter } from '../src/adapters/output-writer.ts'
 import type { OutputFile, OutputPart } from '../src/ports/source.ts'
 import { needs } from './support/when.ts'
 

@@ -3,7 +3,7 @@
  * registries of the builder's owner. Never the node's own environment, never credentials.
  */
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { hasMore, readNpmSettings, withoutUser, type NpmSettings } from './npm-settings.ts'
@@ -44,6 +44,12 @@ export class BuildEnvironment {
     })
     const { LANG = 'C.UTF-8' } = this.#env
     return { LANG, TERM: 'dumb', ...await this.#owner, ...requested }
+  }
+
+  /** Removes the files that were made for builds. After the last one. */
+  async close (): Promise<void> {
+    this.#owner = undefined
+    await rm(this.#init.dir, { recursive: true, force: true })
   }
 
   /** Read once, at the first build: asking npm costs half a second. */

@@ -6,7 +6,7 @@
 import { redact, restoreMirror, type RestoredMirror } from '@elder-node/crdt-stack'
 import { ElderError } from '@elder-node/protocol'
 import type { MirrorStatus, Problem } from '../api.ts'
-import { loadMemory, saveMemory, type RemoteMemory } from './mirror/memory.ts'
+import { loadMemory, NEVER, saveMemory, type RemoteMemory, type StackState } from './mirror/memory.ts'
 import { RemoteLoop } from './mirror/remote-loop.ts'
 import type { MirrorComponents, MirrorServiceInit } from './mirror/types.ts'
 
@@ -50,6 +50,12 @@ export class MirrorService {
   /** How the mirrors of a stack stand; `key` is its name, `<name>@<mesh>` when archived, or `--all` for the remotes of every stack. */
   status (key: string): MirrorStatus[] {
     return [...this.#loops.values()].filter(loop => loop.covers(key)).map(loop => ({ url: loop.url, ...loop.stateOf(key) }))
+  }
+
+  /** How one remote of a stack stands; `url` as it was given. */
+  remoteStatus (key: string, url: string): StackState {
+    const { state, lastPush, message } = this.status(key).find(mirror => mirror.url === redact(url)) ?? NEVER
+    return { state, lastPush, message }
   }
 
   problems (): Problem[] { return [...this.#loops.values()].flatMap(loop => loop.problems.map(({ code, message, fix }) => ({ code, message, fix }))) }

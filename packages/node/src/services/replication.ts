@@ -12,6 +12,7 @@ import { Exchange, type ExchangeResult } from './replication/exchange.ts'
 import { LiveFeed } from './replication/live-feed.ts'
 import type { HeldStack } from './stacks/held-stack.ts'
 import type { Stacks } from './stacks.ts'
+import { uniform } from './uniform.ts'
 
 export interface ReplicationComponents {
   mesh: Mesh
@@ -129,9 +130,4 @@ function replicaOf (stacks: Stacks): Replica {
     accepts: (key, feed) => stacks.accepts(key, feed),
     origin: key => stacks.origin(key),
   }
-}
-
-/** Uniform in [0, 1). */
-function uniform (random: RandomBytes): number {
-  return random(4).reduce((sum, byte) => sum * 256 + byte, 0) / 2 ** 32
 }

@@ -9,7 +9,7 @@ import {
   checkNamed, codeOf, deviceId, ElderError, feedDevice, genesisHash, LIMITS, parseStackKey, SETTINGS_STACK, stackId, stackIdOf, stackKey, verifyBatch,
   type Batch, type Crypto, type DeviceId, type FeedId, type MeshId, type Range, type Signer, type StackKey, type StackSummary,
 } from '@elder-node/protocol'
-import type { MirrorStatus, OpenStack, StackStatus } from '../api.ts'
+import type { MirrorStatus, OpenStack, Problem, StackStatus } from '../api.ts'
 import type { PrivateFiles } from '../ports/files.ts'
 import type { Clock, RandomBytes } from '../ports/host.ts'
 import { HeldStack } from './stacks/held-stack.ts'
@@ -78,9 +78,13 @@ export class Stacks {
       .sort((a, b) => a.name < b.name ? -1 : 1)
   }
 
-  /** Never fails: reading a stack that is not there throws `NO_SUCH_STACK`, and the first `add` makes it. */
-  open (name: string): OpenStack {
-    return new NamedStack({ find: () => this.#find(name), forWriting: () => this.#forWriting(name) }, { name })
+  /** Never fails: reading a stack that is not there throws `NO_SUCH_STACK`, and the first `add` makes it. `agent`: writes what names no other. */
+  open (name: string, init: { agent?: string } = {}): OpenStack {
+    return new NamedStack({ find: () => this.#find(name), forWriting: () => this.#forWriting(name) }, { name, ...init })
+  }
+
+  problems (): Problem[] {
+    return this.broken.map(({ name, code, message }) => ({ code, message: `The stack ${name} cannot be opened: ${message}`, fix: 'Move its folder away from the data directory; it comes back from the other devices or from a remote.' }))
   }
 
   /** The stack a person means by this name. */

@@ -2,7 +2,7 @@
  * The `process` engine: builds as plain processes of this machine. No isolation of network and files beyond the user's rights;
  * the owner's explicit opt-in. What holds a build together is a {@link Cage}.
  */
-import { chown, realpath, rm, writeFile } from 'node:fs/promises'
+import { chown, realpath, rm, rmdir, writeFile } from 'node:fs/promises'
 import { constants, platform } from 'node:os'
 import { basename, isAbsolute, join, relative } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
@@ -81,7 +81,10 @@ export class ProcessEngine implements Engine {
   async close (): Promise<void> {
     const opened = await this.#opening?.catch(() => undefined)
     this.#opening = undefined
-    await opened?.cage.close()
+    if (opened === undefined) return
+    await opened.cage.close()
+    // Only what is empty, and only what this engine made for itself.
+    if (this.#init.root === undefined) await rmdir(opened.root).catch(() => undefined)
   }
 
   #open (): Promise<Opened> {

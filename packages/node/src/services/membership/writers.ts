@@ -1,7 +1,10 @@
 /** Who could ever write: asked of feeds, where a device that left still has its records. */
-import { conferred, Entitlement, hasRole, MembershipGraph, openMemberRecord, type Crypto, type DeviceId, type MemberRecord, type MeshId } from '@elder-node/protocol'
+import { conferred, ElderError, Entitlement, hasRole, MembershipGraph, openMemberRecord, type Crypto, type DeviceId, type MemberRecord, type MeshId } from '@elder-node/protocol'
 
-/** Every device that some entitled record made a member or more; removals do not take its old records back. */
+/**
+ * Every device that some entitled record made a member or more. Removals are not asked, on purpose: an answer that could turn to
+ * no would part devices that heard of the removal early from those that took the records before. PROTOCOL.md, "Who may write".
+ */
 export function writersOf (graph: MembershipGraph): Set<DeviceId> {
   const entitlement = new Entitlement(graph)
   const grants = graph.records.filter(record => entitlement.entitled(record)).map(conferred).filter(grant => grant !== undefined)
@@ -21,6 +24,13 @@ export function readForeignRoster (records: Uint8Array[], mesh: MeshId, crypto: 
   const entitlement = new Entitlement(graph)
   const writers = writersOf(graph)
   return { records: graph.records.filter(record => entitlement.entitled(record)).map(({ bytes }) => bytes), mayWrite: device => writers.has(device) }
+}
+
+/** Who could write in the mesh that an archived stack came from. @throws ElderError `ARCHIVE_UNVERIFIED` */
+export function archiveWriters (records: Uint8Array[], mesh: MeshId, crypto: Crypto): ForeignRoster['mayWrite'] {
+  const roster = readForeignRoster(records, mesh, crypto)
+  if (roster.records.length === 0) throw new ElderError('ARCHIVE_UNVERIFIED', `The membership records that came with mesh ${mesh} do not verify.`, 'Restore from another remote or device.')
+  return roster.mayWrite
 }
 
 function tryOpen (bytes: Uint8Array, crypto: Crypto): MemberRecord | undefined {

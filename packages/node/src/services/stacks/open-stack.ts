@@ -11,34 +11,39 @@ export interface OpenStackComponents {
   forWriting: () => Promise<HeldStack>
 }
 
+interface ByAgent { agent?: string }
+
 const PREFIX_CHARS_MIN = 4
 
 export class NamedStack implements OpenStack {
   readonly name: string
   readonly #find: () => HeldStack
   readonly #forWriting: () => Promise<HeldStack>
+  readonly #agent: ByAgent
 
-  constructor ({ find, forWriting }: OpenStackComponents, { name }: { name: string }) {
+  /** `agent`: in whose name it writes when a call names no other. */
+  constructor ({ find, forWriting }: OpenStackComponents, { name, agent }: { name: string } & ByAgent) {
     this.name = name
+    this.#agent = agent === undefined ? {} : { agent }
     this.#find = find
     this.#forWriting = forWriting
   }
 
-  async add (entry: NewEntry, options: { agent?: string } = {}): Promise<Entry> {
+  async add (entry: NewEntry, options: ByAgent = {}): Promise<Entry> {
     const { stack } = await this.#forWriting()
-    return await stack.add(entry, authorOf(options))
+    return await stack.add(entry, this.#author(options))
   }
 
-  async edit (id: string, patch: EntryPatch, options: { agent?: string } = {}): Promise<Entry> {
+  async edit (id: string, patch: EntryPatch, options: ByAgent = {}): Promise<Entry> {
     this.#find()
     const { stack } = await this.#forWriting()
-    return await stack.edit(this.#lookUp(id).id, patch, authorOf(options))
+    return await stack.edit(this.#lookUp(id).id, patch, this.#author(options))
   }
 
-  async remove (id: string, options: { agent?: string } = {}): Promise<void> {
+  async remove (id: string, options: ByAgent = {}): Promise<void> {
     this.#find()
     const { stack } = await this.#forWriting()
-    await stack.remove(this.#lookUp(id).id, authorOf(options))
+    await stack.remove(this.#lookUp(id).id, this.#author(options))
   }
 
   async get (id: string): Promise<Entry> { return this.#lookUp(id) }
@@ -48,6 +53,8 @@ export class NamedStack implements OpenStack {
   async digest (): Promise<StackDigest> { return this.#find().stack.digest() }
 
   changes (options: { signal: AbortSignal }): AsyncIterable<StackChange> { return this.#find().stack.changes(options) }
+
+  #author ({ agent }: ByAgent): Omit<Author, 'device'> { return agent === undefined ? this.#agent : { agent } }
 
   #lookUp (text: string): Entry {
     const { stack } = this.#find()
@@ -62,5 +69,3 @@ export class NamedStack implements OpenStack {
     return entry
   }
 }
-
-function authorOf ({ agent }: { agent?: string }): Omit<Author, 'device'> { return agent === undefined ? {} : { agent } }

@@ -1,0 +1,50 @@
+/** The composition: one real node, alone. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { rootName } from '../src/adapters/engine-process/trees.ts'
+import { createNode, type RunningNode } from '../src/node.ts'
+
+let dir: string
+let node: RunningNode | undefined
+beforeEach(() => { dir = mkdtempSync(join(tmpdir(), 'elder-node-')) })
+afterEach(async () => {
+  await node?.stop()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+const start = async (init: Parameters<typeof createNode>[0] = {}): Promise<RunningNode> => node = await createNode({ dir, listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, engine: 'none', ...init })
+const epoch = (): number => (JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8')) as { epoch: number }).epoch
+
+test('writes in the name of the agent it was made for; a call can name another', async () => {
+  await start({ agent: 'coder' })
+  const stack = await node?.stacks.open('notes')
+  expect((await stack?.add({ kind: 'note', title: 'a', body: '' }))?.author).toMatchObject({ device: node?.device.id, agent: 'coder' })
+  expect((await stack?.add({ kind: 'note', title: 'b', body: '' }, { agent: 'reviewer' }))?.author.agent).toBe('reviewer')
+})
+
+test('every life is above the one before, also when the wall clock went back', async () => {
+  const future = Date.now() + 3_600_000
+  writeFileSync(join(dir, 'config.json'), JSON.stringify({ epoch: future, ports: {} }), { mode: 0o600 })
+  await (await start()).stop()
+  expect(epoch()).toBe(future + 1)
+  const [port] = (await start()).addresses()
+  expect(epoch()).toBe(future + 2)
+  await node?.stop()
+  expect((await start()).addresses()).toEqual([port])
+})
+
+test('a start that was called off leaves nothing behind that keeps the next one out', async () => {
+  await expect(start({ signal: AbortSignal.abort(new Error('never mind')) })).rejects.toThrow('never mind')
+  expect(existsSync(join(dir, 'lock'))).toBe(false)
+  expect((await start()).joined).toBe('returned')
+})
+
+test('the process engine takes its empty folder away', async () => {
+  await start({ engine: 'process' })
+  const folders = ['/var/lib/elder-node', join(tmpdir(), `elder-node-${process.getuid?.() ?? 0}`)].map(parent => join(parent, rootName(dir)))
+  expect(folders.filter(folder => existsSync(folder))).toHaveLength(1)
+  await node?.stop()
+  expect(folders.filter(folder => existsSync(folder))).toEqual([])
+})
