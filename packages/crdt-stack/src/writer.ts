@@ -11,7 +11,7 @@ import type { EntryState } from './entries.ts'
 import type { Replica } from './replica.ts'
 import { endOf, type FeedState } from './state.ts'
 
-/** Another device's clock is followed at most this far ahead of ours. */
+/** A clock, another device's or our own of earlier, is followed at most this far ahead of the one we have now. */
 const AHEAD_MS_MAX = 300_000
 const INCARNATION_BYTES = 8
 
@@ -135,7 +135,7 @@ export class Writer {
   #at (): number {
     const now = this.#wallMs()
     const ahead = (now + AHEAD_MS_MAX) * 1024
-    let last = this.#state().lastAt
+    let last = 0
     for (const { lastAt } of this.#replica.state.feeds.values()) if (lastAt > last && lastAt <= ahead) last = lastAt
     return nextAt(last, now)
   }
