@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { ElderError } from '@elder-node/protocol'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { JoinInit } from '../../src/gateway/cli/node-factory.ts'
@@ -45,6 +47,34 @@ test('a device that is told it is out exits 1 with EVICTED', async () => {
   expect(code).toBe(1)
   expect(json().at(-1)).toMatchObject({ error: { code: 'EVICTED' } })
   expect(desk.node.stopped).toBe(true)
+})
+
+/** Once the node is ready: what nobody caught, then, for a node that goes on, Ctrl-C. */
+const faulty = (error: Error): NonNullable<RunOptions['onStart']> => (interrupt, out, fault) => {
+  void vi.waitFor(() => { expect(out.stdout()).toContain('ready') }).then(() => { fault(error); setImmediate(interrupt) })
+}
+
+test('a stream of the network that breaks where nobody waits does not end the node', async () => {
+  const { code, json } = await desk.run(['join', '--json'], { nodeFactory, onStart: faulty(Object.assign(new Error('stream reset'), { name: 'StreamResetError' })) })
+  expect(code).toBe(0)
+  expect(json()).toHaveLength(1)
+  expect(readFileSync(join(desk.dir, 'node.log'), 'utf8')).toContain('stream reset')
+})
+
+test('any other fault ends it, stopped in order, with exit code 1', async () => {
+  const { code, json } = await desk.run(['join', '--json'], { nodeFactory, onStart: faulty(new TypeError('x is undefined')) })
+  expect(code).toBe(1)
+  expect(json().at(-1)).toMatchObject({ error: { code: 'CRASHED', message: expect.stringContaining('x is undefined') as string } })
+  expect(desk.node.stopped).toBe(true)
+})
+
+test('faults of the process reach the guard: errors and rejections', async () => {
+  const script = `import { processIo } from ${JSON.stringify(join(import.meta.dirname, '../../src/gateway/cli/io.ts'))}
+    processIo(() => {}).onFault(fault => { console.log(fault.message) })
+    setImmediate(() => { throw new Error('thrown') })
+    void Promise.reject(new Error('rejected'))`
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script])
+  expect(stdout.trim().split('\n').sort()).toEqual(['rejected', 'thrown'])
 })
 
 test.each([

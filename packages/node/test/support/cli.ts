@@ -17,7 +17,7 @@ export interface RunOptions {
   cwd?: string
   nodeFactory?: NodeFactory
   /** `interrupt(ms)`: Ctrl-C, so long after the one before. */
-  onStart?: (interrupt: (laterMs?: number) => void, out: { stdout: () => string }) => void
+  onStart?: (interrupt: (laterMs?: number) => void, out: { stdout: () => string }, fault: (error: unknown) => void) => void
 }
 
 export class Desk implements AsyncDisposable {
@@ -38,17 +38,19 @@ export class Desk implements AsyncDisposable {
     const stdout = sink()
     const stderr = sink()
     let interrupt = (): void => {}
+    let fault = (_error: unknown): void => {}
     let nowMs = 0
     const exited = Promise.withResolvers<number>()
     const running = runCli(argv, {
       stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]), stdout: stdout.stream, stderr: stderr.stream,
       env: { ELDER_NODE_DIR: this.dir, ...options.env }, cwd: options.cwd ?? this.dir,
       onInterrupt: (listener) => { interrupt = listener; return () => { interrupt = () => {} } },
+      onFault: (listener) => { fault = listener; return () => { fault = () => {} } },
       nowMs: () => nowMs,
       exit: (code) => exited.resolve(code),
       nodeFactory: async () => options.nodeFactory ?? (() => { throw new Error('this command must not load the node') }),
     })
-    options.onStart?.((laterMs = 1000) => { nowMs += laterMs; interrupt() }, { stdout: stdout.text })
+    options.onStart?.((laterMs = 1000) => { nowMs += laterMs; interrupt() }, { stdout: stdout.text }, (error) => fault(error))
     const code = await Promise.race([running, exited.promise])
     return { code, stdout: stdout.text(), stderr: stderr.text(), json: () => stdout.text().trimEnd().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>) }
   }

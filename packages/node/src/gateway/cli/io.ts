@@ -10,6 +10,8 @@ export interface Io {
   cwd: string
   /** Calls back on SIGINT, SIGTERM and SIGHUP until the returned function is called. */
   onInterrupt (listener: () => void): () => void
+  /** Calls back on whatever nobody caught, an error or a rejection, until the returned function is called. */
+  onFault (listener: (fault: unknown) => void): () => void
   /** A clock that never jumps. */
   nowMs (): number
   /** Ends the process now: the second Ctrl-C. */
@@ -19,6 +21,7 @@ export interface Io {
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+const FAULTS = ['uncaughtException', 'unhandledRejection'] as const
 
 export function processIo (nodeFactory: Io['nodeFactory']): Io {
   return {
@@ -30,6 +33,10 @@ export function processIo (nodeFactory: Io['nodeFactory']): Io {
     onInterrupt (listener) {
       for (const signal of SIGNALS) process.on(signal, listener)
       return () => { for (const signal of SIGNALS) process.off(signal, listener) }
+    },
+    onFault (listener) {
+      for (const fault of FAULTS) process.on(fault, listener)
+      return () => { for (const fault of FAULTS) process.off(fault, listener) }
     },
     nowMs: () => performance.now(),
     exit: (code) => process.exit(code),

@@ -7,12 +7,13 @@ import { parseCount, plain } from '../../render/units.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../failure.ts'
+import { guardFaults } from '../fault-guard.ts'
 import { readInput } from '../input.ts'
 import { addLaterOptions } from '../later.ts'
 import { ENGINES } from '../node-factory.ts'
 import type { EngineChoice, JoinInit, JoinedNode } from '../node-factory.ts'
 import { openNodeLog } from '../node-log.ts'
-import { reserveRecoveryFile } from '../recovery-file.ts'
+import { reserveRecoveryFile, type RecoveryFile } from '../recovery-file.ts'
 
 interface Options {
   ticketFile?: string, saveRecovery?: string, name?: string, listen?: string[], announce?: string[], slots?: string, engine?: string, mdns: boolean
@@ -51,14 +52,24 @@ async function join (context: Context, options: Options, [ticketWord]: string[])
   const init = await initOf(context, options, ticketWord)
   const recoveryFile = options.saveRecovery === undefined ? undefined : await reserveRecoveryFile(resolve(io.cwd, options.saveRecovery))
   const log = openNodeLog(location.log, { verbose: output.verbose })
+  const guard = guardFaults(io, log)
+  try {
+    const node = await enter(context, { ...init, log, signal: stopping.signal }, guard.crashed, recoveryFile)
+    return await serve(context, node, { stopping: stopping.signal, crashed: guard.crashed, log, recoverySaved: recoveryFile !== undefined })
+  } finally {
+    guard.release()
+  }
+}
+
+/** Starts the node. The file for the recovery text is filled or taken away, whatever happens. */
+async function enter ({ io, output }: Context, init: JoinInit, crashed: Promise<never>, recoveryFile: RecoveryFile | undefined): Promise<JoinedNode> {
   let node: JoinedNode | undefined
   try {
     const createNode = await io.nodeFactory()
-    node = await createNode({ ...init, log, signal: stopping.signal })
+    return node = await Promise.race([createNode(init), crashed])
   } finally {
-    if (await recoveryFile?.finish(node?.recovery) === false && node !== undefined) output.warn(`no recovery text to save: it is given once, when a mesh is founded`)
+    if (await recoveryFile?.finish(node?.recovery) === false && node !== undefined) output.warn('no recovery text to save: it is given once, when a mesh is founded')
   }
-  return await serve(context, node, { stopping: stopping.signal, log, recoverySaved: recoveryFile !== undefined })
 }
 
 async function initOf (context: Context, options: Options, word: string | undefined): Promise<JoinInit> {
@@ -82,15 +93,15 @@ async function ticketOf ({ io }: Context, word: string | undefined, file: string
   throw new ElderError('TICKET_INVALID', text === '' ? 'the ticket is empty' : 'that is not a ticket: a ticket is one word that begins with elder1', 'elder-node invite   (on a device of the mesh, as an admin)')
 }
 
-interface Running { stopping: AbortSignal, log: NonNullable<JoinInit['log']>, recoverySaved: boolean }
+interface Running { stopping: AbortSignal, crashed: Promise<never>, log: NonNullable<JoinInit['log']>, recoverySaved: boolean }
 
-/** Answers the control socket until a signal comes or the mesh says that this device is out. */
-async function serve (context: Context, node: JoinedNode, { stopping, log, recoverySaved }: Running): Promise<number> {
+/** Answers the control socket until a signal comes, the mesh says that this device is out, or a fault ends it. */
+async function serve (context: Context, node: JoinedNode, { stopping, crashed, log, recoverySaved }: Running): Promise<number> {
   try {
     const control = await serveControl(node, context.location.socket, { log })
     try {
       announce(context, node, recoverySaved)
-      const evicted = await Promise.race([node.evicted, aborted(stopping)])
+      const evicted = await Promise.race([node.evicted, aborted(stopping), crashed])
       if (evicted !== undefined) throw evicted
     } finally {
       if (stopping.aborted) context.output.note('stopping; Ctrl-C again leaves at once')
