@@ -26,7 +26,7 @@ async function oneDigest (stack: string, titles: string[]): Promise<void> {
   await until(`every device holds ${titles.join(', ')}`, async () => {
     // A stack that has not arrived is no stack yet.
     const known = await Promise.all(nodes().map(node => node.run('stack', 'show', stack)))
-    return known.every(({ code, last }) => code === 0 && (last?.['entries'] as unknown[]).length === titles.length)
+    return known.every(({ code, last }) => code === 0 && (last?.['entries'] as unknown[] | undefined)?.length === titles.length)
   })
   const [first, ...others] = await Promise.all(nodes().map(node => node.digest(stack)))
   for (const other of others) expect(other).toEqual(first)

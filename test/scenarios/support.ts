@@ -23,7 +23,7 @@ export type Result = Extract<BuildEvent, { event: 'result' }>
 export type Digest = { digest: string, feeds: string }
 export interface Ready { device: { id: string, name: string }, mesh: { id: string, name: string }, addresses: string[] }
 export interface SpawnOptions { stdin?: string, env?: NodeJS.ProcessEnv, cwd?: string }
-export interface JoinOptions extends SpawnOptions { slots?: number, ticket?: string, listen?: string, dir?: string }
+export interface JoinOptions extends SpawnOptions { slots?: number, ticket?: string, listen?: string, dir?: string, flags?: string[] }
 
 /** One running command. */
 export class Command {
@@ -118,13 +118,13 @@ export class Lab implements AsyncDisposable {
   }
 }
 
-function joinCommand (lab: Lab, name: string, dir: string, { slots = 0, ticket, listen, ...options }: JoinOptions): Command {
+function joinCommand (lab: Lab, name: string, dir: string, { slots = 0, ticket, listen, flags = [], ...options }: JoinOptions): Command {
   // Build trees live outside of the data directory, under a name made of it.
   for (const parent of ['/var/lib/elder-node', join(tmpdir(), `elder-node-${process.getuid?.() ?? 0}`)]) {
     lab.later(() => { rmSync(join(parent, rootName(dir)), { recursive: true, force: true }) })
   }
   const where = listen === undefined ? LISTEN : ['--listen', listen]
-  return lab.begin(dir, ['join', '--name', name, '--slots', String(slots), '--engine', 'process', '--no-mdns', ...where, ...(ticket === undefined ? [] : ['--ticket-file', '-'])], { stdin: ticket ?? '', ...options })
+  return lab.begin(dir, ['join', '--name', name, '--slots', String(slots), '--engine', 'process', '--no-mdns', ...where, ...flags, ...(ticket === undefined ? [] : ['--ticket-file', '-'])], { stdin: ticket ?? '', ...options })
 }
 
 /** One device: a `join` process and its data directory. */

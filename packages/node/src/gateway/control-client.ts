@@ -42,7 +42,7 @@ export class ControlClient {
       socket.write(`${JSON.stringify({ schema: CONTROL_SCHEMA, method, params })}\n`)
       for await (const line of readJsonLines(socket, CONTROL_LIMITS.replyBytesMax)) yield replyOf(line)
     } catch (error) {
-      throw signal.aborted ? signal.reason : codeOf(error) === 'ECONNRESET' ? broken() : error
+      throw signal.aborted ? signal.reason : ['ECONNRESET', 'EPIPE'].includes(codeOf(error)) ? broken() : error
     } finally {
       signal.removeEventListener('abort', abort)
       socket.destroy()

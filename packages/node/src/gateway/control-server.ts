@@ -20,7 +20,7 @@ export interface ControlServer {
 export interface ControlServerInit {
   /** @default no log */
   log?: Logger
-  /** Calls at once; further connections are closed. @default 128 */
+  /** Calls at once; more are told `BUSY`. @default 128 */
   connectionsMax?: number
 }
 
@@ -33,14 +33,24 @@ export async function serveControl (node: ElderNode, socket: string, init: Contr
   await prepareFolder(dirname(socket))
   await removeStale(socket)
   const open = new Set<Socket>()
+  const callsMax = init.connectionsMax ?? 128
   const server = createServer((connection) => {
+    const busy = open.size >= callsMax
     open.add(connection)
     connection.on('close', () => open.delete(connection))
+    if (busy) return turnAway(connection, callsMax)
     serveCall(node, connection).catch((error: unknown) => init.log?.debug({ error }, 'control call ended'))
   })
-  server.maxConnections = init.connectionsMax ?? 128
+  // Beyond that not even a word: whoever does this is no person with a terminal.
+  server.maxConnections = 8 * callsMax
   await listen(server, socket)
   return { socket, close: () => close(server, open) }
+}
+
+function turnAway (connection: Socket, callsMax: number): void {
+  const error = errorJson(new ElderError('BUSY', `this node answers ${callsMax} commands at once, its limit`, 'Repeat the command when some of them have ended.'))
+  connection.on('error', () => connection.destroy()).setTimeout(CONTROL_LIMITS.requestMsMax, () => connection.destroy())
+  connection.resume().end(`${JSON.stringify({ error })}\n`)
 }
 
 async function serveCall (node: ElderNode, connection: Socket): Promise<void> {

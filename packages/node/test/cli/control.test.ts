@@ -104,3 +104,15 @@ test('a node that goes away in the middle of a call is said to be gone', async (
   await desk[Symbol.asyncDispose]()
   await refused
 })
+
+test('a call beyond the limit is told BUSY, and the next one is served when another has ended', async () => {
+  const socket = join(desk.dir, 'narrow.sock')
+  await using server = await serveControl(desk.node, socket, { connectionsMax: 1 }).then((server) => ({ [Symbol.asyncDispose]: () => server.close() }))
+  expect(server).toBeDefined()
+  const idle = connect(socket)
+  await once(idle, 'connect')
+  const client = new ControlClient({ ...locate(desk.dir, {}), socket })
+  await vi.waitFor(async () => { await expect(client.call('status', {}, { signal: signal() })).rejects.toMatchObject({ code: 'BUSY', fix: expect.stringContaining('Repeat') as string }) })
+  idle.destroy()
+  await vi.waitFor(async () => { await client.call('status', {}, { signal: signal() }) })
+})

@@ -11,7 +11,7 @@ const FINAL: Partial<Record<RefusalCode, [code: string, message: string, fix: st
   expired: ['TICKET_EXPIRED', 'This ticket expired by the clock of the device that issued it.', AGAIN],
   forged: ['TICKET_FORGED', 'The mesh says that this ticket was not issued by it.', AGAIN],
   'wrong-mesh': ['WRONG_MESH', 'The device at this address belongs to another mesh than the ticket.', AGAIN],
-  'not-issuer': ['ISSUER_GONE', 'The device that issued this ticket may not admit devices any more.', 'On another admin: elder-node invite'],
+  'not-issuer': ['ISSUER_GONE', 'The device that signed this ticket is no admin of this mesh: it was removed, or never was one.', 'On another admin: elder-node invite'],
   version: ['VERSION', 'The mesh speaks another version of the protocol than this device.', 'Update elder-node on the older side.'],
 }
 

@@ -1,0 +1,181 @@
+/** What was acknowledged stays: over SIGKILLs, torn files, and remotes that do not answer or say no. */
+import { chmodSync, readFileSync, readdirSync, rmSync, writeFileSync, appendFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, describe, expect, test } from 'vitest'
+import type { MirrorStatus } from '../../packages/node/src/api.ts'
+import { ControlClient } from '../../packages/node/src/gateway/control-client.ts'
+import { locate } from '../../packages/node/src/gateway/location.ts'
+import { Lab, expectRefusal, git, must, until } from './support.ts'
+import type { Node } from './support.ts'
+
+const lab = new Lab()
+afterAll(() => lab[Symbol.asyncDispose]())
+
+const mirrorOf = async (node: Node, stack: string): Promise<MirrorStatus | undefined> => (await node.status()).stacks.find(({ name }) => name === stack)?.mirrors[0]
+const bareRepository = (name: string): string => { git(lab.temp, 'init', '-q', '--bare', name); return join(lab.temp, name) }
+
+/** The files of a stack's feeds and its snapshot. */
+function storeFiles (node: Node, matches: (name: string) => boolean): string[] {
+  const all = readdirSync(join(node.dir, 'stacks'), { recursive: true, withFileTypes: true })
+  return all.filter(entry => entry.isFile() && matches(entry.name)).map(entry => join(entry.parentPath, entry.name))
+}
+
+describe('SIGKILL while notes are written', () => {
+  const KILLS = 5
+  const WRITERS = 3
+
+  test(`${KILLS} times at a random moment: nothing acknowledged is lost, and the digest moves only forward`, async () => {
+    const node = await lab.join('killed')
+    const acknowledged: string[] = []
+    for (let kill = 1; kill <= KILLS; kill++) {
+      const writers = Array.from({ length: WRITERS }, (_, writer) => write(node, `${kill}.${writer}`, acknowledged))
+      const before = acknowledged.length
+      await until('a first note of this round is acknowledged', () => acknowledged.length > before)
+      // The moment is the point: anywhere in what a few notes take.
+      await delay(Math.random() * 300)
+      await node.kill()
+      await Promise.all(writers)
+      await node.start()
+      const { entries } = await node.ask<{ entries: Array<{ id: string, body: string }> }>('stack', 'show', 'journal')
+      const held = new Set(entries.map(({ id }) => id))
+      expect(acknowledged.filter(id => !held.has(id)), `lost after kill ${kill}`).toEqual([])
+      // Whatever else is there was being written: whole, or not there.
+      expect(entries.every(({ body }) => body === BODY)).toBe(true)
+      expect(entries.length - acknowledged.length).toBeLessThanOrEqual(kill * WRITERS)
+    }
+    expect(acknowledged.length).toBeGreaterThanOrEqual(KILLS)
+    await node.stop()
+  })
+
+  const BODY = `${'a line of some length\n'.repeat(40)}`
+
+  /** Adds notes until the node is gone. */
+  async function write (node: Node, name: string, acknowledged: string[]): Promise<void> {
+    for (let n = 1; ; n++) {
+      const { code, last } = await node.run('stack', 'add', 'journal', '--kind', 'note', '--title', `${name}.${n}`, '--body', BODY)
+      if (code !== 0) return
+      acknowledged.push(must((last as { entry?: { id: string } } | undefined)?.entry, 'an acknowledged note has an id').id)
+    }
+  }
+})
+
+describe('torn and damaged files', () => {
+  test('a log whose tail is torn: the tail is cut, the rest is there, and the node writes on', async () => {
+    const node = await lab.join('torn')
+    for (const title of ['one', 'two', 'three']) await node.note('torn', title)
+    const { digest } = await node.digest('torn')
+    await node.kill()
+    const log = must(storeFiles(node, name => name.endsWith('.log'))[0], 'there is a feed')
+    const whole = readFileSync(log)
+    // Half of a record that was being written, then the last whole record bent.
+    appendFileSync(log, whole.subarray(0, 40))
+    await node.start()
+    expect(await node.titles('torn')).toEqual(['one', 'three', 'two'])
+    expect((await node.digest('torn')).digest).toBe(digest)
+    expect(readFileSync(log)).toEqual(whole)
+
+    await node.kill()
+    rmSync(join(log, '..', 'snapshot'), { force: true })
+    writeFileSync(log, whole.map((byte, i) => i === whole.length - 3 ? byte ^ 0xff : byte))
+    await node.start()
+    expect(await node.titles('torn')).toEqual(['one', 'two'])
+    await node.note('torn', 'four')
+    await node.stop()
+    await node.start()
+    expect(await node.titles('torn')).toEqual(['four', 'one', 'two'])
+    await node.stop()
+  })
+
+  test('a damaged snapshot is ignored: the feeds hold everything', async () => {
+    const node = await lab.join('snapshot')
+    // A snapshot is worth its cost from 256 records on: over the socket, as a command each would take half a minute.
+    const client = new ControlClient(locate(node.dir, {}))
+    const titles = Array.from({ length: 260 }, (_, n) => `note ${n}`)
+    const add = (title: string): Promise<unknown> => client.call('stack.add', { stack: 'snap', entry: { kind: 'note', title } }, { signal: AbortSignal.timeout(30_000) })
+    for (let n = 0; n < titles.length; n += 65) await Promise.all(titles.slice(n, n + 65).map(add))
+    const { digest, feeds } = await node.digest('snap')
+    await node.stop()
+    const [snapshot] = storeFiles(node, name => name === 'snapshot')
+    const path = must(snapshot, 'a stop leaves a snapshot')
+    const whole = readFileSync(path)
+    for (const bytes of [whole.map((byte, i) => i === 60 ? byte ^ 0xff : byte), whole.subarray(0, 25), Buffer.from('not a snapshot')]) {
+      writeFileSync(path, bytes)
+      await node.start()
+      expect(await node.titles('snap')).toEqual(titles.toSorted())
+      expect(await node.digest('snap')).toMatchObject({ digest, feeds })
+      expect((await node.status()).problems.map(({ code }) => code)).not.toContain('STORE_CORRUPT')
+      await node.kill()
+    }
+  })
+})
+
+describe('a remote', () => {
+  test('alone brings the memory back, with the digest that was printed before', async () => {
+    const url = bareRepository('memory.git')
+    const first = await lab.join('lost')
+    await first.note('memory', 'a note', 'with a body\n')
+    await first.ask('stack', 'add', 'memory', '--kind', 'decision', '--title', 'a decision')
+    await first.ask('stack', 'remote', 'add', 'memory', url)
+    const { results } = await first.ask<{ results: Array<{ ok: boolean, commit: string | null }> }>('stack', 'sync', 'memory')
+    expect(results).toMatchObject([{ ok: true }])
+    expect(git(url, 'ls-tree', '-r', '--name-only', 'elder/memory')).toMatch(/stacks\/memory\/entries\/note\/.*\.md/)
+    expect(await mirrorOf(first, 'memory')).toMatchObject({ state: 'ok', message: null })
+    const { digest } = await first.digest('memory')
+    await first.kill()
+    rmSync(first.dir, { recursive: true })
+
+    const again = await lab.join('again')
+    const { stacks } = await again.ask<{ stacks: Array<{ name: string, digest: string, entries: number }> }>('stack', 'restore', url)
+    expect(stacks).toMatchObject([{ name: 'memory', digest, entries: 2 }])
+    expect(await again.titles('memory')).toEqual(['a decision', 'a note'])
+    const second = await lab.admit('second', again)
+    await until('the archived stack reaches the second device', async () => {
+      const { code, last } = await second.run('stack', 'digest', 'memory')
+      return code === 0 && last?.['digest'] === digest
+    })
+    await Promise.all([second.stop(), again.stop()])
+  })
+
+  test('that rejects the push: the note is safe, status says that the mirror is behind and why, and it recovers', async () => {
+    const url = bareRepository('strict.git')
+    const hook = join(url, 'hooks', 'pre-receive')
+    writeFileSync(hook, '#!/bin/sh\necho "frozen for the release" >&2\nexit 1\n')
+    chmodSync(hook, 0o755)
+    const node = await lab.join('rejected')
+    const id = await node.note('safe', 'kept here')
+    await node.ask('stack', 'remote', 'add', 'safe', url)
+    const { code, last } = await node.run('stack', 'sync', 'safe')
+    expect(code).toBe(1)
+    expect(last).toMatchObject({ results: [{ stack: 'safe', ok: false, message: expect.stringContaining('frozen for the release') as string }] })
+    const { state, message, lastPush } = must(await mirrorOf(node, 'safe'), 'the stack has a mirror')
+    expect(['behind', 'failing']).toContain(state)
+    expect(message).toContain('frozen for the release')
+    expect(lastPush).toBe(null)
+
+    await node.kill()
+    await node.start()
+    expect(await node.ask('stack', 'show', 'safe')).toMatchObject({ entries: [{ id, title: 'kept here' }] })
+    rmSync(hook)
+    expect(await node.ask('stack', 'sync', 'safe')).toMatchObject({ results: [{ ok: true }] })
+    expect(await mirrorOf(node, 'safe')).toMatchObject({ state: 'ok', message: null })
+    await node.stop()
+  })
+
+  test('that cannot be reached: the note is safe, status says so and why', async () => {
+    const node = await lab.join('unreachable')
+    await node.note('far', 'kept here')
+    const url = join(lab.temp, 'nowhere.git')
+    await node.ask('stack', 'remote', 'add', 'far', url)
+    const { code, last } = await node.run('stack', 'sync', 'far')
+    expect(code).toBe(1)
+    expect(last).toMatchObject({ results: [{ ok: false, message: expect.stringContaining(url) as string }] })
+    const { state, message } = must(await mirrorOf(node, 'far'), 'the stack has a mirror')
+    expect(['behind', 'failing']).toContain(state)
+    expect(message).toContain(`${url} did not answer git as a repository`)
+    expect(await node.titles('far')).toEqual(['kept here'])
+    expectRefusal(await node.run('stack', 'restore', url), 1, { code: 'GIT_UNREACHABLE', names: url, fix: `git ls-remote ${url}` })
+    expect((await node.status()).stacks.map(({ name }) => name)).toEqual(['far'])
+    await node.stop()
+  })
+})
