@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { chmod, lstat, mkdir, readdir, readFile, readlink, stat, symlink, truncate, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readdir, readFile, readlink, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { array, assert, constantFrom, property } from 'fast-check'
@@ -110,6 +110,57 @@ describe('snapshot', () => {
     const plain = await fresh()
     await put(plain, files)
     expect((await from.snapshot(plain, { signal })).commit).toBe(first.commit)
+  })
+
+  test('who asks before a snapshot began shares it; who asks later gets what is there later', async () => {
+    const dir = await repository({ a: '1' })
+    const from = await source()
+    const running = from.snapshot(dir, { signal })
+    const giveUp = new AbortController()
+    const given = from.snapshot(dir, { signal: giveUp.signal })
+    const waiting = from.snapshot(dir, { signal })
+    giveUp.abort(new Error('enough'))
+    await expect(given).rejects.toThrow('enough')
+    await put(dir, { a: '2' })
+    await running
+    await waiting
+    expect(new TextDecoder().decode(await from.read(await from.snapshot(dir, { signal }), 'a'))).toBe('2')
+  })
+
+  test('a snapshot that everybody gave up is not what the next one gets', async () => {
+    const dir = await repository({ a: '1' })
+    const from = await source()
+    const giveUp = new AbortController()
+    const both = [from.snapshot(dir, { signal: giveUp.signal }), from.snapshot(dir, { signal: giveUp.signal })]
+    giveUp.abort(new Error('enough'))
+    for (const given of both) await expect(given).rejects.toThrow('enough')
+    expect(new TextDecoder().decode(await from.read(await from.snapshot(dir, { signal }), 'a'))).toBe('1')
+  })
+
+  test('outputs that another build is just writing are no source', async () => {
+    const dir = await repository({ a: '1' })
+    await put(dir, { '.elder-outputs-0123456789abcdef/0': 'half an output', b: '2' })
+    const from = await source()
+    expect(await listing((await send(from, await from.snapshot(dir, { signal }), await cache())).tree)).toEqual({ a: '1', b: '2' })
+  })
+
+  test('additions, changes, deletions and modes since the last snapshot are all seen', async () => {
+    for (const dir of [await repository({ a: '1', b: '2' }), await fresh()]) {
+      const from = await source()
+      const to = await cache()
+      await put(dir, { a: '1', b: '2' })
+      const seen = async (): Promise<Record<string, string>> => listing((await send(from, await from.snapshot(dir, { signal }), to)).tree)
+      const first = await seen()
+      expect(await seen()).toEqual(first)
+      await chmod(join(dir, 'a'), 0o755)
+      await rm(join(dir, 'b'))
+      await put(dir, { c: '3' })
+      expect(await seen()).toEqual(await listing(dir))
+      await chmod(join(dir, 'a'), 0o644)
+      await rm(join(dir, 'c'))
+      await put(dir, { b: '2' })
+      expect(await seen()).toEqual(first)
+    }
   })
 
   test('the project is named by its first commit, so a clone elsewhere has the same name', async () => {

@@ -78,8 +78,7 @@ export class GitCache implements SourceCache {
     const index = join(repo, `index.${randomBytes(6).toString('hex')}`)
     const git: GitOptions = { cwd: tree, env: { GIT_DIR: repo, GIT_WORK_TREE: tree, GIT_INDEX_FILE: index }, memoryBytesMax: MEMORY_BYTES_MAX }
     try {
-      await gitText(['read-tree', commit], git)
-      await gitText(['checkout-index', '-a', '-q'], git)
+      await gitText(['read-tree', '-u', '--reset', commit], git)
     } finally {
       await rm(index, { force: true })
     }

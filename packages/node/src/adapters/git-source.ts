@@ -7,21 +7,26 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { access, copyFile, lstat, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { ElderError, LIMITS } from '@elder-node/protocol'
 import type { Snapshot, SourceReader } from '../ports/source.ts'
-import { ended, gitFailed, gitText, RAW_ATTRIBUTES, runGit, startGit, type GitOptions } from './git-run.ts'
+import { ended, gitFailed, gitText, RAW_ATTRIBUTES, runGit, startGit, type GitOptions, type GitResult } from './git-run.ts'
 import { KeyedQueue } from './keyed-queue.ts'
+import { STAGING_PREFIX } from './output-writer.ts'
 import { filterNames, findWorktree, type Worktree } from './git-worktree.ts'
+import { SharedWork } from './shared-work.ts'
 
+const REFS = 'refs/elder'
 /** Snapshots kept per work tree: the bases of later thin packs. */
 const SNAPSHOTS_MAX = 32
 /** Bases named to git for one pack: the newest suffices, a few more help after a change of branch. */
 const BASES_MAX = 4
 /** Bytes of new and changed files in one snapshot: what a builder unpacks at most. */
 const NEW_BYTES_MAX = 2 * LIMITS.sourceBytesMax
+/** Answers of `read` kept. */
+const READS_MAX = 16
 /** Loose objects of the private repository after which it is packed. */
-const LOOSE_MAX = '2000'
+const LOOSE_MAX = 2000
 const WHO = { NAME: 'elder-node', EMAIL: 'build@elder-node.invalid', DATE: '@0 +0000' }
 const IDENTITY = Object.fromEntries(Object.entries(WHO).flatMap(([key, value]) => [[`GIT_AUTHOR_${key}`, value], [`GIT_COMMITTER_${key}`, value]]))
 
@@ -32,24 +37,49 @@ export interface GitSourceInit {
   packBytesMax?: number
 }
 
+interface Committed { tree: string, commit: string, gitlinks: string[] }
+
 export class GitSource implements SourceReader {
   readonly #dir: string
   readonly #packBytesMax: number
   readonly #queue = new KeyedQueue()
+  /** The last commit of each repository: most builds are of what was built just before. */
+  readonly #last = new Map<string, Committed>()
+  /** Small files read from the last commits; a commit never changes. */
+  readonly #reads = new Map<string, Promise<Uint8Array | undefined>>()
+  /** Snapshots that have not begun, by folder: whoever asks meanwhile gets the same, which is younger than every question. */
+  readonly #waiting = new Map<string, SharedWork<Snapshot>>()
 
   constructor ({ dir, packBytesMax = LIMITS.sourceBytesMax }: GitSourceInit) {
     this.#dir = dir
     this.#packBytesMax = packBytesMax
   }
 
-  async snapshot (dir: string, { signal }: { signal: AbortSignal }): Promise<Snapshot> {
+  snapshot (dir: string, { signal }: { signal: AbortSignal }): Promise<Snapshot> {
+    const path = resolve(dir)
+    const waiting = this.#waiting.get(path)
+    return (waiting === undefined || waiting.abandoned ? this.#plan(path) : waiting).join(signal)
+  }
+
+  #plan (path: string): SharedWork<Snapshot> {
+    const planned: SharedWork<Snapshot> = new SharedWork(signal => this.#queue.run(path, () => {
+      if (this.#waiting.get(path) === planned) this.#waiting.delete(path)
+      return this.#take(path, signal)
+    }))
+    this.#waiting.set(path, planned)
+    return planned
+  }
+
+  async #take (dir: string, signal: AbortSignal): Promise<Snapshot> {
     const worktree = await findWorktree(dir, signal)
     const repo = this.#repo(worktree.root)
     return this.#queue.run(repo, async () => {
       await openPrivate(repo, worktree, signal)
       const index = await openIndex(repo, worktree)
       try {
-        return await commit(repo, index, worktree, signal)
+        const { snapshot, committed } = await commit(repo, index, worktree, signal, this.#last.get(repo))
+        this.#last.set(repo, committed)
+        return snapshot
       } finally {
         await rm(index, { force: true })
         await rm(`${index}.lock`, { force: true })
@@ -75,8 +105,20 @@ export class GitSource implements SourceReader {
     }
   }
 
-  async read (snapshot: Snapshot, path: string): Promise<Uint8Array | undefined> {
-    const { code, stdout } = await runGit(['cat-file', 'blob', `${snapshot.commit}:${path}`], { env: { GIT_DIR: this.#repo(snapshot.root) }, allow: [128] })
+  read (snapshot: Snapshot, path: string): Promise<Uint8Array | undefined> {
+    const name = `${snapshot.commit}:${path}`
+    const reading = this.#reads.get(name) ?? this.#read(snapshot, name)
+    // Rejoins as the youngest: the eldest leaves.
+    this.#reads.delete(name)
+    this.#reads.set(name, reading)
+    const eldest = this.#reads.keys().next()
+    if (this.#reads.size > READS_MAX && eldest.done === false) this.#reads.delete(eldest.value)
+    reading.catch(() => { this.#reads.delete(name) })
+    return reading
+  }
+
+  async #read (snapshot: Snapshot, name: string): Promise<Uint8Array | undefined> {
+    const { code, stdout } = await runGit(['cat-file', 'blob', name], { env: { GIT_DIR: this.#repo(snapshot.root) }, allow: [128] })
     return code === 0 ? stdout : undefined
   }
 
@@ -92,10 +134,14 @@ async function openPrivate (repo: string, { git }: Worktree, signal: AbortSignal
   }
   await mkdir(join(repo, 'info'), { recursive: true })
   await writeFile(join(repo, 'info/attributes'), RAW_ATTRIBUTES)
-  await writeFile(join(repo, 'info/exclude'), git === undefined ? '' : await readFile(join(git.common, 'info/exclude')).catch(() => ''))
+  const exclude = git === undefined ? '' : await readFile(join(git.common, 'info/exclude'), 'utf8').catch(() => '')
+  await writeFile(join(repo, 'info/exclude'), `${exclude}\n${STAGING_PREFIX}*/\n`)
   await writeFile(join(repo, 'objects/info/alternates'), git === undefined ? '' : `${join(git.common, 'objects')}\n`)
-  await gitText(['gc', '--auto', '-q'], { env: { GIT_DIR: repo }, config: [`gc.auto=${LOOSE_MAX}`, 'gc.autoDetach=false', 'gc.pruneExpire=1.hour.ago'], signal })
+  if (await looseObjects(repo) > LOOSE_MAX) await gitText(['gc', '-q'], { env: { GIT_DIR: repo }, config: ['gc.pruneExpire=1.hour.ago'], signal })
 }
+
+/** Estimated as git does it: ids are spread evenly over 256 folders, so one of them tells. Asking git would be a process per build. */
+async function looseObjects (repo: string): Promise<number> { return 256 * (await readdir(join(repo, 'objects/17')).catch(() => [])).length }
 
 /** A copy of the user's index, whose knowledge of unchanged files saves hashing them; of a plain folder, of our last one. */
 async function openIndex (repo: string, { git }: Worktree): Promise<string> {
@@ -116,24 +162,37 @@ async function copyShared (from: string, to: string): Promise<void> {
   for (const name of (await readdir(from)).filter(name => name.startsWith('sharedindex.'))) await copyFile(join(from, name), join(to, name))
 }
 
-async function commit (repo: string, index: string, worktree: Worktree, signal: AbortSignal): Promise<Snapshot> {
+async function commit (repo: string, index: string, worktree: Worktree, signal: AbortSignal, last: Committed | undefined): Promise<{ snapshot: Snapshot, committed: Committed }> {
   const git: GitOptions = { cwd: worktree.root, env: { GIT_DIR: repo, GIT_WORK_TREE: worktree.root, GIT_INDEX_FILE: index, ...IDENTITY }, personal: true, signal }
   await dropFiltered(worktree, git, signal)
-  await checkSize(git, worktree.root)
-  // Exit code 1: some files could not be read; the rest is there, and the warnings say which.
-  const added = await runGit(['add', '-A', '--ignore-errors', '--', '.'], { ...git, allow: [1] })
+  const changed = await changedPaths(git)
+  await checkSize(changed, worktree.root)
+  const left = changed.length === 0 ? [] : unreadable((await addAll(git)).stderr)
   const tree = await gitText(['write-tree', '--missing-ok'], git)
-  const commit = await gitText(['commit-tree', tree, '-m', 'build'], git)
-  const warnings = [...unreadable(added.stderr), ...await gitlinks(git)]
-  const ancestors = await remember(repo, commit)
+  const kept = last?.tree === tree && (await snapshotsOf(repo)).some(name => name.endsWith(last.commit)) ? last : undefined
+  const committed = kept ?? { tree, commit: await gitText(['commit-tree', tree, '-m', 'build'], git), gitlinks: await gitlinks(git) }
+  const ancestors = await remember(repo, committed.commit)
   if (worktree.git === undefined) await rename(index, join(repo, 'index'))
   const { project, cwd, root } = worktree
-  return { commit, project, cwd, ancestors, root, ...(warnings.length > 0 ? { warnings } : {}) }
+  const warnings = [...left, ...committed.gitlinks]
+  return { committed, snapshot: { commit: committed.commit, project, cwd, ancestors, root, ...(warnings.length > 0 ? { warnings } : {}) } }
+}
+
+/** Paths that differ from the index: new, changed and deleted ones. Without any there is nothing to add. */
+async function changedPaths (git: GitOptions): Promise<string[]> {
+  return (await runGit(['ls-files', '-z', '-o', '-m', '--exclude-standard'], git)).stdout.toString().split('\0').filter(Boolean)
+}
+
+/** Exit code 1: some files could not be read; the rest is there, and the warnings say which. A file that goes away meanwhile ends git: again. */
+async function addAll (git: GitOptions, tries = 3): Promise<GitResult> {
+  const added = await runGit(['add', '-A', '--ignore-errors', '--', '.'], { ...git, allow: [1, 128] })
+  if (added.code !== 128) return added
+  if (tries > 1 && added.stderr.includes('unable to stat')) return addAll(git, tries - 1)
+  throw gitFailed(['add'], added.code, added.stderr)
 }
 
 /** Before anything is hashed: a home directory taken for a project would otherwise be copied whole into the private repository. */
-async function checkSize (git: GitOptions, root: string): Promise<void> {
-  const paths = (await runGit(['ls-files', '-z', '-o', '-m', '--exclude-standard'], git)).stdout.toString().split('\0').filter(Boolean)
+async function checkSize (paths: string[], root: string): Promise<void> {
   let bytes = 0
   for (let at = 0; at < paths.length; at += 256) {
     const sizes = await Promise.all(paths.slice(at, at + 256).map(async path => (await lstat(join(root, path)).catch(() => undefined))?.size ?? 0))
@@ -159,11 +218,16 @@ async function gitlinks (git: GitOptions): Promise<string[]> {
   return entries.filter(entry => entry.startsWith('160000 ')).map(entry => `${entry.slice(entry.indexOf('\t') + 1)} is a repository of its own (submodule): the build sees an empty folder there`)
 }
 
+/** Names of the refs, `<when>-<commit>`, newest first. */
+async function snapshotsOf (repo: string): Promise<string[]> {
+  return (await readdir(join(repo, REFS)).catch((): string[] => [])).filter(name => /^\d{13}-[0-9a-f]{40}$/.test(name)).sort().reverse()
+}
+
 /** Names the snapshot by a ref, so that its objects stay; returns the earlier ones, newest first. */
 async function remember (repo: string, commit: string): Promise<string[]> {
-  const dir = join(repo, 'refs/elder')
+  const dir = join(repo, REFS)
   await mkdir(dir, { recursive: true })
-  const names = (await readdir(dir)).filter(name => /^\d{13}-[0-9a-f]{40}$/.test(name)).sort().reverse()
+  const names = await snapshotsOf(repo)
   const earlier = names.filter(name => !name.endsWith(commit))
   for (const name of [...names.filter(name => name.endsWith(commit)), ...earlier.slice(SNAPSHOTS_MAX - 1)]) await rm(join(dir, name), { force: true })
   const last = Number(names[0]?.slice(0, 13) ?? 0)

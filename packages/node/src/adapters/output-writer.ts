@@ -114,9 +114,12 @@ class Staging {
   }
 }
 
+/** Begins the name of the folder where outputs wait until all are there. It may lie in a work tree, and is no source. */
+export const STAGING_PREFIX = '.elder-outputs-'
+
 /** Beside the target when that is the same disk and writable, so that nobody who watches the target sees half a result; else inside. */
 async function makeStaging (target: string): Promise<string> {
-  const name = `.elder-outputs-${randomBytes(8).toString('hex')}`
+  const name = `${STAGING_PREFIX}${randomBytes(8).toString('hex')}`
   const existing = await stat(target).catch(() => undefined)
   if (existing !== undefined && !existing.isDirectory()) throw invalid(`${target} is not a folder`)
   let parent = dirname(target)

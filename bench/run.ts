@@ -1,0 +1,89 @@
+/**
+ * The multi-device benchmark: real processes on loopback, ours and the peer's figures from one run.
+ *
+ *     npm run -s bench                      # 3 and 8 devices: table on stderr, JSON on stdout
+ *     npm run -s bench -- --devices 3       # one size
+ *     npm run -s bench -- --part builds     # one part: start, mesh, builds, restore, requests
+ *     npm run -s bench -- --quick           # 3 devices, few repetitions, under half a minute
+ *     npm run -s bench -- --save            # also writes results/<date>.json and .md
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { Lab } from './lab.ts'
+import { measureBuilds, measureEditedSource, measureMove, measureNoop, slotsFor } from './part-builds.ts'
+import { measureAdverts, measureEdits, measureIdle, measureJoin, measureLoss, measureRtt } from './part-mesh.ts'
+import { measureRequests } from './part-requests.ts'
+import { measureRestore } from './part-restore.ts'
+import { measureStart } from './part-start.ts'
+import { markdown, Report } from './report.ts'
+import { isInstalled, measureSerf } from './serf.ts'
+
+const FULL = { starts: 7, sizes: [3, 8], events: 10, adverts: 10, notes: 100, idleMs: 20_000, single: 40, many: 120, edits: 10, entries: 10_000, requests: 4_000 }
+const QUICK: typeof FULL = { starts: 2, sizes: [3], events: 2, adverts: 2, notes: 6, idleMs: 1_000, single: 3, many: 16, edits: 1, entries: 30, requests: 200 }
+
+const { values: flags } = parseArgs({ options: { quick: { type: 'boolean' }, devices: { type: 'string', multiple: true }, part: { type: 'string', multiple: true }, save: { type: 'boolean' } } })
+const quick = flags.quick === true
+const counts = quick ? QUICK : FULL
+const sizes = flags.devices?.map(Number) ?? counts.sizes
+const wanted = (part: string): boolean => flags.part === undefined || flags.part.includes(part)
+const report = new Report(text => { process.stderr.write(`${text}\n`) })
+
+async function inLab (size: number, engine: 'process' | 'noop', work: (lab: Lab) => Promise<void>): Promise<void> {
+  const lab = new Lab({ engine, slots: i => i === 0 ? 0 : slotsFor(size) })
+  try {
+    await work(lab)
+  } finally {
+    await lab.close()
+  }
+}
+
+async function mesh (size: number): Promise<void> {
+  const serf = isInstalled('serf', ['version']) ? await measureSerf({ count: size, events: counts.events, idleMs: counts.idleMs, losses: !quick }) : undefined
+  if (serf === undefined) report.missing.add('serf')
+  await inLab(size, 'process', async lab => {
+    await measureJoin(report, lab, size, serf)
+    await measureRtt(report, lab)
+    await measureAdverts(report, lab, counts.adverts, serf)
+    await measureEdits(report, lab, counts.notes, serf)
+    await measureIdle(report, lab, counts.idleMs, serf)
+    if (!quick) await measureLoss(report, lab, serf)
+  })
+}
+
+async function builds (size: number): Promise<void> {
+  await inLab(size, 'process', async lab => {
+    await lab.grow(size)
+    await measureBuilds(report, lab, counts)
+    await measureEditedSource(report, lab, counts)
+    if (!quick) await measureMove(report, lab)
+  })
+  await inLab(size, 'noop', async lab => {
+    await lab.grow(size)
+    await measureNoop(report, lab, counts)
+  })
+}
+
+// Peers of warm dispatch that a harness cannot set up by itself: they need a server that runs.
+if (!isInstalled('docker', ['info'])) report.missing.add('docker exec')
+if (!isInstalled('ssh', ['-o', 'BatchMode=yes', '-o', 'ConnectTimeout=2', '127.0.0.1', 'true'])) report.missing.add('ssh')
+
+if (wanted('start')) await report.part('start', () => measureStart(report, { times: counts.starts }))
+if (wanted('requests')) await report.part('requests', () => measureRequests(report, { count: counts.requests }))
+for (const size of sizes) {
+  if (wanted('mesh')) await report.part(`mesh of ${size}`, () => mesh(size))
+  if (wanted('builds')) await report.part(`builds on ${size}`, () => builds(size))
+}
+if (wanted('restore')) await report.part('restore', () => measureRestore(report, counts))
+
+const found = report.end(quick)
+const json = `${JSON.stringify(found, null, 2)}\n`
+process.stderr.write(`\n${markdown(found)}`)
+process.stdout.write(json)
+if (flags.save === true) {
+  const name = join(import.meta.dirname, 'results', found.at.slice(0, 10))
+  mkdirSync(join(name, '..'), { recursive: true })
+  writeFileSync(`${name}.json`, json)
+  writeFileSync(`${name}.md`, `# ${found.at.slice(0, 10)}\n\n${markdown(found)}`)
+}
+process.exitCode = found.failed.length > 0 ? 1 : 0
