@@ -29,21 +29,27 @@ describe.skipIf(unavailable !== undefined).concurrent('on a network of its own',
     const mini = new Device(lab, await lab.host('mini', '10.99.0.2/16'), 2)
     const pi = new Device(lab, await lab.host('pi', '10.99.0.3/16'), 2)
     await laptop.start()
-    await join2(laptop, mini)
+    await admit(laptop, mini)
     await untilOnline([laptop, mini], [laptop, mini], STEP_MS)
     // The only builder: both builds begin on it, and only then there is somewhere to go.
     const held = gatedBuild(lab, laptop, 'held')
     const late = gatedBuild(lab, laptop, 'late')
     await Promise.all([held, late].map(build => said(build, 'first')))
-    await join2(laptop, pi)
+    await admit(laptop, pi)
     await untilOnline([laptop, mini, pi], [laptop, mini, pi], STEP_MS)
 
     await lab.cut(mini.host)
+    // A blip is a length of time, not a condition.
     await delay(2_000)
     await lab.heal(mini.host)
     const healed = performance.now()
-    await Promise.all([held, late].map(build => until('the log goes on after a blip', STEP_MS, () => build.told.findLast(event => event.event === 'log' && event.atMs > healed))))
+    const logged = async (sinceMs: number): Promise<void> => {
+      await Promise.all([held, late].map(build => until('the log goes on after a blip', STEP_MS, () => build.told.findLast(event => event.event === 'log' && event.atMs > sinceMs))))
+    }
+    await logged(healed)
     figure('the log of a build goes on after a blip of 2 s', performance.now() - healed)
+    // Past the time in which a silence could still be held against it.
+    await logged(healed + 6_000)
     await untilOnline([laptop, pi], [laptop, mini, pi], STEP_MS)
     expect([held, late].map(build => moves(build))).toEqual([[], []])
 
@@ -80,7 +86,7 @@ describe.skipIf(unavailable !== undefined).concurrent('on a network of its own',
     const builders = [new Device(lab, await lab.host('mini', '10.99.0.2/16'), 1), new Device(lab, await lab.host('pi', '10.99.0.3/16'), 1)]
     const all = [laptop, ...builders]
     await laptop.start()
-    await Promise.all(builders.map(builder => join2(laptop, builder)))
+    await Promise.all(builders.map(builder => admit(laptop, builder)))
     await untilOnline(all, all, STEP_MS)
 
     const build = gatedBuild(lab, laptop, 'power')
@@ -101,18 +107,20 @@ describe.skipIf(unavailable !== undefined).concurrent('on a network of its own',
 
     await lab.move(lost.host, '10.99.5.2/16')
     await lab.heal(lost.host)
+    const restarted = performance.now()
     await lost.start()
-    figure('a device restarted at another address is online on all', await untilOnline(all, all, STEP_MS))
+    await untilOnline(all, all, STEP_MS)
+    figure('a device restarted at another address is online on all (start included)', performance.now() - restarted)
 
     await lab.move(other.host, '10.99.7.77/16')
     const moved = performance.now()
-    await until('the move is noticed, or already over', STEP_MS, async () => JSON.stringify((await other.call('status', {})).self.addresses).includes('10.99.7.77'))
+    await until('all are connected to its new address', STEP_MS, () => [laptop, lost].every(device => connections(device, '10.99.7.77') > 0))
+    await untilOnline(all, all, STEP_MS)
+    figure('a device that changed its address is online on all', performance.now() - moved)
     const there = gatedBuild(lab, laptop, 'there', { on: other.name })
     there.open('first')
     expect(await there.ended).toMatchObject({ event: 'result', exitCode: 0, builder: { name: other.name } })
-    figure('a build has run on a device that changed its address', performance.now() - moved)
-    await untilOnline(all, all, STEP_MS)
-    figure('a device that changed its address is online on all', performance.now() - moved)
+    expect(performance.now() - moved).toBeLessThan(15_000 * strain())
 
     await lab.interfaceDown(laptop.host)
     const down = performance.now()
@@ -136,7 +144,7 @@ describe.skipIf(unavailable !== undefined).concurrent('on a network of its own',
     for (const [i, name] of ['ana', 'ben', 'cyd', 'dan', 'eve'].entries()) devices.push(new Device(lab, await lab.host(name, `10.99.0.${i + 1}/16`), 0))
     const [ana, ben, cyd, dan, eve] = devices as [Device, Device, Device, Device, Device]
     await ana.start()
-    await Promise.all(devices.slice(1).map(device => join2(ana, device)))
+    await Promise.all(devices.slice(1).map(device => admit(ana, device)))
     await untilOnline(devices, devices, STEP_MS)
     await until('everybody has a connection to eve', STEP_MS, () => [ana, ben, cyd, dan].every(device => connections(device, '10.99.0.5') > 0))
 
@@ -192,6 +200,13 @@ describe.skipIf(unavailable !== undefined).concurrent('on a network of its own',
     await Promise.all([ana.start(), ben.start()])
     await untilOnline([ana, ben], [ana, ben], STEP_MS)
     figure('two members at new addresses found each other by mDNS (start included)', performance.now() - starting)
+
+    await lab.move(ana.host, '10.99.9.1/16')
+    await lab.move(ben.host, '10.99.9.2/16')
+    const moved = performance.now()
+    await until('ana is connected to the new address of ben', STEP_MS, () => connections(ana, '10.99.9.2') > 0)
+    await untilOnline([ana, ben], [ana, ben], STEP_MS)
+    figure('two running members that both moved found each other by mDNS', performance.now() - moved)
   }))
 
   test('only IPv6, and a container bridge: the one is enough, the other is told to nobody', { timeout: 120_000 }, () => inLab(async lab => {
@@ -200,7 +215,7 @@ describe.skipIf(unavailable !== undefined).concurrent('on a network of its own',
     await lab.bridge(ana.host, 'docker0', '172.17.0.1/16')
     const { addresses } = await ana.start()
     expect(addresses.map(address => address.split('/tcp/')[0])).toEqual(['/ip6/fd99::1'])
-    await join2(ana, ben)
+    await admit(ana, ben)
     await untilOnline([ana, ben], [ana, ben], STEP_MS)
     await ben.call('stack.add', { stack: 'six', entry: { kind: 'note', title: 'over IPv6' } })
     await untilEqual([ana, ben], 'six')
@@ -219,7 +234,7 @@ async function inLab (scenario: (lab: Lab) => Promise<void>): Promise<void> {
   }
 }
 
-async function join2 (admin: Device, device: Device): Promise<Ready> {
+async function admit (admin: Device, device: Device): Promise<Ready> {
   const { ticket } = await admin.call('invite', {})
   return await device.start({ ticket })
 }
