@@ -44,7 +44,7 @@ export function startGit (args: string[], options: GitOptions = {}): ChildProces
   return child
 }
 
-/** Runs git to its end. @throws ElderError `GIT_FAILED` with what git said, `SOURCE_TOO_LARGE` when that was too much. */
+/** Runs git to its end. @throws ElderError `GIT_FAILED` with what git said, `GIT_MISSING`, `SOURCE_TOO_LARGE` when that was too much. */
 export async function runGit (args: string[], options: GitOptions = {}): Promise<GitResult> {
   const child = startGit(args, options)
   child.stdin.end(options.stdin ?? '')
@@ -57,7 +57,7 @@ export async function runGit (args: string[], options: GitOptions = {}): Promise
     if (bytes > outputBytesMax) child.kill('SIGKILL')
   })
   const { code, stderr } = await ended(child, args[0] ?? '')
-  if (bytes > outputBytesMax) throw new ElderError('SOURCE_TOO_LARGE', `git ${args[0] ?? ''} listed more than ${outputBytesMax} bytes`)
+  if (bytes > outputBytesMax) throw new ElderError('SOURCE_TOO_LARGE', `git ${args[0] ?? ''} listed more than ${outputBytesMax} bytes`, 'Is this the project\'s folder? List what a build does not need in .gitignore.')
   if (code !== 0 && options.allow?.includes(code) !== true) throw gitFailed(args, code, stderr)
   return { code, stdout: Buffer.concat(chunks), stderr }
 }
@@ -74,7 +74,7 @@ export async function ended (child: ChildProcessWithoutNullStreams, what: string
   return new Promise((resolve, reject) => {
     child.once('error', error => {
       if (error.name === 'AbortError') reject(error)
-      else reject(new ElderError('GIT_FAILED', `git ${what} could not be started: ${error.message}`, 'Install git.', {}, { cause: error }))
+      else reject(new ElderError('GIT_MISSING', `git ${what} could not be started: ${error.message}`, 'Install git.', {}, { cause: error }))
     })
     child.once('close', (code, signal) => { resolve({ code: code ?? (signal === null ? 1 : 137), stderr }) })
   })

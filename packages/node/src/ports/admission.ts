@@ -2,15 +2,12 @@
  * Who may come in: what the door asks before any protocol exists, and what the gate asks at every handler afterwards.
  * Services implement it over the roster; the libp2p adapter only carries its bytes.
  */
-import type { DeviceId, MeshId, Value } from '@elder-node/protocol'
-import type { Role } from '../api.ts'
+import type { DeviceId, MeshId, RefusalCode, Role, Value } from '@elder-node/protocol'
+
+export type { RefusalCode } from '@elder-node/protocol'
 
 /** `proof` travels with the refusal: for `revoked`, the revoke record and the chain that entitles it, so that the refused can check it. */
 export type Verdict = { ok: true, answer: Value } | { ok: false, code: RefusalCode, proof?: Value }
-
-/** Why a door said no. Travels as `refused:<code>`. */
-export type RefusalCode =
-  | 'not-a-member' | 'revoked' | 'expired' | 'used' | 'forged' | 'proof' | 'wrong-mesh' | 'not-issuer' | 'issuer-unreachable' | 'busy' | 'version'
 
 export interface Admission {
   readonly meshId: MeshId

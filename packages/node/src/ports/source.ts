@@ -18,7 +18,7 @@ export interface Snapshot {
 }
 
 export interface SourceReader {
-  /** Takes the snapshot. Works in a git worktree and in a plain folder. @throws ElderError `NOT_A_FOLDER`, `GIT_FAILED`, `SOURCE_TOO_LARGE` */
+  /** Takes the snapshot. Works in a git worktree and in a plain folder. @throws ElderError `NOT_A_FOLDER`, `GIT_FAILED`, `GIT_MISSING`, `SOURCE_TOO_LARGE` */
   snapshot (dir: string, options: { signal: AbortSignal }): Promise<Snapshot>
   /** A thin pack of the snapshot against the commits the builder has. Chunks of at most LIMITS.chunkBytesMax. */
   pack (snapshot: Snapshot, have: string[], options: { signal: AbortSignal }): AsyncIterable<Uint8Array>

@@ -1,6 +1,5 @@
 /** Knows what every device can offer, and tells the mesh what this one can. */
-import { AdvertTable, BUILDER_ENGINES, builderCapability, decodeAdvert, encodeAdvert, type Advert, type DeviceId, type Known, type Value } from '@elder-node/protocol'
-import type { Role } from '../api.ts'
+import { AdvertTable, BUILDER_ENGINES, builderCapability, decodeAdvert, encodeAdvert, MalformedError, type Advert, type DeviceId, type Known, type Role, type Value } from '@elder-node/protocol'
 import type { EngineName } from '../ports/engine.ts'
 import type { Clock, HostFacts, HostSample, Sensors } from '../ports/host.ts'
 import type { Directory, Mesh } from '../ports/mesh.ts'
@@ -122,7 +121,8 @@ export class ResourceService {
   /** Takes an advert from gossip or from a direct message. @returns false when it is malformed. */
   hear (from: DeviceId, message: Value): boolean {
     try {
-      const advert = decodeAdvert(message as Uint8Array)
+      if (!(message instanceof Uint8Array)) throw new MalformedError('an advert is bytes')
+      const advert = decodeAdvert(message)
       if (this.table.accept(from, advert, this.#components.clock.monotonicMs())) this.#wakeFresh()
       return true
     } catch (error) {

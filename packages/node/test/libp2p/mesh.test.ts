@@ -127,7 +127,7 @@ describe('requests', () => {
       b.mesh.onRequest('claim', { role: 'member', deadlineMs: 50 }, () => new Promise(() => {}))
       b.mesh.onRequest('sync', MEMBER, () => new Uint8Array(LIMITS.frameBytesMax + 1))
     })
-    expect((await failure(a.mesh.request(b.id, 'roster', null, soon()))).code).toBe('DENIED')
+    expect((await failure(a.mesh.request(b.id, 'roster', null, soon()))).code).toBe('FORBIDDEN')
     expect((await failure(a.mesh.request(b.id, 'claim', null, soon()))).code).toBe('TIMEOUT')
     expect((await failure(a.mesh.request(b.id, 'sync', null, soon()))).code).toBe('TOO_LARGE')
     expect((await failure(a.mesh.request(b.id, 'sync', new Uint8Array(LIMITS.frameBytesMax), soon()))).code).toBe('TOO_LARGE')

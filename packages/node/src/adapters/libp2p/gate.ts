@@ -1,7 +1,6 @@
 /** The one gate before every handler: role, concurrency. Deny by default; the deadline is set by whoever runs the handler. */
 import { ElderError, hasRole } from '@elder-node/protocol'
-import type { DeviceId } from '@elder-node/protocol'
-import type { Role } from '../../api.ts'
+import type { DeviceId, Role } from '@elder-node/protocol'
 import type { Gate } from '../../ports/mesh.ts'
 
 export const CONCURRENCY_MAX = 32
@@ -20,11 +19,11 @@ export class Gatekeeper {
   /**
    * Enters, and returns how to leave.
    *
-   * @throws ElderError `DENIED` for the role, `BUSY` when the device has as many open as the gate allows
+   * @throws ElderError `FORBIDDEN` for the role, `BUSY` when the device has as many open as the gate allows
    */
   enter (device: DeviceId, what: string, gate: Gate): () => void {
     if (!this.allows(device, gate)) {
-      throw new ElderError('DENIED', `${what} takes the role ${gate.role}; the caller has ${this.#role(device) ?? 'none'}`, 'An admin can invite the device again with --role.')
+      throw new ElderError('FORBIDDEN', `${what} takes the role ${gate.role}; the caller has ${this.#role(device) ?? 'none'}`, 'An admin can invite the device again with --role.')
     }
     const key = `${what}/${device}`
     const open = this.#open.get(key) ?? 0

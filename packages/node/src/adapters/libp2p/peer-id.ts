@@ -1,10 +1,10 @@
 /** A device is its Ed25519 public key; libp2p calls the same key a peer id. */
-import { createPrivateKey, createPublicKey } from 'node:crypto'
 import { publicKeyFromRaw } from '@libp2p/crypto/keys'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import type { PeerId } from '@libp2p/interface'
 import { deviceId, deviceKey } from '@elder-node/protocol'
 import type { DeviceId } from '@elder-node/protocol'
+import { signerFromSeed } from '../crypto.ts'
 
 /** Made by every look-up of a connection, and each takes an import of the key. Bounded: emptied when it is full. */
 const made = new Map<DeviceId, PeerId>()
@@ -24,10 +24,4 @@ export function deviceOf (peer: PeerId): DeviceId | undefined {
   return peer.type === 'Ed25519' ? deviceId(peer.publicKey.raw) : undefined
 }
 
-/** RFC 8410: what stands before the 32 bytes of an Ed25519 seed in PKCS #8. */
-const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex')
-
-export function deviceOfSeed (seed: Uint8Array): DeviceId {
-  const privateKey = createPrivateKey({ key: Buffer.concat([PKCS8_ED25519, seed]), format: 'der', type: 'pkcs8' })
-  return deviceId(Buffer.from(createPublicKey(privateKey).export({ format: 'jwk' }).x ?? '', 'base64url'))
-}
+export function deviceOfSeed (seed: Uint8Array): DeviceId { return deviceId(signerFromSeed(seed).publicKey) }

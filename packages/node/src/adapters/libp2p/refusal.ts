@@ -1,13 +1,5 @@
 /** A refusal at the door reaches the dialer as text only: libp2p keeps nothing but `message` of what an encrypter throws. */
-import type { RefusalCode } from '../../ports/admission.ts'
-
-const CODES: readonly RefusalCode[] = [
-  'not-a-member', 'revoked', 'expired', 'used', 'forged', 'proof', 'wrong-mesh', 'not-issuer', 'issuer-unreachable', 'busy', 'version',
-]
-
-export function isRefusalCode (value: unknown): value is RefusalCode {
-  return CODES.includes(value as RefusalCode)
-}
+import { isRefusalCode, type RefusalCode } from '@elder-node/protocol'
 
 export function refusal (code: RefusalCode): Error { return new Error(`refused:${code}`) }
 

@@ -1,26 +1,30 @@
 /** The answering half of a request stream. */
 import { ElderError, MalformedError } from '@elder-node/protocol'
 import type { DeviceId } from '@elder-node/protocol'
-import type { Gate, RequestHandler } from '../../ports/mesh.ts'
+import type { FrameStream, Gate, RequestHandler } from '../../ports/mesh.ts'
 import type { Logger } from '../../ports/log.ts'
+import { CONCURRENCY_MAX } from './gate.ts'
 import type { Gatekeeper } from './gate.ts'
-import type { Libp2pFrameStream } from './frame-stream.ts'
 import { CALL, CANCEL, ERROR, REPLY, decodeRequestFrame, encodeRequestFrame, toWireError } from './request-wire.ts'
 import type { RequestFrame } from './request-wire.ts'
 
 const DEADLINE_MS = 10_000
+/** Answers on their way, refusals included: a peer that asks and does not read is not read either. */
+const ANSWERS_MAX = 2 * CONCURRENCY_MAX
 
 export interface Served { name: string, gate: Gate, handler: RequestHandler }
 
 /** Answers until the stream ends; aborts what still runs then. A frame that breaks a rule costs this stream and nothing else. */
-export async function serveRequests (stream: Libp2pFrameStream, served: Served, gatekeeper: Gatekeeper, log: Logger): Promise<void> {
+export async function serveRequests (stream: FrameStream, served: Served, gatekeeper: Gatekeeper, log: Logger): Promise<void> {
   const running = new Map<number, AbortController>()
+  const answers = new Set<Promise<void>>()
   try {
     for await (const bytes of stream) {
       const frame = decodeRequestFrame(bytes)
       if (frame.kind === CANCEL) running.get(frame.id)?.abort(new ElderError('ABORTED', 'the caller gave up'))
-      else if (frame.kind === CALL && !running.has(frame.id)) void answer(stream, served, frame, running, gatekeeper, log)
+      else if (frame.kind === CALL && !running.has(frame.id)) track(answers, answer(stream, served, frame, running, gatekeeper, log))
       else throw new MalformedError('a request frame that a caller does not send')
+      if (answers.size >= ANSWERS_MAX) await Promise.race(answers)
     }
     await stream.close()
   } catch (error) {
@@ -30,8 +34,14 @@ export async function serveRequests (stream: Libp2pFrameStream, served: Served, 
   }
 }
 
+function track (answers: Set<Promise<void>>, answered: Promise<void>): void {
+  answers.add(answered)
+  void answered.finally(() => { answers.delete(answered) })
+}
+
+/** Never rejects. */
 async function answer (
-  stream: Libp2pFrameStream, served: Served, frame: RequestFrame, running: Map<number, AbortController>, gatekeeper: Gatekeeper, log: Logger,
+  stream: FrameStream, served: Served, frame: RequestFrame, running: Map<number, AbortController>, gatekeeper: Gatekeeper, log: Logger,
 ): Promise<void> {
   let leave: (() => void) | undefined
   let reply: Uint8Array

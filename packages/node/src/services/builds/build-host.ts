@@ -1,6 +1,5 @@
 /** The builder: gives slots, runs what holds a lease, and frees the slot in every path. */
-import { decodeRequestFrame, ElderError, encodeFrame, hasRole, SlotMachine, type ClaimNeeds, type ClaimWord, type DeviceId, type Lease, type RequestFrame, type SlotEffect, type SlotInput } from '@elder-node/protocol'
-import type { Role } from '../../api.ts'
+import { decodeRequestFrame, ElderError, encodeFrame, hasRole, SlotMachine, type ClaimNeeds, type ClaimWord, type DeviceId, type Lease, type RequestFrame, type Role, type SlotEffect, type SlotInput } from '@elder-node/protocol'
 import type { Logger } from '../../ports/log.ts'
 import type { FrameStream } from '../../ports/mesh.ts'
 import type { Capacity } from '../resources.ts'

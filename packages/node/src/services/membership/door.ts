@@ -1,9 +1,9 @@
 /** What the door asks and answers: hello, decision, greeting. The bytes are the transport's. */
-import { codeOf, deviceId, deviceKey, ElderError, encode, equalBytes, hasRole, LIMITS, meshKey, proofOf, signRedemption, type DeviceId, type MemberRecord, type Signer, type Ticket, type Value } from '@elder-node/protocol'
+import { codeOf, deviceId, deviceKey, ElderError, encode, equalBytes, hasRole, isRefusalCode, LIMITS, meshKey, proofOf, signRedemption, type DeviceId, type MemberRecord, type Signer, type Ticket, type Value } from '@elder-node/protocol'
 import type { RefusalCode, Verdict } from '../../ports/admission.ts'
 import type { CallOptions, Mesh } from '../../ports/mesh.ts'
 import { holdsTicket, redeem, ticketShown } from './redeem.ts'
-import { DOOR_VERSION, helloOf, isRefusalCode, mapOf, proofIn, shownOf, type TicketShown } from './wire.ts'
+import { DOOR_VERSION, helloOf, mapOf, proofIn, shownOf, type TicketShown } from './wire.ts'
 import type { WriterComponents } from './writer.ts'
 
 export interface DoorComponents extends WriterComponents {

@@ -7,7 +7,6 @@
  * join    := {device, ticket, redeem, name} -> {ok: answer} | {no: code, proof}
  */
 import { isDeviceName, LIMITS, MalformedError, type Value } from '@elder-node/protocol'
-import type { RefusalCode } from '../../ports/admission.ts'
 
 /** The version of the door's messages. */
 export const DOOR_VERSION = 1
@@ -48,7 +47,3 @@ export function mapOf (value: Value | undefined): { [key: string]: Value } {
   if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array) throw new MalformedError('expected a map')
   return value
 }
-
-const CODES: ReadonlySet<string> = new Set<RefusalCode>(['not-a-member', 'revoked', 'expired', 'used', 'forged', 'proof', 'wrong-mesh', 'not-issuer', 'issuer-unreachable', 'busy', 'version'])
-
-export function isRefusalCode (value: Value | undefined): value is RefusalCode { return typeof value === 'string' && CODES.has(value) }
