@@ -99,7 +99,8 @@ export interface BuildExplanation {
 export interface OutputInfo { path: string, bytes: number, sha256: string }
 
 export type BuildEvent =
-  | { event: 'queued', build: string }
+  /** First of all; again, with `why`, when the build waits for a slot. */
+  | { event: 'queued', build: string, why?: string }
   | { event: 'elected', build: string, builder: DeviceRef, attempt: number, why: string, candidates: CandidateExplanation[] }
   | { event: 'progress', build: string, phase: 'sending' | 'preparing' | 'running' | 'returning', message: string }
   /** `data` is UTF-8 text. */

@@ -184,7 +184,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
     devices: async () => status.devices(),
     invite: async ({ role = 'builder', expiresMs } = {}) => {
       const { ticket, expiresMs: until } = membership.invite({ role, ...(expiresMs === undefined ? {} : { expiresMs }) })
-      return { ticket, role, expires: new Date(until).toISOString(), command: `npx elder-node join ${ticket}` }
+      return { ticket, role, expires: new Date(until).toISOString(), command: 'npx elder-node join --ticket-file -' }
     },
     evict: async (name, options = {}) => {
       if (options.undo === true) throw new ElderError('NOT_IN_THIS_VERSION', 'undoing what an evicted device wrote is not in this version', 'Evict it without --undo.')

@@ -17,6 +17,7 @@ export interface ControlAnswers {
   'stacks.list': StackStatus[]
   'stack.add': Entry
   'stack.edit': Entry
+  'stack.rm': { id: string }
   'stack.show': Entry
   'stack.digest': StackDigest
   'stack.remote.add': RemoteInfo
@@ -41,6 +42,7 @@ const HANDLERS: { [M in ControlMethod]: Handler<M> } = {
   'stacks.list': (node) => node.stacks.list(),
   'stack.add': async (node, { stack, entry, agent }) => (await node.stacks.open(stack)).add(entry as NewEntry, by(agent)),
   'stack.edit': async (node, { stack, id, patch, agent }) => (await node.stacks.open(stack)).edit(id, patch as EntryPatch, by(agent)),
+  'stack.rm': (node, params) => remove(node, params),
   'stack.show': (node, params) => show(node, params),
   'stack.digest': async (node, { stack }) => (await node.stacks.open(stack)).digest(),
   'stack.remote.add': (node, { stack, url }) => node.stacks.addRemote(stack, url),
@@ -57,8 +59,9 @@ export function handle (node: ElderNode, request: ControlRequest, signal: AbortS
 
 function by (agent: string | undefined): { agent?: string } { return agent === undefined ? {} : { agent } }
 
-/** The build lives as long as its connection: when the caller goes away, it is cancelled on whatever device it runs. */
-async function * runBuild (node: ElderNode, params: ControlMethods['build'], signal: AbortSignal): AsyncGenerator<BuildEvent> {
+/** The build lives as long as its connection: when the caller goes away, it is cancelled on whatever device it runs. Not when `detach` is set. */
+async function * runBuild (node: ElderNode, { detach = false, ...params }: ControlMethods['build'], signal: AbortSignal): AsyncGenerator<BuildEvent> {
+  if (detach) return yield * (await node.build(params)).events
   const build = await node.build(params, { signal })
   const cancel = (): void => { build.cancel().catch(() => undefined) }
   signal.addEventListener('abort', cancel, { once: true })
@@ -72,6 +75,13 @@ async function * runBuild (node: ElderNode, params: ControlMethods['build'], sig
 
 async function * follow (node: ElderNode, id: string, signal: AbortSignal): AsyncGenerator<BuildEvent> {
   yield * await node.builds.events(id, { signal })
+}
+
+async function remove (node: ElderNode, { stack, id, agent }: ControlMethods['stack.rm']): Promise<{ id: string }> {
+  const open = await node.stacks.open(stack)
+  const entry = await open.get(id)
+  await open.remove(entry.id, by(agent))
+  return { id: entry.id }
 }
 
 async function * show (node: ElderNode, { stack, id, ...filter }: ControlMethods['stack.show']): AsyncGenerator<Entry> {

@@ -64,6 +64,45 @@ test('a dry run that finds nobody says so', async () => {
   expect(stderr).toContain('error: no builder\nfix: elder-node status')
 })
 
+test('what is always so is not said: free slots, phases shorter than a millisecond, an empty message', async () => {
+  const build = 'buildid123456'
+  desk.node.script = async function * () {
+    yield { event: 'queued', build }
+    yield { event: 'elected', build, builder: MINI, attempt: 1, why: 'only candidate', candidates: CANDIDATES }
+    yield { event: 'progress', build, phase: 'running', message: 'process: a long note' }
+    yield { event: 'progress', build, phase: 'returning', message: '' }
+    yield { event: 'result', build, state: 'done', exitCode: 0, builder: MINI, attempt: 1, timings: { prepareMs: 0.08, runMs: 28, totalMs: 60 }, outputs: [], error: null }
+  }
+  const { stderr } = await desk.run(['build', '--', 'true'])
+  expect(stderr.split('\n').map((line) => line.split(' ')[0])).toEqual(['elected', 'ok', '', ''])
+  expect(stderr).toContain('    run 28 ms, total 60 ms\n')
+  expect((await desk.run(['build', '-v', '--', 'true'])).stderr).toContain('running  process: a long note')
+})
+
+test('a build that waits or moves says why in a few words', async () => {
+  const build = 'buildid123456'
+  desk.node.script = async function * () {
+    yield { event: 'queued', build, why: 'every slot is taken' }
+    yield { event: 'moved', build, from: MINI, attempt: 1, why: 'the connection broke: device b cannot be reached: connect ECONNREFUSED 127.0.0.1:1' }
+    yield * succeed({ command: ['true'] }, new AbortController().signal)
+  }
+  const { stderr } = await desk.run(['build', '--', 'true'])
+  expect(stderr).toContain('queued   build buildid1: every slot is taken\n')
+  expect(stderr).toContain('moved    mini is lost (the connection broke); trying elsewhere\n')
+})
+
+test('--detach prints the id and leaves the build running; attach follows it to its exit code', async () => {
+  desk.node.script = untilCancelled
+  const before = desk.node.cancels
+  const { code, stdout, stderr } = await desk.run(['build', '--detach', '--', 'sleep'])
+  expect({ code, stdout }).toEqual({ code: 0, stdout: 'buildid123456\n' })
+  expect(stderr).toContain('elder-node builds attach buildid1')
+  expect((await desk.run(['build', '--detach', '--json', '--', 'sleep'])).json()).toEqual([{ schema: 'elder/build.v1', event: 'detached', build: 'buildid123456' }])
+  expect(await desk.run(['builds', 'attach', 'buildid'])).toMatchObject({ code: 0, stdout: 'compiled\n' })
+  expect(desk.node.cancels).toBe(before)
+  expect((await desk.run(['build', '--detach', '--dry-run', '--', 'true'])).code).toBe(2)
+})
+
 test('the first Ctrl-C cancels and waits for the end', async () => {
   desk.node.script = untilCancelled
   const { code, json } = await desk.run(['build', '--json', '--', 'sleep'], { onStart: (interrupt, out) => { void vi.waitFor(() => { expect(out.stdout()).toContain('tick') }).then(() => { interrupt() }) } })

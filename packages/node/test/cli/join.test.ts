@@ -106,6 +106,19 @@ test('what is not a ticket is refused before anything starts', async () => {
   expect((await desk.run(['join', 'elder1a', '--ticket-file', '-'], { nodeFactory })).code).toBe(2)
 })
 
+test.each([
+  ['quotes', '"elder1abc234"\n'], ['line breaks of a mail', 'elder1ab\n  c2\r\n34\n'], ['the whole command', 'npx elder-node join elder1abc234 --name pi'], ['the document of invite --json', '{"schema":"elder/invite.v1","ticket":"elder1abc234","role":"builder"}'],
+])('a ticket is found in %s', async (_what, stdin) => {
+  await desk.run(['join', '--ticket-file', '-'], { stdin, nodeFactory, onStart: until('Stop') })
+  expect(inits[0]).toMatchObject({ ticket: 'elder1abc234' })
+})
+
+test('a recovery text is not mistaken for a ticket, and a missing file is named', async () => {
+  const { stderr } = await desk.run(['join', '--ticket-file', '-'], { stdin: 'elder-recovery1abc', nodeFactory })
+  expect(stderr).toContain('that is a recovery text, not a ticket')
+  expect((await desk.run(['join', '--ticket-file', 'nowhere.txt', '--json'], { nodeFactory })).json()[0]).toMatchObject({ error: { code: 'NO_SUCH_FILE', message: expect.stringContaining('nowhere.txt') } })
+})
+
 test('--save-recovery writes a private file and never overwrites one', async () => {
   const path = join(desk.dir, 'recovery.txt')
   const { stdout } = await desk.run(['join', '--save-recovery', path], { nodeFactory, onStart: until('Stop') })

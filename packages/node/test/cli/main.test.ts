@@ -12,7 +12,7 @@ beforeAll(async () => { desk = await Desk.open() })
 afterAll(async () => { await desk[Symbol.asyncDispose]() })
 
 const COMMANDS = [
-  'join', 'invite', 'status', 'devices', 'evict', 'build', 'builds', 'builds logs', 'builds cancel', 'builds why', 'stack', 'stack list', 'stack add', 'stack show', 'stack edit',
+  'join', 'invite', 'status', 'devices', 'evict', 'build', 'builds', 'builds logs', 'builds attach', 'builds cancel', 'builds why', 'stack', 'stack list', 'stack add', 'stack show', 'stack edit', 'stack rm',
   'stack digest', 'stack remote', 'stack remote add', 'stack remote list', 'stack sync', 'stack restore', 'demo',
 ]
 
@@ -36,9 +36,9 @@ describe('help', () => {
 
 const LATER = [
   'leave', 'ping mini', 'doctor --fix', 'bench run --peers 3', 'service install', 'completion bash', 'mcp', 'task list', 'lock', 'msg', 'artifact', 'agent', 'pause', 'stop', 'dashboard', 'top',
-  'builds attach 7f3c', 'stack rm s 01K9', 'stack search word', 'stack log', 'stack verify', 'stack recall', 'stack render', 'stack watch', 'stack import', 'stack export', 'stack remote rm s u',
+  'stack search word', 'stack log', 'stack verify', 'stack recall', 'stack render', 'stack watch', 'stack import', 'stack export', 'stack remote rm s u',
   'status --watch', 'join --detach', 'join --from http://x', 'join --recovery-file -', 'stack restore http://x --adopt',
-  'build --image node:24 -- true', 'build --sealed -- true', 'build --exclusive -- true', 'build --wait 10m -- true', 'build --detach -- true',
+  'build --image node:24 -- true', 'build --sealed -- true', 'build --exclusive -- true', 'build --wait 10m -- true',
 ]
 
 test.each(LATER)('%s is refused as not in this version', async (line) => {

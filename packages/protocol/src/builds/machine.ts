@@ -169,7 +169,7 @@ export class BuildMachine {
   #lost (refused: Array<{ device: DeviceId, reason: string }>, now: number): BuildEffect[] {
     if (this.#init.localFallback === true && !this.#localTried) return this.#elect(true)
     const after = this.#failures.length > 0 ? ` after ${this.#failures.length} failed attempts` : ''
-    return this.#end('failed', { code: 'NO_CANDIDATE', message: `no builder took the build${after}`, fix: 'Run it with --explain to see why each device was refused.' }, now, refused)
+    return this.#end('failed', { code: 'NO_CANDIDATE', message: `no builder took the build${after}`, fix: 'See `elder-node status`; a device offers build slots with: elder-node join --engine process --slots 1' }, now, refused)
   }
 
   #onLease (current: Current, input: Extract<BuildInput, { lease: string }>, now: number): BuildEffect[] {

@@ -31,6 +31,8 @@ type Named = 'observer' | 'member' | 'builder' | 'admin'
 interface BuildParams {
   source: string, command: string[], prepare?: string, outputs?: string[], to?: string, on?: string, env?: Record<string, string>
   memoryBytes?: number, cpus?: number, deadlineMs?: number, local?: 'auto' | 'never' | 'only', strictOutputs?: boolean, dryRun?: boolean, agent?: string
+  /** The build outlives the connection. */
+  detach?: boolean
 }
 interface EntryParams { kind: string, title: string, body?: string, tags?: string[], supersedes?: string }
 interface PatchParams { title?: string, body?: string, tags?: string[], supersedes?: string | null }
@@ -49,6 +51,7 @@ export interface ControlMethods {
   'stacks.list': Empty
   'stack.add': { stack: string, entry: EntryParams, agent?: string }
   'stack.edit': { stack: string, id: string, patch: PatchParams, agent?: string }
+  'stack.rm': { stack: string, id: string, agent?: string }
   'stack.show': { stack: string, id?: string, kind?: string, tag?: string }
   'stack.digest': { stack: string }
   'stack.remote.add': { stack: string, url: string }
@@ -97,7 +100,7 @@ const SCHEMAS: { [M in ControlMethod]: Schema<ControlMethods[M]> } = {
     source: path, command, prepare: maybe(text(LIMITS.commandCharsMax)),
     outputs: maybe(v.pipe(v.array(path), v.maxLength(LIMITS.globsMax))), to: maybe(path), on: maybe(label), env: maybe(environment),
     memoryBytes: maybe(positive), cpus: maybe(positive), deadlineMs: maybe(positive), local: maybe(v.picklist(['auto', 'never', 'only'])),
-    strictOutputs: maybe(flag), dryRun: maybe(flag), agent: maybe(label),
+    strictOutputs: maybe(flag), dryRun: maybe(flag), agent: maybe(label), detach: maybe(flag),
   }),
   'builds.list': none,
   'builds.events': v.strictObject({ id: label }),
@@ -112,6 +115,7 @@ const SCHEMAS: { [M in ControlMethod]: Schema<ControlMethods[M]> } = {
     stack, id: label, agent: maybe(label),
     patch: v.strictObject({ title: maybe(title), body: maybe(body), tags: maybe(tags), supersedes: maybe(v.nullable(label)) }),
   }),
+  'stack.rm': v.strictObject({ stack, id: label, agent: maybe(label) }),
   'stack.show': v.strictObject({ stack, id: maybe(label), kind: maybe(label), tag: maybe(label) }),
   'stack.digest': v.strictObject({ stack }),
   'stack.remote.add': v.strictObject({ stack: v.union([stack, v.literal('--all')]), url }),

@@ -27,7 +27,7 @@ export class BuildPrinter {
   #people (event: Exclude<BuildEvent, { event: 'log' }>): void {
     const output = this.#output
     if (event.event === 'elected' && this.#explain) for (const row of renderCandidates(event.candidates, event.builder.id, output.paintError)) output.note(row)
-    const line = renderEvent(event, output.paintError)
+    const line = renderEvent(event, output.paintError, output)
     if (line !== undefined) output.note(line)
     if (event.event === 'result' && event.error !== null && event.state !== 'cancelled') printFailure(output, event.error)
   }

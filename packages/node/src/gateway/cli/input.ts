@@ -1,19 +1,32 @@
 /** Text from a file or from standard input (`-`), bounded. */
+import { existsSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 import type { Io } from './io.ts'
 
+export interface InputOptions {
+  bytesMax: number
+  hint: string
+  /** Ends the wait for a person. */
+  signal?: AbortSignal | undefined
+  /** At a terminal: true when the text needs no Ctrl-D. */
+  complete?: ((text: string) => boolean) | undefined
+}
+
 /** `hint` is shown when a person sits at the terminal. @throws ElderError `TOO_LARGE`, or the system's error */
-export async function readInput (io: Io, path: string, { bytesMax, hint }: { bytesMax: number, hint: string }): Promise<string> {
-  if (path === '-') return await readStdin(io, bytesMax, hint)
+export async function readInput (io: Io, path: string, { bytesMax, hint, signal, complete }: InputOptions): Promise<string> {
+  if (path === '-') return await readStdin(io, { bytesMax, hint, signal, complete })
   const file = resolve(io.cwd, path)
+  if (!existsSync(file)) throw new ElderError('NO_SUCH_FILE', `there is no file ${file}`, 'Check the path, or give - to read standard input.')
   if ((await stat(file)).size > bytesMax) throw tooLarge(path, bytesMax)
   return await readFile(file, 'utf8')
 }
 
-async function readStdin (io: Io, bytesMax: number, hint: string): Promise<string> {
-  if (io.stdin.isTTY === true) io.stderr.write(`${hint}, then Ctrl-D\n`)
+async function readStdin (io: Io, { bytesMax, hint, signal, complete }: InputOptions): Promise<string> {
+  const asked = io.stdin.isTTY === true
+  if (asked) io.stderr.write(`${hint}${complete === undefined ? ', then Ctrl-D' : ' and press Enter:'}\n`)
+  signal?.addEventListener('abort', () => io.stdin.destroy(signal.reason as Error), { once: true })
   const chunks: Buffer[] = []
   let held = 0
   for await (const chunk of io.stdin as AsyncIterable<Buffer | string>) {
@@ -21,6 +34,7 @@ async function readStdin (io: Io, bytesMax: number, hint: string): Promise<strin
     held += bytes.length
     if (held > bytesMax) throw tooLarge('standard input', bytesMax)
     chunks.push(bytes)
+    if (asked && complete?.(Buffer.concat(chunks).toString('utf8')) === true) break
   }
   return Buffer.concat(chunks).toString('utf8')
 }

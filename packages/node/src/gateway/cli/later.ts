@@ -7,8 +7,7 @@ import { version } from './version.ts'
 export const LATER_COMMANDS: string[] = [
   'leave', 'ping', 'doctor', 'bench', 'service', 'completion', 'mcp', 'task', 'lock', 'msg', 'artifact', 'agent', 'pause', 'stop', 'dashboard', 'top',
 ]
-export const LATER_BUILDS: string[] = ['attach']
-export const LATER_STACK: string[] = ['rm', 'search', 'log', 'verify', 'recall', 'render', 'watch', 'import', 'export']
+export const LATER_STACK: string[] = ['search', 'log', 'verify', 'recall', 'render', 'watch', 'import', 'export']
 export const LATER_REMOTE: string[] = ['rm']
 
 export function notYet (what: string, instead: string = 'elder-node --help   (lists what this version has)'): ElderError {

@@ -18,7 +18,7 @@ const COMMANDS: Entry[] = [
   { name: 'demo', usage: '', summary: 'the whole story on this machine', group: 'Start', load: () => import('./commands/demo.ts') },
   { name: 'status', usage: '', summary: 'devices, builds, memory, problems', group: 'Look', load: () => import('./commands/status.ts') },
   { name: 'devices', usage: '', summary: 'the devices of the mesh', group: 'Look', load: () => import('./commands/devices.ts') },
-  { name: 'builds', usage: '', summary: 'builds: list, logs, cancel, why', group: 'Look', load: () => import('./commands/builds.ts') },
+  { name: 'builds', usage: '', summary: 'builds: list, logs, attach, cancel, why', group: 'Look', load: () => import('./commands/builds.ts') },
   { name: 'build', usage: '[dir] -- <command…>', summary: 'run a command on the nearest free builder', group: 'Work', load: () => import('./commands/build.ts') },
   { name: 'stack', usage: '', summary: 'the shared memory: add, show, edit, mirror, restore', group: 'Work', load: () => import('./commands/stack.ts') },
   { name: 'evict', usage: '<device>', summary: 'remove a device from the mesh, for ever', group: 'Setup', load: () => import('./commands/evict.ts') },
@@ -48,7 +48,7 @@ export async function runCli (argv: string[], io: Io): Promise<number> {
     return state.code
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0
-    const failure = error instanceof CommanderError ? usage(error) : error
+    const failure = error instanceof CommanderError ? usage(error, words) : error
     printFailure(state.output ?? new Output(io, guessFlags(words)), failure)
     return state.code === 0 ? exitCodeOf(failure) : state.code
   }
@@ -114,7 +114,10 @@ function createKit (io: Io, rest: string[] | undefined, state: State): Kit {
   }
 }
 
-function usage (error: CommanderError): ElderError {
-  const message = error.message.replace(/^error: /, '')
-  return new ElderError('USAGE', message === '(outputHelp)' ? 'a subcommand is needed' : message, 'elder-node --help, or --help behind the command, shows what it takes.')
+function usage (error: CommanderError, words: string[]): ElderError {
+  const message = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ')
+  const meant = COMMANDS.find(({ name }) => name === firstWord(words))
+  const help = `elder-node ${meant === undefined ? '' : `${meant.name} `}--help`
+  if (meant?.name === 'build' && error.code === 'commander.excessArguments') return new ElderError('USAGE', message, 'Write the command behind --: elder-node build . -- npm test')
+  return new ElderError('USAGE', message === '(outputHelp)' ? 'a subcommand is needed' : message, `${help}   (shows what it takes, with examples)`)
 }

@@ -6,18 +6,30 @@ import { bytes, milliseconds, plain } from './units.ts'
 
 type Of<E extends BuildEvent['event']> = Extract<BuildEvent, { event: E }>
 
-/** One line for stderr; undefined for events that print nothing of their own. */
-export function renderEvent (event: BuildEvent, paint: Paint): string | undefined {
+/** Phases shorter than this say nothing. */
+const SHOWN_MS = 1
+
+/** One line for stderr; undefined for events that print nothing of their own. `verbose` adds the builder's own notes. */
+export function renderEvent (event: BuildEvent, paint: Paint, { verbose = false }: { verbose?: boolean } = {}): string | undefined {
   switch (event.event) {
-    case 'queued': return `${paint('dim', 'queued')}   build ${short(event.build)}`
+    case 'queued': return event.why === undefined ? undefined : `${paint('yellow', 'queued')}   build ${short(event.build)}: ${plain(event.why)}`
     case 'elected': return elected(event, paint)
-    case 'progress': return `${paint('dim', event.phase)}  ${plain(event.message)}`.trimEnd()
-    case 'moved': return `${paint('yellow', 'moved')}    ${plain(event.from.name)} is gone (${plain(event.why)}); attempt ${event.attempt}`
+    case 'progress': return progress(event, paint, verbose)
+    case 'moved': return `${paint('yellow', 'moved')}    ${plain(event.from.name)} is lost (${plain(firstClause(event.why))}); trying elsewhere`
     case 'warning': return `${paint('yellow', 'warning')}  ${plain(event.message)}`
     case 'result': return result(event, paint)
     case 'log': return undefined
   }
 }
+
+/** The command's own output tells the rest. */
+function progress ({ phase, message }: Of<'progress'>, paint: Paint, verbose: boolean): string | undefined {
+  if (verbose) return `${paint('dim', phase.padEnd(7))}  ${plain(message)}`.trimEnd()
+  return phase === 'preparing' ? paint('dim', 'prepare') : undefined
+}
+
+/** `the connection broke: device … ECONNREFUSED …` says enough with its first words; `builds why` and JSON have the rest. */
+function firstClause (why: string): string { return why.split(': ')[0] ?? why }
 
 function elected ({ build, builder, attempt, why, candidates }: Of<'elected'>, paint: Paint): string {
   const chosen = candidates.find(({ device }) => device.id === builder.id)
@@ -35,7 +47,7 @@ export function renderCandidates (candidates: CandidateExplanation[], chosen: st
   ]
   return table(columns, candidates.map((candidate) => [
     candidate.device.name,
-    candidate.rttMs === null ? '-' : milliseconds(candidate.rttMs).replace(' ', ''),
+    candidate.rttMs === null || candidate.rttMs === 0 ? '-' : milliseconds(candidate.rttMs).replace(' ', ''),
     ...names.map((name) => candidate.terms[name] === undefined ? '-' : candidate.terms[name].toFixed(2)),
     candidate.score === null ? '-' : candidate.score.toFixed(2),
     candidate.device.id === chosen ? { text: '<- chosen', format: 'green' as const } : candidate.refused === null ? '' : { text: candidate.refused, format: 'dim' as const },
@@ -45,7 +57,7 @@ export function renderCandidates (candidates: CandidateExplanation[], chosen: st
 function result ({ build, exitCode, state, builder, attempt, timings, outputs }: Of<'result'>, paint: Paint): string {
   const word = state === 'done' && exitCode === 0 ? paint('green', 'ok') : state === 'cancelled' ? paint('yellow', 'cancelled') : paint('red', 'failed')
   const where = builder === null ? '' : ` on ${plain(builder.name)}`
-  const times = Object.entries(timings).map(([name, ms]) => `${plain(name.replace(/Ms$/, ''))} ${milliseconds(ms)}`).join(', ')
+  const times = Object.entries(timings).filter(([name, ms]) => ms >= SHOWN_MS || name === 'totalMs').map(([name, ms]) => `${plain(name.replace(/Ms$/, ''))} ${milliseconds(ms)}`).join(', ')
   const total = outputs.reduce((sum, output) => sum + output.bytes, 0)
   const made = outputs.length === 0 ? '' : `   ${outputs.length} ${outputs.length === 1 ? 'output' : 'outputs'}, ${bytes(total)}`
   return `${word}  build ${short(build)} exit ${exitCode}${where}${attempt > 1 ? `, attempt ${attempt}` : ''}${made}${times === '' ? '' : `\n    ${paint('dim', times)}`}`

@@ -100,7 +100,7 @@ export class BuildRun {
   #drive (input: BuildInput, answers: (effect: BuildEffect) => boolean = () => false): void {
     const before = this.#machine.state
     for (const effect of this.#machine.handle(input, this.#hooks.clock.monotonicMs())) if (!answers(effect)) this.#perform(effect)
-    if (this.#machine.state === 'queued' && before !== 'queued') this.#prefetch()
+    if (this.#machine.state === 'queued' && before !== 'queued') this.#waits()
     this.#schedule()
   }
 
@@ -178,7 +178,7 @@ export class BuildRun {
       case 'failed': this.#drive({ type: 'failed', lease, code: frame.code, message: frame.message, fix: frame.fix }); break
       case 'phase': this.#phase(lease, frame); break
       case 'log': this.#log(frame); this.#drive({ type: 'heard', lease }); break
-      case 'attached': if (!frame.resumed && frame.engine === 'process') this.#warn(`no isolation on this builder: ${frame.note}`); this.#drive({ type: 'heard', lease }); break
+      case 'attached': if (!frame.resumed && frame.engine === 'process') this.#warn('no isolation: process engine (its owner opted in)'); this.#drive({ type: 'heard', lease }); break
       default: this.#drive({ type: 'heard', lease })
     }
   }
@@ -215,7 +215,6 @@ export class BuildRun {
     const said = new Map(refused.map(({ device, reason }) => [this.#hooks.ref(device).id, reason]))
     this.elected.candidates = this.elected.candidates.map(candidate => ({ ...candidate, refused: candidate.refused ?? said.get(candidate.device.id) ?? null }))
     const message = failure.code === 'NO_CANDIDATE' ? `${failure.message}: ${listRefusals(this.elected.candidates)}` : failure.message
-    if (failure.code === 'NO_CANDIDATE' && this.builder === null) this.log.push({ event: 'warning', build: this.id, message })
     this.#finish(outcomeOfFailure(state, { ...failure, message }))
   }
 
@@ -229,6 +228,11 @@ export class BuildRun {
     }
     this.log.end(event)
     this.#resolve(event)
+  }
+
+  #waits (): void {
+    this.log.push({ event: 'queued', build: this.id, why: 'every slot is taken' })
+    this.#prefetch()
   }
 
   #prefetch (): void {

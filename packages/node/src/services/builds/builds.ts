@@ -117,7 +117,7 @@ export class Builds {
   async #explain (run: BuildRun, needs: Needs, signal: AbortSignal): Promise<void> {
     run.elected = await this.#elector.elect(needs, run.init.spec, signal)
     const first = run.elected.order[0]
-    if (first === undefined) return run.refused({ code: 'NO_CANDIDATE', message: `no builder would take the build: ${listRefusals(run.elected.candidates)}`, fix: 'Start a builder, or allow this device with --local auto.' })
+    if (first === undefined) return run.refused({ code: 'NO_CANDIDATE', message: `no builder would take the build: ${listRefusals(run.elected.candidates)}`, fix: 'See `elder-node status`; a device offers build slots with: elder-node join --engine process --slots 1' })
     run.explained(first.device)
   }
 

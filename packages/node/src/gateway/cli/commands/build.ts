@@ -14,7 +14,7 @@ import { addLaterOptions } from '../later.ts'
 
 interface Options {
   out?: string[], to?: string, on?: string, prepare?: string, env?: string[], memory?: string, cpus?: string, deadline?: string
-  local?: string, dryRun?: true, explain?: true, strictOutputs?: true
+  local?: string, dryRun?: true, explain?: true, strictOutputs?: true, detach?: true
 }
 
 const collect = (value: string, all: string[] = []): string[] => [...all, value]
@@ -34,6 +34,7 @@ export function register (command: Command, { act, rest }: Kit): void {
     .option('--local <auto|never|only>', 'may this device build it? (default: auto)')
     .option('--explain', 'show every candidate and the terms, then run')
     .option('--dry-run', 'elect and explain, run nothing')
+    .option('--detach', 'print the id and return; follow with: elder-node builds attach <id>')
     .option('--strict-outputs', 'exit 1 when a glob of --out matches nothing')
     .addHelpText('after', `
 Examples:
@@ -44,13 +45,14 @@ Examples:
 
 The command's exit code is passed on; 124 deadline, 125 the mesh could not run it, 130 cancelled (Ctrl-C).`)
     .action(act(async (context, options: Options, args) => await run(context, paramsOf(context, options, args[0] ?? '.', rest), options)))
-  addLaterOptions(command, ['--image <ref>', '--sealed', '--exclusive', '--wait <duration>', '--detach'])
+  addLaterOptions(command, ['--image <ref>', '--sealed', '--exclusive', '--wait <duration>'])
 }
 
 /** @throws ElderError `USAGE` */
 function paramsOf ({ io, agent, output }: Context, options: Options, dir: string, rest: string[] | undefined): ControlParams<'build'> {
   if (rest === undefined || rest.length === 0) throw new ElderError('USAGE', 'the command to run is missing', 'Write it behind --: elder-node build . -- npm test')
-  const { out, to, on, prepare, env, memory, cpus, deadline, local, dryRun, strictOutputs } = options
+  const { out, to, on, prepare, env, memory, cpus, deadline, local, dryRun, strictOutputs, detach } = options
+  if (detach === true && dryRun === true) throw new ElderError('USAGE', '--dry-run runs nothing that could be detached', 'Give one of the two.')
   if (local !== undefined && !['auto', 'never', 'only'].includes(local)) throw new ElderError('USAGE', `"${local}" is not a value of --local`, 'Use auto, never or only.')
   return {
     source: resolve(io.cwd, dir), command: rest, ...agent,
@@ -58,7 +60,7 @@ function paramsOf ({ io, agent, output }: Context, options: Options, dir: string
     ...given('env', env === undefined ? undefined : environment(env, io.env, (name) => output.warn(`--env ${name}: not set here, so the build does not get it`))),
     ...parsed('memoryBytes', memory, parseSize), ...parsed('cpus', cpus, (text) => parseCount(text, { min: 0.01, integer: false })),
     ...parsed('deadlineMs', deadline, parseDuration), ...given('local', local as 'auto' | 'never' | 'only' | undefined),
-    ...given('dryRun', dryRun), ...given('strictOutputs', strictOutputs),
+    ...given('dryRun', dryRun), ...given('strictOutputs', strictOutputs), ...given('detach', detach),
   }
 }
 
@@ -97,6 +99,7 @@ async function run (context: Context, params: ControlParams<'build'>, options: O
   try {
     for await (const event of client.stream('build', params, { signal: AbortSignal.any([signal, leave.signal]) })) {
       id = event.build
+      if (options.detach === true && event.event !== 'result') return detached(context, id)
       if (options.dryRun === true && event.event === 'elected') return explainOnly(context, event)
       if (options.dryRun !== true || event.event === 'result') printer.print(event)
     }
@@ -104,6 +107,13 @@ async function run (context: Context, params: ControlParams<'build'>, options: O
     return fail(printer, error, cancelled)
   }
   return cancelled ? EXIT.cancelled : printer.exitCode
+}
+
+/** The build goes on without this command. */
+function detached ({ output }: Context, build: string): number {
+  output.answer('build', { event: 'detached', build }, () => build)
+  output.note(`follow it: elder-node builds attach ${build.slice(0, 8)}`)
+  return EXIT.ok
 }
 
 function explainOnly ({ output }: Context, event: Extract<BuildEvent, { event: 'elected' }>): number {

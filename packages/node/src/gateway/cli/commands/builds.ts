@@ -6,7 +6,6 @@ import { ago, plain } from '../../render/units.ts'
 import { BuildPrinter } from '../build-printer.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
-import { LATER_BUILDS, addLaterCommands } from '../later.ts'
 
 const COLUMNS = [{ title: 'BUILD' }, { title: 'STATE' }, { title: 'BUILDER', flexible: true }, { title: 'TRY', align: 'right' as const }, { title: 'EXIT', align: 'right' as const }, { title: 'STARTED', align: 'right' as const }, { title: 'COMMAND', flexible: true }]
 const help = (lines: string): string => `\nExamples:\n${lines}`
@@ -16,11 +15,12 @@ export function register (command: Command, { act }: Kit): void {
   command.command('list', { hidden: true }).description('the builds this device knows').action(act(list)).addHelpText('after', help('  elder-node builds list'))
   command.command('logs').description('what a build printed so far, then live until it ends').argument('<id>', 'id or unique prefix')
     .action(act(logs)).addHelpText('after', help('  elder-node builds logs 7f3c2a\n  elder-node builds logs 7f3c2a --json'))
+  command.command('attach').description('follow a build again: its output, its end, its exit code').argument('<id>', 'id or unique prefix')
+    .action(act(attach)).addHelpText('after', help('  elder-node builds attach 7f3c2a'))
   command.command('cancel').description('stop a build, wherever it runs').argument('<id>', 'id or unique prefix')
     .action(act(cancel)).addHelpText('after', help('  elder-node builds cancel 7f3c2a'))
   command.command('why').description('the candidates, the terms, the attempts').argument('<id>', 'id or unique prefix')
     .action(act(why)).addHelpText('after', help('  elder-node builds why 7f3c2a'))
-  addLaterCommands(command, LATER_BUILDS)
 }
 
 async function list ({ client, output, signal }: Context): Promise<void> {
@@ -34,6 +34,13 @@ async function list ({ client, output, signal }: Context): Promise<void> {
 async function logs ({ client, output, signal }: Context, _options: object, [id = '']: string[]): Promise<void> {
   const printer = new BuildPrinter(output, { explain: false })
   for await (const event of client.stream('builds.events', { id }, { signal })) printer.print(event)
+}
+
+/** As if `build` had never been left: Ctrl-C leaves it running. */
+async function attach (context: Context, _options: object, [id = '']: string[]): Promise<number> {
+  const printer = new BuildPrinter(context.output, { explain: false })
+  for await (const event of context.client.stream('builds.events', { id }, { signal: context.signal })) printer.print(event)
+  return printer.exitCode
 }
 
 async function cancel ({ client, output, signal }: Context, _options: object, [id = '']: string[]): Promise<void> {

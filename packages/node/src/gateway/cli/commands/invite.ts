@@ -28,5 +28,5 @@ async function invite ({ client, output, signal }: Context, { role, expires }: O
   }, { signal })
   if (output.json) return output.document('invite', made)
   output.line(made.ticket)
-  output.note(`\nThe ticket admits one device as ${made.role} until ${made.expires}. On that device:\n\n  ${made.command}\n`)
+  output.note(`\nThe ticket above lets one device in, as ${made.role}, until ${made.expires.slice(0, 16).replace('T', ' ')} UTC.\nOn that device run this, and paste the ticket when it asks:\n\n  ${made.command}\n`)
 }

@@ -1,6 +1,6 @@
 /** `join`: runs this node in the foreground. The only command that loads the network. */
 import { resolve } from 'node:path'
-import { ElderError, LIMITS } from '@elder-node/protocol'
+import { ElderError } from '@elder-node/protocol'
 import type { Command } from 'commander'
 import { serveControl } from '../../control-server.ts'
 import { parseCount, plain } from '../../render/units.ts'
@@ -8,12 +8,12 @@ import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../failure.ts'
 import { guardFaults } from '../fault-guard.ts'
-import { readInput } from '../input.ts'
 import { addLaterOptions } from '../later.ts'
 import { ENGINES } from '../node-factory.ts'
 import type { EngineChoice, JoinInit, JoinedNode } from '../node-factory.ts'
 import { openNodeLog } from '../node-log.ts'
 import { reserveRecoveryFile, type RecoveryFile } from '../recovery-file.ts'
+import { readTicket } from '../ticket.ts'
 
 interface Options {
   ticketFile?: string, saveRecovery?: string, name?: string, listen?: string[], announce?: string[], slots?: string, engine?: string, mdns: boolean
@@ -49,7 +49,7 @@ async function join (context: Context, options: Options, [ticketWord]: string[])
   const { io, output, location } = context
   const stopping = new AbortController()
   context.takeInterrupts((count) => count > 1 ? io.exit(EXIT.cancelled) : stopping.abort(new ElderError('CANCELLED', 'stopped before this device was admitted', 'elder-node join')))
-  const init = await initOf(context, options, ticketWord)
+  const init = initOf(context, options, await readTicket(io, { word: ticketWord, file: options.ticketFile, signal: stopping.signal }))
   const recoveryFile = options.saveRecovery === undefined ? undefined : await reserveRecoveryFile(resolve(io.cwd, options.saveRecovery))
   const log = openNodeLog(location.log, { verbose: output.verbose })
   const guard = guardFaults(io, log)
@@ -72,10 +72,9 @@ async function enter ({ io, output }: Context, init: JoinInit, crashed: Promise<
   }
 }
 
-async function initOf (context: Context, options: Options, word: string | undefined): Promise<JoinInit> {
+function initOf (context: Context, options: Options, ticket: string | undefined): JoinInit {
   const { location, globals, agent } = context
   const { name, listen, announce, slots, engine, mdns } = options
-  const ticket = await ticketOf(context, word, options.ticketFile)
   if (engine !== undefined && !(ENGINES as readonly string[]).includes(engine)) throw new ElderError('USAGE', `"${engine}" is not an engine`, `Use one of: ${ENGINES.join(', ')}.`)
   return {
     dir: location.dir, mdns, timeoutMs: globals.timeoutMs ?? ADMISSION_MS, ...agent,
@@ -83,14 +82,6 @@ async function initOf (context: Context, options: Options, word: string | undefi
     ...(announce === undefined ? {} : { announce }), ...(engine === undefined ? {} : { engine: engine as EngineChoice }),
     ...(slots === undefined ? {} : { slots: parseCount(slots, { min: 0, integer: true }) }),
   }
-}
-
-async function ticketOf ({ io }: Context, word: string | undefined, file: string | undefined): Promise<string | undefined> {
-  if (word !== undefined && file !== undefined) throw new ElderError('USAGE', 'a ticket and a ticket file are two tickets', 'Give one of them.')
-  const text = file === undefined ? word : (await readInput(io, file, { bytesMax: LIMITS.ticketCharsMax + 256, hint: 'Paste the ticket' })).trim()
-  if (text === undefined) return undefined
-  if (/^elder1[^\s]*$/.test(text)) return text
-  throw new ElderError('TICKET_INVALID', text === '' ? 'the ticket is empty' : 'that is not a ticket: a ticket is one word that begins with elder1', 'elder-node invite   (on a device of the mesh, as an admin)')
 }
 
 interface Running { stopping: AbortSignal, crashed: Promise<never>, log: NonNullable<JoinInit['log']>, recoverySaved: boolean }

@@ -31,6 +31,8 @@ export function register (command: Command, kit: Kit): void {
   command.command('edit').description('change an entry; edits elsewhere in the text survive').usage('[stack] <id> [options]').argument('<words...>', '[stack] <id>')
     .option('--title <title>').option('--body <text|->', 'the whole new text; - reads standard input')
     .action(act(edit)).addHelpText('after', help('  elder-node stack edit my-repo 01K9ABCD --title "auth tokens are PASETO v4"\n  elder-node stack edit 01K9ABCD --body - < why.md'))
+  command.command('rm').description('remove an entry; its history stays').usage('[stack] <id>').argument('<words...>', '[stack] <id>')
+    .action(act(remove)).addHelpText('after', help('  elder-node stack rm my-repo 01K9ABCD'))
   command.command('digest').description('what every converged device prints alike').argument('[stack]')
     .action(act(digest)).addHelpText('after', help('  elder-node stack digest my-repo'))
   addLaterCommands(command, LATER_STACK)
@@ -62,6 +64,14 @@ async function edit (context: Context, options: WriteOptions, words: string[]): 
   const patch = { ...(options.title === undefined ? {} : { title: options.title }), ...await bodyOf(context, options.body) }
   const entry = await context.client.call('stack.edit', { stack: name, id, patch, ...context.agent }, { signal: context.signal })
   written(context, 'stack-edit', name, entry, () => context.output.line(entry.id))
+}
+
+async function remove (context: Context, _options: object, words: string[]): Promise<void> {
+  if (words.length > 2) throw new ElderError('USAGE', 'too many arguments', 'elder-node stack rm [stack] <id>')
+  const [id = '', named] = [...words].reverse()
+  const { name } = await stackOf(context, named)
+  const gone = await context.client.call('stack.rm', { stack: name, id, ...context.agent }, { signal: context.signal })
+  context.output.answer('stack-rm', { stack: name, id: gone.id }, () => `${gone.id} is removed from ${name}.`)
 }
 
 function written ({ output }: Context, schema: string, stack: string, entry: Entry, line: () => void): void {
