@@ -97,9 +97,9 @@ export class LimitGroup {
   /** The groups must be empty of processes; the kernel needs a moment after the last one. The base goes with its last child. */
   async remove (): Promise<void> {
     for (const { path, base } of this.#parts) {
-      for (let turn = 0; turn < 20 && !await rmdir(path).then(() => true, error => (error as { code?: string }).code === 'ENOENT'); turn++) {
+      for (let turn = 0; turn < 30 && !await rmdir(path).then(() => true, error => (error as { code?: string }).code === 'ENOENT'); turn++) {
         ;(await pidsIn(join(path, 'cgroup.procs'))).forEach(kill)
-        await delay(10)
+        await delay(Math.min(10, turn + 1))
       }
       await rmdir(base).catch(() => undefined)
     }

@@ -1,25 +1,49 @@
 /** Finding and ending processes through /proc. Linux. */
+import { closeSync, openSync, readSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 
-/** Processes of which `match` says yes to their /proc file; those that end meanwhile are skipped. */
-async function find (file: 'status' | 'environ', match: (text: string) => boolean): Promise<number[]> {
-  const names = (await readdir('/proc').catch((): string[] => [])).filter(name => /^\d+$/.test(name))
-  const found = await Promise.all(names.map(async name => match(await readFile(`/proc/${name}/${file}`, 'utf8').catch(() => '')) ? Number(name) : 0))
-  return found.filter(pid => pid > 0 && pid !== process.pid)
+/** Bytes of a status file up to its Uid line, and to spare. */
+const HEAD_BYTES = 1024
+/** Files read in one go before others get their turn. */
+const AT_ONCE = 256
+
+/**
+ * Running processes whose real uid is in the range; zombies hold nothing and do not count. Asked twice per build: read without
+ * the thread pool and into one buffer, a file costs a tenth.
+ */
+export async function processesOf (firstUid: number, count: number): Promise<number[]> {
+  const head = Buffer.allocUnsafe(HEAD_BYTES)
+  const found: number[] = []
+  const pids = (await readdir('/proc').catch((): string[] => [])).filter(name => /^\d+$/.test(name)).map(Number)
+  for (const [i, pid] of pids.entries()) {
+    if (i > 0 && i % AT_ONCE === 0) await nextTurn()
+    const text = statusHead(pid, head)
+    const uid = Number(/^Uid:\s+(\d+)/m.exec(text)?.[1] ?? -1)
+    if (uid >= firstUid && uid < firstUid + count && pid !== process.pid && !/^State:\s+[ZX]/m.test(text)) found.push(pid)
+  }
+  return found
 }
 
-/** Running processes whose real uid is in the range; zombies hold nothing and do not count. */
-export function processesOf (firstUid: number, count: number): Promise<number[]> {
-  return find('status', text => {
-    const uid = Number(/^Uid:\s+(\d+)/m.exec(text)?.[1] ?? -1)
-    return uid >= firstUid && uid < firstUid + count && !/^State:\s+[ZX]/m.test(text)
-  })
+/** Empty for a process that has ended meanwhile. */
+function statusHead (pid: number, head: Buffer): string {
+  let file: number | undefined
+  try {
+    file = openSync(`/proc/${pid}/status`, 'r')
+    return head.toString('latin1', 0, readSync(file, head, 0, HEAD_BYTES, 0))
+  } catch {
+    return ''
+  } finally {
+    if (file !== undefined) closeSync(file)
+  }
 }
 
 /** Processes whose TMPDIR is the path or lies below it: how a build without a uid of its own is recognised. */
-export function processesUnder (path: string): Promise<number[]> {
-  return find('environ', text => text.split('\0').some(pair => pair === `TMPDIR=${path}` || pair.startsWith(`TMPDIR=${path}/`)))
+export async function processesUnder (path: string): Promise<number[]> {
+  const isBelow = (text: string): boolean => text.split('\0').some(pair => pair === `TMPDIR=${path}` || pair.startsWith(`TMPDIR=${path}/`))
+  const names = (await readdir('/proc').catch((): string[] => [])).filter(name => /^\d+$/.test(name))
+  const found = await Promise.all(names.map(async name => isBelow(await readFile(`/proc/${name}/environ`, 'utf8').catch(() => '')) ? Number(name) : 0))
+  return found.filter(pid => pid > 0 && pid !== process.pid)
 }
 
 export async function pidsIn (procsFile: string): Promise<number[]> {

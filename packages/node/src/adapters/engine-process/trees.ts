@@ -84,13 +84,13 @@ export async function removeFolder (folder: string, uid: number | undefined): Pr
 }
 
 export async function removeStrays (firstUid: number, count: number): Promise<void> {
-  for (const dir of SHARED) {
-    for (const name of await readdir(dir).catch((): string[] => [])) {
+  await Promise.all(SHARED.map(async dir => {
+    await Promise.all((await readdir(dir).catch((): string[] => [])).map(async name => {
       const path = join(dir, name)
       const owner = (await lstat(path).catch(() => undefined))?.uid ?? -1
       if (owner >= firstUid && owner < firstUid + count) await rm(path, { recursive: true, force: true })
-    }
-  }
+    }))
+  }))
 }
 
 /** The build folders that exist. Nothing else lives in the root except the folder `shared` of files for builds. */
