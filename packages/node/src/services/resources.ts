@@ -1,19 +1,15 @@
 /** Knows what every device can offer, and tells the mesh what this one can. */
-import { AdvertTable, BUILDER_ENGINES, builderCapability, decodeAdvert, encodeAdvert, MalformedError, type Advert, type DeviceId, type Known, type Role, type Value } from '@elder-node/protocol'
+import { builderCapability, encodeAdvert, type Advert, type AdvertTable, type DeviceId, type Known, type Value } from '@elder-node/protocol'
 import type { EngineName } from '../ports/engine.ts'
-import type { Clock, HostFacts, HostSample, Sensors } from '../ports/host.ts'
-import type { Directory, Mesh } from '../ports/mesh.ts'
-import type { Logger } from '../ports/log.ts'
+import type { HostFacts, HostSample, Sensors } from '../ports/host.ts'
+import { KnownDevices, type KnownDevicesComponents } from './resources/known-devices.ts'
+import { Loops } from './resources/loops.ts'
+import { defaultSlots, ownAdvert, type Capacity } from './resources/own-advert.ts'
 
-export interface ResourceComponents {
-  mesh: Mesh
+export interface ResourceComponents extends KnownDevicesComponents {
   sensors: Sensors
-  clock: Clock
-  directory: Directory | undefined
-  role: (device: DeviceId) => Role | undefined
   /** 0 to 1: jitter of the heartbeat. */
   random: () => number
-  log: Logger
 }
 
 export interface ResourceInit {
@@ -33,19 +29,18 @@ export interface ResourceInit {
   lookupMs?: number
 }
 
-/** What the build host says of itself. */
-export interface Capacity { free: number, queue: number, expectedWaitS: number, projects: string[], draining: boolean }
-
-const DIRECTORY_MAX = 256
+const TELL_MS = 5_000
+const LOOKUP_MS_MAX = 30_000
+/** A change of load that is news. */
+const LOAD_STEP = 0.25
 
 export class ResourceService {
-  readonly table: AdvertTable = new AdvertTable()
   readonly #components: ResourceComponents
   readonly #init: ResourceInit
-  readonly #found = new Set<DeviceId>()
-  readonly #stop = new AbortController()
-  readonly #timers = new Set<NodeJS.Timeout>()
-  readonly #fresh = new Set<() => void>()
+  readonly #others: KnownDevices
+  readonly #loops: Loops
+  readonly #ended = new AbortController()
+  readonly #offs: Array<() => void> = []
   #facts: HostFacts | undefined
   #sample: HostSample | undefined
   #capacity: Capacity = { free: 0, queue: 0, expectedWaitS: 0, projects: [], draining: false }
@@ -55,11 +50,21 @@ export class ResourceService {
   #provided: string | undefined
   #onSlots: (slots: number) => void = () => {}
 
+  /** Registers its handler: before the mesh starts. */
   constructor (components: ResourceComponents, init: ResourceInit) {
     this.#components = components
     this.#init = init
+    this.#others = new KnownDevices(components)
+    this.#loops = new Loops({ random: components.random, failed: error => { components.log.warn({ error: error.message }, 'resources') } })
     components.mesh.onGossip('advert', { role: 'observer' }, (from, message) => { this.hear(from, message) })
   }
+
+  get table (): AdvertTable { return this.#others.table }
+  /** The last reading of this machine. */
+  get sample (): HostSample | undefined { return this.#sample }
+
+  /** Slots of this device now. */
+  get slots (): number { return this.#init.engine === null ? 0 : this.#init.slots ?? defaultSlots(this.#facts, this.#sample) }
 
   /** Called with the number of slots now and whenever it changes (battery). */
   onSlots (listener: (slots: number) => void): void {
@@ -67,34 +72,25 @@ export class ResourceService {
     if (this.#facts !== undefined) listener(this.slots)
   }
 
-  get facts (): HostFacts | undefined { return this.#facts }
-  get sample (): HostSample | undefined { return this.#sample }
-
-  /** Slots of this device now. */
-  get slots (): number {
-    if (this.#init.engine === null) return 0
-    if (this.#init.slots !== undefined) return this.#init.slots
-    return this.#sample?.onBattery === true ? 0 : Math.max(1, Math.floor((this.#facts?.cores ?? 1) / 4))
-  }
-
   async start (): Promise<void> {
     const { mesh, sensors } = this.#components
+    const { sampleMs = 5_000, heartbeatMs = 15_000, lookupMs = 60_000 } = this.#init
     this.#facts = await sensors.facts()
     await this.#read()
-    mesh.on('admitted', device => { void this.#tell(device) })
-    mesh.on('gone', () => { this.#wakeFresh() })
-    this.#every(this.#init.sampleMs ?? 5_000, () => this.#read())
-    this.#every(this.#init.heartbeatMs ?? 15_000, () => this.#publish())
-    this.#every(this.#init.lookupMs ?? 60_000, () => this.lookUp(this.#stop.signal))
+    this.#offs.push(mesh.on('admitted', device => { void this.#tell(device) }), mesh.on('gone', () => { this.#others.wake() }))
+    this.#loops.every(sampleMs, () => this.#read())
+    this.#loops.every(heartbeatMs, () => this.#publish())
+    this.#loops.every(lookupMs, () => this.lookUp(this.#ended.signal))
     for (const peer of mesh.peers()) void this.#tell(peer.device)
     void this.#publish()
-    void this.lookUp(this.#stop.signal)
+    void this.lookUp(this.#ended.signal)
   }
 
   /** Never rejects. */
   async stop (): Promise<void> {
-    this.#stop.abort()
-    for (const timer of this.#timers) clearTimeout(timer)
+    this.#ended.abort()
+    this.#loops.stop()
+    for (const off of this.#offs.splice(0)) off()
     if (this.#provided !== undefined) await this.#components.directory?.withdraw(this.#provided).catch(() => {})
   }
 
@@ -105,115 +101,61 @@ export class ResourceService {
   }
 
   own (): Advert {
-    const facts = this.#facts
-    const sample = this.#sample
-    const { free, queue, expectedWaitS, projects, draining } = this.#capacity
-    const total = this.slots
-    return {
-      epoch: this.#init.epoch, seq: this.#seq, version: this.#init.version, platform: facts?.platform ?? 'unknown', engine: this.#init.engine,
-      projects, images: [], cores: facts?.cores ?? 1, load: Math.min(1, sample?.load ?? 0), pressure: sample?.pressure === undefined ? null : Math.min(1, sample.pressure),
-      memory: { totalBytes: facts?.memoryTotalBytes ?? 0, freeBytes: sample?.memoryFreeBytes ?? 0 },
-      disk: { totalBytes: sample?.diskTotalBytes ?? 0, freeBytes: sample?.diskFreeBytes ?? 0 },
-      slots: { total, free: Math.min(free, total) }, queue, expectedWaitS, speed: 1, draining, coordinate: null,
-    }
+    const { epoch, version, engine } = this.#init
+    return ownAdvert({ epoch, version, engine, seq: this.#seq, slots: this.slots, capacity: this.#capacity, facts: this.#facts, sample: this.#sample })
   }
 
   /** Takes an advert from gossip or from a direct message. @returns false when it is malformed. */
-  hear (from: DeviceId, message: Value): boolean {
-    try {
-      if (!(message instanceof Uint8Array)) throw new MalformedError('an advert is bytes')
-      const advert = decodeAdvert(message)
-      if (this.table.accept(from, advert, this.#components.clock.monotonicMs())) this.#wakeFresh()
-      return true
-    } catch (error) {
-      this.#components.log.debug({ device: from.slice(0, 8), error: (error as Error).message }, 'advert dropped')
-      return false
-    }
-  }
+  hear (from: DeviceId, message: Value): boolean { return this.#others.hear(from, message) }
 
-  /** Every device that could build: this one, connected ones, and those that gossip or the directory named. */
+  /** Every device that could build, this one first. */
   known (): Known[] {
-    const { mesh, clock, role } = this.#components
-    const now = clock.monotonicMs()
-    this.table.expire(now)
-    const online = new Set(mesh.peers().map(peer => peer.device))
-    const others = new Set([...online, ...this.table.live(now).map(([device]) => device), ...this.#found])
-    others.delete(mesh.self)
-    return [
-      { device: mesh.self, self: true, role: role(mesh.self), online: true, advert: this.own() },
-      ...[...others].map(device => ({ device, self: false, role: role(device), online: online.has(device), advert: this.table.get(device, now)?.advert })),
-    ]
-  }
-
-  /** Resolves when every connected device has a fresh advert, at the latest after `ms`. */
-  async settled (ms: number, signal: AbortSignal): Promise<void> {
-    const { mesh, clock } = this.#components
-    const complete = (): boolean => mesh.peers().every(peer => this.table.get(peer.device, clock.monotonicMs()) !== undefined)
-    const late = AbortSignal.any([signal, AbortSignal.timeout(ms)])
-    while (!complete() && !late.aborted) await this.nextAdvert(late)
+    const { mesh: { self }, role } = this.#components
+    return [{ device: self, self: true, role: role(self), online: true, advert: this.own() }, ...this.#others.list()]
   }
 
   /** Resolves at the next news from any device, or when the signal aborts. */
-  nextAdvert (signal: AbortSignal): Promise<void> {
-    return new Promise(resolve => {
-      const done = (): void => {
-        this.#fresh.delete(done)
-        signal.removeEventListener('abort', done)
-        resolve()
-      }
-      if (signal.aborted) return resolve()
-      this.#fresh.add(done)
-      signal.addEventListener('abort', done, { once: true })
-    })
-  }
+  nextAdvert (signal: AbortSignal): Promise<void> { return this.#others.next(signal) }
 
-  /** Asks the directory for builders that gossip has not named. Never throws. */
+  /** Asks the directory for builders that gossip has not named. Never rejects. */
   async lookUp (signal: AbortSignal): Promise<void> {
-    const { directory, mesh } = this.#components
-    const platform = this.#facts?.platform
-    if (directory === undefined || platform === undefined) return
-    const find = async (engine: EngineName): Promise<void> => {
-      for await (const device of directory.find(builderCapability(platform, engine), { signal })) {
-        if (device !== mesh.self && this.#found.size < DIRECTORY_MAX) this.#found.add(device)
-      }
-    }
-    await Promise.allSettled(BUILDER_ENGINES.map(find))
+    if (this.#facts !== undefined) await this.#others.lookUp(this.#facts.platform, AbortSignal.any([signal, AbortSignal.timeout(LOOKUP_MS_MAX)]))
   }
 
   async #read (): Promise<void> {
-    const before = this.#init.engine === null ? 0 : this.slots
+    const before = this.slots
     const last = this.#sample
     this.#sample = await this.#components.sensors.sample()
     if (last === undefined || this.slots !== before) {
       this.#onSlots(this.slots)
       await this.#advertise()
     }
-    if (last !== undefined && Math.abs(last.load - this.#sample.load) > 0.25) this.#changed()
+    if (last !== undefined && Math.abs(last.load - this.#sample.load) > LOAD_STEP) this.#changed()
   }
 
   /** Slow facts go to the directory: only that there are slots, never whether one is free. */
   async #advertise (): Promise<void> {
-    const { directory } = this.#components
+    const { directory, log } = this.#components
     const wanted = this.slots > 0 && this.#facts !== undefined && this.#init.engine !== null ? builderCapability(this.#facts.platform, this.#init.engine) : undefined
     if (directory === undefined || wanted === this.#provided) return
     const last = this.#provided
     this.#provided = wanted
     if (last !== undefined) await directory.withdraw(last).catch(() => {})
-    if (wanted !== undefined) void directory.provide(wanted, { signal: this.#stop.signal }).catch(error => { this.#components.log.debug({ error: (error as Error).message }, 'directory: provide failed') })
+    if (wanted !== undefined) void directory.provide(wanted, { signal: this.#ended.signal }).catch(error => { log.debug({ error: (error as Error).message }, 'directory: provide failed') })
   }
 
   #changed (): void {
-    if (this.#pending || this.#stop.signal.aborted) return
+    if (this.#pending) return
     this.#pending = true
-    const wait = Math.max(0, this.#sentMs + (this.#init.coalesceMs ?? 250) - this.#components.clock.monotonicMs())
-    this.#later(wait, () => {
+    const waitMs = Math.max(0, this.#sentMs + (this.#init.coalesceMs ?? 250) - this.#components.clock.monotonicMs())
+    this.#loops.later(waitMs, () => {
       this.#pending = false
       return this.#publish()
     })
   }
 
   async #publish (): Promise<void> {
-    if (this.#stop.signal.aborted) return
+    if (this.#ended.signal.aborted) return
     this.#sentMs = this.#components.clock.monotonicMs()
     this.#seq++
     await this.#components.mesh.broadcast('advert', encodeAdvert(this.own())).catch(() => 0)
@@ -221,27 +163,9 @@ export class ResourceService {
 
   /** Gossip may not reach a newcomer yet: it gets the latest advert directly. */
   async #tell (device: DeviceId): Promise<void> {
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(5_000)])
+    const signal = AbortSignal.any([this.#ended.signal, AbortSignal.timeout(TELL_MS)])
     this.#seq++
     await this.#components.mesh.request(device, 'claim', { type: 'advert', advert: encodeAdvert(this.own()) }, { signal })
       .catch(error => { this.#components.log.debug({ device: device.slice(0, 8), error: (error as Error).message }, 'advert not delivered') })
   }
-
-  #every (ms: number, act: () => Promise<void>): void {
-    this.#later(ms * (0.9 + 0.2 * this.#components.random()), async () => {
-      await act().catch(error => { this.#components.log.warn({ error: (error as Error).message }, 'resources') })
-      if (!this.#stop.signal.aborted) this.#every(ms, act)
-    })
-  }
-
-  #later (ms: number, act: () => Promise<void>): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer)
-      void act()
-    }, ms)
-    timer.unref()
-    this.#timers.add(timer)
-  }
-
-  #wakeFresh (): void { for (const wake of this.#fresh) wake() }
 }

@@ -2,7 +2,7 @@
 import { decodeRequestFrame, ElderError, encodeFrame, hasRole, SlotMachine, type ClaimNeeds, type ClaimWord, type DeviceId, type Lease, type RequestFrame, type Role, type SlotEffect, type SlotInput } from '@elder-node/protocol'
 import type { Logger } from '../../ports/log.ts'
 import type { FrameStream } from '../../ports/mesh.ts'
-import type { Capacity } from '../resources.ts'
+import type { Capacity } from '../resources/own-advert.ts'
 import { Job } from './job.ts'
 import { runJob, type RunComponents } from './run-job.ts'
 import { receiveSource } from './source-receive.ts'
