@@ -5,6 +5,7 @@ import { deviceOfAddress } from '@elder-node/protocol'
 import type { DeviceId } from '@elder-node/protocol'
 import { DIALS_AT_ONCE, PEERS_WANTED, afterFailure, planDials, ringDistance } from '../../src/adapters/libp2p/dial-plan.ts'
 import type { Backoff, DialState } from '../../src/adapters/libp2p/dial-plan.ts'
+import { NetworkWatch } from '../../src/adapters/libp2p/network-watch.ts'
 import { deviceOfSeed, deviceOf, peerIdOf } from '../../src/adapters/libp2p/peer-id.ts'
 import { refusal } from '../../src/adapters/libp2p/refusal.ts'
 import { Supervisor } from '../../src/adapters/libp2p/supervisor.ts'
@@ -144,6 +145,73 @@ describe('the supervisor, in fake time', () => {
     await vi.advanceTimersByTimeAsync(1)
     expect(dials).toContain(c)
     supervisor.stop()
+  })
+})
+
+describe('a network that changes', () => {
+  test('a dial to where a device was is given up when it is seen elsewhere, and is no failure', async () => {
+    const dials: string[][] = []
+    const supervisor = new Supervisor({
+      self, clock: { wallMs: () => 0, monotonicMs: () => performance.now() }, random: () => 0.5,
+      candidates: () => [{ device: b, addresses: ['/old'] }],
+      isConnected: () => false,
+      dial: ({ addresses }, signal) => {
+        dials.push(addresses)
+        return new Promise((_resolve, reject) => { signal.addEventListener('abort', () => { reject(signal.reason as Error) }) })
+      },
+      refused: () => {},
+    })
+    supervisor.start()
+    await vi.waitUntil(() => dials.length === 1)
+    supervisor.discovered(b, ['/old'])
+    supervisor.discovered(b, ['/new'])
+    await vi.waitUntil(() => dials.length === 2)
+    expect(dials).toEqual([['/old'], ['/new', '/old']])
+    expect(supervisor.attempts()).toEqual([])
+    supervisor.stop()
+  })
+
+  test('one device that is back after an outage, or another network here, shortens the wait for all; a revoked one stays left alone', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] })
+    const dials = new Map<DeviceId, number>()
+    const count = (device: DeviceId): number => dials.get(device) ?? 0
+    const supervisor = new Supervisor({
+      self, clock: { wallMs: () => 0, monotonicMs: () => performance.now() }, random: () => 0.5,
+      candidates: () => [b, c, device(3)].map(device => ({ device, addresses: ['/x'] })),
+      isConnected: () => false,
+      dial: async ({ device: to }) => {
+        dials.set(to, count(to) + 1)
+        throw to === c ? refusal('revoked') : new Error('EHOSTUNREACH')
+      },
+      refused: () => {},
+    })
+    supervisor.start()
+    await vi.advanceTimersByTimeAsync(300_000)
+    for (const again of [() => { supervisor.admitted(b) }, () => { supervisor.lookAgain() }]) {
+      const before = count(device(3))
+      again()
+      await vi.advanceTimersByTimeAsync(1_500)
+      expect(count(device(3))).toBeGreaterThan(before)
+      await vi.advanceTimersByTimeAsync(120_000)
+    }
+    expect(count(c)).toBe(1)
+    supervisor.stop()
+    vi.useRealTimers()
+  })
+
+  test('another address of this device is noticed once, and the same ones in another order are not', () => {
+    let addresses = ['/a', '/b']
+    let changes = 0
+    const watch = new NetworkWatch({ addresses: () => addresses, changed: () => { changes++ } })
+    watch.start()
+    addresses = ['/b', '/a']
+    watch.tick()
+    expect(changes).toBe(0)
+    addresses = ['/c']
+    watch.tick()
+    watch.tick()
+    expect(changes).toBe(1)
+    watch.stop()
   })
 })
 

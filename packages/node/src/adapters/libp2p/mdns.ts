@@ -1,6 +1,6 @@
 /** Discovery on the local network. mDNS only says who is there; whether to dial is the caller's decision. */
 import { createHmac } from 'node:crypto'
-import type { PeerDiscovery, PeerInfo } from '@libp2p/interface'
+import type { PeerDiscovery, PeerInfo, Startable } from '@libp2p/interface'
 import type { MulticastDNSComponents } from '@libp2p/mdns'
 import { toBase32 } from '@elder-node/protocol'
 import { dialable } from './addresses.ts'
@@ -13,13 +13,27 @@ export function serviceTag (meshSecret: Uint8Array): string {
   return `_elder-${toBase32(tag)}._udp.local`
 }
 
+export interface LocalDiscovery {
+  /** What libp2p starts and stops. */
+  component: (components: MulticastDNSComponents) => PeerDiscovery
+  /** This device is on another network now: asks there at once, on sockets that know its interfaces. `isWanted`: the node has not stopped meanwhile. */
+  lookAgain (isWanted: () => boolean): Promise<void>
+}
+
 /** Reports every announcement: libp2p's own `peer:discovery` fires for a peer's first sight only, not when it has moved. */
-export async function mdnsDiscovery (meshSecret: Uint8Array, found: (peer: PeerInfo) => void): Promise<(components: MulticastDNSComponents) => PeerDiscovery> {
+export async function localDiscovery (meshSecret: Uint8Array, found: (peer: PeerInfo) => void): Promise<LocalDiscovery> {
   const { mdns } = await import('@libp2p/mdns')
-  return components => {
-    const discovery = mdns({ serviceTag: serviceTag(meshSecret), interval: INTERVAL_MS })(components)
-    discovery.addEventListener('peer', event => { found(event.detail) })
-    return discovery
+  let discovery: (PeerDiscovery & Startable) | undefined
+  return {
+    component: components => {
+      discovery = mdns({ serviceTag: serviceTag(meshSecret), interval: INTERVAL_MS })(components) as PeerDiscovery & Startable
+      discovery.addEventListener('peer', event => { found(event.detail) })
+      return discovery
+    },
+    lookAgain: async isWanted => {
+      await discovery?.stop()
+      if (isWanted()) await discovery?.start()
+    },
   }
 }
 

@@ -16,9 +16,11 @@ import { decodeHello, encodeHello } from './hello.ts'
 import type { Hello } from './hello.ts'
 import { Links } from './links.ts'
 import { requirePorts } from './listen.ts'
-import { addressesOf } from './mdns.ts'
+import { addressesOf, localDiscovery } from './mdns.ts'
+import type { LocalDiscovery } from './mdns.ts'
 import { withDefaults } from './mesh-init.ts'
 import type { Libp2pMesh, Libp2pMeshComponents, Libp2pMeshInit } from './mesh-init.ts'
+import { NetworkWatch } from './network-watch.ts'
 import { createLibp2pNode } from './options.ts'
 import type { MeshNode } from './options.ts'
 import { deviceOf, deviceOfSeed, peerIdOf } from './peer-id.ts'
@@ -41,7 +43,7 @@ export function createMesh (components: Libp2pMeshComponents, init: Libp2pMeshIn
 }
 
 /** What exists only while the node runs. */
-interface Running { node: MeshNode, links: Links, clients: Clients, epoch: Uint8Array, offRemoved: () => void, announced: string }
+interface Running { node: MeshNode, discovery: LocalDiscovery | undefined, links: Links, clients: Clients, epoch: Uint8Array, offRemoved: () => void, announced: string }
 
 class Libp2pMeshNode implements Libp2pMesh {
   readonly self: DeviceId
@@ -58,6 +60,7 @@ class Libp2pMeshNode implements Libp2pMesh {
   readonly #probes: Probes
   readonly #supervisor: Supervisor
   readonly #watchdog: GossipWatchdog
+  readonly #network: NetworkWatch
   readonly #reach: Reach
   #running: Running | undefined
   /** Some device has admitted this one: a ticket's addresses have done their work. */
@@ -104,6 +107,7 @@ class Libp2pMeshNode implements Libp2pMesh {
       carriers: () => this.#gossip.carriers('roster'),
       redial: device => { this.#drop(device, 'it carries no gossip') },
     })
+    this.#network = new NetworkWatch({ addresses: () => this.addresses(), changed: () => { this.#onNetworkChanged() } })
     this.#reach = new Reach({
       isAdmitted: device => this.#presence.isAdmitted(device),
       isConnected: device => this.#isConnected(device),
@@ -176,15 +180,15 @@ class Libp2pMeshNode implements Libp2pMesh {
     this.#beforeStart()
     const { admission, seed, log } = this.#components
     await requirePorts(this.#init.listen)
+    const discovery = this.#init.mdns ? await localDiscovery(admission.meshSecret, peer => { this.#onDiscovered(deviceOf(peer.id), addressesOf(peer)) }) : undefined
     const node = await createLibp2pNode({
-      seed, admission, ...this.#init,
-      discovered: peer => { this.#onDiscovered(deviceOf(peer.id), addressesOf(peer)) },
+      seed, admission, ...this.#init, discovery,
       doorEvents: { refused: (device, code) => { log.info({ device, code }, 'refused a device at the door') } },
     })
     const links = new Links(node)
     const clients = new Clients({ links, meshId: admission.meshId, concurrencyMax: service => this.#services.concurrencyMax(service) })
     const offRemoved = admission.onRemoved(device => { void this.expel(device) })
-    this.#running = { node, links, clients, epoch: randomBytes(8), offRemoved, announced: '' }
+    this.#running = { node, discovery, links, clients, epoch: randomBytes(8), offRemoved, announced: '' }
     await this.#services.attach(node)
     node.addEventListener('connection:open', event => { this.#onOpen(event.detail) })
     node.addEventListener('connection:close', event => { this.#onClose(event.detail) })
@@ -198,6 +202,7 @@ class Libp2pMeshNode implements Libp2pMesh {
     this.#gossip.start(node.services.pubsub)
     this.#probes.start()
     this.#watchdog.start()
+    this.#network.start()
     this.#supervisor.start()
   }
 
@@ -205,6 +210,7 @@ class Libp2pMeshNode implements Libp2pMesh {
     const running = this.#running
     if (running === undefined) return
     this.#supervisor.stop()
+    this.#network.stop()
     this.#watchdog.stop()
     this.#probes.stop()
     running.offRemoved()
@@ -266,6 +272,15 @@ class Libp2pMeshNode implements Libp2pMesh {
     if (running === undefined || announced === running.announced) return
     running.announced = announced
     for (const device of this.#presence.admitted()) this.#greet(device, false).catch(() => {})
+  }
+
+  /** Another Wi-Fi, a cable that is back: everybody is looked for anew, and who is still here hears where we are. */
+  #onNetworkChanged (): void {
+    this.#components.log.info({ addresses: this.addresses() }, 'the addresses of this device changed')
+    this.#supervisor.lookAgain()
+    const { node, discovery } = this.#live()
+    discovery?.lookAgain(() => node.status === 'started').catch((error: unknown) => { this.#components.log.warn({ err: error }, 'mDNS did not start again') })
+    this.#onSelfMoved()
   }
 
   #onDiscovered (device: DeviceId | undefined, addresses: string[]): void {

@@ -5,7 +5,7 @@ import { gossipsub } from '@libp2p/gossipsub'
 import type { GossipSub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
 import type { Identify } from '@libp2p/identify'
-import type { Libp2p, PeerInfo } from '@libp2p/interface'
+import type { Libp2p } from '@libp2p/interface'
 import { kadDHT } from '@libp2p/kad-dht'
 import type { KadDHT } from '@libp2p/kad-dht'
 import { ping } from '@libp2p/ping'
@@ -19,7 +19,7 @@ import { door } from './door.ts'
 import type { DoorEvents } from './door.ts'
 import { gater } from './gater.ts'
 import { TOPICS, topicName } from './gossip.ts'
-import { mdnsDiscovery } from './mdns.ts'
+import type { LocalDiscovery } from './mdns.ts'
 import { libp2pLogger } from './quiet-logger.ts'
 
 /** A type, not an interface: libp2p asks for an index signature. */
@@ -31,8 +31,7 @@ export interface NodeSettings {
   admission: Admission
   listen: string[]
   announce: string[]
-  mdns: boolean
-  discovered: (peer: PeerInfo) => void
+  discovery: LocalDiscovery | undefined
   doorEvents: DoorEvents
 }
 
@@ -86,7 +85,7 @@ export async function createLibp2pNode (settings: NodeSettings): Promise<MeshNod
     },
     // Its first late ping closes a healthy connection when an event loop stalls; probes.ts does this job. Nobody reads connection.rtt.
     connectionMonitor: { enabled: false, abortConnectionOnPingFailure: false },
-    peerDiscovery: settings.mdns ? [await mdnsDiscovery(admission.meshSecret, settings.discovered)] : [],
+    peerDiscovery: settings.discovery === undefined ? [] : [settings.discovery.component],
     services: { identify: identify(), ping: ping(), pubsub: gossip(admission), dht: dht(admission) },
   })
 }

