@@ -4,7 +4,9 @@ import { dirname, join, resolve } from 'node:path'
 import { ElderError, isOutputPath, LIMITS } from '@elder-node/protocol'
 import type { OutputFile, OutputPart, OutputWriter } from '../ports/source.ts'
 
-const invalid = (message: string): ElderError => new ElderError('OUTPUT_INVALID', message)
+/** By default the builder's fault: nothing was written here. */
+const invalid = (message: string, fix = 'Build it on another device with --on, and update elder-node on that builder.'): ElderError => new ElderError('OUTPUT_INVALID', message, fix)
+const ELSEWHERE = 'Move it out of the way, or have the outputs written to another folder with --to.'
 
 export interface OutputWriterInit {
   /** @default LIMITS.outputFilesMax */
@@ -121,7 +123,7 @@ export const STAGING_PREFIX = '.elder-outputs-'
 async function makeStaging (target: string): Promise<string> {
   const name = `${STAGING_PREFIX}${randomBytes(8).toString('hex')}`
   const existing = await stat(target).catch(() => undefined)
-  if (existing !== undefined && !existing.isDirectory()) throw invalid(`${target} is not a folder`)
+  if (existing !== undefined && !existing.isDirectory()) throw invalid(`${target} is not a folder`, ELSEWHERE)
   let parent = dirname(target)
   while (await stat(parent).then(() => false, () => true)) parent = dirname(parent)
   const besides = existing === undefined || (await stat(parent)).dev === existing.dev
@@ -138,7 +140,7 @@ async function publish (folder: string, target: string, files: OutputFile[]): Pr
   for (const { path } of files) {
     await checkWay(target, dirname(path), checked)
     const there = await lstat(join(target, path)).catch(() => undefined)
-    if (there?.isDirectory() === true) throw invalid(`${join(target, path)} is a folder`)
+    if (there?.isDirectory() === true) throw invalid(`${join(target, path)} is a folder`, ELSEWHERE)
   }
   await mkdir(target, { recursive: true })
   for (const [i, { path, mode }] of files.entries()) {
@@ -153,6 +155,6 @@ async function checkWay (target: string, dir: string, checked: Map<string, boole
   if (dir === '.' || checked.has(dir)) return
   await checkWay(target, dirname(dir), checked)
   const there = await lstat(join(target, dir)).catch(() => undefined)
-  if (there !== undefined && !there.isDirectory()) throw invalid(`${join(target, dir)} is ${there.isSymbolicLink() ? 'a symlink' : 'no folder'}`)
+  if (there !== undefined && !there.isDirectory()) throw invalid(`${join(target, dir)} is ${there.isSymbolicLink() ? 'a symlink' : 'no folder'}`, ELSEWHERE)
   checked.set(dir, true)
 }

@@ -37,7 +37,11 @@ const HANDLERS: { [M in ControlMethod]: Handler<M> } = {
   'build': (node, params, signal) => runBuild(node, params, signal),
   'builds.list': (node) => node.builds.list(),
   'builds.events': (node, { id }, signal) => follow(node, id, signal),
-  'builds.cancel': async (node, { id }) => { await node.builds.cancel(id); return { build: id } },
+  'builds.cancel': async (node, { id }) => {
+    const { build } = await node.builds.why(id)
+    await node.builds.cancel(build)
+    return { build }
+  },
   'builds.why': (node, { id }) => node.builds.why(id),
   'stacks.list': (node) => node.stacks.list(),
   'stack.add': async (node, { stack, entry, agent }) => (await node.stacks.open(stack)).add(entry as NewEntry, by(agent)),

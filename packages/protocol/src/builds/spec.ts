@@ -33,7 +33,7 @@ export interface BuildSpec {
 }
 
 const text = (max: number): v.GenericSchema<string> => v.pipe(v.string(), v.maxLength(max), v.check(s => !s.includes('\0'), 'a NUL byte'))
-const relative = v.pipe(v.string(), v.minLength(1), v.maxLength(LIMITS.pathCharsMax), v.check(isInside, 'a path that leaves the tree'))
+const relative = v.pipe(v.string(), v.minLength(1), v.maxLength(LIMITS.pathCharsMax), v.check(isInsideTree, 'a path that leaves the tree'))
 const amount = v.nullable(v.pipe(v.number(), v.finite(), v.minValue(0)))
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/
 
@@ -60,8 +60,8 @@ export function inputDigest (spec: BuildSpec, crypto: Crypto): Uint8Array {
   return crypto.sha256(utf8('elder/build/v1\0'), encode(spec))
 }
 
-/** Relative, `/`-separated, without `..`, `.git` as a component, or a drive. */
-function isInside (path: string): boolean {
+/** Of a path or glob: relative, `/`-separated, without `..`, `.git` as a component, or a drive. */
+export function isInsideTree (path: string): boolean {
   return !path.startsWith('/') && !/^[A-Za-z]:|\\|\0/.test(path) && path.split('/').every(part => part !== '..' && part.toLowerCase() !== '.git')
 }
 

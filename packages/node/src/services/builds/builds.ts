@@ -1,5 +1,5 @@
 /** The requester: `node.build()` and `node.builds.*`. */
-import { parseSpec, strayAnswer, toBase32, type BuildId, type BuildSpec, type ClaimWord, type Crypto, type DeviceId, type Needs } from '@elder-node/protocol'
+import { ElderError, isInsideTree, parseSpec, strayAnswer, toBase32, type BuildId, type BuildSpec, type ClaimWord, type Crypto, type DeviceId, type Needs } from '@elder-node/protocol'
 import type { BuildEvent, BuildExplanation, BuildRequest, BuildStatus, DeviceRef, RunningBuild } from '../../api.ts'
 import type { PrivateFiles } from '../../ports/files.ts'
 import type { Clock, RandomBytes } from '../../ports/host.ts'
@@ -127,12 +127,19 @@ export class Builds {
   }
 }
 
+/** @throws ElderError `BAD_REQUEST`: no builder would take such a spec */
 function makeSpec (build: BuildId, request: BuildRequest, snapshot: Snapshot, recipe: Recipe): BuildSpec {
-  return parseSpec({
-    build, source: { commit: snapshot.commit, project: snapshot.project, cwd: snapshot.cwd }, command: request.command, prepare: recipe.prepare, outputs: recipe.outputs,
-    env: request.env ?? {}, memoryBytes: recipe.memoryBytes, cpus: recipe.cpus, deadlineMs: request.deadlineMs ?? null, sealed: false, image: recipe.image,
-    agent: request.agent ?? null, traceparent: null,
-  })
+  const outside = recipe.outputs.find(glob => !isInsideTree(glob))
+  if (outside !== undefined) throw new ElderError('BAD_REQUEST', `the output ${JSON.stringify(outside.slice(0, 200))} leaves the tree of the build`, 'Give globs relative to the root of the tree: --out "dist/**".')
+  try {
+    return parseSpec({
+      build, source: { commit: snapshot.commit, project: snapshot.project, cwd: snapshot.cwd }, command: request.command, prepare: recipe.prepare, outputs: recipe.outputs,
+      env: request.env ?? {}, memoryBytes: recipe.memoryBytes, cpus: recipe.cpus, deadlineMs: request.deadlineMs ?? null, sealed: false, image: recipe.image,
+      agent: request.agent ?? null, traceparent: null,
+    })
+  } catch (error) {
+    throw new ElderError('BAD_REQUEST', (error as Error).message, 'Check that part of the command, and of .elder.json.', {}, { cause: error })
+  }
 }
 
 /** The caller's signal may live much longer than the build. */

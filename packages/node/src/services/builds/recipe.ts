@@ -45,4 +45,4 @@ function number (value: unknown, name: string): number | null {
   return value
 }
 
-function invalid (why: string): ElderError { return new ElderError('RECIPE_INVALID', `.elder.json: ${why}`, 'See "What a build sees" in the manual.') }
+function invalid (why: string): ElderError { return new ElderError('RECIPE_INVALID', `.elder.json: ${why}`, 'Write it as {"build":{"prepare":"npm ci","outputs":["dist/**"]}}.') }

@@ -1,0 +1,213 @@
+/** Builds that cannot run, must end, or send back what they should not: the exit code says which, and nothing is left running. */
+import { lstatSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { BuildStatus } from '../../packages/node/src/api.ts'
+import { Lab, freshMark, marked, must, project, until } from './support.ts'
+import type { Command, Node, Result } from './support.ts'
+
+const lab = new Lab()
+let desk: Node
+let builder: Node
+let dir: string
+afterAll(() => lab[Symbol.asyncDispose]())
+beforeAll(async () => {
+  desk = await lab.join('desk')
+  builder = await lab.admit('builder', desk, { slots: 1 })
+  await desk.sees('builder', 'desk')
+  dir = project(lab, 'project', { 'a.txt': 'a\n' })
+})
+
+const resultOf = (build: Command): Result => must(build.events.findLast(event => event.event === 'result'), `the build ends with a result: ${build.stdout}${build.stderr}`)
+const buildOf = async (id: string): Promise<BuildStatus | undefined> => (await desk.ask<{ builds: BuildStatus[] }>('builds')).builds.find(build => build.id === id)
+/** Long work with a grandchild that leaves its session; the mark is in every argument list. */
+const work = (mark: string): string[] => ['--', 'sh', '-c', 'setsid sleep 600 & echo begun; sleep 600', mark]
+
+/** The builder's slot is free again, for everybody who looks. */
+async function slotIsFree (): Promise<void> {
+  await until('the slot is free again', async () => (await desk.status()).devices.find(({ name }) => name === 'builder')?.slots.free === 1)
+}
+
+async function begin (flags: string[], mark: string): Promise<Command> {
+  const build = desk.begin(['build', dir, '--env', 'MARK', ...flags, ...work(mark)], { env: { MARK: mark } })
+  await until(`the build runs: ${build.stderr}`, () => build.printed.includes('begun'))
+  expect((await marked(mark, build)).length).toBeGreaterThan(1)
+  return build
+}
+
+const nothingLeft = async (mark: string, ms: number, ...except: Command[]): Promise<void> => {
+  await until('no process of the build is left', async () => (await marked(mark, ...except)).length === 0, ms)
+}
+
+describe('a build that nobody can run: 125, and why each was refused', () => {
+  test.each<[string, string[], Record<string, RegExp>]>([
+    ['more memory than anybody has', ['--memory', '4000g'], { desk: /^0 slots$/, builder: /^memory .* < 4000 GB asked$/ }],
+    ['this device only, which has no slots', ['--local', 'only'], { desk: /^0 slots$/, builder: /^local only$/ }],
+    ['one device that has no slots', ['--on', 'desk'], { desk: /^0 slots$/, builder: /^not the device asked for$/ }],
+  ])('%s', async (_what, flags, refusals) => {
+    const { code, command } = await lab.run(desk.dir, ['build', dir, ...flags, '--', 'true'])
+    expect(code, command.stdout + command.stderr).toBe(125)
+    const result = resultOf(command)
+    expect(result).toMatchObject({ state: 'failed', exitCode: 125, builder: null, outputs: [], error: { code: 'NO_CANDIDATE' } })
+    expect(result.error?.fix).not.toBe('')
+    const { candidates } = await desk.ask<{ candidates: Array<{ device: { name: string }, refused: string | null }> }>('builds', 'why', result.build)
+    for (const [name, why] of Object.entries(refusals)) {
+      const refused = must(candidates.find(({ device }) => device.name === name)?.refused ?? undefined, `${name} was refused`)
+      expect(refused).toMatch(why)
+      expect(result.error?.message).toContain(`${name}: ${refused}`)
+    }
+  })
+
+  test('a device that is offline, and one that does not exist', async () => {
+    const away = await lab.admit('away', desk, { slots: 1 })
+    await desk.sees('away', 'builder', 'desk')
+    await away.stop()
+    await desk.sees('builder', 'desk')
+    const offline = await lab.run(desk.dir, ['build', dir, '--on', 'away', '--', 'true'])
+    expect(offline.code).toBe(125)
+    expect(resultOf(offline.command).error).toMatchObject({ code: 'OFFLINE', message: expect.stringContaining('away') as string, fix: expect.stringContaining('elder-node status') as string })
+    const unknown = await lab.run(desk.dir, ['build', dir, '--on', 'nobody', '--', 'true'])
+    expect(unknown.code).toBe(125)
+    expect(unknown.last?.error).toMatchObject({ code: 'NO_SUCH_DEVICE', message: expect.stringContaining('"nobody"') as string, fix: expect.stringContaining('elder-node devices') as string })
+    await desk.ask('evict', 'away')
+  })
+
+  test('a folder that is not there', async () => {
+    const { code, last } = await lab.run(desk.dir, ['build', join(lab.temp, 'missing'), '--', 'true'])
+    expect(code).toBe(125)
+    expect(last?.error).toMatchObject({ code: 'NOT_A_FOLDER', message: expect.stringContaining(join(lab.temp, 'missing')) as string })
+    expect(last?.error?.fix).not.toBe('')
+  })
+
+  test('no node that runs here', async () => {
+    const { code, last } = await lab.run(join(lab.temp, 'empty'), ['build', dir, '--', 'true'])
+    expect(code).toBe(125)
+    expect(last?.error).toMatchObject({ code: 'NO_MESH', fix: expect.stringContaining('elder-node join') as string })
+  })
+})
+
+test('a missing command is a usage error, 2', async () => {
+  for (const words of [['build', dir], ['build', dir, '--']]) {
+    const { code, last } = await lab.run(desk.dir, words)
+    expect(code).toBe(2)
+    expect(last?.error).toMatchObject({ code: 'USAGE', message: 'the command to run is missing', fix: expect.stringContaining('elder-node build . -- npm test') as string })
+  }
+})
+
+test('a command that is not installed there: its own exit code, 127, and its name', async () => {
+  const { code, command } = await lab.run(desk.dir, ['build', dir, '--', 'no-such-tool-anywhere'])
+  expect(code).toBe(127)
+  expect(command.stdout).toContain('no-such-tool-anywhere')
+})
+
+describe('a build that must end leaves no process behind', () => {
+  test('its deadline: 124', async () => {
+    const mark = freshMark()
+    const build = await begin(['--deadline', '1500ms'], mark)
+    expect(await build.exited).toBe(124)
+    const { error, exitCode } = resultOf(build)
+    expect(exitCode).toBe(124)
+    expect(error).toMatchObject({ code: 'DEADLINE', message: expect.stringMatching(/deadline/) as string, fix: expect.stringContaining('--deadline') as string })
+    await nothingLeft(mark, 2_000)
+    await slotIsFree()
+  })
+
+  test('Ctrl-C at the command: 130, everything gone within 2 s', async () => {
+    const mark = freshMark()
+    const build = await begin([], mark)
+    build.process.kill('SIGINT')
+    await nothingLeft(mark, 2_000, build)
+    expect(await build.exited).toBe(130)
+    expect(resultOf(build)).toMatchObject({ state: 'cancelled', exitCode: 130 })
+    await slotIsFree()
+  })
+
+  test('a command that is killed: its build is cancelled', async () => {
+    const mark = freshMark()
+    const build = await begin([], mark)
+    const id = must(build.events[0], 'it has an id').build
+    await build.end('SIGKILL')
+    await nothingLeft(mark, 10_000)
+    await until('the build is cancelled', async () => (await buildOf(id))?.state === 'cancelled')
+    await slotIsFree()
+  })
+
+  test('`builds cancel`: the one who waits for it is told, 130', async () => {
+    const mark = freshMark()
+    const build = await begin([], mark)
+    const id = must(build.events[0], 'it has an id').build
+    expect(await desk.ask('builds', 'cancel', id.slice(0, 8))).toMatchObject({ build: id, cancelled: true })
+    await nothingLeft(mark, 2_000, build)
+    expect(await build.exited).toBe(130)
+    expect(await buildOf(id)).toMatchObject({ state: 'cancelled', exitCode: 130 })
+    await slotIsFree()
+    const unknown = await desk.run('builds', 'cancel', 'zzzzzzzz')
+    expect(unknown.code).toBe(1)
+    expect(unknown.last?.error).toMatchObject({ code: 'NO_SUCH_BUILD', message: expect.stringContaining('zzzzzzzz') as string, fix: expect.stringContaining('elder-node builds') as string })
+  })
+})
+
+describe('outputs that leave the tree', () => {
+  const run = async (script: string, out: string, to: string): Promise<{ code: number | string, result: Result }> => {
+    const { code, command } = await lab.run(desk.dir, ['build', dir, '--out', out, '--to', to, '--', 'sh', '-c', script])
+    return { code, result: resultOf(command) }
+  }
+
+  test('a symlink on the builder: what it points to does not come back', async () => {
+    const to = lab.folder('linked')
+    const folder = await run('ln -s /etc dist', 'dist/**', to)
+    expect(folder.result.outputs).toEqual([])
+    expect(readdirSync(to)).toEqual([])
+    const file = await run('mkdir dist && ln -s /etc/hostname dist/name && ln -s / dist/root && echo mine > dist/mine', 'dist/**', to)
+    expect(file.code).toBe(0)
+    expect(file.result.outputs.map(({ path }) => path)).toEqual(['dist/mine'])
+    expect(readdirSync(join(to, 'dist'))).toEqual(['mine'])
+  })
+
+  test.each(['../**', '/etc/**', 'dist/../../*'])('the glob %s is refused before anything runs', async (glob) => {
+    const to = lab.folder(`glob-${glob.replaceAll(/\W/g, '_')}`)
+    const { code, last } = await lab.run(desk.dir, ['build', dir, '--out', glob, '--to', to, '--', 'true'])
+    expect(code).toBe(2)
+    expect(last?.error).toMatchObject({ code: 'BAD_REQUEST', message: expect.stringContaining(`"${glob}" leaves the tree`) as string, fix: expect.stringContaining('--out') as string })
+    expect(readdirSync(to)).toEqual([])
+  })
+
+  test('a symlink in the target folder: refused, and nothing is written outside', async () => {
+    const outside = lab.folder('outside')
+    writeFileSync(join(outside, 'x.txt'), 'mine\n')
+    const to = lab.folder('target')
+    symlinkSync(outside, join(to, 'dist'))
+    const { code, result } = await run('mkdir dist && echo theirs > dist/x.txt && echo new > dist/y.txt', 'dist/**', to)
+    expect(code).toBe(125)
+    expect(result.error).toMatchObject({ code: 'OUTPUT_INVALID', message: expect.stringContaining(`${join(to, 'dist')} is a symlink`) as string })
+    expect(result.error?.fix).not.toBe('')
+    expect(readdirSync(outside)).toEqual(['x.txt'])
+    expect(readFileSync(join(outside, 'x.txt'), 'utf8')).toBe('mine\n')
+    expect(lstatSync(join(to, 'dist')).isSymbolicLink()).toBe(true)
+    expect(readdirSync(lab.temp).filter(name => name.startsWith('.elder-outputs'))).toEqual([])
+  })
+
+  test('a folder in the way of a file: refused, and neither is touched', async () => {
+    const to = lab.folder('in-the-way')
+    mkdirSync(join(to, 'dist', 'x.txt'), { recursive: true })
+    const { code, result } = await run('mkdir dist && echo a > dist/a.txt && echo x > dist/x.txt', 'dist/**', to)
+    expect(code).toBe(125)
+    expect(result.error).toMatchObject({ code: 'OUTPUT_INVALID', message: expect.stringContaining(join(to, 'dist', 'x.txt')) as string })
+    expect(readdirSync(join(to, 'dist'))).toEqual(['x.txt'])
+  })
+
+  test('a glob without a match warns, and is exit 1 with --strict-outputs', async () => {
+    const to = lab.folder('no-match')
+    const words = (...flags: string[]): string[] => ['build', dir, '--out', 'nothing/**', '--to', to, ...flags, '--', 'true']
+    const lax = await lab.run(desk.dir, words())
+    expect(lax.code).toBe(0)
+    expect(lax.command.events.filter(event => event.event === 'warning').map(({ message }) => message)).toContain('no output matches nothing/**')
+    expect((await lab.run(desk.dir, words('--strict-outputs'))).code).toBe(1)
+  })
+})
+
+test('after all that the builder is the same process, with its slot free', async () => {
+  expect(builder.process.running).toBe(true)
+  await slotIsFree()
+  expect((await lab.run(desk.dir, ['build', dir, '--', 'true'])).code).toBe(0)
+})
