@@ -1,31 +1,64 @@
 /**
  * Feeds to stacks: replicated memory for repositories and coding agents.
  *
+ * A {@link Stack} is a set of entries, computed from signed append-only feeds, one per device. Devices exchange batches of records in
+ * any order and over any path; equal vectors mean equal entries. No method shows a type of Yjs. Subpaths:
+ *
+ * - `@elder-node/crdt-stack/fs`: feeds on disk
+ * - `@elder-node/crdt-stack/mirror`: stacks on a git remote, and back
+ * - `@elder-node/crdt-stack/git`: the git behind it
+ * - `@elder-node/crdt-stack/acceptance`: for a {@link FeedStore} of your own
+ *
+ * @example A stack in memory
  * ```ts
+ * import assert from 'node:assert/strict'
+ * import { randomBytes } from 'node:crypto'
  * import { stackId } from '@elder-node/protocol'
  * import { MemoryFeedStore, Stack } from '@elder-node/crdt-stack'
+ * import { crypto, newSigner } from './crypto.ts'
  *
- * // crypto: sha256 and Ed25519; signer: this device's key
  * const stack = await Stack.open(
- *   { store: new MemoryFeedStore(), crypto, signer, wallMs: () => Date.now(), random },
+ *   { store: new MemoryFeedStore(), crypto, signer: newSigner(), wallMs: () => Date.now(), random: randomBytes },
  *   { id: stackId('my-repo', crypto), name: 'my-repo' },
  * )
- * const { id } = await stack.add({ kind: 'note', title: 'remember', body: 'one\ntwo\n' })
- * await stack.edit(id, { body: 'one\n2\n' })
+ * const { id } = await stack.add({ kind: 'decision', title: 'Storage', body: 'Plain files.\nNo database.\n' }, { agent: 'planner' })
+ * await stack.edit(id, { body: 'Plain files, synced.\nNo database.\n', tags: ['storage'] })
  *
- * // What another device lacks, and how it takes it:
- * for (const range of missing(other.vector(), stack.vector())) {
- *   for (const batch of stack.batches(range)) await other.receive(batch)
- * }
+ * assert.equal(stack.entry(id)?.author.agent, 'planner')
+ * assert.deepEqual(stack.entries({ tag: 'storage' }).map(entry => entry.title), ['Storage'])
+ * await stack.close()
  * ```
  *
- * On disk: `@elder-node/crdt-stack/fs`. For a store of your own: `@elder-node/crdt-stack/acceptance`.
+ * @example Two devices come to the same
+ * ```ts
+ * import assert from 'node:assert/strict'
+ * import { randomBytes } from 'node:crypto'
+ * import { missing, stackId } from '@elder-node/protocol'
+ * import { MemoryFeedStore, Stack } from '@elder-node/crdt-stack'
+ * import { crypto, newSigner } from './crypto.ts'
+ *
+ * const open = async (): Promise<Stack> => await Stack.open(
+ *   { store: new MemoryFeedStore(), crypto, signer: newSigner(), wallMs: () => Date.now(), random: randomBytes },
+ *   { id: stackId('my-repo', crypto), name: 'my-repo' },
+ * )
+ * const [laptop, pi] = [await open(), await open()]
+ * await laptop.add({ kind: 'note', title: 'from the laptop' })
+ * await pi.add({ kind: 'note', title: 'from the pi' })
+ *
+ * // What one lacks, the other serves as signed batches; which way they travel does not matter.
+ * for (const [to, from] of [[laptop, pi], [pi, laptop]] as const) {
+ *   for (const range of missing(to.vector(), from.vector())) {
+ *     for (const batch of from.batches(range)) await to.receive(batch)
+ *   }
+ * }
+ * assert.deepEqual(laptop.digest(), pi.digest())
+ * await Promise.all([laptop.close(), pi.close()])
+ * ```
+ *
+ * `./crypto.ts` in both is the first example of `@elder-node/protocol`.
  *
  * @packageDocumentation
  */
 export type * from './types.ts'
 export { Stack, type EntryFilter, type StackComponents, type StackInit } from './stack.ts'
 export { createMemory, MemoryFeedStore, type Memory } from './feed-store.ts'
-export { difference, type TextEdit } from './difference.ts'
-export { refuseSecrets, secretIn } from './secrets.ts'
-export * from './mirror/index.ts'

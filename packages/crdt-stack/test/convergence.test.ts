@@ -1,7 +1,8 @@
 /** Equal `feeds` implies equal `digest`: a counter-example is a bug of the first rank. */
 import { missing } from '@elder-node/protocol'
 import { describe, expect, it } from 'vitest'
-import { difference, type Stack } from '../src/index.ts'
+import { difference } from '../src/difference.ts'
+import type { Stack } from '../src/index.ts'
 import { seededRandom } from '../../../test/simulator/world.ts'
 import { converge, createDevice, type Device } from './support.ts'
 

@@ -2,8 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { GitMirror, GitOptions } from '@elder-node/crdt-stack'
-import { openNativeGit } from '@elder-node/crdt-stack/git'
+import { openNativeGit, type GitMirror, type GitOptions } from '@elder-node/crdt-stack/git'
 
 /** `dir` is this node's alone. With `scratch`, the cache holds one commit and is deleted when closed. */
 export function createGitCaches (dir: string): (url: string, options: GitOptions & { scratch?: boolean }) => Promise<GitMirror> {

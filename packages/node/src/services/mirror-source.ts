@@ -1,5 +1,5 @@
 /** The stacks of this device as the mirror sees them. */
-import type { MirroredStack } from '@elder-node/crdt-stack'
+import type { MirroredStack } from '@elder-node/crdt-stack/mirror'
 import { SETTINGS_STACK, STACK_NAME } from '@elder-node/protocol'
 import type { MirrorSource } from './mirror.ts'
 import type { Settings } from './settings.ts'

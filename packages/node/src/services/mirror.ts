@@ -3,7 +3,7 @@
  *
  * A remote that fails costs nothing but its own copy: notes are in their feeds before this service hears of them.
  */
-import { redact, restoreMirror, type RestoredMirror } from '@elder-node/crdt-stack'
+import { redact, restoreMirror, type RestoredMirror } from '@elder-node/crdt-stack/mirror'
 import { ElderError } from '@elder-node/protocol'
 import type { MirrorStatus, Problem } from '../api.ts'
 import { loadMemory, NEVER, saveMemory, type RemoteMemory, type StackState } from './mirror/memory.ts'

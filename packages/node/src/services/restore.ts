@@ -1,6 +1,6 @@
 /** Brings the stacks of a mirror back: those of this mesh merge, those of another come as archived. */
 import { ElderError, stackKey, type MeshId } from '@elder-node/protocol'
-import type { RestoredMirror } from '@elder-node/crdt-stack'
+import type { RestoredMirror } from '@elder-node/crdt-stack/mirror'
 import type { RestoredStack } from '../api.ts'
 import { shownName } from './stacks/names.ts'
 import type { HeldStack } from './stacks/held-stack.ts'

@@ -1,5 +1,5 @@
 /** What the mirror remembers over restarts: per remote the last tip, per stack how its mirror stands. Without credentials. */
-import type { MirrorMemory } from '@elder-node/crdt-stack'
+import type { MirrorMemory } from '@elder-node/crdt-stack/mirror'
 import { fromUtf8, utf8 } from '@elder-node/protocol'
 import type { MirrorStatus } from '../../api.ts'
 import type { PrivateFiles } from '../../ports/files.ts'

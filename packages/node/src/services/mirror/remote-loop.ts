@@ -4,7 +4,7 @@
  *   change -> dirty -> (elected: 30 s idle, 5 min busy | not elected: two pulls) -> pass -> covered -> clean
  *                                                     pass fails -> behind -> next pull tries again
  */
-import { MirrorSync, redact, type GitMirror, type MirroredStack, type MirrorProblem, type SyncResult } from '@elder-node/crdt-stack'
+import { MirrorSync, redact, type GitMirror, type MirroredStack, type MirrorProblem, type SyncResult } from '@elder-node/crdt-stack/mirror'
 import { codeOf } from '@elder-node/protocol'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { electPusher } from './elect.ts'

@@ -1,5 +1,5 @@
 /** What the mirror service stands on. */
-import type { GitMirror, GitOptions, MirroredStack, RosterVerdict } from '@elder-node/crdt-stack'
+import type { GitMirror, GitOptions, MirroredStack, RosterVerdict } from '@elder-node/crdt-stack/mirror'
 import type { Crypto, DeviceId, MeshId } from '@elder-node/protocol'
 import type { PrivateFiles } from '../../ports/files.ts'
 import type { Clock } from '../../ports/host.ts'

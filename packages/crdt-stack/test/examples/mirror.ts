@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { stackId } from '@elder-node/protocol'
+import { MemoryFeedStore, Stack } from '@elder-node/crdt-stack'
+import { openNativeGit, serveGit } from '@elder-node/crdt-stack/git'
+import { mirroredStack, MirrorSync, restoreMirror } from '@elder-node/crdt-stack/mirror'
+import { crypto, newSigner } from './crypto.ts'
+
+const signal = AbortSignal.timeout(60_000)
+const dir = await mkdtemp(join(tmpdir(), 'elder-mirror-'))
+const server = await serveGit({ root: join(dir, 'remotes') })
+const url = await server.create('memory.git')
+const stack = await Stack.open(
+  { store: new MemoryFeedStore(), crypto, signer: newSigner(), wallMs: () => Date.now(), random: randomBytes },
+  { id: stackId('my-repo', crypto), name: 'my-repo' },
+)
+await stack.add({ kind: 'note', title: 'on the remote' })
+
+// Out: segments, Markdown, one commit, a push without force.
+const git = await openNativeGit({ dir: join(dir, 'ours'), url }, { signal })
+const pause = async (ms: number, signal: AbortSignal): Promise<void> => await sleep(ms, undefined, { signal })
+const mirror = new MirrorSync({ git, crypto, wallMs: () => Date.now(), random: () => Math.random(), sleep: pause }, { mesh: 'a'.repeat(26) })
+assert.equal((await mirror.sync([mirroredStack(stack)], { signal })).pushed, true)
+
+// Back, with nothing but the URL. Whose feeds count is for the mesh's own records to say.
+const theirs = await openNativeGit({ dir: join(dir, 'theirs'), url }, { signal })
+const restored = await restoreMirror({ git: theirs, crypto, verifyRoster: records => ({ records, mayWrite: () => true }) }, { signal })
+assert.deepEqual(restored.stacks.map(({ key, batches }) => [key, batches.length]), [['my-repo', 1]])
+
+await Promise.all([git.close(), theirs.close(), stack.close(), server.close()])
+await rm(dir, { recursive: true })
