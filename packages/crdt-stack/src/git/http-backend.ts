@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { timingSafeEqual } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
@@ -40,6 +40,8 @@ const PATH = /^\/[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9._-]+)+$/
 
 /** @throws ElderError `GIT_SERVER` when the port cannot be had. */
 export async function serveGit (init: GitServerInit): Promise<GitServer> {
+  // Loaded by those who serve: every node loads this module, and node:http weighs 9 MB.
+  const { createServer } = await import('node:http')
   let active = 0
   const server = createServer((request, response) => {
     if (active >= (init.requestsMax ?? 32)) return void refuse(response, 503)
