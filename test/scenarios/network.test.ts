@@ -9,21 +9,22 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Device, until, untilOnline } from '../lab/device.ts'
+import { needs } from '../../packages/node/test/support/when.ts'
 import type { Ready, Told } from '../lab/device.ts'
 import { Lab, labUnavailable, pidsOn, sweepDeadLabs } from '../lab/lab.ts'
 import type { Host } from '../lab/lab.ts'
 
 const unavailable = await labUnavailable()
-if (unavailable !== undefined) console.log(`network scenarios are skipped: ${unavailable}`)
+const available = needs(unavailable === undefined, `networks of its own: ${unavailable ?? ''}`)
 
 const STEP_MS = 45_000
 const figures: string[] = []
 const figure = (what: string, ms: number): void => { figures.push(`  ${(ms / 1000).toFixed(1).padStart(5)} s  ${what}`) }
 
-beforeAll(async () => { if (unavailable === undefined) await sweepDeadLabs() })
+beforeAll(async () => { if (available) await sweepDeadLabs() })
 afterAll(() => { if (figures.length > 0) console.log(`network scenarios, load ${loadavg()[0]?.toFixed(1)}:\n${figures.join('\n')}`) })
 
-describe.skipIf(unavailable !== undefined).concurrent('on a network of its own', () => {
+describe.runIf(available).concurrent('on a network of its own', () => {
   test('a builder cut off: a blip moves nothing, silence moves the build, its lease ends by itself, its late result does not count', { timeout: 150_000 }, () => inLab(async lab => {
     const laptop = new Device(lab, await lab.host('laptop', '10.99.0.1/16'), 0)
     const mini = new Device(lab, await lab.host('mini', '10.99.0.2/16'), 2)
