@@ -72,7 +72,8 @@ export class StatusService {
 
   #problems (): Problem[] {
     const { resources, problems, stacks } = this.#components
-    return [...problems(), ...stacks().filter(isOnlyCopy).map(onlyCopy), ...diskProblems(resources.sample)]
+    const known = problems()
+    return [...known, ...mirrorProblems(stacks(), known), ...stacks().filter(isOnlyCopy).map(onlyCopy), ...diskProblems(resources.sample)]
   }
 }
 
@@ -98,6 +99,14 @@ function isOnlyCopy ({ copies, entries, mirrors }: StackStatus): boolean {
 
 function onlyCopy ({ name }: StackStatus): Problem {
   return { code: 'ONLY_COPY', message: `The stack ${name} is on no other device that is connected, nor in full on a remote.`, fix: `elder-node invite   (a second device), or elder-node stack remote add ${name} <git url>` }
+}
+
+/** One per remote that does not take what it should; `known` are those that the mirror explained itself. */
+function mirrorProblems (stacks: StackStatus[], known: Problem[]): Problem[] {
+  const broken = stacks.flatMap(({ mirrors }) => mirrors).filter(({ state, message }) => state !== 'ok' && message !== null && !known.some(problem => problem.message === message))
+  return [...new Map(broken.map(mirror => [mirror.url, mirror])).values()].map(({ url, message }) => ({
+    code: 'MIRROR_BEHIND', message: `The mirror at ${url} is behind: ${message}`, fix: `Check with: git ls-remote ${url}   then: elder-node stack sync`,
+  }))
 }
 
 function diskProblems (sample: HostSample | undefined): Problem[] {

@@ -119,3 +119,21 @@ test('global flags stand before or after the command', async () => {
   expect([before.code, after.code]).toEqual([0, 0])
   expect(before.stdout).toBe(after.stdout)
 })
+
+test.each([
+  ['a kind that is none', ['stack', 'add', 'my-repo', '--kind', 'wish', '--title', 'x'], 'note, decision, task, skill'],
+  ['an empty title', ['stack', 'add', 'my-repo', '--kind', 'note', '--title', ' '], '--title'],
+  ['a name in capitals', ['stack', 'show', 'My Repo'], 'Call it my-repo.'],
+  ['a remote without its URL', ['stack', 'remote', 'add', 'my-repo'], 'elder-node stack remote add'],
+  ['an option of a subcommand', ['stack', 'add', '--knd', 'note'], 'elder-node stack add --help'],
+])('%s is a usage error that says what to write', async (_what, argv, fix) => {
+  const { code, stdout, stderr } = await desk.run(argv)
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  expect(stderr).toMatch(/^error: .+\nfix: .+\n$/)
+  expect(stderr).toContain(fix)
+})
+
+test('a remote of a stack that is not there is said; a sync of nothing is an error', async () => {
+  expect((await desk.run(['stack', 'remote', 'add', 'typo', 'http://127.0.0.1/t.git'])).stderr).toContain('there is no stack "typo" yet')
+  expect((await desk.run(['stack', 'remote', 'add', 'my-repo', 'http://127.0.0.1/t.git'])).stderr).toBe('')
+})

@@ -39,22 +39,27 @@ export async function runCli (argv: string[], io: Io): Promise<number> {
   const at = argv.indexOf('--')
   const words = at < 0 ? argv : argv.slice(0, at)
   const rest = at < 0 ? undefined : argv.slice(at + 1)
-  const state: State = { code: 0, output: undefined }
+  const state: State = { code: 0, output: undefined, path: 'elder-node' }
   const program = createProgram(io)
   try {
-    await addCommands(program, words, createKit(io, rest, state))
+    await addCommands(program, words, createKit(io, rest, state), state)
     if (words.length === 0) { io.stdout.write(program.helpInformation() + EXAMPLES + '\n'); return 0 }
     await program.parseAsync(words, { from: 'user' })
     return state.code
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0
-    const failure = error instanceof CommanderError ? usage(error, words) : error
+    const failure = error instanceof CommanderError ? usage(error, state.path) : error
     printFailure(state.output ?? new Output(io, guessFlags(words)), failure)
     return state.code === 0 ? exitCodeOf(failure) : state.code
   }
 }
 
-interface State { code: number, output: Output | undefined }
+interface State {
+  code: number
+  output: Output | undefined
+  /** The command whose words were wrong. */
+  path: string
+}
 
 function createProgram (io: Io): Command {
   const program = new Command('elder-node')
@@ -69,21 +74,25 @@ function createProgram (io: Io): Command {
 }
 
 /** Only the command that is meant is loaded; the others are there for the help. */
-async function addCommands (program: Command, words: string[], kit: Kit): Promise<void> {
+async function addCommands (program: Command, words: string[], kit: Kit, state: State): Promise<void> {
   const meant = firstWord(words)
   for (const { name, usage, summary, group, load } of COMMANDS) {
     const command = program.command(name).description(summary).helpGroup(`${group}:`)
     if (name !== meant) { command.usage(usage); continue }
     ;(await load()).register(command, kit)
-    addGlobalsBelow(command)
+    finish(command, `elder-node ${name}`, state)
   }
   addLaterCommands(program, LATER_COMMANDS)
 }
 
-function addGlobalsBelow (command: Command): void {
+/** What every command has, and every one below it: the global flags, and a name for its errors. */
+function finish (command: Command, path: string, state: State): void {
   addGlobals(command, { hidden: true })
-  command.enablePositionalOptions()
-  for (const child of command.commands) addGlobalsBelow(child)
+  command.enablePositionalOptions().exitOverride((error) => {
+    state.path = path
+    throw error
+  })
+  for (const child of command.commands) finish(child, `${path} ${child.name()}`, state)
 }
 
 /** The first word that is neither a flag nor the value of one. */
@@ -114,10 +123,8 @@ function createKit (io: Io, rest: string[] | undefined, state: State): Kit {
   }
 }
 
-function usage (error: CommanderError, words: string[]): ElderError {
+function usage (error: CommanderError, path: string): ElderError {
   const message = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ')
-  const meant = COMMANDS.find(({ name }) => name === firstWord(words))
-  const help = `elder-node ${meant === undefined ? '' : `${meant.name} `}--help`
-  if (meant?.name === 'build' && error.code === 'commander.excessArguments') return new ElderError('USAGE', message, 'Write the command behind --: elder-node build . -- npm test')
-  return new ElderError('USAGE', message === '(outputHelp)' ? 'a subcommand is needed' : message, `${help}   (shows what it takes, with examples)`)
+  if (path === 'elder-node build' && error.code === 'commander.excessArguments') return new ElderError('USAGE', message, 'Write the command behind --: elder-node build . -- npm test')
+  return new ElderError('USAGE', message === '(outputHelp)' ? 'a subcommand is needed' : message, `${path} --help   (shows what it takes, with examples)`)
 }

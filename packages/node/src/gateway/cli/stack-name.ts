@@ -29,6 +29,13 @@ export async function defaultStack (cwd: string): Promise<DefaultStack> {
   return { name, remember: () => record(file, name) }
 }
 
+/** An archived stack may answer to `<name>@<mesh>`. @throws ElderError `USAGE` */
+export function stackNamed (text: string): string {
+  if (STACK_NAME.test(text.split('@')[0] ?? '')) return text
+  const near = text.toLowerCase().replace(/[^a-z0-9._-]+/g, '-').replace(/^[^a-z0-9]+/, '').slice(0, 64)
+  throw new ElderError('USAGE', `"${text.slice(0, 80)}" is not a name of a stack: lower-case letters, digits, ".", "_" and "-", at most 64`, `Call it ${near === '' ? 'my-repo' : near}.`)
+}
+
 function worktree (from: string): string | undefined {
   for (let at = from; ; at = dirname(at)) {
     if (existsSync(join(at, '.git'))) return at
@@ -69,5 +76,5 @@ async function record (file: string, stack: string): Promise<void> {
 }
 
 function unknown (why: string): ElderError {
-  return new ElderError('STACK_UNKNOWN', `no stack is named and ${why}`, 'Name it: elder-node stack add <stack> …   (or write {"stack":"my-repo"} to .stack/stack.json)')
+  return new ElderError('STACK_UNKNOWN', `no stack is named and ${why}`, 'Name it in the command, as in: elder-node stack show my-repo   (or write {"stack":"my-repo"} to .stack/stack.json)')
 }

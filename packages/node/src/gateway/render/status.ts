@@ -62,8 +62,8 @@ function stacks (all: StackStatus[], paint: Paint, nowMs: number): string[] {
 
 function mirrors (all: MirrorStatus[], nowMs: number): string {
   if (all.length === 0) return 'no mirror'
-  return all.map((mirror) => mirror.state === 'failing' ? `mirror failing: ${plain(mirror.message ?? 'no reason given')}`
-    : mirror.lastPush === null ? 'not mirrored yet' : `mirrored ${ago(mirror.lastPush, nowMs)}${mirror.state === 'behind' ? ' (behind)' : ''}`).join('; ')
+  return all.map((mirror) => mirror.state === 'failing' ? `mirror failing${mirror.lastPush === null ? '' : `, pushed ${ago(mirror.lastPush, nowMs)}`}`
+    : mirror.lastPush === null ? mirror.message === null ? 'not mirrored yet' : 'mirror behind' : `mirrored ${ago(mirror.lastPush, nowMs)}${mirror.state === 'behind' ? ' (behind)' : ''}`).join('; ')
 }
 
 function problems (status: Status, paint: Paint): string[] {

@@ -6,6 +6,7 @@ import { ago, plain } from '../../render/units.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../failure.ts'
+import { stackNamed } from '../stack-name.ts'
 import { LATER_REMOTE, addLaterCommands, addLaterOptions } from '../later.ts'
 
 const help = (lines: string): string => `\nExamples:\n${lines}`
@@ -31,7 +32,8 @@ async function addRemote ({ client, output, signal }: Context, { all }: { all?: 
   if (url === undefined || stack === undefined || words.length !== (all === true ? 1 : 2)) {
     throw new ElderError('USAGE', 'a stack and the URL of a git remote are needed', 'elder-node stack remote add my-repo https://git.example.org/me/memory.git')
   }
-  const made = await client.call('stack.remote.add', { stack, url }, { signal })
+  const made = await client.call('stack.remote.add', { stack: all === true ? stack : stackNamed(stack), url }, { signal })
+  if (all !== true && !(await client.call('stacks.list', {}, { signal })).some(({ name }) => name === stack)) output.warn(`there is no stack "${stack}" yet: its first entry makes it`)
   output.answer('stack-remote', { remote: made }, () => `${plain(made.stack)} is mirrored to ${plain(made.url)}. Push now: elder-node stack sync`)
 }
 
@@ -42,7 +44,8 @@ async function listRemotes ({ client, output, signal }: Context): Promise<void> 
 }
 
 async function sync ({ client, output, signal }: Context, _options: object, [stack]: string[]): Promise<number> {
-  const results = await client.call('stack.sync', stack === undefined ? {} : { stack }, { signal })
+  const results = await client.call('stack.sync', stack === undefined ? {} : { stack: stackNamed(stack) }, { signal })
+  if (results.length === 0 && stack !== undefined) throw new ElderError('NO_REMOTE', `"${stack}" has no remote`, `elder-node stack remote add ${stack} <url>   (elder-node stack list shows the stacks)`)
   output.answer('stack-sync', { results }, () => results.length === 0 ? 'no remotes yet: elder-node stack remote add <stack> <url>'
     : results.map((one) => `${one.ok ? output.paint('green', 'ok') : output.paint('red', 'failed')}  ${plain(one.stack)}  ${plain(one.url)}  ${one.commit?.slice(0, 12) ?? ''}${one.message === null ? '' : `  ${plain(one.message)}`}`.trimEnd()).join('\n'))
   return results.every(({ ok }) => ok) ? EXIT.ok : EXIT.error

@@ -8,12 +8,13 @@ import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { readInput } from '../input.ts'
 import { LATER_STACK, addLaterCommands } from '../later.ts'
-import { defaultStack } from '../stack-name.ts'
+import { defaultStack, stackNamed } from '../stack-name.ts'
 import { registerMirrors } from './stack-mirrors.ts'
 
 interface WriteOptions { kind?: string, title?: string, body?: string, tag?: string[], supersedes?: string }
 const collect = (value: string, all: string[] = []): string[] => [...all, value]
 const help = (lines: string): string => `\nExamples:\n${lines}`
+const KINDS = ['note', 'decision', 'task', 'skill']
 /** A ULID or the beginning of one, as people paste it. */
 const ENTRY = /^[0-7][0-9A-HJKMNP-TV-Z]{3,25}$/
 
@@ -47,6 +48,8 @@ async function list ({ client, output, signal }: Context): Promise<void> {
 async function add (context: Context, options: WriteOptions, [named]: string[]): Promise<void> {
   const { client, output, signal, agent } = context
   const { kind = '', title = '', tag, supersedes } = options
+  if (!KINDS.includes(kind)) throw new ElderError('USAGE', `"${kind}" is not a kind of entry`, `Use one of: ${KINDS.join(', ')}.`)
+  if (title.trim() === '') throw new ElderError('USAGE', 'the title is empty', 'Give --title "what it is about".')
   const { name, remember } = await stackOf(context, named)
   const body = await bodyOf(context, options.body)
   const entry = await client.call('stack.add', {
@@ -99,7 +102,7 @@ async function digest (context: Context, _options: object, [named]: string[]): P
 }
 
 async function stackOf ({ io }: Context, named: string | undefined): Promise<{ name: string, remember: () => Promise<void> }> {
-  return named === undefined ? await defaultStack(io.cwd) : { name: named, remember: async () => {} }
+  return named === undefined ? await defaultStack(io.cwd) : { name: stackNamed(named), remember: async () => {} }
 }
 
 async function bodyOf ({ io }: Context, body: string | undefined): Promise<{ body?: string }> {
