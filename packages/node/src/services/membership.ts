@@ -5,20 +5,22 @@
  * step with every other member. See docs/PROTOCOL.md, "Membership and the door".
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { deviceId, deviceOfAddress, ElderError, formatTicket, hasRole, type Crypto, type Cutoff, type DeviceId, type MeshId, type Role, type Roster, type RosterMember, type Signer, type Value } from '@elder-node/protocol'
+import { deviceId, deviceOfAddress, ElderError, type Crypto, type Cutoff, type DeviceId, type MeshId, type Role, type Roster, type RosterMember, type Signer, type Value } from '@elder-node/protocol'
 import type { Admission, RefusalCode, Verdict } from '../ports/admission.ts'
 import type { PrivateFiles } from '../ports/files.ts'
 import type { Clock, RandomBytes } from '../ports/host.ts'
 import type { CallOptions, Mesh } from '../ports/mesh.ts'
+import { Listeners } from './listeners.ts'
 import { AddressBook } from './membership/address-book.ts'
+import { Administration, type Invitation, type InviteOptions } from './membership/administration.ts'
 import { Door, type Shown } from './membership/door.ts'
+import { evictedError } from './membership/evicted.ts'
 import { findDevice } from './membership/find-device.ts'
 import { Joining } from './membership/joining.ts'
 import { writeMesh } from './membership/mesh-file.ts'
 import type { RecordBook, RosterChange } from './membership/record-book.ts'
 import { RosterSync } from './membership/roster-sync.ts'
 import { proofIn } from './membership/wire.ts'
-import { writeRecord, type WriterComponents } from './membership/writer.ts'
 import { writersOf } from './membership/writers.ts'
 
 export interface MembershipComponents {
@@ -33,19 +35,6 @@ export interface MembershipComponents {
   files: PrivateFiles
 }
 
-export interface InviteOptions {
-  /** What the invited device may do. @default 'builder' */
-  role?: Role
-  /** How long the ticket is good, in milliseconds. @default 900_000 */
-  expiresMs?: number
-  /** Multiaddrs of this node, each ending in `/p2p/<peer id>`; at most eight are used. @default those of the attached mesh */
-  addresses?: string[]
-}
-
-/** `expiresMs`: milliseconds since 1970. */
-export interface Invitation { ticket: string, role: Role, expiresMs: number }
-
-const TICKET_MS = 15 * 60_000
 /** What a joiner waits for the whole roster, so that it knows its own final name. */
 const FIRST_EXCHANGE_MS = 2000
 
@@ -56,11 +45,10 @@ export class Membership implements Admission {
   readonly meshSecret: Uint8Array
   readonly #components: MembershipComponents
   readonly #book: RecordBook
-  readonly #writer: WriterComponents
   readonly #addresses: AddressBook
   readonly #door: Door
-  readonly #removed = new Set<(device: DeviceId) => void>()
-  readonly #changed = new Set<(change: RosterChange) => void>()
+  readonly #administration: Administration
+  readonly #removed = new Listeners<[device: DeviceId]>()
   readonly #evicted = Promise.withResolvers<ElderError>()
   /** How this device came in, if it came in during this run. */
   readonly #entrance: Joining | undefined
@@ -77,9 +65,9 @@ export class Membership implements Admission {
     this.meshSecret = meshSecret
     this.#components = components
     this.#book = book
-    this.#writer = { crypto: components.crypto, signer: components.signer, clock: components.clock, book }
     this.#addresses = new AddressBook(components.files)
-    this.#door = new Door({ ...this.#writer, mesh: () => this.#mesh })
+    this.#door = new Door({ ...components, book, mesh: () => this.#mesh })
+    this.#administration = new Administration({ ...components, book, meshSecret })
     this.#entrance = shown === undefined ? undefined : new Joining(shown)
     this.#joining = this.#entrance
     book.onChange(change => { this.#follow(change) })
@@ -126,19 +114,8 @@ export class Membership implements Admission {
     }
   }
 
-  /** @throws ElderError `NOT_ADMIN`, `NO_ADDRESS`, `DISK_FULL`, `STORAGE`, `ROSTER_FULL` */
-  invite (options: InviteOptions = {}): Invitation {
-    this.#demandAdmin('invite a device')
-    const { role = 'builder', addresses = this.#mesh?.addresses() ?? [] } = options
-    const dialable = addresses.filter(address => deviceOfAddress(address) !== undefined)
-    if (dialable.length === 0) throw new ElderError('NO_ADDRESS', 'This node has no address that another device could dial.', 'Connect to a network, or start with --announce <multiaddr>.')
-    const seed = this.#components.random(32)
-    const { publicKey: ticketKey } = this.#components.signerFromSeed(seed)
-    const expiresMs = this.#components.clock.wallMs() + (options.expiresMs ?? TICKET_MS)
-    const record = writeRecord(this.#writer, { type: 'ticket', ticketKey, role, expiresMs })
-    const ticket = formatTicket({ mesh: this.meshId, meshSecret: this.meshSecret, addresses: dialable, seed, record }, this.#components.crypto)
-    return { ticket, role, expiresMs }
-  }
+  /** A ticket for one device. @throws ElderError `NOT_ADMIN`, `NO_ADDRESS`, `DISK_FULL`, `STORAGE`, `ROSTER_FULL` */
+  invite (options: InviteOptions = {}): Invitation { return this.#administration.invite({ addresses: this.#mesh?.addresses() ?? [], ...options }) }
 
   /**
    * Shuts a device out for ever, by its key. Its connections are closed before this returns; peers hear at once.
@@ -146,25 +123,13 @@ export class Membership implements Admission {
    * @param cutoffs the last record of each of its feeds that counts; later ones are masked @default []
    * @throws ElderError `NOT_ADMIN`, `NO_SUCH_DEVICE`, `AMBIGUOUS`, `SELF`, `DISK_FULL`, `STORAGE`, `ROSTER_FULL`
    */
-  evict (device: string, cutoffs: Cutoff[] = []): RosterMember {
-    const member = this.#otherMember(device, 'evict a device')
-    writeRecord(this.#writer, { type: 'revoke', subject: member.device, cutoffs })
-    return member
-  }
+  evict (device: string, cutoffs: Cutoff[] = []): RosterMember { return this.#administration.evict(device, cutoffs) }
 
   /** Marks a device as lost: no member, and its name is free, until it is invited again. Errors as {@link evict}. */
-  markLost (device: string): RosterMember {
-    const member = this.#otherMember(device, 'mark a device as lost')
-    writeRecord(this.#writer, { type: 'lost', subject: member.device })
-    return member
-  }
+  markLost (device: string): RosterMember { return this.#administration.markLost(device) }
 
   /** Makes a member an admin. Errors as {@link evict}. */
-  promote (device: string): RosterMember {
-    const member = this.#otherMember(device, 'make an admin')
-    writeRecord(this.#writer, { type: 'addAdmin', subject: member.device })
-    return member
-  }
+  promote (device: string): RosterMember { return this.#administration.promote(device) }
 
   /** A live member by name, id or id prefix. @throws ElderError `NO_SUCH_DEVICE`, `AMBIGUOUS` */
   find (device: string): RosterMember { return findDevice(this.roster, device) }
@@ -216,25 +181,20 @@ export class Membership implements Admission {
     if (this.roster.members.has(device) && device !== this.self) this.#addresses.learn(device, addresses)
   }
 
-  onRemoved (listener: (device: DeviceId) => void): () => void { return subscribe(this.#removed, listener) }
-
-  /** After every change of the record set: the roster before and after. */
-  onChange (listener: (change: RosterChange) => void): () => void { return subscribe(this.#changed, listener) }
+  onRemoved (listener: (device: DeviceId) => void): () => void { return this.#removed.add(listener) }
 
   /** Resolves when this device learns, with proof, that it is no member any more: `EVICTED`. The node must end. */
   get evicted (): Promise<ElderError> { return this.#evicted.promise }
 
-  #follow (change: RosterChange): void {
-    const { before, after } = change
+  #follow ({ before, after }: RosterChange): void {
     this.#writers = undefined
     const gone = new Set([...before.members.keys(), ...after.revoked.keys()].filter(device => !after.members.has(device) && (before.members.has(device) || !before.revoked.has(device))))
     if (after.revoked.has(this.self) || (before.members.has(this.self) && !after.members.has(this.self))) this.#leave(after)
     else if (this.#joining !== undefined && after.members.has(this.self)) this.#enter(this.#joining)
     for (const device of gone) {
       this.#addresses.forget(device)
-      if (device !== this.self) for (const listener of this.#removed) listener(device)
+      if (device !== this.self) this.#removed.tell(device)
     }
-    for (const listener of this.#changed) listener(change)
   }
 
   /** Records first, then the file that says we are in: a crash between them only means to show the ticket again. */
@@ -251,30 +211,4 @@ export class Membership implements Admission {
     this.#joining?.failed(error)
     this.#evicted.resolve(error)
   }
-
-  #otherMember (device: string, what: string): RosterMember {
-    this.#demandAdmin(what)
-    const member = this.find(device)
-    if (member.device === this.self) throw new ElderError('SELF', 'A device cannot do this to itself.', 'Run it on another admin, or use elder-node leave.')
-    return member
-  }
-
-  #demandAdmin (what: string): void {
-    if (hasRole(this.me?.role, 'admin')) return
-    const admins = [...this.roster.members.values()].filter(({ role }) => role === 'admin').map(({ name }) => name)
-    throw new ElderError('NOT_ADMIN', `Only an admin may ${what}, and this device is ${this.me === undefined ? 'no member yet' : `a ${this.me.role}`}.`, admins.length > 0 ? `Run it on ${admins.join(' or ')}.` : '')
-  }
-}
-
-/** What a device is told that was removed from its mesh. */
-export function evictedError (roster: Roster, self: DeviceId): ElderError {
-  const mesh = roster.mesh.name === '' ? 'the mesh' : `the mesh "${roster.mesh.name}"`
-  return roster.revoked.has(self)
-    ? new ElderError('EVICTED', `This device was evicted from ${mesh}; its key can never return.`, 'To join again as a new device, start with an empty --dir and a new ticket.')
-    : new ElderError('EVICTED', `This device was marked as lost in ${mesh}.`, 'Ask an admin for a new ticket (elder-node invite) and join with it.')
-}
-
-function subscribe<T> (listeners: Set<T>, listener: T): () => void {
-  listeners.add(listener)
-  return () => { listeners.delete(listener) }
 }

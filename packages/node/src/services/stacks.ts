@@ -7,14 +7,16 @@
 import { Stack, type FeedStore, type StackInit } from '@elder-node/crdt-stack'
 import {
   checkNamed, codeOf, deviceId, ElderError, feedDevice, genesisHash, LIMITS, parseStackKey, SETTINGS_STACK, stackId, stackIdOf, stackKey, verifyBatch,
-  type Batch, type Crypto, type DeviceId, type FeedId, type MeshId, type Range, type Signer, type StackKey, type StackSummary,
+  type Batch, type Crypto, type DeviceId, type FeedId, type MeshId, type Signer, type StackKey, type StackSummary,
 } from '@elder-node/protocol'
 import type { MirrorStatus, OpenStack, Problem, StackStatus } from '../api.ts'
 import type { PrivateFiles } from '../ports/files.ts'
 import type { Clock, RandomBytes } from '../ports/host.ts'
+import { Listeners } from './listeners.ts'
 import { HeldStack } from './stacks/held-stack.ts'
 import { findStack, noSuchStack, shownName } from './stacks/names.ts'
 import { NamedStack } from './stacks/open-stack.ts'
+import { receiveAll, type ReceivedBatches } from './stacks/receive-all.ts'
 import { Shelf } from './stacks/shelf.ts'
 
 export interface StacksComponents {
@@ -35,9 +37,6 @@ export interface StacksComponents {
 /** Everything of a stack of another mesh, as a mirror holds it. */
 export interface Archive { key: StackKey, name: string, batches: Batch[], roster: Uint8Array[] }
 
-/** What to fetch next, and which feeds ended. */
-export interface ReceivedBatches { missing: Range[], closed: FeedId[] }
-
 export type AppendListener = (held: HeldStack, batch: Batch) => void
 export type MovedListener = (held: HeldStack) => void
 
@@ -47,9 +46,9 @@ export class Stacks {
   readonly #shelf: Shelf
   readonly #held = new Map<StackKey, HeldStack>()
   readonly #opening = new Map<StackKey, Promise<HeldStack>>()
-  readonly #append = new Set<AppendListener>()
-  readonly #moved = new Set<MovedListener>()
-  readonly #imported = new Set<MovedListener>()
+  readonly #appended = new Listeners<[held: HeldStack, batch: Batch]>()
+  readonly #moved = new Listeners<[held: HeldStack]>()
+  readonly #imported = new Listeners<[held: HeldStack]>()
   /** Stacks on the disk that could not be opened, and why. */
   readonly broken: Array<{ name: string, code: string, message: string }> = []
   #closed = false
@@ -134,44 +133,23 @@ export class Stacks {
   }
 
   /** Own batches, once durable. Returns the unsubscriber. */
-  onAppend (listener: AppendListener): () => void { return subscribe(this.#append, listener) }
+  onAppend (listener: AppendListener): () => void { return this.#appended.add(listener) }
   /** A stack has new records, own or received. Returns the unsubscriber. */
-  onMoved (listener: MovedListener): () => void { return subscribe(this.#moved, listener) }
+  onMoved (listener: MovedListener): () => void { return this.#moved.add(listener) }
 
   /** An archived stack was restored here. Returns the unsubscriber. */
-  onImported (listener: MovedListener): () => void { return subscribe(this.#imported, listener) }
+  onImported (listener: MovedListener): () => void { return this.#imported.add(listener) }
 
   /** Takes batches from a peer or a mirror, in order; makes the stack when the first of them holds. @throws MalformedError the sender's fault; ElderError `DISK_FULL` */
   async receive (key: StackKey, name: string, batches: readonly Batch[]): Promise<ReceivedBatches> {
     const held = this.held(key) ?? (this.#isWorthMaking(key, name, batches) ? await this.#ensure(key, name) : undefined)
     if (held === undefined) return { missing: [], closed: [] }
     try {
-      return await this.#passes(held, batches)
+      return await receiveAll(held.stack, batches)
     } finally {
       // Also after a broken batch: those before it count.
       this.#tellMoved(held)
     }
-  }
-
-  async #passes (held: HeldStack, batches: readonly Batch[]): Promise<ReceivedBatches> {
-    for (let rest = batches; ;) {
-      const { accepted, missing, closed } = await this.#pass(held, rest)
-      const vector = held.stack.vector()
-      rest = rest.filter(({ feed, head }) => !closed.includes(feed) && (vector.get(feed)?.seq ?? 0) < head.seq)
-      // A stack lets a bounded number of records wait: what it turned away is offered again once others moved on.
-      if (accepted === 0 || rest.length === 0) return { missing, closed }
-    }
-  }
-
-  async #pass ({ stack }: HeldStack, batches: readonly Batch[]): Promise<ReceivedBatches & { accepted: number }> {
-    const result = { accepted: 0, missing: [] as Range[], closed: [] as FeedId[] }
-    for (const batch of batches) {
-      const { accepted, missing, closed } = await stack.receive(batch)
-      result.accepted += accepted
-      result.missing = missing
-      if (closed !== undefined) result.closed.push(closed.feed)
-    }
-    return result
   }
 
   /** Nobody fills this disk with empty stacks: the first record of a writer must be there, signed. */
@@ -204,7 +182,7 @@ export class Stacks {
   async importArchived ({ key, name, batches, roster }: Archive): Promise<HeldStack> {
     const held = await this.acceptOrigin(key, name, roster)
     await this.receive(key, name, batches)
-    for (const listener of this.#imported) listener(held)
+    this.#imported.tell(held)
     return held
   }
 
@@ -240,14 +218,13 @@ export class Stacks {
     this.#held.set(key, held)
     stack.onAppend(batch => {
       this.#tellMoved(held)
-      for (const listener of this.#append) listener(held, batch)
+      this.#appended.tell(held, batch)
     })
     return held
   }
 
   #tellMoved (held: HeldStack): void {
-    if (!held.moved(this.#components.crypto)) return
-    for (const listener of this.#moved) listener(held)
+    if (held.moved(this.#components.crypto)) this.#moved.tell(held)
   }
 }
 
@@ -258,9 +235,4 @@ function checkedKey (key: StackKey, name: string, crypto: Crypto): StackKey {
 
 function archived (name: string): ElderError {
   return new ElderError('ARCHIVED', `"${name}" was restored from another mesh and is read-only here.`, 'Write to a stack with another name, for instance to a copy of what it says.')
-}
-
-function subscribe<T> (listeners: Set<T>, listener: T): () => void {
-  listeners.add(listener)
-  return () => { listeners.delete(listener) }
 }

@@ -1,6 +1,6 @@
 /** The same replication over real connections: back-pressure, windows and resets are libp2p's own. */
 import { MemoryFeedStore } from '@elder-node/crdt-stack'
-import { onTestFinished, test, expect } from 'vitest'
+import { onTestFinished, test, expect, vi } from 'vitest'
 import { nodeCrypto, randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { Replication } from '../../src/services/replication.ts'
 import { Stacks } from '../../src/services/stacks.ts'
@@ -34,7 +34,8 @@ test('two devices with megabytes for each other exchange them both ways at once;
   }
   await startAll([a, b])
   await until(() => converged([a, b], 'even') && converged([a, b], 'odd'), 20_000)
-  expect(a.stacks.list({ copies: held => a.replication.copies(held) }).map(({ name, entries, copies }) => [name, entries, copies])).toEqual([['even', 40, 2], ['odd', 40, 2]])
+  // Both sides have everything a moment before they know it of each other: the exchange must end.
+  await vi.waitFor(() => { expect(a.stacks.list({ copies: held => a.replication.copies(held) }).map(({ name, entries, copies }) => [name, entries, copies])).toEqual([['even', 40, 2], ['odd', 40, 2]]) }, { timeout: 20_000 })
   await a.stacks.open('live').add({ kind: 'note', title: 'small' })
   await until(() => converged([a, b], 'live'), 20_000)
   await b.stacks.open('live').add({ kind: 'note', title: 'large', body: 'x'.repeat(200_000) })

@@ -1,6 +1,7 @@
 /** Finds out where this device stands: a member already, a holder of a ticket, or the founder of a new mesh. */
 import { deviceId, ElderError, formatRecovery, parseTicket, signMemberRecord, toDeviceName } from '@elder-node/protocol'
-import { evictedError, Membership, type MembershipComponents } from '../membership.ts'
+import { Membership, type MembershipComponents } from '../membership.ts'
+import { evictedError } from './evicted.ts'
 import { readMesh, writeMesh } from './mesh-file.ts'
 import { RecordBook } from './record-book.ts'
 

@@ -1,6 +1,7 @@
 /** The membership records of one mesh: verified, durable before they are used, and the roster they resolve to. */
 import { Entitlement, MembershipGraph, LIMITS, memberRecordHash, openMemberRecord, resolveRoster, type Crypto, type DeviceId, type MemberRecord, type MeshId, type Roster } from '@elder-node/protocol'
 import type { PrivateFiles } from '../../ports/files.ts'
+import { Listeners } from '../listeners.ts'
 import { frame, framesOf } from './record-log.ts'
 
 export interface BookComponents { crypto: Crypto, files: PrivateFiles }
@@ -18,7 +19,7 @@ export const ROSTER_LOG = 'roster.log'
 export class RecordBook {
   readonly mesh: MeshId
   readonly #components: BookComponents
-  readonly #listeners = new Set<(change: RosterChange) => void>()
+  readonly #changed = new Listeners<[change: RosterChange]>()
   #durable = false
   #graph: MembershipGraph
   #roster: Roster
@@ -41,10 +42,8 @@ export class RecordBook {
   /** Is this record among ours? @throws MalformedError */
   has (bytes: Uint8Array): boolean { return this.#graph.get(memberRecordHash(bytes, this.#components.crypto)) !== undefined }
 
-  onChange (listener: (change: RosterChange) => void): () => void {
-    this.#listeners.add(listener)
-    return () => { this.#listeners.delete(listener) }
-  }
+  /** After every change of the set. Returns the unsubscriber. */
+  onChange (listener: (change: RosterChange) => void): () => void { return this.#changed.add(listener) }
 
   /** Reads the log of an earlier run; a torn tail is cut off. */
   load (): void {
@@ -86,7 +85,7 @@ export class RecordBook {
     if (this.#durable) files.append(ROSTER_LOG, frame(fresh.map(({ bytes }) => bytes)))
     const before = this.#roster
     this.#use(fresh)
-    for (const listener of this.#listeners) listener({ fresh, before, after: this.#roster, from })
+    this.#changed.tell({ fresh, before, after: this.#roster, from })
     return fresh
   }
 
