@@ -66,6 +66,8 @@ export const LIMITS = {
   commandArgsMax: 256,
   commandCharsMax: 65_536,
   envNamesMax: 64,
+  /** Of a build's deadline: a JavaScript timer waits no longer (24.8 days); one above would fire at once. */
+  deadlineMsMax: 2_147_483_647,
   globsMax: 64,
   /** Outputs returned by one build. */
   outputFilesMax: 100_000,

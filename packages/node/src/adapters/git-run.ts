@@ -82,5 +82,5 @@ export async function ended (child: ChildProcessWithoutNullStreams, what: string
 
 export function gitFailed (args: string[], code: number, stderr: string): ElderError {
   const said = stderr.split('\n').filter(line => line !== '' && !line.startsWith('hint:')).slice(0, 5).join('; ')
-  return new ElderError('GIT_FAILED', `git ${args[0] ?? ''} ended with ${code}: ${said.slice(0, 1000)}`)
+  return new ElderError('GIT_FAILED', `git ${args[0] ?? ''} ended with ${code}: ${said.slice(0, 1000)}`, 'Is the disk full? If the repository is the reason, git fsck names what is broken.')
 }

@@ -197,7 +197,7 @@ export class Stacks {
     const known = this.#held.get(key) ?? this.#opening.get(key)
     if (known !== undefined) return await known
     if (this.#closed) throw new ElderError('CLOSED', 'The node is stopping.', 'Start it again.')
-    if (this.#held.size + this.#opening.size >= LIMITS.stacksMax) throw new ElderError('TOO_MANY_STACKS', `This device holds ${LIMITS.stacksMax} stacks, which is the bound of a mesh.`)
+    if (this.#held.size + this.#opening.size >= LIMITS.stacksMax) throw new ElderError('TOO_MANY_STACKS', `This device holds ${LIMITS.stacksMax} stacks, which is the bound of a mesh.`, 'Write to one of those: elder-node stack list.')
     const opening = this.#load(key, name)
     this.#opening.set(key, opening)
     try {

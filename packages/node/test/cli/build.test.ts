@@ -31,6 +31,12 @@ test('every flag reaches the node as the contract says', async () => {
   })
 })
 
+test('a deadline that no timer can wait for is a usage error, not a build that is killed at once', async () => {
+  const { code, json } = await desk.run(['build', '.', '--deadline', '25d', '--json', '--', 'true'])
+  expect(code).toBe(2)
+  expect(json()[0]).toMatchObject({ error: { code: 'USAGE', message: expect.stringContaining('24 days') as string } })
+})
+
 test('the exit code of the command is passed on', async () => {
   expect((await desk.run(['build', '--', 'fail'])).code).toBe(7)
 })

@@ -44,7 +44,7 @@ const schema = v.strictObject({
   prepare: v.nullable(text(LIMITS.commandCharsMax)),
   outputs: v.pipe(v.array(relative), v.maxLength(LIMITS.globsMax)),
   env: v.pipe(v.record(v.pipe(v.string(), v.regex(ENV_NAME)), text(LIMITS.commandCharsMax)), v.check(env => Object.keys(env).length <= LIMITS.envNamesMax, 'too many environment names')),
-  memoryBytes: amount, cpus: amount, deadlineMs: amount,
+  memoryBytes: amount, cpus: amount, deadlineMs: v.nullable(v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(LIMITS.deadlineMsMax))),
   sealed: v.boolean(), image: v.nullable(text(512)), agent: v.nullable(text(64)), traceparent: v.nullable(text(64)),
 })
 

@@ -4,15 +4,15 @@
  * watchdog does so when this node dies.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { ElderError } from '@elder-node/protocol'
 import type { Limits, RunSpec } from '../../ports/engine.ts'
 import type { Cage, Caged } from './cage.ts'
 import { findControllers, groupsIn, LimitGroup, type Controller } from './cgroup.ts'
 import { killAll, processesOf } from './processes.ts'
 import { INIT, LAUNCH, UID_WATCHDOG } from './script.ts'
+import { runTool } from '../run-tool.ts'
 import { findTool } from '../system-tools.ts'
-import { removeStrays, runTool } from './trees.ts'
+import { removeStrays } from './trees.ts'
 import { claimUids, type UidBlock } from './uids.ts'
 
 export interface RootCageInit {
@@ -53,7 +53,7 @@ export class RootCage implements Cage {
   }
 
   uidOf (slot: number): number {
-    if (!Number.isInteger(slot) || slot < 0 || slot >= this.#uids.count) throw new ElderError('SLOT_INVALID', `slot ${slot} has no user: a node has at most ${this.#uids.count}`)
+    if (!Number.isInteger(slot) || slot < 0 || slot >= this.#uids.count) throw new ElderError('SLOT_INVALID', `slot ${slot} has no user: a node has at most ${this.#uids.count}`, `Start it with --slots ${this.#uids.count} or fewer.`)
     return this.#uids.first + slot
   }
 
@@ -89,13 +89,14 @@ export class RootCage implements Cage {
   async #killUser (uid: number, group: LimitGroup): Promise<void> {
     const left = async (): Promise<number[]> => [...new Set([...await group.pids(), ...await processesOf(uid, 1)])]
     // Without a namespace a fork bomb could outrun a walk through /proc: `kill -1` takes all of a user's processes at once.
-    if (!this.#namespaces && (await left()).length > 0) await this.#run([...this.#drop(uid), this.#tools.sh, '-c', 'kill -9 -1'])
+    if (!this.#namespaces && (await left()).length > 0) await this.#asUser(uid, 'kill -9 -1')
     await killAll(left)
   }
 
-  async #run ([program = '', ...args]: string[]): Promise<void> {
-    const child = spawn(program, args, { cwd: '/', env: ENV, stdio: 'ignore' })
-    await once(child, 'close').catch(() => undefined)
+  /** It may kill its own shell: what it leaves is looked at afterwards. */
+  async #asUser (uid: number, script: string): Promise<void> {
+    const [program = '', ...args] = [...this.#drop(uid), this.#tools.sh, '-c', script]
+    await runTool(program, args).catch(() => undefined)
   }
 
   #watch (uid: number): ChildProcess {

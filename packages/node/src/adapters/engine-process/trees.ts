@@ -1,10 +1,10 @@
 /** Folders of builds: `<root>/<id>.<slot>/{tree,home,tmp}`, each private to its user below a root that all may traverse. */
-import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { chmod, chown, lstat, mkdir, readdir, realpath, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
+import { runTool } from '../run-tool.ts'
 import { findTool } from '../system-tools.ts'
 
 /** Where anybody may leave files that outlive a build. */
@@ -93,19 +93,9 @@ export async function removeStrays (firstUid: number, count: number): Promise<vo
   }))
 }
 
-/** The build folders that exist. Nothing else lives in the root except the folder `shared` of files for builds. */
+/** The build folders that exist. Nothing else lives in the root except the folder `environment` of files for builds. */
 export async function foldersIn (root: string): Promise<string[]> {
   return (await readdir(root)).filter(name => /\.\d+$/.test(name)).map(name => join(root, name))
 }
 
 export function slotOf (tree: string): number { return Number(/\.(\d+)$/.exec(basename(dirname(tree)))?.[1] ?? Number.NaN) }
-
-export async function runTool (program: string, args: string[]): Promise<void> {
-  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: '/usr/bin:/bin' } })
-  let said = ''
-  child.stderr.on('data', (data: Buffer) => { said = (said + data.toString()).slice(0, 2000) })
-  await new Promise<void>((resolve, reject) => {
-    child.on('error', reject)
-    child.on('close', code => code === 0 ? resolve() : reject(new ElderError('TOOL_FAILED', `${program} ended with ${code}: ${said.trim()}`)))
-  })
-}

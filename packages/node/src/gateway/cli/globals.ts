@@ -1,7 +1,7 @@
 /** The flags that stand before or after any command. */
 import { Option } from 'commander'
 import type { Command } from 'commander'
-import { parseDuration } from '../render/units.ts'
+import { parseWait } from '../render/units.ts'
 
 export interface Globals {
   dir?: string
@@ -43,7 +43,7 @@ export function readGlobals (command: Command): Globals {
   const timeout = given('timeout') as string | undefined
   return {
     ...(dir === undefined ? {} : { dir }), ...(agent === undefined ? {} : { as: agent }),
-    ...(timeout === undefined ? {} : { timeoutMs: parseDuration(timeout) }),
+    ...(timeout === undefined ? {} : { timeoutMs: parseWait(timeout) }),
     json: given('json') === true, color: given('color') !== false, input: given('input') !== false,
     quiet: given('quiet') === true, verbose: given('verbose') === true,
   }

@@ -1,5 +1,5 @@
 /** The requester: `node.build()` and `node.builds.*`. */
-import { ElderError, isInsideTree, parseSpec, strayAnswer, toBase32, type BuildId, type BuildSpec, type ClaimWord, type Crypto, type DeviceId, type Needs } from '@elder-node/protocol'
+import { codeOf, ElderError, isInsideTree, parseSpec, strayAnswer, toBase32, type BuildId, type BuildSpec, type ClaimWord, type Crypto, type DeviceId, type Needs } from '@elder-node/protocol'
 import type { BuildEvent, BuildExplanation, BuildRequest, BuildStatus, DeviceRef, RunningBuild } from '../../api.ts'
 import type { PrivateFiles } from '../../ports/files.ts'
 import type { Clock, RandomBytes } from '../../ports/host.ts'
@@ -57,7 +57,7 @@ export class Builds {
     const run = new BuildRun(this.#hooks(needs, spec, signal), { spec, snapshot, request, exclusive: false, localFallback, startedWallMs: clock.wallMs() })
     this.#book.add(run)
     cancelOn(signal, run)
-    if (request.dryRun === true) void this.#explain(run, needs, signal)
+    if (request.dryRun === true) this.#explain(run, needs, signal).catch((error: Error) => { run.refused({ code: codeOf(error), message: error.message, fix: '' }) })
     else if (on !== null && !this.#online(on)) run.refused({ code: 'OFFLINE', message: `${this.#components.ref(on).name} is offline`, fix: 'Wait until `elder-node status` shows it online, or leave out --on.' })
     else run.start()
     if (signal.aborted) run.cancel()

@@ -5,7 +5,7 @@ import type { ControlParams } from '@elder-node/protocol'
 import type { Command } from 'commander'
 import type { BuildEvent } from '../../../api.ts'
 import { renderCandidates } from '../../render/build.ts'
-import { parseCount, parseDuration, parseSize } from '../../render/units.ts'
+import { parseCount, parseWait, parseSize } from '../../render/units.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { BuildPrinter } from '../build-printer.ts'
@@ -59,7 +59,7 @@ function paramsOf ({ io, agent, output }: Context, options: Options, dir: string
     ...given('outputs', out), ...parsed('to', to, (path) => resolve(io.cwd, path)), ...given('on', on), ...given('prepare', prepare),
     ...given('env', env === undefined ? undefined : environment(env, io.env, (name) => output.warn(`--env ${name}: not set here, so the build does not get it`))),
     ...parsed('memoryBytes', memory, parseSize), ...parsed('cpus', cpus, (text) => parseCount(text, { min: 0.01, integer: false })),
-    ...parsed('deadlineMs', deadline, parseDuration), ...given('local', local as 'auto' | 'never' | 'only' | undefined),
+    ...parsed('deadlineMs', deadline, parseWait), ...given('local', local as 'auto' | 'never' | 'only' | undefined),
     ...given('dryRun', dryRun), ...given('strictOutputs', strictOutputs), ...given('detach', detach),
   }
 }
