@@ -20,6 +20,10 @@ export interface StatusComponents {
 export interface StatusInit { dir: string, version: string, engineNote: string }
 
 const DISK_LOW = 0.1
+const NO_NETWORK: Problem = {
+  code: 'NO_NETWORK', message: 'This device has no address but loopback: no other machine can reach it, and none is online.',
+  fix: 'Connect to a network. What is written meanwhile is kept here, and exchanged then.',
+}
 
 export class StatusService {
   readonly #components: StatusComponents
@@ -73,7 +77,14 @@ export class StatusService {
   #problems (): Problem[] {
     const { resources, problems, stacks } = this.#components
     const known = problems()
-    return [...known, ...mirrorProblems(stacks(), known), ...stacks().filter(isOnlyCopy).map(onlyCopy), ...diskProblems(resources.sample)]
+    return [...this.#networkProblems(), ...known, ...mirrorProblems(stacks(), known), ...stacks().filter(isOnlyCopy).map(onlyCopy), ...diskProblems(resources.sample)]
+  }
+
+  /** Why everybody is offline, when the reason is here. */
+  #networkProblems (): Problem[] {
+    const { membership, mesh } = this.#components
+    const isAlone = membership.roster.members.size > 1 && mesh.peers().length === 0
+    return isAlone && mesh.addresses().every(isLoopback) ? [NO_NETWORK] : []
   }
 }
 
@@ -82,6 +93,8 @@ function readings (advert: Advert | undefined): Pick<DeviceStatus, 'cpu' | 'memo
   const { cores, load, memory, disk, slots, engine, platform, version } = advert
   return { cpu: { cores, load }, memory, disk, slots, engine, platform, version }
 }
+
+function isLoopback (address: string): boolean { return /^\/(ip4\/127\.|ip6\/::1\/)/.test(address) }
 
 function roundTrip (peer: Peer | undefined): number | null {
   return peer?.rttMs === undefined ? null : Math.round(peer.rttMs * 1000) / 1000
@@ -105,7 +118,7 @@ function onlyCopy ({ name }: StackStatus): Problem {
 function mirrorProblems (stacks: StackStatus[], known: Problem[]): Problem[] {
   const broken = stacks.flatMap(({ mirrors }) => mirrors).filter(({ state, message }) => state !== 'ok' && message !== null && !known.some(problem => problem.message === message))
   return [...new Map(broken.map(mirror => [mirror.url, mirror])).values()].map(({ url, message }) => ({
-    code: 'MIRROR_BEHIND', message: `The mirror at ${url} is behind: ${message}`, fix: `Check with: git ls-remote ${url}   then: elder-node stack sync`,
+    code: 'MIRROR_BEHIND', message: message?.includes(url) === true ? `A mirror is behind: ${message}` : `The mirror at ${url} is behind: ${message}`, fix: `Check with: git ls-remote ${url}   then: elder-node stack sync`,
   }))
 }
 

@@ -60,3 +60,15 @@ test('steps are one document each; a failed one says why and is thrown on', asyn
   expect(build).toEqual({ schema: 'elder/demo.v1', event: 'step', name: 'build', ok: true, ms: expect.any(Number), evidence: { sha256: 'x' } })
   expect(move).toMatchObject({ event: 'step', name: 'move', ok: false, evidence: { error: { code: 'X', message: 'why', fix: 'fix' } } })
 })
+
+test('a long log is told by its ends, below the step it belongs to; a terminal sees its last line while it comes', async () => {
+  const told = (isTTY: boolean): string => {
+    const stdout = Object.assign(new PassThrough(), { isTTY })
+    const story = new Story(new Output({ stdout, stderr: new PassThrough(), env: { NO_COLOR: '1' } } as unknown as Io, { json: false, color: false, quiet: false, verbose: false }))
+    for (let i = 1; i <= 9; i++) story.log(`line ${i}\n`)
+    story.detail('after')
+    return String(stdout.read())
+  }
+  expect(told(false).split('\n')).toEqual(['  | line 1', '  | line 2', '  | … 4 lines …', '  | line 7', '  | line 8', '  | line 9', '  after', ''])
+  expect(told(true)).toContain('\r\u001b[K  | line 5\r\u001b[K  | line 6')
+})

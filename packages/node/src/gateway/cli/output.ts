@@ -8,6 +8,8 @@ export interface OutputFlags { json: boolean, color: boolean, quiet: boolean, ve
 export class Output {
   readonly json: boolean
   readonly verbose: boolean
+  /** True where a line can be painted over: a person looks at stdout. */
+  readonly live: boolean
   /** Colours for stdout and for stderr. */
   readonly paint: Paint
   readonly paintError: Paint
@@ -18,6 +20,7 @@ export class Output {
     this.#io = io
     this.json = flags.json
     this.verbose = flags.verbose
+    this.live = io.stdout.isTTY === true && io.env.TERM !== 'dumb' && !flags.json
     this.#quiet = flags.quiet
     this.paint = painter(io.stdout, io.env, flags.color)
     this.paintError = painter(io.stderr, io.env, flags.color)

@@ -6,6 +6,7 @@ import { rmSync } from 'node:fs'
 import { mkdir, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { GitServer } from '@elder-node/crdt-stack/git'
 import type { Context } from '../cli/context.ts'
 import { EXIT, printFailure } from '../cli/failure.ts'
@@ -13,6 +14,7 @@ import { milliseconds, plain } from '../render/units.ts'
 import { Children } from './children.ts'
 import { DemoDevice } from './device.ts'
 import { chooseProject } from './project.ts'
+import type { Project } from './project.ts'
 import { buildStep } from './step-build.ts'
 import { joinStep } from './step-join.ts'
 import { mirrorStep } from './step-mirror.ts'
@@ -21,6 +23,9 @@ import { notesStep } from './step-notes.ts'
 import { rejoinStep, restoreStep } from './step-restore.ts'
 import { Story } from './story.ts'
 import type { World } from './world.ts'
+
+/** What a person types in another terminal: the same program, wherever it was started from. */
+const COMMAND = `node ${fileURLToPath(new URL('../../../bin/elder-node.js', import.meta.url))}`
 
 /** Answers 0 when every step held, 1 when one did not, 130 at Ctrl-C. */
 export async function runDemo (context: Context, { exit }: { exit?: true }): Promise<number> {
@@ -38,8 +43,8 @@ export async function runDemo (context: Context, { exit }: { exit?: true }): Pro
     const { serveGit } = await import('@elder-node/crdt-stack/git')
     await mkdir(join(temp, 'remotes'))
     remote = await serveGit({ root: join(temp, 'remotes') })
-    await tell(world, await remote.create('memory.git'))
-    if (exit !== true) await stayUp(context, world)
+    const told = await tell(world, await remote.create('memory.git'))
+    if (exit !== true) await stayUp(context, world, told)
     return EXIT.ok
   } catch (error) {
     if (interrupted.signal.aborted) return EXIT.cancelled
@@ -53,12 +58,12 @@ export async function runDemo (context: Context, { exit }: { exit?: true }): Pro
   }
 }
 
-async function tell (world: World, url: string): Promise<void> {
+async function tell (world: World, url: string): Promise<{ stack: string, project: Project }> {
   const { story } = world
   const started = performance.now()
   const project = await chooseProject(world.temp)
-  story.say('elder-node demo: three devices of one owner, as three processes of this machine. Everything is real.')
-  story.say(story.dim(`Builds run with the \`process\` engine: NO isolation, opted in by this demo. Data below ${world.temp}`))
+  story.say(`${story.paint('bold', 'elder-node demo')}: three devices of one owner, as processes of this machine.`)
+  story.say(story.dim(`Builds run without isolation (process engine), opted in by this demo.\nData below ${world.temp}`))
   await story.step('join', 'three devices become one mesh', () => joinStep(world))
   await story.step('build', project.title, () => buildStep(world, project))
   let killed: DemoDevice | undefined
@@ -71,19 +76,19 @@ async function tell (world: World, url: string): Promise<void> {
   const { digest } = await story.step('mirror', 'the memory on a git remote, readable', () => mirrorStep(world, url))
   const { stack } = await story.step('restore', 'every host is destroyed; back from the remote alone', () => restoreStep(world, url, String(digest)))
   await story.step('rejoin', 'a second device joins and has the memory again', () => rejoinStep(world, String(stack), String(digest)))
-  story.say(`\nThe whole story took ${milliseconds(performance.now() - started)}; the memory still has the digest ${String(digest)}`)
+  story.say(`\n${story.paint('green', 'Every step held')} in ${milliseconds(performance.now() - started)}. Three hosts are gone, the memory is what it was:\n  ${String(digest)}`)
+  return { stack: String(stack), project }
 }
 
 /** Leaves the last mesh running for a look around. */
-async function stayUp ({ output }: Context, world: World): Promise<void> {
+async function stayUp ({ output }: Context, world: World, { stack, project }: { stack: string, project: Project }): Promise<void> {
   const addresses = world.devices.map(({ name, dir, ready }) => ({ name, dir, addresses: ready?.addresses ?? [] }))
   if (output.json) output.document('demo', { event: 'up', devices: addresses })
   world.story.say('\nTwo devices stay up. In another terminal:')
   for (const { name, dir, addresses: [address = ''] } of addresses) {
-    world.story.say(`  ${name}  ${address}`)
-    world.story.say(`    npx elder-node --dir ${dir} status`)
+    world.story.say(world.story.dim(`  ${name.padEnd(8)} ${address.slice(0, address.indexOf('/p2p/'))}   ${dir}`))
   }
-  world.story.say(`    npx elder-node --dir ${addresses[0]?.dir ?? ''} stack show elder-demo\nCtrl-C ends the demo and removes everything.`)
+  world.story.say(`\n  export ELDER_NODE_DIR=${addresses[0]?.dir ?? ''}\n  ${COMMAND} status\n  ${COMMAND} stack show ${stack}\n  ${COMMAND} build ${project.dir} -- ls\n\nCtrl-C ends the demo and removes everything.`)
   await new Promise<void>((resolve) => world.signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 

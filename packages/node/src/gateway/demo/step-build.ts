@@ -21,8 +21,9 @@ export async function buildStep (world: World, project: Project): Promise<Eviden
   const { code, last } = await world.children.follow(child, (document) => {
     const event = document as unknown as BuildEvent
     if (event.event === 'elected') { elected = event; explain(world, event) }
-    if (event.event === 'progress') world.story.detail(event.message === '' ? event.phase : `${event.phase}: ${event.message}`)
-    if (event.event === 'warning') world.story.detail(`warning: ${event.message}`)
+    if (event.event === 'progress' && event.phase === 'preparing') world.story.detail('prepare: what the package needs; kept for later builds')
+    if (event.event === 'progress' && event.phase === 'running') world.story.detail('run')
+    if (event.event === 'warning') world.story.detail(event.message)
     if (event.event === 'log') world.story.log(event.data)
   }, world.signal)
   if (code !== 0 || last?.event !== 'result' || elected === undefined) throw commandFailed(child, code, last?.event === 'result' && last.error === null ? undefined : last)
@@ -30,7 +31,7 @@ export async function buildStep (world: World, project: Project): Promise<Eviden
 }
 
 function explain (world: World, { candidates, builder, why }: Elected): void {
-  for (const row of renderCandidates(candidates, builder.id, (_format, text) => text)) world.story.detail(row)
+  for (const row of renderCandidates(candidates, builder.id, world.story.paint)) world.story.row(row)
   world.story.detail(`elected ${builder.name}: ${why}`)
 }
 

@@ -35,9 +35,7 @@ async function cloneAndRead (world: World, url: string): Promise<string[]> {
   const entries = await readdir(join(clone, 'stacks', STACK, 'entries'), { recursive: true, withFileTypes: true })
   const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith('.md')).map((entry) => join(entry.parentPath, entry.name)).sort()
   if (files.length !== 2) throw new ElderError('DEMO_MIRROR', `the clone holds ${files.length} entries as Markdown, not 2`)
-  for (const file of files) {
-    world.story.detail(relative(clone, file))
-    world.story.log(await readFile(file, 'utf8'))
-  }
+  world.story.detail(`git clone -b ${BRANCH} gives ${files.length} entries as Markdown; the first one:`)
+  world.story.quote(await readFile(files[0] as string, 'utf8'))
   return files.map((file) => relative(clone, file))
 }

@@ -37,12 +37,14 @@ export async function moveStep (world: World, project: Project): Promise<{ evide
   }, world.signal)
   if (killing === undefined || code !== 0 || last?.event !== 'result') throw commandFailed(child, code, last)
   const killed = await killing
-  return { killed: killed.device, evidence: await evidence(seen, killed, mark) }
+  const proved = await evidence(seen, killed, mark)
+  world.story.detail(`finished on ${proved.to} as attempt ${proved.attempt}; nothing of the first attempt still runs`)
+  return { killed: killed.device, evidence: proved }
 }
 
 function tell (world: World, event: BuildEvent): void {
   if (event.event === 'elected') world.story.detail(`attempt ${event.attempt} runs on ${event.builder.name}`)
-  if (event.event === 'moved') world.story.detail(`the build moves away from ${event.from.name}: ${event.why}`)
+  if (event.event === 'moved') world.story.detail(`the build leaves ${event.from.name}: ${event.why.split(': ')[0]}`)
   if (event.event === 'log') world.story.log(event.data)
 }
 
@@ -52,9 +54,9 @@ async function killBuilder (world: World, seen: BuildEvent[], mark: string, chil
   const device = deviceById(world, elected.builder.id)
   const processes = await markedProcesses(mark, new Set([child.process.pid ?? 0, process.pid]))
   if (processes?.length === 0) throw new ElderError('DEMO_MOVE', 'the running build has no process on this machine')
+  world.story.detail(`SIGKILL to ${device.name}, in the middle of the build`)
   await device.kill()
   const atMs = performance.now()
-  world.story.detail(`${device.name} is gone: SIGKILL in the middle of the build`)
   const gone = processes === undefined ? undefined : poll(async () => (await Promise.all(processes.map(stillRuns))).includes(true) ? undefined : performance.now() - atMs,
     { what: `every process of the build on ${device.name} is gone`, deadlineMs: GONE_MS, signal: world.signal })
   return { device, atMs, processes, goneMs: await gone }

@@ -18,5 +18,6 @@ export async function notesStep (world: World, killed: DemoDevice): Promise<Evid
   ])
   world.story.detail(`a note on ${killed.name} and a decision on ${other.name}, written at the same time`)
   const { digest, feeds, entries } = await untilEqual(world, world.devices, STACK, (_digest, count) => count === 2)
+  world.story.detail(`both are on ${world.devices.map(({ name }) => name).join(', ')}: the digest is the same everywhere`)
   return { stack: STACK, digest, feeds, entries, note: note.id, decision: decision.id, devices: world.devices.map(({ name }) => name) }
 }

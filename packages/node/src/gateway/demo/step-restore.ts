@@ -19,12 +19,13 @@ export async function restoreStep (world: World, url: string, expected: string):
   world.devices = [new DemoDevice(world.children, root, 'laptop', 0), new DemoDevice(world.children, root, 'mini', 2)]
   const laptop = deviceAt(world, 0)
   const { mesh } = await laptop.start({ signal: world.signal })
-  world.story.detail(`a new machine founded mesh ${mesh.name}; restoring from ${url}`)
+  world.story.detail(`a new machine founded a new mesh; stack restore ${url}`)
   const { stacks } = await ask<{ stacks: RestoredStack[] }>(world, laptop, 'stack', 'restore', url)
   const restored = stacks.find(({ name }) => name.split('@')[0] === STACK)
   if (restored === undefined) throw new ElderError('DEMO_RESTORE', `the mirror gave ${stacks.length} stacks, none of them "${STACK}"`)
   const { digest, entries } = await untilEqual(world, [laptop], restored.name, () => true)
   if (restored.digest !== expected || digest !== expected) throw new ElderError('DEMO_RESTORE', `the digest is ${digest}, it was ${expected} before`)
+  world.story.detail(`${entries} entries are back, verified, with the digest of before`)
   return { stack: restored.name, archived: restored.archived, entries, digest, before: expected, mesh: mesh.id }
 }
 
@@ -33,5 +34,6 @@ export async function rejoinStep (world: World, stack: string, expected: string)
   await admit(world, laptop, mini)
   await untilOnline(world, laptop, 2)
   const { digest, entries } = await untilEqual(world, world.devices, stack, (digest) => digest === expected)
+  world.story.detail(`${mini.name} has them too, with the same digest`)
   return { device: mini.name, stack, entries, digest, before: expected }
 }

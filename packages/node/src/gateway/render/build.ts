@@ -8,6 +8,8 @@ type Of<E extends BuildEvent['event']> = Extract<BuildEvent, { event: E }>
 
 /** Phases shorter than this say nothing. */
 const SHOWN_MS = 1
+/** A term that is 0.00 everywhere takes no column. */
+const SHOWN_S = 0.005
 
 /** One line for stderr; undefined for events that print nothing of their own. `verbose` adds the builder's own notes. */
 export function renderEvent (event: BuildEvent, paint: Paint, { verbose = false }: { verbose?: boolean } = {}): string | undefined {
@@ -40,7 +42,8 @@ function elected ({ build, builder, attempt, why, candidates }: Of<'elected'>, p
 
 /** The candidates with the terms of their prediction in seconds, and the reasons of those that were refused. */
 export function renderCandidates (candidates: CandidateExplanation[], chosen: string | undefined, paint: Paint): string[] {
-  const names = [...new Set(candidates.flatMap(({ terms }) => Object.keys(terms)))]
+  const all = [...new Set(candidates.flatMap(({ terms }) => Object.keys(terms)))]
+  const names = all.filter((name) => name === 'rtt' || candidates.some(({ terms }) => (terms[name] ?? 0) >= SHOWN_S))
   const columns = [
     { title: 'CANDIDATE', flexible: true }, { title: 'PING', align: 'right' as const }, ...names.map((name) => ({ title: plain(name).toUpperCase(), align: 'right' as const })),
     { title: 'SECONDS', align: 'right' as const }, { title: '', flexible: true },
@@ -51,7 +54,7 @@ export function renderCandidates (candidates: CandidateExplanation[], chosen: st
     ...names.map((name) => candidate.terms[name] === undefined ? '-' : candidate.terms[name].toFixed(2)),
     candidate.score === null ? '-' : candidate.score.toFixed(2),
     candidate.device.id === chosen ? { text: '<- chosen', format: 'green' as const } : candidate.refused === null ? '' : { text: candidate.refused, format: 'dim' as const },
-  ]), paint, 100)
+  ]), paint)
 }
 
 function result ({ build, exitCode, state, builder, attempt, timings, outputs }: Of<'result'>, paint: Paint): string {

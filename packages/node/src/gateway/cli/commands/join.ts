@@ -76,6 +76,7 @@ function initOf (context: Context, options: Options, ticket: string | undefined)
   const { location, globals, agent } = context
   const { name, listen, announce, slots, engine, mdns } = options
   if (engine !== undefined && !(ENGINES as readonly string[]).includes(engine)) throw new ElderError('USAGE', `"${engine}" is not an engine`, `Use one of: ${ENGINES.join(', ')}.`)
+  for (const address of [...listen ?? [], ...announce ?? []]) if (!/^\/(ip[46]|dns[46]?|dnsaddr)\/[^/]+\//.test(address)) throw new ElderError('USAGE', `"${address}" is not an address`, `Write it as /ip4/0.0.0.0/tcp/${/^\d+$/.test(address) ? address : '4410'}.`)
   return {
     dir: location.dir, mdns, timeoutMs: globals.timeoutMs ?? ADMISSION_MS, ...agent,
     ...(ticket === undefined ? {} : { ticket }), ...(name === undefined ? {} : { name }), ...(listen === undefined ? {} : { listen }),
