@@ -13,17 +13,23 @@ export async function openCache (dir: string, signal: AbortSignal): Promise<void
   await removeStale(dir, Date.now() - process.uptime() * 1000)
   const crashed = await stat(join(dir, OPEN_MARK)).then(() => true, () => false)
   if (!await usable(dir, crashed, signal)) await recreateCache(dir, signal)
-  await writeFile(join(dir, OPEN_MARK), '')
+  await markOpen(dir)
 }
+
+export async function markOpen (dir: string): Promise<void> { await writeFile(join(dir, OPEN_MARK), '') }
 
 export async function closeCache (dir: string): Promise<void> { await rm(join(dir, OPEN_MARK), { force: true }) }
 
 /** Deletes the cache and makes an empty one. */
 export async function recreateCache (dir: string, signal: AbortSignal): Promise<void> {
-  await rm(dir, { recursive: true, force: true })
-  await mkdir(dir, { recursive: true, mode: 0o700 })
+  await emptyCache(dir)
   const { code, stderr } = await runGit({ args: ['init', '--bare', '--quiet', '--template=', '--object-format=sha1', '--initial-branch=main', dir], signal })
   if (code !== 0) throw new ElderError('GIT_FAILED', `git could not make the local mirror: ${lastLine(stderr)}`, 'Check the free space and the permissions of the data directory.')
+}
+
+export async function emptyCache (dir: string): Promise<void> {
+  await rm(dir, { recursive: true, force: true })
+  await mkdir(dir, { recursive: true, mode: 0o700 })
 }
 
 /** True when git can read it; with `deep`, also when every object it needs is there and whole. */

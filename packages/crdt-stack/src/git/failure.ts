@@ -17,6 +17,9 @@ export function gitFailure (action: string, url: string, stderr: string): ElderE
   return new ElderError('GIT_UNREACHABLE', `${where} did not answer git as a repository: ${why}`, `Check with: git ls-remote ${where}`)
 }
 
+/** Every dialect of "the branch moved while you pushed" (seen: git 2.39 over file, ssh and smart HTTP, and isomorphic-git). */
+export const RACES: RegExp = /^\[rejected\]|cannot lock ref|reference already exists|failed to update ref|incorrect old value|failed to lock|stale info|non-fast-forward|fetch first/i
+
 export function rejection (url: string, stderr: string, reason: string): ElderError {
   const said = stderr.split('\n').filter(line => line.startsWith('remote:')).map(line => line.slice(7).trim()).filter(line => line !== '').at(-1)
   return new ElderError('GIT_REJECTED', `${redact(url)} declined the push: ${redact(said ?? reason)}`, 'Allow pushes to the branch elder/memory on the host, or use another remote.')

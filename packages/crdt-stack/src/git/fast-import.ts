@@ -1,8 +1,7 @@
 /** One commit as a `git fast-import` stream: one process, no index, no worktree (format: git-fast-import(1)). */
-import { ElderError } from '@elder-node/protocol'
+import { committer } from './identity.ts'
+import { checkedPath } from './path.ts'
 import type { NewCommit } from './port.ts'
-
-const SAFE = /^[A-Za-z0-9._@-]+$/
 
 /** Names the commit while it has not been pushed, so that no clean-up takes it. */
 export const CANDIDATE_REF = 'refs/elder/candidate'
@@ -15,22 +14,16 @@ export function fastImport (commit: NewCommit): Uint8Array {
     parts.push(content)
     text('\n')
   }
-  text(`feature done\ncommit ${CANDIDATE_REF}\nmark :1\ncommitter elder-node <memory@elder-node.invalid> ${Math.floor(commit.atMs / 1000)} +0000\n`)
+  text(`feature done\ncommit ${CANDIDATE_REF}\nmark :1\ncommitter ${committer(commit.atMs)}\n`)
   data(Buffer.from(commit.message, 'utf8'))
   if (commit.parent !== undefined) text(`from ${commit.parent}\n`)
   // Deletes first: a tail segment and its longer form are different paths, a file may make way for a folder.
-  for (const change of commit.changes) if (change.content === null) text(`D ${checked(change.path)}\n`)
+  for (const change of commit.changes) if (change.content === null) text(`D ${checkedPath(change.path)}\n`)
   for (const change of commit.changes) {
     if (change.content === null) continue
-    text(`M 100644 inline ${checked(change.path)}\n`)
+    text(`M 100644 inline ${checkedPath(change.path)}\n`)
     data(change.content)
   }
   text('\nget-mark :1\ndone\n')
   return Buffer.concat(parts)
-}
-
-function checked (path: string): string {
-  const parts = path.split('/')
-  if (!parts.every(part => SAFE.test(part) && part !== '.' && part !== '..' && part.toLowerCase() !== '.git')) throw new ElderError('GIT_FAILED', `"${path}" is not a path of a mirror`)
-  return path
 }

@@ -1,5 +1,5 @@
 /**
- * Git remotes for the mirror: the port, native git behind it, and a small git server.
+ * Git remotes for the mirror: the port, native git behind it, isomorphic-git for devices without it, and a small git server.
  *
  * @packageDocumentation
  * @example
@@ -15,5 +15,7 @@ export * from './port.ts'
 export { redact } from './failure.ts'
 export { openNativeGit } from './native.ts'
 export type { NativeGitInit } from './native.ts'
+export { openIsomorphicGit } from './isomorphic.ts'
+export type { IsomorphicGitInit } from './isomorphic.ts'
 export { serveGit } from './http-backend.ts'
 export type { GitServer, GitServerInit } from './http-backend.ts'

@@ -5,7 +5,7 @@ import { ElderError } from '@elder-node/protocol'
 import { closeCache, openCache, recreateCache, usable } from './cache.ts'
 import { runGit, type GitCommand, type GitOutput } from './command.ts'
 import { fastImport } from './fast-import.ts'
-import { gitFailure, lastLine, redact, rejection } from './failure.ts'
+import { gitFailure, lastLine, RACES, redact, rejection } from './failure.ts'
 import { MIRROR_BRANCH, type BlobId, type Commit, type GitMirror, type GitOptions, type NewCommit, type TreeFile } from './port.ts'
 
 export interface NativeGitInit {
@@ -153,9 +153,6 @@ class NativeGit implements GitMirror {
     return runGit({ deadlineMs: this.#init.localMs ?? 60_000, ...command, gitDir: this.#init.dir })
   }
 }
-
-/** Every dialect of "the branch moved while you pushed" (seen: git 2.39 over file, ssh and smart HTTP). */
-const RACES = /^\[rejected\]|cannot lock ref|reference already exists|failed to update ref|incorrect old value|failed to lock|stale info|non-fast-forward|fetch first/i
 
 function * grouped (files: TreeFile[]): Generator<TreeFile[]> {
   let group: TreeFile[] = []

@@ -1,9 +1,9 @@
-/** Commits and pushes without end until it is killed: `kill-child.ts <cache dir> <url>`. Prints each commit that arrived. */
-import { openNativeGit } from '../../src/git/index.ts'
+/** Commits and pushes without end until it is killed: `kill-child.ts <cache dir> <url> <native or isomorphic>`. Prints each commit that arrived. */
+import { openIsomorphicGit, openNativeGit } from '../../src/git/index.ts'
 
-const [dir = '', url = ''] = process.argv.slice(2)
+const [dir = '', url = '', kind] = process.argv.slice(2)
 const options = { signal: new AbortController().signal }
-const git = await openNativeGit({ dir, url }, options)
+const git = await (kind === 'isomorphic' ? openIsomorphicGit : openNativeGit)({ dir, url }, options)
 for (let i = 0; ; i++) {
   const parent = await git.fetchTip(options)
   const changes = Array.from({ length: 20 }, (_, n) => ({ path: `folder/${process.pid}-${i}-${n}`, content: new Uint8Array(3000).fill(n) }))
