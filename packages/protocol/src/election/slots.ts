@@ -7,6 +7,7 @@
 import type { BuildId, DeviceId } from '../ids.ts'
 import { LEASE, lapsesAtMs, type Lease, type LeaseState } from './lease.ts'
 import type { ClaimMessage, ClaimNeeds, ClaimReply, ClaimWord } from './messages.ts'
+import { Reservations } from './reservations.ts'
 
 export type SlotInput =
   | { type: 'word', from: DeviceId, word: ClaimWord }
@@ -72,11 +73,8 @@ export interface SlotInit {
   rules?: Partial<SlotRules>
 }
 
-interface Reservation { build: BuildId, requester: DeviceId, fence: number, expiresAtMs: number }
 /** Builds whose highest fence is remembered. */
 const FENCES_MAX = 4096
-const RESERVATIONS_MAX = 1024
-const RESERVATIONS_PER_REQUESTER_MAX = 64
 
 export class SlotMachine {
   readonly #init: SlotInit
@@ -84,7 +82,7 @@ export class SlotMachine {
   readonly #leases = new Map<string, Lease>()
   /** Highest fence that was ever bound here, per requester and build. */
   readonly #fences = new Map<string, number>()
-  #reservations: Reservation[] = []
+  readonly #reservations = new Reservations()
   #slots: number
   #draining = false
   #swept: boolean
@@ -106,8 +104,7 @@ export class SlotMachine {
   /** When {@link handle} wants a `tick`, on the clock of `now`; undefined when nothing is due. */
   deadline (): number | undefined {
     const times = [...this.#leases.values()].flatMap(lease => lease.state === 'active' ? [lease.nextRenewMs, this.#lapsesAt(lease)] : [this.#lapsesAt(lease)])
-    for (const reservation of this.#reservations) times.push(reservation.expiresAtMs)
-    const next = Math.min(...times)
+    const next = Math.min(this.#reservations.expiresAtMs(), ...times)
     return Number.isFinite(next) ? next : undefined
   }
 
@@ -156,18 +153,15 @@ export class SlotMachine {
   #reserve (from: DeviceId, word: Extract<ClaimWord, { type: 'claim' | 'reserve' }>, now: number): SlotEffect[] {
     const { build, fence } = word
     const refusal = this.#find(from, build, fence) === undefined ? this.#refusal(from, word) : null
-    const full = this.#reservations.length >= RESERVATIONS_MAX || this.#reservations.filter(r => r.requester === from).length >= RESERVATIONS_PER_REQUESTER_MAX
-    const known = this.#reservations.find(r => r.build === build && r.requester === from)
-    if (refusal !== null || (full && known === undefined)) return [{ type: 'send', to: from, word: { type: 'no', build, fence, reason: refusal ?? 'too many reservations' } }]
-    const expiresAtMs = now + LEASE.reservationMs
-    if (known === undefined) this.#reservations.push({ build, requester: from, fence, expiresAtMs })
-    else Object.assign(known, { fence: Math.max(known.fence, fence), expiresAtMs })
-    const position = this.#reservations.findIndex(r => r.build === build && r.requester === from)
+    const no = (reason: string): SlotEffect[] => [{ type: 'send', to: from, word: { type: 'no', build, fence, reason } }]
+    if (refusal !== null) return no(refusal)
+    const position = this.#reservations.put(from, build, fence, now + LEASE.reservationMs)
+    if (position === undefined) return no('too many reservations')
     return [{ type: 'send', to: from, word: { type: 'reserved', build, fence, position } }]
   }
 
   #release (from: DeviceId, word: { build: BuildId, fence: number }): SlotEffect[] {
-    this.#reservations = this.#reservations.filter(r => r.build !== word.build || r.requester !== from || r.fence > word.fence)
+    this.#reservations.drop(from, word.build, word.fence)
     const lease = this.#find(from, word.build, word.fence)
     return [...(lease === undefined ? [] : this.#end(lease, 'released')), { type: 'send', to: from, word: { type: 'released', build: word.build, fence: word.fence } }]
   }
@@ -185,7 +179,7 @@ export class SlotMachine {
     const lease = this.#leases.get(word.lease)
     if (lease?.state !== 'asked' || lease.requester !== from) return []
     this.#leases.delete(lease.id)
-    this.#dropReservation(from, lease.build)
+    this.#reservations.drop(from, lease.build)
     return []
   }
 
@@ -216,9 +210,9 @@ export class SlotMachine {
   }
 
   #lapse (now: number): SlotEffect[] {
-    this.#reservations = this.#reservations.filter(r => r.expiresAtMs > now)
+    this.#reservations.expire(now)
     return [...this.#leases.values()].filter(lease => now >= this.#lapsesAt(lease)).flatMap(lease => {
-      if (lease.state === 'asked') this.#dropReservation(lease.requester, lease.build)
+      if (lease.state === 'asked') this.#reservations.drop(lease.requester, lease.build)
       return this.#end(lease, 'lapsed')
     })
   }
@@ -238,11 +232,11 @@ export class SlotMachine {
 
   #bindNext (now: number): SlotEffect[] {
     const effects: SlotEffect[] = []
-    for (const next of this.#reservations) {
+    for (const next of this.#reservations.inOrder()) {
       if (this.free === 0 || this.#draining) break
       if ([...this.#leases.values()].some(lease => lease.build === next.build && lease.requester === next.requester && lease.state !== 'ending')) continue
       if (this.#rules.fence && next.fence <= this.#fenceOf(next.requester, next.build)) {
-        this.#dropReservation(next.requester, next.build)
+        this.#reservations.drop(next.requester, next.build)
         continue
       }
       const lease = this.#take(next.requester, next.build, next.fence, now)
@@ -264,7 +258,7 @@ export class SlotMachine {
   /** The requester has it for sure: from here on older claims of the build are refused. */
   #bound (lease: Lease): Lease {
     const key = `${lease.requester} ${lease.build}`
-    this.#dropReservation(lease.requester, lease.build)
+    this.#reservations.drop(lease.requester, lease.build)
     this.#fences.delete(key)
     this.#fences.set(key, lease.fence)
     if (this.#fences.size > FENCES_MAX) this.#fences.delete(this.#fences.keys().next().value as string)
@@ -296,10 +290,6 @@ export class SlotMachine {
 
   #find (from: DeviceId, build: BuildId, fence: number): Lease | undefined {
     return [...this.#leases.values()].find(lease => lease.build === build && lease.requester === from && lease.fence === fence && lease.state !== 'ending')
-  }
-
-  #dropReservation (from: DeviceId, build: BuildId): void {
-    this.#reservations = this.#reservations.filter(r => r.build !== build || r.requester !== from)
   }
 }
 
