@@ -133,11 +133,14 @@ describe.runIf(available).concurrent('on a network of its own', () => {
     await laptop.start()
     await laptop.call('stack.add', { stack: 'alone', entry: { kind: 'note', title: 'still in the tunnel' } })
     expect((await titles(laptop, 'alone')).length).toBe(2)
-    expect((await laptop.call('status', {})).devices.filter(({ online }) => online).map(({ name }) => name)).toEqual(['laptop'])
+    const { devices, problems } = await laptop.call('status', {})
+    expect(devices.filter(({ online }) => online).map(({ name }) => name)).toEqual(['laptop'])
+    expect(problems.map(({ code }) => code)).toEqual(expect.arrayContaining(['NO_NETWORK', 'ONLY_COPY']))
     await lab.interfaceUp(laptop.host)
     const up = performance.now()
     await untilEqual(all, 'alone')
     figure('notes written without any network are on all, after it is back', performance.now() - up)
+    expect((await laptop.call('status', {})).problems.map(({ code }) => code)).not.toContain('NO_NETWORK')
   }))
 
   test('a partition: both sides work on, one digest after it, and an eviction that one side missed', { timeout: 150_000 }, () => inLab(async lab => {
