@@ -47,7 +47,7 @@ export const nodeIo: Io = {
 /**
  * Writes everything, or takes back what was written.
  *
- * @throws ElderError `DISK_FULL` on a short write, ENOSPC or EDQUOT; `IO` on anything else.
+ * @throws ElderError `DISK_FULL` on a short write, ENOSPC or EDQUOT; `STORAGE` on anything else.
  */
 export async function appendAll (file: LogFile, bytes: Uint8Array, position: number): Promise<void> {
   try {
@@ -86,5 +86,5 @@ export function ioError (error: unknown): ElderError {
   if (error instanceof ElderError) return error
   const code = (error as NodeJS.ErrnoException).code ?? 'UNKNOWN'
   if (code === 'ENOSPC' || code === 'EDQUOT') return new ElderError('DISK_FULL', 'the disk is full: nothing was written', 'Free some space; the node goes on by itself.', {}, { cause: error })
-  return new ElderError('IO', `the disk refused: ${(error as Error).message}`, 'Check the disk and the rights of the data directory.', { errno: code }, { cause: error })
+  return new ElderError('STORAGE', `the disk refused: ${(error as Error).message}`, 'Check the disk and the rights of the data directory.', { errno: code }, { cause: error })
 }

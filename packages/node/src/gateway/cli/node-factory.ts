@@ -1,34 +1,15 @@
-/** What `join` needs of the composition: how a node is made, and how it says that it was evicted. */
-import type { ElderError } from '@elder-node/protocol'
-import type { ElderNode } from '../../api.ts'
-import type { Logger } from '../../ports/log.ts'
+/** What `join` needs of the composition: how a node is made. Types alone: the command line loads libp2p for no other command. */
+import type { EngineChoice } from '../../adapters/engines.ts'
+import type { NodeInit } from '../../config.ts'
+import type { RunningNode } from '../../node.ts'
 
-export interface JoinInit {
-  dir: string
-  ticket?: string
-  name?: string
-  listen?: string[]
-  announce?: string[]
-  slots?: number
-  engine?: EngineChoice
-  mdns?: boolean
-  agent?: string
-  /** Bounds admission, not the running node. */
-  timeoutMs?: number
-  log?: Logger
-  signal?: AbortSignal
-}
+export type { EngineChoice } from '../../adapters/engines.ts'
 
-export const ENGINES = ['auto', 'docker', 'podman', 'sandbox', 'process', 'none'] as const
-export type EngineChoice = (typeof ENGINES)[number]
+/** What the flags of `join` say. */
+export type JoinInit = Pick<NodeInit, 'ticket' | 'name' | 'listen' | 'announce' | 'slots' | 'mdns' | 'agent' | 'timeoutMs' | 'log' | 'signal'> & { dir: string, engine?: EngineChoice }
 
-export interface JoinedNode extends ElderNode {
-  /** How this node came to its mesh. */
-  readonly joined: 'founded' | 'admitted' | 'returned'
-  /** Given once, when the mesh was founded: the text that proves its founder after a total loss. */
-  readonly recovery?: string
-  /** Resolves when this device was told that it is no longer a member. */
-  readonly evicted: Promise<ElderError>
-}
+export type JoinedNode = RunningNode
+
+export const ENGINES = ['auto', 'docker', 'podman', 'sandbox', 'process', 'none'] as const satisfies readonly EngineChoice[]
 
 export type NodeFactory = (init: JoinInit) => Promise<JoinedNode>

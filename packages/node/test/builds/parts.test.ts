@@ -1,0 +1,57 @@
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { LogRing } from '../../src/services/builds/log-ring.ts'
+import { LogText } from '../../src/services/builds/log-text.ts'
+import { EXIT, outcomeOfFailure, outcomeOfResult } from '../../src/services/builds/outcome.ts'
+import { Loops } from '../../src/services/resources/loops.ts'
+import { uniform } from '../../src/services/uniform.ts'
+
+const frame = (offset: number, data: Uint8Array): Parameters<LogText['take']>[0] => ({ type: 'log', offset, stream: 'stdout', data })
+
+test('the text of a log: a character cut in two, bytes that come twice, bytes that are gone', () => {
+  const log = new LogText()
+  const bytes = Buffer.from('aé!')
+  expect(log.take(frame(0, bytes.subarray(0, 2)))).toEqual({ text: 'a', droppedBytes: 0 })
+  expect(log.take(frame(0, bytes))).toEqual({ text: 'é!', droppedBytes: 0 })
+  expect(log.take(frame(1, bytes.subarray(1)))).toEqual({ text: '', droppedBytes: 0 })
+  expect(log.take(frame(10, Buffer.from('z')))).toEqual({ text: 'z', droppedBytes: 6 })
+  expect(log.offset).toBe(11)
+})
+
+test('a command that flushes every byte does not cost its builder a hundred times its log', () => {
+  const ring = new LogRing(100_000)
+  for (let i = 0; i < 50_000; i++) ring.push('stdout', Uint8Array.of(i & 0xff))
+  let pieces = 0
+  for (let piece = ring.next(0); piece !== undefined; piece = ring.next(piece.offset + 1)) pieces++
+  expect(ring.end).toBe(50_000)
+  expect(pieces).toBeLessThan(1000)
+  expect(ring.next(49_999)?.data).toEqual(Uint8Array.of(49_999 & 0xff))
+})
+
+test('how a build ends', () => {
+  const result = { exitCode: 0, unmatched: ['dist/**'] } as Parameters<typeof outcomeOfResult>[0]
+  expect(outcomeOfResult(result, undefined, { strictOutputs: false })).toEqual({ state: 'done', exitCode: 0, failure: null })
+  expect(outcomeOfResult(result, undefined, { strictOutputs: true })).toEqual({ state: 'failed', exitCode: EXIT.strictOutputs, failure: null })
+  expect(outcomeOfResult({ ...result, exitCode: 7 }, undefined, { strictOutputs: true })).toMatchObject({ state: 'done', exitCode: 7 })
+  expect(outcomeOfResult(result, new Error('no space'), { strictOutputs: false })).toMatchObject({ exitCode: 125, failure: { code: 'OUTPUT_FAILED' } })
+  const failure = { code: 'DEADLINE', message: '', fix: '' }
+  expect([outcomeOfFailure('failed', failure), outcomeOfFailure('cancelled', failure), outcomeOfFailure('failed', { ...failure, code: 'X' })].map(({ exitCode }) => exitCode)).toEqual([124, 130, 125])
+})
+
+test('a loop goes on after an act that failed, and not after its stop', async () => {
+  vi.useFakeTimers()
+  onTestFinished(() => { vi.useRealTimers() })
+  const errors: string[] = []
+  let times = 0
+  const loops = new Loops({ random: () => 0.5, failed: error => { errors.push(error.message) } })
+  loops.every(1000, async () => { if (++times === 1) throw new Error('once') })
+  await vi.advanceTimersByTimeAsync(3500)
+  expect([times, errors]).toEqual([3, ['once']])
+  loops.stop()
+  loops.later(0, async () => { times++ })
+  await vi.advanceTimersByTimeAsync(10_000)
+  expect(times).toBe(3)
+})
+
+test('uniform: from 0 to just below 1', () => {
+  expect([uniform(() => new Uint8Array(4)), uniform(() => new Uint8Array(4).fill(255))]).toEqual([0, 1 - 2 ** -32])
+})
