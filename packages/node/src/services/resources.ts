@@ -21,7 +21,7 @@ export interface ResourceInit {
   slots?: number
   /** @default 15_000 */
   heartbeatMs?: number
-  /** Least time between two adverts. @default 250 */
+  /** Least time between two adverts in the long run; a rest saves up {@link BURST} more. @default 250 */
   coalesceMs?: number
   /** Time between two readings of the sensors. @default 5_000 */
   sampleMs?: number
@@ -31,6 +31,8 @@ export interface ResourceInit {
 
 const TELL_MS = 5_000
 const LOOKUP_MS_MAX = 30_000
+/** Adverts that a rest saves up: a slot that is freed and taken again within `coalesceMs` is known at once, both times. */
+const BURST = 2
 /** A change of load that is news. */
 const LOAD_STEP = 0.25
 
@@ -45,7 +47,8 @@ export class ResourceService {
   #sample: HostSample | undefined
   #capacity: Capacity = { free: 0, queue: 0, expectedWaitS: 0, projects: [], draining: false }
   #seq = 0
-  #sentMs = -Infinity
+  /** Up to when adverts are paid for, each with `coalesceMs` (generic cell rate algorithm, ITU-T I.371). */
+  #paidMs = -Infinity
   #pending = false
   #provided: string | undefined
   #onSlots: (slots: number) => void = () => {}
@@ -144,10 +147,12 @@ export class ResourceService {
     if (wanted !== undefined) void directory.provide(wanted, { signal: this.#ended.signal }).catch(error => { log.debug({ error: (error as Error).message }, 'directory: provide failed') })
   }
 
+  get #coalesceMs (): number { return this.#init.coalesceMs ?? 250 }
+
   #changed (): void {
     if (this.#pending) return
     this.#pending = true
-    const waitMs = Math.max(0, this.#sentMs + (this.#init.coalesceMs ?? 250) - this.#components.clock.monotonicMs())
+    const waitMs = Math.max(0, this.#paidMs - BURST * this.#coalesceMs - this.#components.clock.monotonicMs())
     this.#loops.later(waitMs, () => {
       this.#pending = false
       return this.#publish()
@@ -156,7 +161,7 @@ export class ResourceService {
 
   async #publish (): Promise<void> {
     if (this.#ended.signal.aborted) return
-    this.#sentMs = this.#components.clock.monotonicMs()
+    this.#paidMs = Math.max(this.#paidMs, this.#components.clock.monotonicMs()) + this.#coalesceMs
     this.#seq++
     await this.#components.mesh.broadcast('advert', encodeAdvert(this.own())).catch(() => 0)
   }
