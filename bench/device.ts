@@ -2,6 +2,7 @@
  * One device of the harness: a real process with a real node, driven by JSON lines on stdin, answering on stdout.
  * Times are milliseconds of the machine's wall clock, comparable between the processes of one machine.
  */
+import { availableParallelism, totalmem } from 'node:os'
 import { createInterface } from 'node:readline'
 import { createNode, type BuildEvent, type BuildRequest, type ElderNode, type NodeInit } from 'elder-node'
 import { NoopEngine } from './noop-engine.ts'
@@ -38,6 +39,12 @@ export type Command =
   | { do: 'event', event: BuildEvent['event'], text?: string, nth: number }
   | { do: 'usage' }
   | { do: 'stop' }
+
+/** All devices are one machine here: each would see the others' work as its own load, tell everybody, and be passed over. */
+const sensors: NonNullable<NodeInit['sensors']> = {
+  facts: async () => ({ platform: `${process.platform}/${process.arch}`, cores: availableParallelism(), memoryTotalBytes: totalmem(), cpuModel: 'bench', hostname: 'bench' }),
+  sample: async () => ({ load: 0, pressure: 0, memoryFreeBytes: totalmem() / 2, diskFreeBytes: 2 ** 38, diskTotalBytes: 2 ** 39, onBattery: false }),
+}
 
 interface Timed { at: number, event: BuildEvent }
 
@@ -130,7 +137,7 @@ function nth (events: Timed[], kind: string, text: string | undefined, count: nu
 async function perform (command: Command): Promise<unknown> {
   if (command.do === 'start') {
     const { engine, ...init } = command.init
-    node = await createNode({ ...init, engine: engine === 'noop' ? new NoopEngine() : engine })
+    node = await createNode({ ...init, sensors, engine: engine === 'noop' ? new NoopEngine() : engine })
     return { device: node.device, at: nowMs() }
   }
   const live = node as ElderNode

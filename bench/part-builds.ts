@@ -37,14 +37,14 @@ async function builds (laptop: Device, request: BuildRequest, times: number, par
 }
 
 /** A few builds at once touch every builder: caches are there, histories have begun. */
-async function warm (laptop: Device, request: BuildRequest): Promise<void> { await builds(laptop, request, 2 * PARALLEL, PARALLEL) }
+async function warm (laptop: Device, request: BuildRequest, many: number): Promise<void> { await builds(laptop, request, Math.min(many, 2 * PARALLEL), PARALLEL) }
 
 export async function measureBuilds (report: Report, lab: Lab, { single, many }: BuildCounts): Promise<void> {
   const devices = lab.devices.length
   const [laptop] = lab.devices as [Device]
   await inFolder({ 'in.txt': 'x\n' }, async source => {
     const request: BuildRequest = { source, command: ['date', '+%s.%N'], local: 'never' }
-    await warm(laptop, request)
+    await warm(laptop, request, many)
     const done = (await builds(laptop, request, single, 1)).builds
     const between = (from: string, to: string): number[] => done.map(({ moments }) => (moments[to] ?? Number.NaN) - (moments[from] ?? Number.NaN))
     report.add({ id: 'claim', what: 'claim: source known, elected, until the slot is granted', unit: 'ms', devices, ours: between('queued', 'elected'), target: '1.5 RTT + 5' })
@@ -77,7 +77,7 @@ async function measureCompiles (report: Report, lab: Lab, many: number): Promise
     const request: BuildRequest = { source, command: ['gcc', '-c', 'x.c', '-o', 'x.o'], outputs: ['x.o'], to: join(source, 'out'), local: 'never' }
     writeFileSync(join(source, '.gitignore'), 'out/\n')
     const [laptop] = lab.devices as [Device]
-    await warm(laptop, request)
+    await warm(laptop, request, many)
     const { ms } = await builds(laptop, request, many, PARALLEL)
     report.add({ id: 'compile-rate', what: `\`gcc -c\` of \`int x;\`, object returned, process engine, ${PARALLEL} in parallel`, unit: '1/s', devices, ours: [many / ms * 1000], peers, target: '>= distcc' })
   })
@@ -88,7 +88,7 @@ export async function measureNoop (report: Report, lab: Lab, { many }: BuildCoun
   await inFolder({ 'in.txt': 'x\n' }, async source => {
     const [laptop] = lab.devices as [Device]
     const request: BuildRequest = { source, command: ['true'], local: 'never' }
-    await warm(laptop, request)
+    await warm(laptop, request, many)
     const { ms } = await builds(laptop, request, many, PARALLEL)
     report.add({ id: 'noop-rate', what: `empty builds, no-op engine, ${PARALLEL} in parallel`, unit: '1/s', devices: lab.devices.length, ours: [many / ms * 1000], target: '>= 50' })
   })

@@ -32,7 +32,7 @@ export async function measureStart (report: Report, { times }: { times: number }
 async function startOnce (): Promise<{ readyMs: number, rssBytes: number, cpuMs: number }> {
   const dir = mkdtempSync(join(tmpdir(), 'elder-bench-'))
   const from = performance.now()
-  const child = spawn(process.execPath, [bin, 'join', '--json', '--dir', dir, '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns', '--engine', 'none'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [bin, 'join', '--json', '--dir', dir, '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns', '--engine', 'none'], { stdio: ['ignore', 'pipe', 'ignore'] })
   try {
     for await (const line of createInterface({ input: child.stdout })) if (line.includes('"ready"')) break
     return { readyMs: performance.now() - from, rssBytes: rssOf(child.pid as number), cpuMs: cpuMsOf(child.pid as number) }

@@ -20,11 +20,15 @@ import { markdown, Report } from './report.ts'
 import { isInstalled, measureSerf } from './serf.ts'
 
 const FULL = { starts: 7, sizes: [3, 8], events: 10, adverts: 10, notes: 100, idleMs: 20_000, single: 40, many: 120, edits: 10, entries: 10_000, requests: 4_000 }
-const QUICK: typeof FULL = { starts: 2, sizes: [3], events: 2, adverts: 2, notes: 6, idleMs: 1_000, single: 3, many: 16, edits: 1, entries: 30, requests: 200 }
+type Counts = typeof FULL
+const QUICK: Counts = { starts: 2, sizes: [3], events: 2, adverts: 2, notes: 6, idleMs: 1_000, single: 3, many: 16, edits: 1, entries: 30, requests: 200 }
 
-const { values: flags } = parseArgs({ options: { quick: { type: 'boolean' }, devices: { type: 'string', multiple: true }, part: { type: 'string', multiple: true }, save: { type: 'boolean' } } })
-const quick = flags.quick === true
-const counts = quick ? QUICK : FULL
+/** As little as shows that every part works: for the test. Peers included, when they are there. */
+const SMOKE: Counts = { starts: 1, sizes: [2], events: 1, adverts: 1, notes: 1, idleMs: 100, single: 1, many: 1, edits: 1, entries: 2, requests: 20 }
+
+const { values: flags } = parseArgs({ options: { quick: { type: 'boolean' }, smoke: { type: 'boolean' }, devices: { type: 'string', multiple: true }, part: { type: 'string', multiple: true }, save: { type: 'boolean' } } })
+const mode = flags.smoke === true ? 'smoke' : flags.quick === true ? 'quick' : 'full'
+const counts = { smoke: SMOKE, quick: QUICK, full: FULL }[mode]
 const sizes = flags.devices?.map(Number) ?? counts.sizes
 const wanted = (part: string): boolean => flags.part === undefined || flags.part.includes(part)
 const report = new Report(text => { process.stderr.write(`${text}\n`) })
@@ -39,7 +43,7 @@ async function inLab (size: number, engine: 'process' | 'noop', work: (lab: Lab)
 }
 
 async function mesh (size: number): Promise<void> {
-  const serf = isInstalled('serf', ['version']) ? await measureSerf({ count: size, events: counts.events, idleMs: counts.idleMs, losses: !quick }) : undefined
+  const serf = isInstalled('serf', ['version']) ? await measureSerf({ count: size, events: counts.events, idleMs: counts.idleMs, losses: mode === 'full' }) : undefined
   if (serf === undefined) report.missing.add('serf')
   await inLab(size, 'process', async lab => {
     await measureJoin(report, lab, size, serf)
@@ -47,7 +51,7 @@ async function mesh (size: number): Promise<void> {
     await measureAdverts(report, lab, counts.adverts, serf)
     await measureEdits(report, lab, counts.notes, serf)
     await measureIdle(report, lab, counts.idleMs, serf)
-    if (!quick) await measureLoss(report, lab, serf)
+    if (mode === 'full') await measureLoss(report, lab, serf)
   })
 }
 
@@ -56,7 +60,7 @@ async function builds (size: number): Promise<void> {
     await lab.grow(size)
     await measureBuilds(report, lab, counts)
     await measureEditedSource(report, lab, counts)
-    if (!quick) await measureMove(report, lab)
+    if (mode === 'full') await measureMove(report, lab)
   })
   await inLab(size, 'noop', async lab => {
     await lab.grow(size)
@@ -76,12 +80,12 @@ for (const size of sizes) {
 }
 if (wanted('restore')) await report.part('restore', () => measureRestore(report, counts))
 
-const found = report.end(quick)
+const found = report.end(mode)
 const json = `${JSON.stringify(found, null, 2)}\n`
 process.stderr.write(`\n${markdown(found)}`)
 process.stdout.write(json)
 if (flags.save === true) {
-  const name = join(import.meta.dirname, 'results', found.at.slice(0, 10))
+  const name = join(import.meta.dirname, 'results', [found.at.slice(0, 10), ...mode === 'full' ? [] : [mode], ...flags.part ?? []].join('-'))
   mkdirSync(join(name, '..'), { recursive: true })
   writeFileSync(`${name}.json`, json)
   writeFileSync(`${name}.md`, `# ${found.at.slice(0, 10)}\n\n${markdown(found)}`)
