@@ -10,6 +10,6 @@ export type JoinInit = Pick<NodeInit, 'ticket' | 'name' | 'listen' | 'announce' 
 
 export type JoinedNode = RunningNode
 
-export const ENGINES = ['auto', 'docker', 'podman', 'sandbox', 'process', 'none'] as const satisfies readonly EngineChoice[]
+export const ENGINES: readonly EngineChoice[] = ['auto', 'docker', 'podman', 'sandbox', 'process', 'none']
 
 export type NodeFactory = (init: JoinInit) => Promise<JoinedNode>
