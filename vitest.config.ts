@@ -11,7 +11,8 @@ export default defineConfig({
       project('protocol', 'packages/protocol'),
       project('crdt-stack', 'packages/crdt-stack'),
       project('node', 'packages/node'),
-      { extends: true, test: { name: 'scenarios', root: '.', include: ['test/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
+      // Real processes wait more than they compute: one file beside another, when the other projects are done.
+      { extends: true, test: { name: 'scenarios', root: '.', include: ['test/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2, sequence: { groupOrder: 1 } } },
     ],
   },
 })

@@ -19,13 +19,13 @@ beforeAll(async () => {
 })
 
 const resultOf = (build: Command): Result => must(build.events.findLast(event => event.event === 'result'), `the build ends with a result: ${build.stdout}${build.stderr}`)
-const buildOf = async (id: string): Promise<BuildStatus | undefined> => (await desk.ask<{ builds: BuildStatus[] }>('builds')).builds.find(build => build.id === id)
+const buildOf = async (id: string): Promise<BuildStatus | undefined> => (await desk.call('builds.list', {})).find(build => build.id === id)
 /** Long work with a grandchild that leaves its session; the mark is in every argument list. */
 const work = (mark: string): string[] => ['--', 'sh', '-c', 'setsid sleep 600 & echo begun; sleep 600', mark]
 
 /** The builder's slot is free again, for everybody who looks. */
 async function slotIsFree (): Promise<void> {
-  await until('the slot is free again', async () => (await desk.status()).devices.find(({ name }) => name === 'builder')?.slots.free === 1)
+  await until('the slot is free again', async () => (await desk.call('devices', {})).find(({ name }) => name === 'builder')?.slots.free === 1)
 }
 
 async function begin (flags: string[], mark: string): Promise<Command> {

@@ -4,10 +4,8 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { MirrorStatus } from '../../packages/node/src/api.ts'
-import { ControlClient } from '../../packages/node/src/gateway/control-client.ts'
-import { locate } from '../../packages/node/src/gateway/location.ts'
 import { Lab, expectRefusal, git, must, until } from './support.ts'
-import type { Node } from './support.ts'
+import type { Digest, Node } from './support.ts'
 
 const lab = new Lab()
 afterAll(() => lab[Symbol.asyncDispose]())
@@ -21,7 +19,7 @@ function storeFiles (node: Node, matches: (name: string) => boolean): string[] {
   return all.filter(entry => entry.isFile() && matches(entry.name)).map(entry => join(entry.parentPath, entry.name))
 }
 
-describe('SIGKILL while notes are written', () => {
+describe.concurrent('SIGKILL while notes are written', () => {
   const KILLS = 5
   const WRITERS = 3
 
@@ -37,8 +35,8 @@ describe('SIGKILL while notes are written', () => {
       await node.kill()
       await Promise.all(writers)
       await node.start()
-      const { entries } = await node.ask<{ entries: Array<{ id: string, body: string }> }>('stack', 'show', 'journal')
-      const held = new Set(entries.map(({ id }) => id))
+      const entries = await node.entries('journal')
+      const held = new Set<string>(entries.map(({ id }) => id))
       expect(acknowledged.filter(id => !held.has(id)), `lost after kill ${kill}`).toEqual([])
       // Whatever else is there was being written: whole, or not there.
       expect(entries.every(({ body }) => body === BODY)).toBe(true)
@@ -60,11 +58,11 @@ describe('SIGKILL while notes are written', () => {
   }
 })
 
-describe('torn and damaged files', () => {
+describe.concurrent('torn and damaged files', () => {
   test('a log whose tail is torn: the tail is cut, the rest is there, and the node writes on', async () => {
     const node = await lab.join('torn')
     for (const title of ['one', 'two', 'three']) await node.note('torn', title)
-    const { digest } = await node.digest('torn')
+    const digest = await node.digest('torn')
     await node.kill()
     const log = must(storeFiles(node, name => name.endsWith('.log'))[0], 'there is a feed')
     const whole = readFileSync(log)
@@ -72,7 +70,7 @@ describe('torn and damaged files', () => {
     appendFileSync(log, whole.subarray(0, 40))
     await node.start()
     expect(await node.titles('torn')).toEqual(['one', 'three', 'two'])
-    expect((await node.digest('torn')).digest).toBe(digest)
+    expect(await node.digest('torn')).toEqual(digest)
     expect(readFileSync(log)).toEqual(whole)
 
     await node.kill()
@@ -90,11 +88,10 @@ describe('torn and damaged files', () => {
   test('a damaged snapshot is ignored: the feeds hold everything', async () => {
     const node = await lab.join('snapshot')
     // A snapshot is worth its cost from 256 records on: over the socket, as a command each would take half a minute.
-    const client = new ControlClient(locate(node.dir, {}))
     const titles = Array.from({ length: 260 }, (_, n) => `note ${n}`)
-    const add = (title: string): Promise<unknown> => client.call('stack.add', { stack: 'snap', entry: { kind: 'note', title } }, { signal: AbortSignal.timeout(30_000) })
+    const add = (title: string): Promise<unknown> => node.call('stack.add', { stack: 'snap', entry: { kind: 'note', title } })
     for (let n = 0; n < titles.length; n += 65) await Promise.all(titles.slice(n, n + 65).map(add))
-    const { digest, feeds } = await node.digest('snap')
+    const digest = await node.digest('snap')
     await node.stop()
     const [snapshot] = storeFiles(node, name => name === 'snapshot')
     const path = must(snapshot, 'a stop leaves a snapshot')
@@ -103,14 +100,14 @@ describe('torn and damaged files', () => {
       writeFileSync(path, bytes)
       await node.start()
       expect(await node.titles('snap')).toEqual(titles.toSorted())
-      expect(await node.digest('snap')).toMatchObject({ digest, feeds })
+      expect(await node.digest('snap')).toEqual(digest)
       expect((await node.status()).problems.map(({ code }) => code)).not.toContain('STORE_CORRUPT')
       await node.kill()
     }
   })
 })
 
-describe('a remote', () => {
+describe.concurrent('a remote', () => {
   test('alone brings the memory back, with the digest that was printed before', async () => {
     const url = bareRepository('memory.git')
     const first = await lab.join('lost')
@@ -121,7 +118,7 @@ describe('a remote', () => {
     expect(results).toMatchObject([{ ok: true }])
     expect(git(url, 'ls-tree', '-r', '--name-only', 'elder/memory')).toMatch(/stacks\/memory\/entries\/note\/.*\.md/)
     expect(await mirrorOf(first, 'memory')).toMatchObject({ state: 'ok', message: null })
-    const { digest } = await first.digest('memory')
+    const { digest } = await first.ask<Digest>('stack', 'digest', 'memory')
     await first.kill()
     rmSync(first.dir, { recursive: true })
 
@@ -130,10 +127,7 @@ describe('a remote', () => {
     expect(stacks).toMatchObject([{ name: 'memory', digest, entries: 2 }])
     expect(await again.titles('memory')).toEqual(['a decision', 'a note'])
     const second = await lab.admit('second', again)
-    await until('the archived stack reaches the second device', async () => {
-      const { code, last } = await second.run('stack', 'digest', 'memory')
-      return code === 0 && last?.['digest'] === digest
-    })
+    await until('the archived stack reaches the second device', async () => (await second.digest('memory'))?.digest === digest)
     await Promise.all([second.stop(), again.stop()])
   })
 

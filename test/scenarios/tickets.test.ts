@@ -14,7 +14,7 @@ let neighbour: Node
 afterAll(() => lab[Symbol.asyncDispose]())
 beforeAll(async () => { [founder, neighbour] = await Promise.all([lab.join('founder'), lab.join('neighbour')]) })
 
-const members = async (): Promise<string[]> => (await founder.status()).devices.map(({ name }) => name).sort()
+const members = async (): Promise<string[]> => (await founder.call('devices', {})).map(({ name }) => name).sort()
 const joinedMesh = (name: string): boolean => existsSync(join(lab.temp, name, 'mesh', 'mesh.cbor'))
 
 describe('a ticket', () => {
@@ -64,7 +64,7 @@ describe('a ticket', () => {
 
   test.each<[string, (ticket: string) => string]>([
     ['at its end', ticket => ticket.slice(0, -20)],
-    ['to its prefix', () => 'elder1'],
+    ['to a few letters', ticket => ticket.slice(0, 12)],
     ['in its middle', ticket => ticket.slice(0, 60) + ticket.slice(80)],
   ])('that was cut %s', async (how, cut) => {
     const name = `cut-${how.replaceAll(' ', '-')}`
