@@ -24,8 +24,8 @@ import { rejoinStep, restoreStep } from './step-restore.ts'
 import { Story } from './story.ts'
 import type { World } from './world.ts'
 
-/** What a person types in another terminal: the same program, wherever it was started from. */
-const COMMAND = `node ${fileURLToPath(new URL('../../../bin/elder-node.js', import.meta.url))}`
+/** For another terminal: the same program under the same Node, wherever a person stands and whatever their PATH has. */
+const ALIAS = `alias elder-node='${process.execPath} ${fileURLToPath(new URL('../../../bin/elder-node.js', import.meta.url))}'`
 
 /** Answers 0 when every step held, 1 when one did not, 130 at Ctrl-C. */
 export async function runDemo (context: Context, { exit }: { exit?: true }): Promise<number> {
@@ -85,10 +85,10 @@ async function stayUp ({ output }: Context, world: World, { stack, project }: { 
   const addresses = world.devices.map(({ name, dir, ready }) => ({ name, dir, addresses: ready?.addresses ?? [] }))
   if (output.json) output.document('demo', { event: 'up', devices: addresses })
   world.story.say('\nTwo devices stay up. In another terminal:')
-  for (const { name, dir, addresses: [address = ''] } of addresses) {
-    world.story.say(world.story.dim(`  ${name.padEnd(8)} ${address.slice(0, address.indexOf('/p2p/'))}   ${dir}`))
+  for (const { name, addresses: [address = ''] } of addresses) {
+    world.story.say(world.story.dim(`  ${name.padEnd(8)} ${address.slice(0, address.indexOf('/p2p/'))}`))
   }
-  world.story.say(`\n  export ELDER_NODE_DIR=${addresses[0]?.dir ?? ''}\n  ${COMMAND} status\n  ${COMMAND} stack show ${stack}\n  ${COMMAND} build ${project.dir} -- ls\n\nCtrl-C ends the demo and removes everything.`)
+  world.story.say(`\n  ${ALIAS}\n  export ELDER_NODE_DIR=${addresses[0]?.dir ?? ''}\n  elder-node status\n  elder-node stack show ${stack}\n  elder-node build ${project.dir} -- ls\n\nCtrl-C ends the demo and removes everything.`)
   await new Promise<void>((resolve) => world.signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
