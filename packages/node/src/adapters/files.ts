@@ -42,7 +42,7 @@ export function writeAtomic (path: string, bytes: Uint8Array): void {
 }
 
 /** Appends and syncs; cuts back what a full disk left behind. */
-export function appendDurable (path: string, bytes: Uint8Array): void {
+function appendDurable (path: string, bytes: Uint8Array): void {
   try {
     withFile(path, 'a', OWNER_ONLY, fd => {
       const before = fstatSync(fd).size

@@ -77,21 +77,21 @@ export class LinuxSensors implements Sensors {
 }
 
 /** First line of /proc/stat: user nice system idle iowait irq softirq steal, in ticks. Waiting for a disk is not load. */
-export function parseStat (text: string): Ticks {
+function parseStat (text: string): Ticks {
   const [user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0] = (/^cpu +(.*)$/m.exec(text)?.[1] ?? '').split(' ').map(Number)
   const busy = user + nice + system + irq + softirq + steal
   return { busy, total: busy + idle + iowait }
 }
 
 /** MemAvailable: what a new build can have without swapping; caches count as free. Bounded by this process's own cgroup. */
-export function parseMeminfo (text: string): number {
+function parseMeminfo (text: string): number {
   const available = /^MemAvailable: +(\d+) kB$/m.exec(text)?.[1]
   const bytes = available === undefined ? freemem() : Number(available) * 1024
   return Math.min(bytes, process.availableMemory())
 }
 
 /** `some avg10=12.34 ...` of PSI: percent of the last 10 s in which some task waited for the CPU. */
-export function parsePressure (text: string): number | undefined {
+function parsePressure (text: string): number | undefined {
   const percent = /^some avg10=([\d.]+)/m.exec(text)?.[1]
   return percent === undefined ? undefined : Number(percent) / 100
 }
@@ -144,7 +144,7 @@ export class OtherSensors implements Sensors {
  * {@link HostSample}; the rest is real. Read again at each sample, so a test can make a device busy by writing the file; a file
  * that is half written leaves the last readings in force.
  */
-export class FixedSensors implements Sensors {
+class FixedSensors implements Sensors {
   readonly #file: string
   readonly #real: Sensors
   #last: Record<string, unknown> | undefined

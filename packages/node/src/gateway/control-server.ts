@@ -85,7 +85,7 @@ async function answer (node: ElderNode, connection: Socket, request: unknown, si
 }
 
 /** What the caller may see of anything thrown: never a stack trace. */
-export function errorJson (error: unknown): ErrorJson {
+function errorJson (error: unknown): ErrorJson {
   const { code, message, fix, data } = (error ?? {}) as Partial<ErrorJson>
   if (typeof code !== 'string' || typeof fix !== 'string') {
     return { code: 'INTERNAL', message: `the node failed: ${String(message ?? error)}`, fix: 'Look at the end of node.log in the data directory.' }

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Limits } from '../../ports/engine.ts'
 import { kill, pidsIn } from './processes.ts'
 
-export type ControllerName = 'memory' | 'pids' | 'cpu'
+type ControllerName = 'memory' | 'pids' | 'cpu'
 /** `base` is this engine's own group of the controller: each build gets a child of it. It is there only while a build is. */
 export interface Controller { name: ControllerName, version: 1 | 2, base: string }
 

@@ -5,7 +5,7 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
 /** What a POSIX shell adds to the environment on its own. */
 const SHELL_VARIABLES = ['PWD', 'OLDPWD', 'SHLVL', '_']
 
-export function quote (text: string): string { return `'${text.replaceAll('\'', '\'\\\'\'')}'` }
+function quote (text: string): string { return `'${text.replaceAll('\'', '\'\\\'\'')}'` }
 
 /**
  * Runs as the build's user, after every privilege is gone: sets exactly the given environment, enters the working directory

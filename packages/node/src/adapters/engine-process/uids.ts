@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 
 /** Slots one node may have as root. */
-export const UIDS_PER_NODE = 64
+const UIDS_PER_NODE = 64
 /** Above the users of distributions and systemd's dynamic ones, below the ranges of subuid and nspawn. */
 const FIRST = 70_000
 const BLOCKS = 156

@@ -8,7 +8,7 @@ import type { TicketShown } from './wire.ts'
 import { writeRecord, type WriterComponents } from './writer.ts'
 
 /** The wire version that this release writes into member records. */
-export const WIRE_VERSION = 1
+const WIRE_VERSION = 1
 
 /** The ticket record, or undefined when it is no ticket or its signature is wrong. */
 export function ticketShown ({ crypto, book }: Pick<WriterComponents, 'crypto' | 'book'>, { ticket }: TicketShown): MemberRecord | undefined {
