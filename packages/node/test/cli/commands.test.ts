@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { Desk } from '../support/cli.ts'
+import { renderStatus } from '../../src/gateway/render/status.ts'
 import { MINI, SELF } from '../support/fake-node.ts'
 
 let desk: Desk
@@ -136,4 +137,12 @@ test.each([
 test('a remote of a stack that is not there is said; a sync of nothing is an error', async () => {
   expect((await desk.run(['stack', 'remote', 'add', 'typo', 'http://127.0.0.1/t.git'])).stderr).toContain('there is no stack "typo" yet')
   expect((await desk.run(['stack', 'remote', 'add', 'my-repo', 'http://127.0.0.1/t.git'])).stderr).toBe('')
+})
+
+test('status says so when no device takes builds', async () => {
+  const idle = await desk.node.status()
+  const none = { ...idle, devices: idle.devices.map((device) => ({ ...device, slots: { total: 0, free: 0 } })) }
+  const plainly = (_format: string, text: string): string => text
+  expect(renderStatus(none, plainly, 0)).toContain('no device here takes builds: elder-node join --engine process')
+  expect(renderStatus(idle, plainly, 0)).not.toContain('no device here takes builds')
 })

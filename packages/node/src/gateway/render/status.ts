@@ -16,7 +16,7 @@ const COLUMNS: Column[] = [
 export function renderStatus (status: Status, paint: Paint, nowMs: number): string {
   const online = status.devices.filter((device) => device.online).length
   const head = `mesh ${paint('bold', plain(status.mesh.name))}   ${online} of ${status.devices.length} devices online   here: ${plain(status.self.name)}   v${plain(status.self.version)}`
-  return [head, ...renderDevices(status.devices, status.builds, status.self.id, paint, nowMs), ...builds(status.builds, paint), ...stacks(status.stacks, paint, nowMs), ...problems(status, paint)].join('\n')
+  return [head, ...renderDevices(status.devices, status.builds, status.self.id, paint, nowMs), ...builds(status, paint), ...stacks(status.stacks, paint, nowMs), ...problems(status, paint)].join('\n')
 }
 
 export function renderDevices (devices: DeviceStatus[], builds: BuildStatus[], self: string, paint: Paint, nowMs: number): string[] {
@@ -47,10 +47,12 @@ function doing (device: DeviceStatus, builds: BuildStatus[], nowMs: number): str
   return device.engine === 'process' ? 'idle (no isolation)' : 'idle'
 }
 
-function builds (all: BuildStatus[], paint: Paint): string[] {
+function builds ({ builds: all, devices }: Status, paint: Paint): string[] {
   const queued = all.filter((build) => build.state === 'queued').length
   const running = all.filter((build) => RUNNING.has(build.state)).length
-  return [`${paint('dim', 'builds')}   ${running} running, ${queued} queued`]
+  const offered = devices.some(({ online, slots }) => online && slots.total > 0)
+  const lines = [`${paint('dim', 'builds')}   ${running} running, ${queued} queued`]
+  return offered ? lines : [...lines, '         no device here takes builds: elder-node join --engine process --slots 1']
 }
 
 function stacks (all: StackStatus[], paint: Paint, nowMs: number): string[] {
