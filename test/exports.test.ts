@@ -1,0 +1,58 @@
+/** The public surface: what each entry point gives at run time. A name comes or goes here on purpose, with its line in CHANGELOG.md. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+
+const PACKAGES = ['protocol', 'crdt-stack', 'node']
+const root = join(import.meta.dirname, '..')
+
+function entryPoints (): string[] {
+  return PACKAGES.flatMap(folder => {
+    const { name, exports } = JSON.parse(readFileSync(join(root, 'packages', folder, 'package.json'), 'utf8')) as { name: string, exports: Record<string, unknown> }
+    return Object.keys(exports).map(path => join(name, path))
+  })
+}
+
+const words = (text: string): string[] => text.trim().split(/\s+/)
+
+const SURFACE: Record<string, string[]> = {
+  '@elder-node/protocol': words(`
+    ADDRESS_CHARS_MAX ADVERT_TTL_MS AdvertTable AntiEntropy BUCKETS BUCKET_BYTES BUILDER_ENGINES BuildMachine CLAIM_RULES CONTROL_LIMITS
+    CONTROL_SCHEMA ClaimMachine Comparison ElderError Entitlement History LEASE LIMITS MalformedError MembershipGraph OutputDecoder REFUSAL_CODES
+    ROLES RTT_STALE_MS RTT_WINDOW RUN_DEFAULT_S RttFilter SETTINGS_STACK SILENCE_MS SLOT_RULES STACK_NAME SUCCESS_MIN SlotMachine SyncSession allows
+    batchOf batchValue builderCapability checkNamed codeOf compareBytes compareFeeds conferred decode decodeAdvert decodeBuilderFrame decodeCanonical
+    decodeRecord decodeRequestFrame decodeSync deviceId deviceKey deviceOfAddress encode encodeAdvert encodeFrame encodeOutputPart encodeRecord
+    encodeSync entryId equalBytes equalVectors feedDevice feedId feedIdOf feedKey forkMark forkedAt formatRecovery formatTicket fromBase32 fromHex
+    fromUtf8 genesisHash hasRole headOf headValue inputDigest isCount isDeviceId isDeviceName isEntryId isHash isInsideTree isOutputPath isRefusalCode
+    judgeLive lapsesAtMs liveOf liveValue manifestDigest memberRecordHash meshIdOf meshKey missing nextAt openMemberRecord parseClaimWord
+    parseControlRequest parseRecovery parseSpec parseStackKey parseTicket peerIdOf proofOf rank recordHash redeemMessage refusal resolveRoster score
+    signHead signMemberRecord signRedemption signResult stackId stackIdOf stackKey strayAnswer surelyOverAtMs tieS toBase32 toDeviceName toHex utf8
+    vectorDigest vectorOf vectorValue verifyBatch verifyHead verifyResult wallMsOf
+  `),
+  '@elder-node/crdt-stack': words(`
+    MemoryFeedStore Stack createMemory
+  `),
+  '@elder-node/crdt-stack/fs': words(`
+    FsFeedStore
+  `),
+  '@elder-node/crdt-stack/mirror': words(`
+    MirrorSync mirroredStack redact renderEntry renderStack restoreMirror
+  `),
+  '@elder-node/crdt-stack/git': words(`
+    MIRROR_BRANCH openIsomorphicGit openNativeGit redact serveGit
+  `),
+  '@elder-node/crdt-stack/acceptance': words(`
+    feedStoreAcceptance
+  `),
+  'elder-node': words(`
+    VERSION createNode
+  `),
+}
+
+describe('the public surface', () => {
+  it('has these entry points', () => { expect(entryPoints().toSorted()).toEqual(Object.keys(SURFACE).toSorted()) })
+
+  it.each(Object.entries(SURFACE))('%s exports what is intended', async (entry, names) => {
+    expect(Object.keys(await import(entry) as object).toSorted()).toEqual(names.toSorted())
+  })
+})
