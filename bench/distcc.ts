@@ -5,17 +5,17 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { freePorts } from './ports.ts'
 import { sleep } from './stats.ts'
 
 export interface DistccInit { hosts: number, slotsPerHost: number, jobs: number, parallel: number }
 
-const PORT = 17632
 const run = promisify(execFile)
 
 /** Compilations of `int x;` a second: through distcc, and by the same compiler here. */
 export async function measureDistcc ({ hosts, slotsPerHost, jobs, parallel }: DistccInit): Promise<{ remotePerS: number, localPerS: number }> {
   const dir = mkdtempSync(join(tmpdir(), 'elder-distcc-'))
-  const ports = Array.from({ length: hosts }, (_, i) => PORT + i)
+  const ports = await freePorts(hosts)
   const servers = ports.map(port => spawn('distccd', [
     '--no-detach', '--daemon', '--allow', '127.0.0.1', '--listen', '127.0.0.1', '--port', String(port), '-j', String(slotsPerHost), '--enable-tcp-insecure', '--log-file', join(dir, `log.${port}`),
     // As root it becomes the user distcc, which cannot enter every TMPDIR.

@@ -19,7 +19,7 @@ import { measureStart } from './part-start.ts'
 import { markdown, Report } from './report.ts'
 import { isInstalled, measureSerf } from './serf.ts'
 
-const FULL = { starts: 7, sizes: [3, 8], events: 10, adverts: 10, notes: 100, idleMs: 20_000, single: 40, many: 120, edits: 10, entries: 10_000, requests: 4_000 }
+const FULL = { starts: 7, sizes: [3, 8], events: 10, adverts: 10, notes: 100, idleMs: 10_000, single: 40, many: 120, edits: 10, entries: 10_000, requests: 4_000 }
 type Counts = typeof FULL
 const QUICK: Counts = { starts: 2, sizes: [3], events: 2, adverts: 2, notes: 6, idleMs: 1_000, single: 3, many: 16, edits: 1, entries: 30, requests: 200 }
 

@@ -6,14 +6,13 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePorts } from './ports.ts'
 import { cpuMsOf, rssOf } from './proc.ts'
 import { nowMs, sleep } from './stats.ts'
 
 export interface SerfFigures { joinKnownMs: number[], eventKnownMs: number[], crashKnownMs: number[], silenceKnownMs: number[], rssBytes: number[], idleCpuPercent: number[] }
 export interface SerfInit { count: number, events: number, idleMs: number, losses: boolean }
 
-const GOSSIP_PORT = 17946
-const RPC_PORT = 17373
 const WAIT_MS = 60_000
 
 export function isInstalled (command: string, args: string[]): boolean {
@@ -28,8 +27,13 @@ export function isInstalled (command: string, args: string[]): boolean {
 class Agents {
   readonly dir: string = mkdtempSync(join(tmpdir(), 'elder-serf-'))
   readonly children: ChildProcess[] = []
+  readonly #gossipPorts: number[]
+  readonly #rpcPorts: number[]
 
-  constructor () {
+  /** Two ports for each agent. */
+  constructor (ports: number[]) {
+    this.#gossipPorts = ports.slice(0, ports.length / 2)
+    this.#rpcPorts = ports.slice(ports.length / 2)
     // $EPOCHREALTIME is of bash. A user event has its name in a variable and may have no payload; member events list members, one a line.
     writeFileSync(this.#handler, `#!/bin/bash\nlog="${this.dir}/events.$SERF_SELF_NAME"\nif [ "$SERF_EVENT" = user ]; then echo "$EPOCHREALTIME user $SERF_USER_EVENT" >> "$log"; exit 0; fi\nwhile read -r name rest; do echo "$EPOCHREALTIME $SERF_EVENT $name"; done >> "$log"\n`)
     chmodSync(this.#handler, 0o755)
@@ -38,12 +42,12 @@ class Agents {
   get #handler (): string { return join(this.dir, 'handler') }
 
   start (i: number): void {
-    const args = ['agent', '-node', String(i), '-bind', `127.0.0.1:${GOSSIP_PORT + i}`, '-rpc-addr', `127.0.0.1:${RPC_PORT + i}`, '-profile', 'lan', '-event-handler', this.#handler]
-    this.children[i] = spawn('serf', i === 0 ? args : [...args, '-join', `127.0.0.1:${GOSSIP_PORT}`], { stdio: 'ignore' })
+    const args = ['agent', '-node', String(i), '-bind', `127.0.0.1:${this.#gossipPorts[i]}`, '-rpc-addr', `127.0.0.1:${this.#rpcPorts[i]}`, '-profile', 'lan', '-event-handler', this.#handler]
+    this.children[i] = spawn('serf', i === 0 ? args : [...args, '-join', `127.0.0.1:${this.#gossipPorts[0]}`], { stdio: 'ignore' })
   }
 
   rpc (i: number, command: string, ...args: string[]): string {
-    return execFileSync('serf', [command, `-rpc-addr=127.0.0.1:${RPC_PORT + i}`, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+    return execFileSync('serf', [command, `-rpc-addr=127.0.0.1:${this.#rpcPorts[i]}`, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
   }
 
   isUp (i: number): boolean {
@@ -77,7 +81,7 @@ class Agents {
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
 
 export async function measureSerf ({ count, events, idleMs, losses }: SerfInit): Promise<SerfFigures> {
-  const agents = new Agents()
+  const agents = new Agents(await freePorts(2 * count))
   const figures: SerfFigures = { joinKnownMs: [], eventKnownMs: [], crashKnownMs: [], silenceKnownMs: [], rssBytes: [], idleCpuPercent: [] }
   try {
     for (const i of numbers(count)) {
