@@ -1,11 +1,11 @@
 /** Drives one BuildMachine: its effects become port calls, what comes back becomes inputs. */
-import { BuildMachine, codeOf, ElderError, LIMITS, type BuildEffect, type BuilderFrame, type BuildInput, type BuildResult, type BuildSpec, type BuildState, type ClaimWord, type DeviceId, type Failure } from '@elder-node/protocol'
+import { BuildMachine, codeOf, ElderError, type BuildEffect, type BuilderFrame, type BuildInput, type BuildResult, type BuildSpec, type BuildState, type ClaimWord, type DeviceId, type Failure } from '@elder-node/protocol'
 import type { BuildEvent, BuildExplanation, BuildRequest, DeviceRef } from '../../api.ts'
 import type { Clock } from '../../ports/host.ts'
 import type { FrameStream } from '../../ports/mesh.ts'
 import type { OutputFile, Snapshot } from '../../ports/source.ts'
-import { EventLog } from './event-log.ts'
-import { LogText } from './log-text.ts'
+import { BuildStory } from './build-story.ts'
+import type { EventLog } from './event-log.ts'
 import { listRefusals, outcomeOfFailure, outcomeOfResult, type Outcome, type ResultEvent } from './outcome.ts'
 import type { ElectionResult } from './ranking.ts'
 import { Session, type SessionComponents } from './session.ts'
@@ -27,11 +27,8 @@ export interface RunHooks extends SessionComponents {
 export interface RunInit { spec: BuildSpec, snapshot: Snapshot, request: BuildRequest, exclusive: boolean, localFallback: boolean, startedWallMs: number }
 
 const PREFETCH_AT = 2
-/** An event in memory, besides its text. */
-const EVENT_BYTES = 128
 
 export class BuildRun {
-  readonly log: EventLog<BuildEvent> = new EventLog(weightOf, LIMITS.logBytesMax)
   readonly result: Promise<ResultEvent>
   readonly init: RunInit
   elected: ElectionResult = { order: [], why: '', candidates: [] }
@@ -40,7 +37,7 @@ export class BuildRun {
   readonly #machine: BuildMachine
   readonly #startMs: number
   #session: { lease: string, session: Session } | undefined
-  #text = new LogText()
+  readonly #story: BuildStory
   readonly #over = new AbortController()
   #timer: NodeJS.Timeout | undefined
   #prefetched = false
@@ -51,6 +48,7 @@ export class BuildRun {
     this.#hooks = hooks
     this.init = init
     this.#startMs = hooks.clock.monotonicMs()
+    this.#story = new BuildStory(init.spec.build, hooks.ref)
     this.result = new Promise(resolve => { this.#resolve = resolve })
     const { build, memoryBytes, cpus } = init.spec
     const { exclusive, localFallback, request } = init
@@ -58,6 +56,7 @@ export class BuildRun {
   }
 
   get id (): string { return this.init.spec.build }
+  get log (): EventLog<BuildEvent> { return this.#story.log }
   get state (): BuildState { return this.#machine.state }
   get attempt (): number { return this.#machine.attempt }
   attempts (): BuildExplanation['attempts'] {
@@ -65,8 +64,8 @@ export class BuildRun {
   }
 
   start (): void {
-    this.log.push({ event: 'queued', build: this.id })
-    for (const warning of this.init.snapshot.warnings ?? []) this.#warn(warning)
+    this.#story.queued()
+    for (const warning of this.init.snapshot.warnings ?? []) this.#story.warn(warning)
     this.#drive({ type: 'start' })
   }
 
@@ -74,7 +73,7 @@ export class BuildRun {
   explained (device: DeviceId): void {
     this.builder = this.#hooks.ref(device)
     const { why, candidates } = this.elected
-    this.log.push({ event: 'elected', build: this.id, builder: this.builder, attempt: 1, why, candidates })
+    this.#story.elected(device, 1, why, candidates)
     this.#finish({ state: 'done', exitCode: 0, failure: null })
   }
 
@@ -142,7 +141,7 @@ export class BuildRun {
     if (!again) this.#begin(to, attempt)
     this.#session?.session.abort(new ElderError('REPLACED', 'a new stream takes over'))
     const { spec, snapshot, request } = this.init
-    const session = new Session(this.#hooks, { builder: to, lease, fence, attempt, spec, snapshot, to: request.to ?? snapshot.root, logOffset: this.#text.offset }, {
+    const session = new Session(this.#hooks, { builder: to, lease, fence, attempt, spec, snapshot, to: request.to ?? snapshot.root, logOffset: this.#story.logOffset }, {
       frame: frame => { this.#frame(lease, frame) },
       result: () => this.#offer(lease, fence),
       broken: error => { this.#broken(lease, error) },
@@ -161,9 +160,8 @@ export class BuildRun {
 
   #begin (to: DeviceId, attempt: number): void {
     this.builder = this.#hooks.ref(to)
-    this.#text = new LogText()
     const { why, candidates } = this.elected
-    this.log.push({ event: 'elected', build: this.id, builder: this.builder, attempt, why: this.#lateBound(to) ?? why, candidates })
+    this.#story.elected(to, attempt, this.#lateBound(to) ?? why, candidates)
   }
 
   #lateBound (to: DeviceId): string | undefined {
@@ -177,21 +175,15 @@ export class BuildRun {
       case 'stamp': this.#drive({ type: 'stamp', lease, stamp: frame.stamp }); break
       case 'failed': this.#drive({ type: 'failed', lease, code: frame.code, message: frame.message, fix: frame.fix }); break
       case 'phase': this.#phase(lease, frame); break
-      case 'log': this.#log(frame); this.#drive({ type: 'heard', lease }); break
-      case 'attached': if (!frame.resumed && frame.engine === 'process') this.#warn('no isolation: process engine (its owner opted in)'); this.#drive({ type: 'heard', lease }); break
+      case 'log': this.#story.printed(frame); this.#drive({ type: 'heard', lease }); break
+      case 'attached': if (!frame.resumed && frame.engine === 'process') this.#story.warn('no isolation: process engine (its owner opted in)'); this.#drive({ type: 'heard', lease }); break
       default: this.#drive({ type: 'heard', lease })
     }
   }
 
   #phase (lease: string, frame: Extract<BuilderFrame, { type: 'phase' }>): void {
-    this.log.push({ event: 'progress', build: this.id, phase: frame.phase, message: frame.message })
+    this.#story.progress(frame)
     this.#drive({ type: 'phase', lease, phase: frame.phase === 'preparing' ? 'running' : frame.phase })
-  }
-
-  #log (frame: Extract<BuilderFrame, { type: 'log' }>): void {
-    const { text: data, droppedBytes } = this.#text.take(frame)
-    if (droppedBytes > 0) this.#warn(`${droppedBytes} bytes of log were dropped while the stream was broken`)
-    if (data !== '') this.log.push({ event: 'log', build: this.id, stream: frame.stream, data })
   }
 
   #offer (lease: string, fence: number): boolean {
@@ -202,13 +194,13 @@ export class BuildRun {
   #settled (result: BuildResult, outputs: OutputFile[], error: Error | undefined): void {
     const accepted = this.#accepted as Extract<BuildEffect, { type: 'accept' }>
     this.#hooks.attempted(accepted.from, true, result.signal === null && result.reason === null ? result.timings.runMs / 1000 : null)
-    if (result.exitCode === 0) for (const glob of result.unmatched) this.#warn(`no output matches ${glob}`)
+    if (result.exitCode === 0) for (const glob of result.unmatched) this.#story.warn(`no output matches ${glob}`)
     this.#finish(outcomeOfResult(result, error, { strictOutputs: this.init.request.strictOutputs === true }), outputs, result.timings)
   }
 
   #moved (effect: Extract<BuildEffect, { type: 'moved' }>): void {
     this.#hooks.attempted(effect.from, false, null)
-    this.log.push({ event: 'moved', build: this.id, from: this.#hooks.ref(effect.from), attempt: effect.attempt, why: effect.why })
+    this.#story.moved(effect.from, effect.attempt, effect.why)
   }
 
   #ended (state: 'failed' | 'cancelled', failure: Failure, refused: Array<{ device: DeviceId, reason: string }>): void {
@@ -226,12 +218,12 @@ export class BuildRun {
       event: 'result', build: this.id, state, exitCode, builder: this.builder, attempt: this.attempt, timings: { ...timings, totalMs },
       outputs: outputs.map(({ path, bytes, sha256 }) => ({ path, bytes, sha256 })), error: failure,
     }
-    this.log.end(event)
+    this.#story.end(event)
     this.#resolve(event)
   }
 
   #waits (): void {
-    this.log.push({ event: 'queued', build: this.id, why: 'every slot is taken' })
+    this.#story.queued('every slot is taken')
     this.#prefetch()
   }
 
@@ -241,18 +233,10 @@ export class BuildRun {
     for (const { device } of this.elected.order.slice(0, PREFETCH_AT)) void this.#hooks.prefetch(device, this.init.snapshot, this.#over.signal).catch(() => {})
   }
 
-  #warn (message: string): void { this.log.push({ event: 'warning', build: this.id, message }) }
-
   #schedule (): void {
     clearTimeout(this.#timer)
     const at = this.#machine.deadline()
     if (at === undefined) return
     this.#timer = setTimeout(() => { this.#drive({ type: 'tick' }) }, Math.min(2 ** 30, Math.max(1, Math.ceil(at - this.#hooks.clock.monotonicMs()))))
   }
-}
-
-/** Bytes of what a builder says, whatever it says: the log is bounded by them. What the machine says comes a few times per attempt. */
-function weightOf (event: BuildEvent): number {
-  const text = event.event === 'log' ? event.data : event.event === 'progress' || event.event === 'warning' ? event.message : undefined
-  return text === undefined ? 0 : EVENT_BYTES + text.length
 }

@@ -1,0 +1,52 @@
+/** What a build tells those who watch it: its events from the first, bounded by what its builder may say. */
+import { LIMITS, type BuilderFrame, type DeviceId } from '@elder-node/protocol'
+import type { BuildEvent, CandidateExplanation, DeviceRef } from '../../api.ts'
+import { EventLog } from './event-log.ts'
+import { LogText } from './log-text.ts'
+import type { ResultEvent } from './outcome.ts'
+
+/** An event in memory, besides its text. */
+const EVENT_BYTES = 128
+
+export class BuildStory {
+  readonly log: EventLog<BuildEvent> = new EventLog(weightOf, LIMITS.logBytesMax)
+  readonly #build: string
+  readonly #ref: (device: DeviceId) => DeviceRef
+  #text = new LogText()
+
+  constructor (build: string, ref: (device: DeviceId) => DeviceRef) {
+    this.#build = build
+    this.#ref = ref
+  }
+
+  /** Bytes of the current attempt's log that arrived: where a new stream goes on. */
+  get logOffset (): number { return this.#text.offset }
+
+  queued (why?: string): void { this.log.push({ event: 'queued', build: this.#build, ...(why === undefined ? {} : { why }) }) }
+
+  /** An attempt begins, and with it a log of its own. */
+  elected (device: DeviceId, attempt: number, why: string, candidates: CandidateExplanation[]): void {
+    this.#text = new LogText()
+    this.log.push({ event: 'elected', build: this.#build, builder: this.#ref(device), attempt, why, candidates })
+  }
+
+  progress ({ phase, message }: Extract<BuilderFrame, { type: 'phase' }>): void { this.log.push({ event: 'progress', build: this.#build, phase, message }) }
+
+  printed (frame: Extract<BuilderFrame, { type: 'log' }>): void {
+    const { text: data, droppedBytes } = this.#text.take(frame)
+    if (droppedBytes > 0) this.warn(`${droppedBytes} bytes of log were dropped while the stream was broken`)
+    if (data !== '') this.log.push({ event: 'log', build: this.#build, stream: frame.stream, data })
+  }
+
+  moved (from: DeviceId, attempt: number, why: string): void { this.log.push({ event: 'moved', build: this.#build, from: this.#ref(from), attempt, why }) }
+
+  warn (message: string): void { this.log.push({ event: 'warning', build: this.#build, message }) }
+
+  end (result: ResultEvent): void { this.log.end(result) }
+}
+
+/** Bytes of what a builder says, whatever it says: the log is bounded by them. What the machine says comes a few times per attempt. */
+function weightOf (event: BuildEvent): number {
+  const text = event.event === 'log' ? event.data : event.event === 'progress' || event.event === 'warning' ? event.message : undefined
+  return text === undefined ? 0 : EVENT_BYTES + text.length
+}
