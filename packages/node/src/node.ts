@@ -141,7 +141,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
   const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log })
   membership.onRemoved(gone => { replication.forget(gone) })
   const mirror = new MirrorService({
-    source: mirrorSource({ stacks, settings }), openGit: createGitCaches(dir.mirrors), self: device, mesh: membership.meshId, crypto, clock, random, log,
+    source: mirrorSource({ stacks, settings }), openGit: createGitCaches(dir.mirrors, log), self: device, mesh: membership.meshId, crypto, clock, random, log,
     livePeers: () => mesh.peers().map(peer => peer.device), files: privateFiles(dir.mirrors),
     membership: { records: () => membership.records(), receive: records => { membership.receive(records) }, verify: (records, origin) => readForeignRoster(records, origin as MeshId, crypto) },
   }, init.mirrorDelayMs === undefined ? {} : { idleMs: init.mirrorDelayMs.idle, busyMs: init.mirrorDelayMs.max })

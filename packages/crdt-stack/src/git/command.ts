@@ -70,6 +70,12 @@ export async function runGit (command: GitCommand): Promise<GitOutput> {
   }
 }
 
+/** True when a git is on the PATH and answers. (macOS without its developer tools has one that does not.) */
+export async function nativeGitWorks (): Promise<boolean> {
+  const signal = AbortSignal.timeout(10_000)
+  return await runGit({ args: ['--version'], signal }).then(({ code }) => code === 0, () => false)
+}
+
 function exitOf (child: ChildProcess): Promise<number> {
   return new Promise((resolve, reject) => {
     child.once('error', error => {

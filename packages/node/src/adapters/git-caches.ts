@@ -1,21 +1,47 @@
 /** Where the mirror's bare caches lie: one folder per remote in the data directory, named by a hash of its URL. */
 import { createHash, randomUUID } from 'node:crypto'
-import { rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { openNativeGit, type GitMirror, type GitOptions } from '@elder-node/crdt-stack/git'
+import { nativeGitWorks, openIsomorphicGit, openNativeGit, type GitMirror, type GitOptions } from '@elder-node/crdt-stack/git'
+import type { Logger } from '../ports/log.ts'
 
-/** `dir` is this node's alone. With `scratch`, the cache holds one commit and is deleted when closed. */
-export function createGitCaches (dir: string): (url: string, options: GitOptions & { scratch?: boolean }) => Promise<GitMirror> {
+type Open = typeof openNativeGit
+
+/**
+ * `dir` is this node's alone. With `scratch`, the cache holds one commit and is deleted when closed.
+ *
+ * Native git when it works on this device, else isomorphic-git: decided at the first use, for the life of the node.
+ */
+export function createGitCaches (dir: string, log?: Logger): (url: string, options: GitOptions & { scratch?: boolean }) => Promise<GitMirror> {
+  let decided: Promise<Open> | undefined
   return async (url, { signal, scratch = false }) => {
-    if (!scratch) return await openNativeGit({ dir: join(dir, createHash('sha256').update(url).digest('hex').slice(0, 16)), url }, { signal })
-    const folder = join(dir, `scratch-${randomUUID()}`)
-    const remove = async (): Promise<void> => { await rm(folder, { recursive: true, force: true }) }
-    try {
-      const git = await openNativeGit({ dir: folder, url, depth: 1 }, { signal })
-      return Object.assign(git, { close: remove })
-    } catch (error) {
-      await remove()
-      throw error
-    }
+    const open = await (decided ??= removeScratch(dir).then(() => chooseGit(log)))
+    if (scratch) return await openScratch(open, join(dir, `scratch-${randomUUID()}`), url, signal)
+    return await open({ dir: join(dir, createHash('sha256').update(url).digest('hex').slice(0, 16)), url }, { signal })
   }
+}
+
+async function chooseGit (log?: Logger): Promise<Open> {
+  const native = await nativeGitWorks()
+  if (native) log?.debug('mirrors use the git of this device')
+  else log?.info('git is not installed on this device: mirrors use isomorphic-git, over http and https only')
+  return native ? openNativeGit : openIsomorphicGit
+}
+
+async function openScratch (open: Open, dir: string, url: string, signal: AbortSignal): Promise<GitMirror> {
+  const remove = async (): Promise<void> => { await rm(dir, { recursive: true, force: true }) }
+  try {
+    const git = await open({ dir, url, depth: 1 }, { signal })
+    const close = git.close.bind(git)
+    return Object.assign(git, { close: async () => { await close().finally(remove) } })
+  } catch (error) {
+    await remove()
+    throw error
+  }
+}
+
+/** What a killed restore left. */
+async function removeScratch (dir: string): Promise<void> {
+  const names = await readdir(dir).catch(() => [] as string[])
+  for (const name of names) if (name.startsWith('scratch-')) await rm(join(dir, name), { recursive: true, force: true })
 }

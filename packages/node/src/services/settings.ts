@@ -90,6 +90,6 @@ function checkUrl (url: string): void {
   }
   const { username, password } = URL.canParse(url) ? new URL(url) : { username: '', password: '' }
   if (password !== '' || (/^https?:/.test(url) && username !== '')) {
-    throw new ElderError('REMOTE_CREDENTIALS', 'The address holds credentials, and every device of the mesh would see them.', 'Leave them out; give them to git on this device: git credential approve, or an SSH key.')
+    throw new ElderError('REMOTE_CREDENTIALS', 'The address holds credentials, and every device of the mesh would see them.', 'Leave them out; give them to git on this device: git credential approve, an SSH key, or a line in ~/.git-credentials.')
   }
 }
