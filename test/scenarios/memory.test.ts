@@ -85,6 +85,25 @@ describe.concurrent('torn and damaged files', () => {
     await node.stop()
   })
 
+  test('what a torn log lost here comes back from a device that has it, and both write on', async () => {
+    const torn = await lab.join('torn-too')
+    const other = await lab.admit('other', torn)
+    for (const title of ['one', 'two', 'three']) await torn.note('shared', title)
+    await until('the other device has the notes', async () => (await other.digest('shared')) !== undefined && (await other.entries('shared')).length === 3)
+    await torn.kill()
+    const log = must(storeFiles(torn, name => name.endsWith('.log'))[0], 'there is a feed')
+    const whole = readFileSync(log)
+    writeFileSync(log, whole.map((byte, i) => i === whole.length - 3 ? byte ^ 0xff : byte))
+    await torn.start()
+    // Before it can know that it forgot something: what it writes now must not collide with what it wrote before.
+    await torn.note('shared', 'four')
+    await other.note('shared', 'five')
+    await until('both hold all five', async () => (await torn.entries('shared')).length === 5 && (await other.entries('shared')).length === 5)
+    expect(await torn.titles('shared')).toEqual(['five', 'four', 'one', 'three', 'two'])
+    expect(await other.digest('shared')).toEqual(await torn.digest('shared'))
+    await Promise.all([torn.stop(), other.stop()])
+  })
+
   test('a damaged snapshot is ignored: the feeds hold everything', async () => {
     const node = await lab.join('snapshot')
     // A snapshot is worth its cost from 256 records on: over the socket, as a command each would take half a minute.

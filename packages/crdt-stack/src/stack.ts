@@ -97,7 +97,7 @@ export class Stack {
     const replica = loadLogs(init.id, components.crypto, loaded.feeds, snapshot, notes.length)
     const stack = new Stack(components, init, replica, notes.length)
     for (const { feed, evidence } of notes) stack.#receiver.recall(feed, evidence)
-    if (loaded.moved === true) for (const feed of replica.state.feeds.keys()) if (feedDevice(feed) === stack.#writer.device) await stack.#receiver.retire(feed)
+    for (const feed of lostPast(loaded, replica.state.feeds.keys())) if (feedDevice(feed) === stack.#writer.device) await stack.#receiver.retire(feed)
     replica.drain()
     replica.takeEffects()
     return stack
@@ -268,6 +268,14 @@ function attempt (job: Job): Array<{ job: Job, entry: EntryState }> {
     job.reject(error)
     return []
   }
+}
+
+/**
+ * Feeds that may have gone on elsewhere: those of a copied directory, and those whose tail was cut, since a peer may hold what was
+ * there. Another record in that place would be a fork, and would cost everything after it.
+ */
+function lostPast ({ moved, repaired }: Awaited<ReturnType<FeedStore['load']>>, feeds: Iterable<FeedId>): FeedId[] {
+  return moved === true ? [...feeds] : repaired.map(({ feed }) => feed)
 }
 
 function closedError (name: string): ElderError { return new ElderError('CLOSED', `the stack ${name} is closed`, 'Open it again.') }

@@ -120,3 +120,31 @@ describe('an own feed that a peer holds more of', () => {
     expect(peer.vector().size).toBe(2)
   })
 })
+
+describe('a log whose tail was cut at open', () => {
+  class TornStore extends MemoryFeedStore {
+    override async load (): ReturnType<MemoryFeedStore['load']> {
+      const loaded = await super.load()
+      return { ...loaded, repaired: loaded.feeds.map(({ feed }) => ({ feed, bytesCut: 10 })) }
+    }
+  }
+
+  it('is not continued: what a peer holds of it comes back, and what is written now is no fork', async () => {
+    const device = createDevice()
+    const before = await device.open()
+    await before.add({ kind: 'note', title: 'one' })
+    const backup = copyOf(device.memory)
+    await before.add({ kind: 'note', title: 'cut here, held there' })
+    const peer = await createDevice().open()
+    await pull(peer, before)
+    const torn = await Stack.open({ store: new TornStore(backup), crypto, signer: device.signer, wallMs: () => device.clock.ms++, random }, { id: STACK, name: NAME })
+    await torn.add({ kind: 'note', title: 'written before it met anybody' })
+    await peer.add({ kind: 'note', title: 'of the peer' })
+    await converge([torn, peer])
+    for (const stack of [torn, peer]) {
+      expect(stack.entries().map(({ title }) => title).sort()).toEqual(['cut here, held there', 'of the peer', 'one', 'written before it met anybody'])
+      expect(stack.closedFeeds()).toEqual([])
+    }
+    expect(torn.digest()).toEqual(peer.digest())
+  })
+})
