@@ -19,6 +19,8 @@ export interface Peer {
   rttMs: number | undefined
   /** Multiaddr text of the live connection. */
   address: string
+  /** It has not answered for a moment, and will be gone unless it does soon. */
+  suspect?: boolean
 }
 
 export interface CallOptions { signal: AbortSignal }

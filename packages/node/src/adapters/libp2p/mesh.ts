@@ -89,10 +89,10 @@ class Libp2pMeshNode implements Libp2pMesh {
       },
     })
     this.#probes = new Probes({
-      clock,
-      ask: async (device, signal) => { await this.#live().clients.of(device, 'probe').request(null, signal) },
+      self: this.self, clock, random: Math.random,
+      ask: (device, message, signal) => this.#live().clients.of(device, 'probe').request(message, signal),
       rtt: (device, rttMs) => { this.#events.emit('rtt', device, rttMs) },
-      suspect: (device, silentMs) => { this.#drop(device, `silent for ${Math.round(silentMs)} ms`) },
+      lost: (device, why, silentMs) => { this.#drop(device, `silent for ${Math.round(silentMs)} ms, ${why === 'dead' ? 'and nobody reaches it' : 'but others reach it'}`) },
     })
     this.#supervisor = new Supervisor({
       self: this.self, clock, random: Math.random,
@@ -114,7 +114,7 @@ class Libp2pMeshNode implements Libp2pMesh {
       dial: (device, signal) => this.#live().links.dial(device, admission.members().find(member => member.device === device)?.addresses ?? [], signal),
       changes: this.#changes,
     })
-    this.#services.onRequest('probe', { role: 'observer' }, from => { this.#probes.asked(from); return null })
+    this.#services.onRequest('probe', { role: 'observer' }, (from, message) => this.#probes.asked(from, message))
     this.#services.onConnectionRequest('hello', { role: 'observer' }, connection => (from, message) => this.#onHello(connection, from, message))
   }
 
@@ -124,7 +124,7 @@ class Libp2pMeshNode implements Libp2pMesh {
     return this.#presence.admitted().flatMap(device => {
       const connection = this.#running?.links.open(device)[0]
       if (connection === undefined) return []
-      return [{ device, path: connection.direct ? 'direct' : 'relay', rttMs: this.#probes.estimate(device)?.minMs, address: connection.remoteAddr.toString() } as const]
+      return [{ device, path: connection.direct ? 'direct' : 'relay', rttMs: this.#probes.estimate(device)?.minMs, address: connection.remoteAddr.toString(), suspect: this.#probes.isSuspect(device) } as const]
     })
   }
 

@@ -1,39 +1,39 @@
-/** One probe a second per neighbour on the long-lived stream: it measures the round trip and finds out who fell silent. */
-import { RttFilter } from '@elder-node/protocol'
-import type { DeviceId, RttEstimate } from '@elder-node/protocol'
+/** The failure detector's hands: sends its probes on the long-lived streams, measures their round trips, and keeps its clock. */
+import { Detector, RttFilter, TICK_MS, decodeProbe, decodeProbeAnswer, encodeProbe, encodeProbeAnswer } from '@elder-node/protocol'
+import type { DetectorEffect, DetectorInput, DeviceId, LivenessWord, RttEstimate, Value } from '@elder-node/protocol'
 import type { Clock } from '../../ports/host.ts'
-import { STALL_MS, heard, isSuspect, newSilence, probeIsDue } from './silence.ts'
-import type { Silence } from './silence.ts'
-
-const TICK_MS = 500
-/** Our own lateness is the worst of this many ticks. */
-const LATENESS_TICKS = 10
 
 export interface ProbesComponents {
+  self: DeviceId
   clock: Clock
-  /** One empty request and its answer on the peer's probe stream. */
-  ask (device: DeviceId, signal: AbortSignal): Promise<void>
+  /** Uniform in [0, 1). */
+  random: () => number
+  /** One request on the peer's probe stream. */
+  ask (device: DeviceId, message: Value, signal: AbortSignal): Promise<Value>
   rtt (device: DeviceId, rttMs: number): void
-  /** Silent for too long: its connections are to be dropped. */
-  suspect (device: DeviceId, silentMs: number): void
+  /** Its connections are to be dropped: `dead`, nobody reaches it; `path`, others do and we do not. */
+  lost (device: DeviceId, why: 'dead' | 'path', silentMs: number): void
 }
 
-interface Watched { silence: Silence, stopped: AbortController }
+interface Relayed { reached: boolean, word: LivenessWord }
 
 export class Probes {
   readonly #components: ProbesComponents
-  readonly #watched = new Map<DeviceId, Watched>()
+  readonly #detector: Detector
+  readonly #watched = new Map<DeviceId, AbortController>()
   readonly #filters = new Map<DeviceId, RttFilter>()
-  readonly #lateness: number[] = []
+  /** Devices that wait for what a probe on their behalf found. */
+  readonly #askers = new Map<number, (relayed: Relayed) => void>()
+  #askerId = 0
   #timer: ReturnType<typeof setInterval> | undefined
-  #tickAtMs = 0
 
-  constructor (components: ProbesComponents) { this.#components = components }
-
-  start (): void {
-    this.#tickAtMs = this.#now()
-    this.#timer = setInterval(() => { this.tick() }, TICK_MS)
+  constructor (components: ProbesComponents) {
+    this.#components = components
+    const { self, clock, random } = components
+    this.#detector = new Detector({ self, incarnation: clock.wallMs(), random })
   }
+
+  start (): void { this.#timer = setInterval(() => { this.tick() }, TICK_MS) }
 
   stop (): void {
     clearInterval(this.#timer)
@@ -42,14 +42,15 @@ export class Probes {
 
   watch (device: DeviceId): void {
     this.unwatch(device)
-    this.#watched.set(device, { silence: newSilence(this.#now()), stopped: new AbortController() })
-    void this.#probe(device)
+    this.#watched.set(device, new AbortController())
+    this.#handle({ type: 'joined', device })
   }
 
   /** The estimate survives a short absence; it goes stale by itself. */
   unwatch (device: DeviceId): void {
-    this.#watched.get(device)?.stopped.abort()
+    this.#watched.get(device)?.abort()
     this.#watched.delete(device)
+    this.#handle({ type: 'left', device })
   }
 
   forget (device: DeviceId): void {
@@ -57,71 +58,88 @@ export class Probes {
     this.#filters.delete(device)
   }
 
+  isSuspect (device: DeviceId): boolean { return this.#detector.state(device) === 'suspect' }
+
   estimate (device: DeviceId): RttEstimate | undefined { return this.#filters.get(device)?.estimate(this.#now()) }
 
-  /** The peer probed us. */
-  asked (device: DeviceId): void {
-    const silence = this.#watched.get(device)?.silence
-    if (silence === undefined) return
-    silence.askedUsAtMs = this.#now()
-    heard(silence, this.#now())
+  /** Answers a probe, or a request to probe another. @throws MalformedError */
+  async asked (from: DeviceId, message: Value): Promise<Value> {
+    const { word, target } = decodeProbe(message)
+    if (target === undefined) {
+      const answer = this.#handle({ type: 'probed', from, word }).find(effect => effect.type === 'answer')
+      return encodeProbeAnswer(answer?.word ?? this.#silentWord())
+    }
+    const id = this.#askerId++
+    const relayed = new Promise<Relayed>(resolve => { this.#askers.set(id, resolve) })
+    this.#handle({ type: 'asked', from, id, target, word })
+    const { word: news, reached } = await relayed
+    return encodeProbeAnswer(news, reached)
   }
 
   /** Measures now; on performance.now(), because libp2p's own figure is a whole millisecond of Date.now(). */
   async measure (device: DeviceId, signal: AbortSignal): Promise<number> {
-    // The first one also opens the stream, which is a round trip of its own.
-    if (this.estimate(device) === undefined) await this.#components.ask(device, signal)
-    const startMs = performance.now()
-    await this.#components.ask(device, signal)
-    const rttMs = performance.now() - startMs
-    this.#answered(device, rttMs)
-    return rttMs
+    return await this.#measure(device, this.#silentWord(), signal)
   }
 
   tick (): void {
     const nowMs = this.#now()
-    const latenessMs = this.#noteLateness(nowMs)
-    for (const [device, { silence }] of this.#watched) {
-      if (isSuspect(silence, nowMs, latenessMs)) this.#components.suspect(device, nowMs - silence.heardAtMs)
-      else if (probeIsDue(silence, nowMs)) void this.#probe(device)
+    this.#handle({ type: 'tick' })
+    for (const device of this.#watched.keys()) {
+      // Given up, and yet a connection came or stayed: it is watched anew.
+      if (this.#detector.state(device) === undefined) this.#handle({ type: 'joined', device })
     }
     for (const [device, filter] of this.#filters) {
       if (!this.#watched.has(device) && filter.estimate(nowMs) === undefined) this.#filters.delete(device)
     }
   }
 
-  #noteLateness (nowMs: number): number {
-    const lateMs = Math.max(0, nowMs - this.#tickAtMs - TICK_MS)
-    this.#tickAtMs = nowMs
-    this.#lateness.push(lateMs)
-    if (this.#lateness.length > LATENESS_TICKS) this.#lateness.shift()
-    // Asleep or starved: answers wait in our own socket buffers, nobody else is to blame.
-    if (lateMs > STALL_MS) for (const { silence } of this.#watched.values()) heard(silence, nowMs)
-    return Math.max(...this.#lateness)
+  #handle (input: DetectorInput): DetectorEffect[] {
+    const effects = this.#detector.handle(input, this.#now())
+    for (const effect of effects) this.#run(effect)
+    return effects
   }
 
-  async #probe (device: DeviceId): Promise<void> {
-    const watched = this.#watched.get(device)
-    if (watched === undefined) return
-    watched.silence.sentAtMs = this.#now()
-    watched.silence.misses++
-    // A probe that fails is a miss, and that is counted already.
-    await this.measure(device, watched.stopped.signal).catch(() => {})
+  #run (effect: DetectorEffect): void {
+    switch (effect.type) {
+      case 'probe': case 'ask': this.#send(effect); break
+      case 'relay': this.#askers.get(effect.id)?.(effect); this.#askers.delete(effect.id); break
+      case 'lost': this.#components.lost(effect.device, effect.why, effect.silentMs)
+    }
   }
 
-  #answered (device: DeviceId, rttMs: number): void {
-    const nowMs = this.#now()
+  /** A probe that fails is a miss, and the detector counts those by itself. */
+  #send (effect: Extract<DetectorEffect, { type: 'probe' | 'ask' }>): void {
+    const signal = this.#watched.get(effect.to)?.signal
+    if (signal === undefined) return
+    const sent = effect.type === 'ask' ? this.#askFor(effect.to, effect.target, effect.word, signal) : this.#measure(effect.to, effect.word, signal)
+    sent.catch(() => {})
+  }
+
+  async #measure (device: DeviceId, word: LivenessWord, signal: AbortSignal): Promise<number> {
+    // The first one also opens the stream, which is a round trip of its own.
+    if (this.estimate(device) === undefined) await this.#probe(device, this.#silentWord(), signal)
+    const rttMs = await this.#probe(device, word, signal)
     const filter = this.#filters.get(device) ?? new RttFilter()
     this.#filters.set(device, filter)
-    filter.add(rttMs, nowMs)
-    const silence = this.#watched.get(device)?.silence
-    if (silence !== undefined) {
-      silence.answeredAtMs = nowMs
-      silence.answers++
-      heard(silence, nowMs)
-    }
+    filter.add(rttMs, this.#now())
     this.#components.rtt(device, rttMs)
+    return rttMs
   }
+
+  async #probe (device: DeviceId, word: LivenessWord, signal: AbortSignal): Promise<number> {
+    const startMs = performance.now()
+    const answer = await this.#components.ask(device, encodeProbe(word), signal)
+    const rttMs = performance.now() - startMs
+    this.#handle({ type: 'answered', from: device, rttMs, word: decodeProbeAnswer(answer).word })
+    return rttMs
+  }
+
+  async #askFor (to: DeviceId, target: DeviceId, word: LivenessWord, signal: AbortSignal): Promise<void> {
+    const answer = decodeProbeAnswer(await this.#components.ask(to, encodeProbe(word, target), signal))
+    this.#handle({ type: 'relayed', from: to, target, reached: answer.reached === true, word: answer.word })
+  }
+
+  #silentWord (): LivenessWord { return { incarnation: this.#detector.incarnation, rumours: [] } }
 
   #now (): number { return this.#components.clock.monotonicMs() }
 }

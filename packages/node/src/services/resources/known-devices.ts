@@ -40,7 +40,8 @@ export class KnownDevices {
     const { mesh, clock, role } = this.#components
     const now = clock.monotonicMs()
     this.table.expire(now)
-    const online = new Set(mesh.peers().map(peer => peer.device))
+    // A suspect is not elected: most are gone a second later, the others are slow.
+    const online = new Set(mesh.peers().filter(peer => peer.suspect !== true).map(peer => peer.device))
     const devices = new Set([...online, ...this.table.live(now).map(([device]) => device), ...this.#found])
     devices.delete(mesh.self)
     return [...devices].map(device => ({ device, self: false, role: role(device), online: online.has(device), advert: this.table.get(device, now)?.advert }))
