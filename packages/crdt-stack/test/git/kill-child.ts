@@ -1,4 +1,8 @@
-/** Commits and pushes without end until it is killed: `kill-child.ts <cache dir> <url> <native or isomorphic>`. Prints each commit that arrived. */
+/**
+ * Commits and pushes without end until it is killed: `kill-child.ts <cache dir> <url> <native or isomorphic>`. Prints each commit that
+ * arrived, and `writing` before each that it begins to write.
+ */
+import { randomBytes } from 'node:crypto'
 import { openIsomorphicGit, openNativeGit } from '../../src/git/index.ts'
 
 const [dir = '', url = '', kind] = process.argv.slice(2)
@@ -6,7 +10,8 @@ const options = { signal: new AbortController().signal }
 const git = await (kind === 'isomorphic' ? openIsomorphicGit : openNativeGit)({ dir, url }, options)
 for (let i = 0; ; i++) {
   const parent = await git.fetchTip(options)
-  const changes = Array.from({ length: 20 }, (_, n) => ({ path: `folder/${process.pid}-${i}-${n}`, content: new Uint8Array(3000).fill(n) }))
+  const changes = Array.from({ length: 40 }, (_, n) => ({ path: `folder/${process.pid}-${i}-${n}`, content: new Uint8Array(randomBytes(3000)) }))
+  process.stdout.write('writing\n')
   const commit = await git.commitTree({ parent, changes, message: `commit ${i}`, atMs: Date.now() }, options)
   if (await git.push(commit, options) === 'ok') process.stdout.write(`${commit}\n`)
 }
