@@ -14,7 +14,7 @@ import { nodeIo, replaceFile, type Io } from '../fs/io.ts'
 const io: Io = { ...nodeIo, syncDirectory: async () => {} }
 const { readFile, unlink, readdir, mkdir, rmdir, stat, lstat, readlink, symlink, rm } = nodeFs
 
-/** @throws ElderError `DISK_FULL` on a short write, `IO` on anything else; what was there before is still there. */
+/** @throws ElderError `DISK_FULL` on a short write, `STORAGE` on anything else; what was there before is still there. */
 async function writeFile (path: string, content: string | Uint8Array): Promise<void> {
   await replaceFile(io, path, typeof content === 'string' ? Buffer.from(content, 'utf8') : content)
 }

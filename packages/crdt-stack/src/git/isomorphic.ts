@@ -8,19 +8,19 @@ import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 import { Serial } from '../serial.ts'
-import { atomicFs, isCrowded, looksBare, sweepLitter } from './atomic-fs.ts'
+import { isCrowded, looksBare, sweepLitter } from './atomic-fs.ts'
 import { closeCache, emptyCache, markOpen, removeStale } from './cache.ts'
 import { findCredential, takeCredential, type Credential } from './credentials.ts'
 import { redact, RACES, rejection } from './failure.ts'
 import { createHttpClient, unreachable } from './http-client.ts'
 import { committer } from './identity.ts'
-import { isomorphicFailure, isMissing, pushVerdict } from './isomorphic-failure.ts'
+import { isomorphicFailure, pushVerdict } from './isomorphic-failure.ts'
+import { IsomorphicObjects, type Library } from './isomorphic-objects.ts'
 import { checkedPath } from './path.ts'
 import { MIRROR_BRANCH, type BlobId, type Commit, type GitMirror, type GitOptions, type NewCommit, type TreeFile } from './port.ts'
-import { editTree, type TreeStore } from './tree-edit.ts'
+import { editTree } from './tree-edit.ts'
 import { withDefaultBranch } from './unborn-head.ts'
 
-type Library = typeof import('isomorphic-git')
 type Access = Pick<Parameters<Library['fetch']>[0], 'http' | 'onAuth' | 'onAuthFailure'> & { url: string }
 
 export interface IsomorphicGitInit {
@@ -37,7 +37,6 @@ export interface IsomorphicGitInit {
 }
 
 const TIP_REF = 'refs/elder/tip'
-const WRITES_AT_ONCE = 16
 const COMMIT = /^[0-9a-f]{40}$/
 /** isomorphic-git moves the refs of a fetch before it stores the objects: this one matches nothing, and the tip is ours to note. */
 const NO_REFSPEC = '+refs/elder/none:refs/elder/none'
@@ -60,12 +59,8 @@ class IsomorphicGit implements GitMirror {
   readonly #bareUrl: string
   readonly #given: Credential | undefined
   readonly #git: Library
-  readonly #repo: { fs: typeof atomicFs, gitdir: string }
+  readonly #objects: IsomorphicObjects
   readonly #turns = new Serial()
-  /** Blob sizes, which cost a read of the blob. */
-  readonly #bytes = new Map<string, number>()
-  /** isomorphic-git's own: whole packs. Dropped at each fetch, so that memory does not grow with time. */
-  #packs: object = {}
   /** The cache misbehaved: it is fetched anew before it is used again. */
   #suspect = false
 
@@ -73,7 +68,7 @@ class IsomorphicGit implements GitMirror {
     this.#init = init
     this.#git = git
     this.url = redact(init.url)
-    this.#repo = { fs: atomicFs, gitdir: init.dir }
+    this.#objects = new IsomorphicObjects(git, init.dir)
     const { url: bareUrl, credential } = takeCredential(url)
     this.#bareUrl = bareUrl.replace(/\/$/, '')
     this.#given = credential
@@ -93,7 +88,8 @@ class IsomorphicGit implements GitMirror {
   fetchTip ({ signal }: GitOptions): Promise<Commit | undefined> {
     return this.#turn(signal, async () => {
       if (this.#suspect || await isCrowded(this.#init.dir)) await this.#recreate()
-      this.#packs = {}
+      // Whole packs: kept for one pass, so that memory does not grow with time.
+      this.#objects.forget()
       const refs = await this.#network('read', signal, access => this.#git.listServerRefs({ ...access, prefix: MIRROR_BRANCH, protocolVersion: 2 }))
       const tip = refs.find(({ ref }) => ref === MIRROR_BRANCH)?.oid
       if (tip === undefined || !COMMIT.test(tip)) return undefined
@@ -103,24 +99,24 @@ class IsomorphicGit implements GitMirror {
 
   isAncestor (ancestor: Commit, commit: Commit, { signal }: GitOptions): Promise<boolean> {
     return this.#turn(signal, async () => {
-      if (!await this.#holds(ancestor) || !await this.#holds(commit)) return false
-      return ancestor === commit || await this.#local('read the history', () => this.#git.isDescendent({ ...this.#repo, cache: this.#packs, oid: commit, ancestor, depth: -1 }))
+      const objects = this.#objects
+      return await this.#local('read the history', async () => await objects.hasCommit(ancestor) && await objects.hasCommit(commit) && await objects.descends(commit, ancestor))
     })
   }
 
   readTree (commit: Commit, { signal }: GitOptions): Promise<TreeFile[]> {
     return this.#turn(signal, () => this.#local('read the tree', async () => {
       const files: TreeFile[] = []
-      for await (const { path, oid } of this.#files(commit, '')) {
+      for await (const { path, oid } of this.#objects.files(commit)) {
         if (signal.aborted) break
-        files.push({ path, blob: oid as BlobId, bytes: this.#bytes.get(oid) ?? (await this.#blob(oid)).length })
+        files.push({ path, blob: oid as BlobId, bytes: await this.#objects.bytes(oid) })
       }
       return files
     }))
   }
 
   async * readBlobs (files: TreeFile[], { signal }: GitOptions): AsyncGenerator<{ file: TreeFile, content: Uint8Array }> {
-    for (const file of files) yield { file, content: await this.#turn(signal, () => this.#local('read files', () => this.#blob(file.blob))) }
+    for (const file of files) yield { file, content: await this.#turn(signal, () => this.#local('read files', () => this.#objects.blob(file.blob))) }
   }
 
   blobId (content: Uint8Array): BlobId {
@@ -130,13 +126,13 @@ class IsomorphicGit implements GitMirror {
   commitTree (commit: NewCommit, { signal }: GitOptions): Promise<Commit> {
     return this.#turn(signal, () => this.#local('write a commit', async () => {
       const edits = commit.changes.map(({ path, content }) => ({ path: checkedPath(path), blob: content === null ? null : this.blobId(content) }))
-      await this.#writeBlobs(commit.changes)
-      const base = commit.parent === undefined ? undefined : await this.#git.readCommit({ ...this.#repo, cache: this.#packs, oid: commit.parent })
-      const tree = await editTree(this.#trees(), base?.commit.tree, edits)
+      await this.#objects.writeBlobs([...new Map(commit.changes.flatMap(({ content }) => content === null ? [] : [[this.blobId(content), content]])).values()])
+      const base = commit.parent === undefined ? undefined : await this.#git.readCommit({ ...this.#objects.repository, oid: commit.parent })
+      const tree = await editTree(this.#objects, base?.commit.tree, edits)
       const parent = base === undefined ? '' : `parent ${base.oid}\n`
       const who = committer(commit.atMs)
       const object = Buffer.from(`tree ${tree}\n${parent}author ${who}\ncommitter ${who}\n\n${commit.message}`, 'utf8')
-      return await this.#git.writeObject({ ...this.#repo, type: 'commit', format: 'content', object }) as Commit
+      return await this.#git.writeObject({ ...this.#objects.repository, type: 'commit', format: 'content', object }) as Commit
     }))
   }
 
@@ -146,12 +142,12 @@ class IsomorphicGit implements GitMirror {
       let moved = false
       const onPrePush = async ({ remoteRef: { oid } }: { remoteRef: { oid: string } }): Promise<boolean> => {
         // Asked before anything is packed: what is not built on the remote's tip has no chance.
-        moved = !/^0+$/.test(oid) && oid !== commit && !(await this.#holds(oid) && await this.#git.isDescendent({ ...this.#repo, cache: this.#packs, oid: commit, ancestor: oid, depth: -1 }))
+        moved = !/^0+$/.test(oid) && !(await this.#objects.hasCommit(oid) && await this.#objects.descends(commit, oid))
         return !moved
       }
       const declined = await this.#network('push', signal, async access => {
         try {
-          await this.#git.push({ ...this.#repo, cache: this.#packs, ...access, remote: 'origin', ref: commit, remoteRef: MIRROR_BRANCH, onPrePush, onMessage: line => { said.push(line) } })
+          await this.#git.push({ ...this.#objects.repository, ...access, remote: 'origin', ref: commit, remoteRef: MIRROR_BRANCH, onPrePush, onMessage: line => { said.push(line) } })
           return undefined
         } catch (error) {
           if (moved) return 'fetch first'
@@ -168,71 +164,34 @@ class IsomorphicGit implements GitMirror {
 
   async #fetch (signal: AbortSignal): Promise<Commit> {
     const depth = this.#init.depth === undefined ? {} : { depth: this.#init.depth }
-    const { fetchHead } = await this.#network('fetch', signal, access => this.#git.fetch({ ...this.#repo, cache: this.#packs, ...access, http: withDefaultBranch(access.http, MIRROR_BRANCH), ...depth, remote: 'origin', ref: TIP_REF, remoteRef: MIRROR_BRANCH, singleBranch: true, tags: false }))
+    const { fetchHead } = await this.#network('fetch', signal, access => this.#git.fetch({ ...this.#objects.repository, ...access, http: withDefaultBranch(access.http, MIRROR_BRANCH), ...depth, remote: 'origin', ref: TIP_REF, remoteRef: MIRROR_BRANCH, singleBranch: true, tags: false }))
     const tip = fetchHead as Commit
-    await this.#local('read what was fetched', () => this.#git.readCommit({ ...this.#repo, cache: this.#packs, oid: tip }))
+    await this.#local('read what was fetched', () => this.#git.readCommit({ ...this.#objects.repository, oid: tip }))
     await this.#note(tip)
     return tip
   }
 
-  async #note (tip: Commit): Promise<void> { await this.#local('note the tip', () => this.#git.writeRef({ ...this.#repo, ref: TIP_REF, value: tip, force: true })) }
+  async #note (tip: Commit): Promise<void> { await this.#local('note the tip', () => this.#git.writeRef({ ...this.#objects.repository, ref: TIP_REF, value: tip, force: true })) }
 
   /** The noted tip, when its commit is really there. */
   async #noted (): Promise<string | undefined> {
-    const tip = await this.#git.resolveRef({ ...this.#repo, ref: TIP_REF }).catch(() => '')
-    return COMMIT.test(tip) && await this.#holds(tip) ? tip : undefined
-  }
-
-  /** @throws ElderError `GIT_FAILED` when it is there and damaged. */
-  async #holds (commit: string): Promise<boolean> {
-    return await this.#local('read a commit', () => this.#git.readCommit({ ...this.#repo, cache: this.#packs, oid: commit }).then(() => true, (error: unknown) => {
-      if (isMissing(error)) return false
-      throw error
-    }))
-  }
-
-  async #blob (oid: string): Promise<Uint8Array> {
-    const { blob } = await this.#git.readBlob({ ...this.#repo, cache: this.#packs, oid })
-    this.#bytes.set(oid, blob.length)
-    return blob
-  }
-
-  /** Many at once, since each waits for the disk; never the same one twice, since both would write one file. */
-  async #writeBlobs (changes: NewCommit['changes']): Promise<void> {
-    const contents = [...new Map(changes.flatMap(({ content }) => content === null ? [] : [[this.blobId(content), content]])).values()]
-    for (let at = 0; at < contents.length; at += WRITES_AT_ONCE) {
-      const written = await Promise.allSettled(contents.slice(at, at + WRITES_AT_ONCE).map(blob => this.#git.writeBlob({ ...this.#repo, blob })))
-      for (const result of written) if (result.status === 'rejected') throw result.reason
-    }
-  }
-
-  async * #files (tree: string, prefix: string): AsyncGenerator<{ path: string, oid: string }> {
-    for (const { mode, path, oid, type } of await this.#trees().readTree(tree)) {
-      if (type === 'tree') yield * this.#files(oid, `${prefix}${path}/`)
-      else if (/^100(?:644|755)$/.test(mode)) yield { path: prefix + path, oid }
-    }
-  }
-
-  #trees (): TreeStore {
-    return {
-      readTree: async oid => (await this.#git.readTree({ ...this.#repo, cache: this.#packs, oid })).tree,
-      writeTree: lines => this.#git.writeTree({ ...this.#repo, tree: lines }),
-    }
+    const tip = await this.#git.resolveRef({ ...this.#objects.repository, ref: TIP_REF }).catch(() => '')
+    return COMMIT.test(tip) && await this.#local('read the tip', () => this.#objects.hasCommit(tip)) ? tip : undefined
   }
 
   async #recreate (): Promise<void> {
     await this.#local('make the local mirror', async () => {
       await emptyCache(this.#init.dir)
-      await this.#git.init({ ...this.#repo, bare: true, defaultBranch: 'main' })
+      await this.#git.init({ ...this.#objects.repository, bare: true, defaultBranch: 'main' })
       await this.#configure()
     })
-    this.#packs = {}
+    this.#objects.forget()
     this.#suspect = false
   }
 
   /** A fetch refuses to work without a remote and a refspec, also when it is given a URL. */
   async #configure (): Promise<void> {
-    for (const [path, value] of [['remote.origin.url', this.#bareUrl], ['remote.origin.fetch', NO_REFSPEC]] as const) await this.#git.setConfig({ ...this.#repo, path, value })
+    for (const [path, value] of [['remote.origin.url', this.#bareUrl], ['remote.origin.fetch', NO_REFSPEC]] as const) await this.#git.setConfig({ ...this.#objects.repository, path, value })
   }
 
   async #network<T> (action: string, signal: AbortSignal, work: (access: Access) => Promise<T>): Promise<T> {
