@@ -2,17 +2,24 @@ import { defineConfig } from 'vitest/config'
 
 /** Tests run the sources: this key, and no other, reaches vitest's resolver. */
 const conditions = ['elder-source', 'module-sync', 'node', 'import', 'default']
-const project = (name: string, root: string): object => ({ extends: true, test: { name, root, include: ['test/**/*.test.ts'] } })
+/** Pure logic, adapters and services: as many at a time as keep two cores busy. */
+const unit = (name: string, root: string, include = ['test/**/*.test.ts']): object => ({ extends: true, test: { name, root, include, maxWorkers: 3 } })
+/** Real processes and networks wait more than they compute: two files at a time, when the units are done. */
+const process = (name: string, include: string[], groupOrder: number): object => ({
+  extends: true, test: { name, root: '.', include, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2, sequence: { groupOrder } },
+})
 
 export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     projects: [
-      project('protocol', 'packages/protocol'),
-      project('crdt-stack', 'packages/crdt-stack'),
-      project('node', 'packages/node'),
-      // Real processes wait more than they compute: one file beside another, when the other projects are done.
-      { extends: true, test: { name: 'scenarios', root: '.', include: ['test/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2, sequence: { groupOrder: 1 } } },
+      unit('protocol', 'packages/protocol'),
+      unit('crdt-stack', 'packages/crdt-stack'),
+      unit('node', 'packages/node'),
+      unit('repository', '.', ['test/simulator/**/*.test.ts', 'test/exports.test.ts', 'test/walks.test.ts']),
+      process('scenarios', ['test/scenarios/**/*.test.ts', 'test/readme.test.ts', 'test/examples.test.ts'], 1),
+      // Not part of `npm test`: that the benchmark still runs is a check of .ci/run.
+      process('bench', ['test/bench.test.ts'], 2),
     ],
   },
 })
