@@ -162,10 +162,11 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
   const admission = state === 'joining' ? [AbortSignal.timeout(init.timeoutMs ?? JOIN_MS)] : []
   await membership.joined({ signal: AbortSignal.any([...admission, ...(init.signal === undefined ? [] : [init.signal])]) })
   resources.onSlots(slots => { host.configure(slots) })
-  closing.add('resources', () => resources.stop())
-  await resources.start()
+  await resources.measure()
   closing.add('builder', () => host.stop())
   await host.start(resources.slots)
+  closing.add('resources', () => resources.stop())
+  await resources.start()
   closing.add('builds', () => builds.stop())
   closing.add('replication', () => { replication.stop() })
   replication.start()

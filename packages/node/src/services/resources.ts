@@ -75,11 +75,17 @@ export class ResourceService {
     if (this.#facts !== undefined) listener(this.slots)
   }
 
-  async start (): Promise<void> {
-    const { mesh, sensors } = this.#components
-    const { sampleMs = 5_000, heartbeatMs = 15_000, lookupMs = 60_000 } = this.#init
-    this.#facts = await sensors.facts()
+  /** Reads this machine: {@link slots} are known then, and nobody is told yet. */
+  async measure (): Promise<void> {
+    this.#facts = await this.#components.sensors.facts()
     await this.#read()
+  }
+
+  /** Begins to tell: after the builder has swept and offered, so that the first advert is true. */
+  async start (): Promise<void> {
+    const { mesh } = this.#components
+    const { sampleMs = 5_000, heartbeatMs = 15_000, lookupMs = 60_000 } = this.#init
+    if (this.#facts === undefined) await this.measure()
     this.#offs.push(mesh.on('admitted', device => { void this.#tell(device) }), mesh.on('gone', () => { this.#others.wake() }))
     this.#loops.every(sampleMs, () => this.#read())
     this.#loops.every(heartbeatMs, () => this.#publish())
