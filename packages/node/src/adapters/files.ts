@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, fdatasyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, fdatasyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 import type { PrivateFiles } from '../ports/files.ts'
@@ -78,10 +78,23 @@ export function writeAll (fd: number, bytes: Uint8Array): void {
   }
 }
 
+/** As `mkdir -p`. Node's own recursive mkdir never ends where a system says ENOENT for good, as Linux does below /proc. */
+export function makeFolders (path: string, mode = 0o777): void {
+  try {
+    mkdirSync(path, { mode })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST' && statSync(path).isDirectory()) return
+    if (code !== 'ENOENT' || existsSync(dirname(path))) throw error
+    makeFolders(dirname(path), mode)
+    makeFolders(path, mode)
+  }
+}
+
 /** A directory of this user only. */
 export function makePrivateDir (path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeFolders(path, 0o700)
   } catch (error) {
     throw storageError(path, error)
   }

@@ -3,6 +3,7 @@ import { chmod, lstat, mkdir, open, rename, rm, stat, type FileHandle } from 'no
 import { dirname, join, resolve } from 'node:path'
 import { ElderError, isOutputPath, LIMITS } from '@elder-node/protocol'
 import type { OutputFile, OutputPart, OutputWriter } from '../ports/source.ts'
+import { makeFolders } from './files.ts'
 
 /** By default the builder's fault: nothing was written here. */
 const invalid = (message: string, fix = 'Build it on another device with --on, and update elder-node on that builder.'): ElderError => new ElderError('OUTPUT_INVALID', message, fix)
@@ -129,9 +130,17 @@ async function makeStaging (target: string): Promise<string> {
   const besides = existing === undefined || (await stat(parent)).dev === existing.dev
   const folder = join(parent, name)
   if (besides && await mkdir(folder, { mode: 0o700 }).then(() => true, () => false)) return folder
-  await mkdir(target, { recursive: true })
+  makeTarget(target)
   await mkdir(join(target, name), { mode: 0o700 })
   return join(target, name)
+}
+
+function makeTarget (target: string): void {
+  try {
+    makeFolders(target)
+  } catch (error) {
+    throw invalid(`${target} cannot be made: ${(error as Error).message}`, ELSEWHERE)
+  }
 }
 
 /** Every way is checked before the first file appears. */
@@ -142,7 +151,7 @@ async function publish (folder: string, target: string, files: OutputFile[]): Pr
     const there = await lstat(join(target, path)).catch(() => undefined)
     if (there?.isDirectory() === true) throw invalid(`${join(target, path)} is a folder`, ELSEWHERE)
   }
-  await mkdir(target, { recursive: true })
+  makeTarget(target)
   for (const [i, { path, mode }] of files.entries()) {
     const staged = join(folder, String(i))
     await chmod(staged, mode)

@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/adapters/clock.ts'
 import { nodeCrypto, randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { dataDirAt, dataDirPath, prepareDataDir } from '../../src/adapters/data-dir.ts'
-import { privateFiles } from '../../src/adapters/files.ts'
+import { makePrivateDir, privateFiles } from '../../src/adapters/files.ts'
 import { openIdentity } from '../../src/adapters/identity.ts'
 import { lockHolder, takeLock } from '../../src/adapters/lock.ts'
 import { needs } from '../support/when.ts'
@@ -96,6 +96,10 @@ describe('private files', () => {
     expect(() => { privateFiles(root).replace('taken', Uint8Array.of(1)) }).toThrow(throwing('STORAGE'))
     expect(() => { privateFiles(join(root, 'nowhere')).append('x', Uint8Array.of(1)) }).toThrow(throwing('STORAGE'))
     expect(readdirSync(root)).toEqual(['taken'])
+  })
+
+  test.runIf(needs(process.platform === 'linux', 'Linux: /proc takes no folder'))('a folder that cannot be made is an error, not a loop', () => {
+    expect(() => { makePrivateDir('/proc/no/such/folder') }).toThrow(throwing('STORAGE'))
   })
 
   test.runIf(needs(existsSync('/dev/full'), '/dev/full, a disk without space'))('a full disk is DISK_FULL', () => {
