@@ -1,35 +1,17 @@
 /** isomorphic-git, for devices without git: the same promises over HTTP, and what it says where it must give up. */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fromUtf8, utf8 } from '@elder-node/protocol'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { gitMirrorAcceptance } from '../../src/acceptance/git.ts'
 import { findCredential } from '../../src/git/credentials.ts'
-import { openIsomorphicGit, openNativeGit, serveGit, type Commit, type GitMirror, type GitServer, type GitServerInit, type TreeFile } from '../../src/git/index.ts'
-
-// A git server's processes on machines that may be busy.
-vi.setConfig({ testTimeout: 30_000 })
+import { openIsomorphicGit, openNativeGit, type Commit, type GitMirror, type TreeFile } from '../../src/git/index.ts'
+import { cleanUp, folder, server } from './remote.ts'
 
 const options = { signal: new AbortController().signal }
-const cleanups: Array<() => unknown> = []
-afterEach(async () => { for (const cleanup of cleanups.splice(0).reverse()) await cleanup() })
-
-function folder (): string {
-  const dir = mkdtempSync(join(tmpdir(), 'elder-iso-'))
-  cleanups.push(() => { rmSync(dir, { recursive: true, force: true }) })
-  return dir
-}
-
-async function server (init: Omit<GitServerInit, 'root'> = {}): Promise<{ server: GitServer, url: string, repository: string }> {
-  const root = folder()
-  const started = await serveGit({ root, ...init })
-  cleanups.push(() => started.close())
-  return { server: started, url: await started.create('memory.git'), repository: join(root, 'memory.git') }
-}
 
 async function open (url: string, dir: string = join(folder(), 'cache')): Promise<GitMirror> {
   return await openIsomorphicGit({ dir, url, networkMs: 10_000 }, options)
@@ -109,7 +91,7 @@ describe('what it refuses', () => {
   it('a redirect: it would carry credentials to another host', async () => {
     const elsewhere = createServer((_request, response) => { response.writeHead(301, { location: 'https://user:secret@other.example/x.git' }).end() })
     await new Promise<void>(resolve => { elsewhere.listen(0, '127.0.0.1', resolve) })
-    cleanups.push(() => { elsewhere.close() })
+    cleanUp(() => { elsewhere.close() })
     const git = await open(`http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/x.git`)
     const error = await git.fetchTip(options).catch((error: unknown) => error as Error)
     expect(error).toMatchObject({ code: 'GIT_UNREACHABLE', message: expect.stringContaining('https://other.example/x.git') })
@@ -152,7 +134,7 @@ describe('a remote that is ill', () => {
   it('takes credentials for its host from the environment', async () => {
     const { url } = await server({ auth: { user: 'elder', password: 'p@ss' } })
     vi.stubEnv('ELDER_GIT_CREDENTIALS', `https://a:b@example.org\n${url.replace('://', '://elder:p%40ss@')}`)
-    cleanups.push(() => { vi.unstubAllEnvs() })
+    cleanUp(() => { vi.unstubAllEnvs() })
     const git = await open(url)
     expect(await git.push(await commit(git, undefined, 'a'), options)).toBe('ok')
   })
@@ -217,7 +199,7 @@ describe('a remote that is ill', () => {
     const rejections: unknown[] = []
     const listen = (reason: unknown): void => { rejections.push(reason) }
     process.on('unhandledRejection', listen)
-    cleanups.push(() => { process.off('unhandledRejection', listen) })
+    cleanUp(() => { process.off('unhandledRejection', listen) })
     let cut: (bytes: Buffer, request: number) => Buffer = bytes => bytes
     const relay = createServer((request, response) => { void (async () => {
       const chunks: Buffer[] = []
@@ -228,7 +210,7 @@ describe('a remote that is ill', () => {
     })().catch(() => { response.destroy() }) })
     let count = 0
     await new Promise<void>(resolve => { relay.listen(0, '127.0.0.1', resolve) })
-    cleanups.push(() => { relay.close(); relay.closeAllConnections() })
+    cleanUp(() => { relay.close(); relay.closeAllConnections() })
     const path = new URL(url).pathname
     const git = await open(`http://127.0.0.1:${(relay.address() as AddressInfo).port}${path}`)
     // Four requests of a first fetch: refs (2), refs of the fetch, pack. Each is damaged in turn, by cuts and by noise.

@@ -1,32 +1,14 @@
 /** Native git against a bare repository over file:// and over HTTP, and what it says when a remote is ill. */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { utf8 } from '@elder-node/protocol'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { gitMirrorAcceptance } from '../../src/acceptance/git.ts'
-import { openNativeGit, serveGit, type Commit, type GitMirror, type GitServer, type GitServerInit, type TreeFile } from '../../src/git/index.ts'
-
-// A dozen git processes per test, on machines that may be busy.
-vi.setConfig({ testTimeout: 30_000 })
+import { openNativeGit, type Commit, type GitMirror, type TreeFile } from '../../src/git/index.ts'
+import { cleanUp, folder, server } from './remote.ts'
 
 const options = { signal: new AbortController().signal }
-const cleanups: Array<() => unknown> = []
-afterEach(async () => { for (const cleanup of cleanups.splice(0).reverse()) await cleanup() })
-
-function folder (): string {
-  const dir = mkdtempSync(join(tmpdir(), 'elder-git-'))
-  cleanups.push(() => { rmSync(dir, { recursive: true, force: true }) })
-  return dir
-}
-
-async function server (init: Omit<GitServerInit, 'root'> = {}): Promise<{ server: GitServer, url: string, root: string }> {
-  const root = folder()
-  const started = await serveGit({ root, ...init })
-  cleanups.push(() => started.close())
-  return { server: started, url: await started.create('memory.git'), root }
-}
 
 async function open (url: string, dir: string = join(folder(), 'cache')): Promise<GitMirror> {
   return await openNativeGit({ dir, url, networkMs: 10_000 }, options)
@@ -154,7 +136,7 @@ describe('the cache', () => {
     process.env['GIT_DIR'] = '/nowhere'
     process.env['GIT_INDEX_FILE'] = '/nowhere'
     process.env['GIT_CONFIG_GLOBAL'] = join(home, 'config')
-    cleanups.push(() => { for (const name of ['GIT_DIR', 'GIT_INDEX_FILE', 'GIT_CONFIG_GLOBAL']) delete process.env[name] })
+    cleanUp(() => { for (const name of ['GIT_DIR', 'GIT_INDEX_FILE', 'GIT_CONFIG_GLOBAL']) delete process.env[name] })
     const git = await open(url)
     expect(await git.push(await commit(git, undefined, 'a\r\nb\n'), options)).toBe('ok')
   })
