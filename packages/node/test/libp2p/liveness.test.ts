@@ -233,7 +233,7 @@ async function cable (port: number): Promise<{ port: number, pull: () => void }>
 }
 
 describe('a real peer', () => {
-  test('that falls silent without closing anything is gone on both sides, in 3 to 6 s; one that talks stays', async () => {
+  test('that falls silent without closing anything is suspected first, then gone on both sides; one that talks stays', async () => {
     const mesh = new TestMesh()
     const [a, steady] = [mesh.node(), mesh.node()]
     await a.mesh.start()
@@ -253,10 +253,10 @@ describe('a real peer', () => {
     // It knows the address behind the cable too, and would be back at once.
     far.admission.members = () => []
     line.pull()
-    await until(() => gone.length === 2)
+    // Lifeguard waits the longer the more this process itself is starved of its cores: how soon is the benchmark's to say.
+    await until(() => gone.length === 2, 45_000)
     expect(performance.now() - startMs).toBeGreaterThan(2_500)
-    expect(performance.now() - startMs).toBeLessThan(6_000)
     expect(gone.sort()).toEqual([a.id, far.id].sort())
     expect(a.mesh.peers().map(peer => peer.device)).toEqual([steady.id])
-  }, 20_000)
+  }, 60_000)
 })
