@@ -56,6 +56,8 @@ export interface RunningNode extends ElderNode {
 const SILENT = { debug () {}, info () {}, warn () {}, error () {} }
 const JOIN_MS = 60_000
 const RESTORE_MS = 600_000
+/** What one build may write: more than any of ours, less than what fills a small disk. */
+const DISK_BYTES = 21_474_836_480
 
 /**
  * Starts a node: founds a mesh, joins one with a ticket, or comes back to the one of its directory.
@@ -117,7 +119,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
     outputs: new FileOutputReader(),
     prepare: new PrepareCache({ dir: join(dir.builds, 'prepared') }),
     environment,
-    limits: { cpus: cpus().length, memoryBytes: Math.floor(totalmem() * 0.8), pidsMax: 4096 },
+    limits: { cpus: cpus().length, memoryBytes: Math.floor(totalmem() * 0.8), pidsMax: 4096, diskBytes: DISK_BYTES },
     platform: `${process.platform}/${process.arch}`,
     ask: (to, word) => link.ask(to, word),
     offer: capacity => { resources.offer(capacity) },

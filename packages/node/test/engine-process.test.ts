@@ -155,7 +155,7 @@ describe('limits on cgroup v2', () => {
     const controllers = await findControllers('elder-x', join(root, 'proc'))
     expect(controllers.map(({ name, version }) => `${name}${version}`)).toEqual(['memory2', 'pids2', 'cpu2'])
     const group = new LimitGroup(controllers, 'b1')
-    await group.create({ cpus: 1.5, memoryBytes: 1000, pidsMax: 7 })
+    await group.create({ cpus: 1.5, memoryBytes: 1000, pidsMax: 7, diskBytes: 1000 })
     const read = (file: string): Promise<string> => readFile(join(mount, 'elder-x/b1', file), 'utf8')
     expect(await Promise.all(['memory.max', 'memory.swap.max', 'pids.max', 'cpu.max'].map(read))).toEqual(['1000', '0', '7', '150000 100000'])
     expect(group.procsFiles).toHaveLength(1)

@@ -9,6 +9,8 @@ export interface Limits {
   memoryBytes: number
   /** Processes and threads. */
   pidsMax: number
+  /** What the tree, the home and the temporary files of the build may hold together. */
+  diskBytes: number
 }
 
 export interface RunSpec {
@@ -25,15 +27,17 @@ export interface RunSpec {
   /** The whole environment of the build besides HOME and TMPDIR, which the engine sets to private folders. */
   env: Record<string, string>
   limits: Limits
-  /** Refused by `process` with `SEALED_UNSUPPORTED`. */
+  /** No network. Refused by `process` with `SEALED_UNSUPPORTED`. */
   sealed: boolean
+  /** The image to run in; null: the engine's default. Refused with `IMAGE_UNSUPPORTED` by engines that run none. */
+  image: string | null
 }
 
 export type RunEvent =
   | { type: 'started' }
   | { type: 'log', stream: 'stdout' | 'stderr', data: Uint8Array }
   /** Last event. `signal` when the command was killed by one; `reason` when a limit was the cause. */
-  | { type: 'exit', exitCode: number, signal: string | null, reason: 'memory' | 'pids' | null }
+  | { type: 'exit', exitCode: number, signal: string | null, reason: 'memory' | 'pids' | 'disk' | null }
 
 export interface Engine {
   readonly name: EngineName
@@ -41,6 +45,8 @@ export interface Engine {
   readonly description: string
   /** Throws ElderError with the fix when the engine cannot run here. */
   check (): Promise<void>
+  /** Images that are here already, newest first: a hint in the advert. Engines without images leave it out. */
+  images? (): Promise<string[]>
   /** A fresh private folder for a build's tree, outside the data directory, empty, on the engine's disk. */
   createTree (id: string, slot: number): Promise<string>
   /** Removes the tree, the build's home and its temporary files. */

@@ -69,7 +69,7 @@ export class Farm {
     const link = new BuildLink({ mesh })
     device.host = new BuildHost({
       engine, cache: fakeCache(device), outputs: fakeReader, prepare: undefined, clock, crypto, signer: this.signerOf(signer), environment: requested => ({ PATH: '/bin', ...requested }),
-      limits: { cpus: 4, memoryBytes: 2 ** 33, pidsMax: 256 }, platform: 'linux/x64', role: roleOf,
+      limits: { cpus: 4, memoryBytes: 2 ** 33, pidsMax: 256, diskBytes: 2 ** 34 }, platform: 'linux/x64', role: roleOf,
       ask: (to, word) => link.ask(to, word),
       offer: capacity => { resources.offer(capacity) }, log,
     }, { epoch: 1 })

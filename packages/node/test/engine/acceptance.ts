@@ -25,7 +25,7 @@ export interface AcceptanceOptions {
 }
 
 const MB = 1_048_576
-const LIMITS = { cpus: 2, memoryBytes: 512 * MB, pidsMax: 200 }
+const LIMITS = { cpus: 2, memoryBytes: 512 * MB, pidsMax: 200, diskBytes: 512 * MB }
 const PATH = '/usr/local/bin:/usr/bin:/bin'
 
 export interface Outcome { events: RunEvent[], text: string, exit: Extract<RunEvent, { type: 'exit' }> }
@@ -33,7 +33,7 @@ export interface Outcome { events: RunEvent[], text: string, exit: Extract<RunEv
 export function newId (): string { return `t${randomBytes(8).toString('hex')}` }
 
 export function specOf (tree: string, command: string[], more: Partial<RunSpec> = {}): RunSpec {
-  return { id: newId(), slot: 0, tree, cwd: '.', command, env: { PATH }, limits: LIMITS, sealed: false, ...more }
+  return { id: newId(), slot: 0, tree, cwd: '.', command, env: { PATH }, limits: LIMITS, sealed: false, image: null, ...more }
 }
 
 export async function collect (events: AsyncIterable<RunEvent>): Promise<Outcome> {

@@ -38,7 +38,7 @@ export interface BuildResult {
   exitCode: number
   signal: string | null
   /** Why the builder ended the command: a limit or the deadline. */
-  reason: 'memory' | 'pids' | 'deadline' | null
+  reason: 'memory' | 'pids' | 'disk' | 'deadline' | null
   timings: BuildTimings
   /** sha256 over the canonical manifest. */
   manifestDigest: Uint8Array
@@ -86,7 +86,7 @@ const requestSchema = v.variant('type', [
 const result = v.strictObject({
   build: v.pipe(v.string(), v.regex(/^[a-z2-7]{26}$/)), lease, fence: count, inputDigest: hash,
   exitCode: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)), signal: v.nullable(text(16)),
-  reason: v.nullable(v.picklist(['memory', 'pids', 'deadline'])),
+  reason: v.nullable(v.picklist(['memory', 'pids', 'disk', 'deadline'])),
   timings: v.strictObject({ sourceMs: count, prepareMs: count, bootMs: count, runMs: count, returnMs: count }),
   manifestDigest: hash, unmatched: v.pipe(v.array(text(LIMITS.pathCharsMax)), v.maxLength(LIMITS.globsMax)),
 })

@@ -102,7 +102,7 @@ async function runCommand (job: Job, { engine }: RunComponents, spec: RunSpec): 
 async function runSpec (job: Job, { environment, limits }: RunComponents, tree: string, command: string[]): Promise<RunSpec> {
   const { spec, lease } = job
   return {
-    id: runId(job), slot: lease.slot, tree, cwd: spec.source.cwd, command, env: await environment(spec.env), sealed: spec.sealed,
+    id: runId(job), slot: lease.slot, tree, cwd: spec.source.cwd, command, env: await environment(spec.env), sealed: spec.sealed, image: spec.image,
     limits: { ...limits, cpus: Math.min(limits.cpus, spec.cpus ?? limits.cpus), memoryBytes: Math.min(limits.memoryBytes, spec.memoryBytes ?? limits.memoryBytes) },
   }
 }
