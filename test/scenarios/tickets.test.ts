@@ -73,7 +73,7 @@ describe('a ticket', () => {
   })
 
   test('that is something else altogether', async () => {
-    expectRefusal(await lab.refused('prose', { ticket: 'please let me in' }), 1, { code: 'TICKET_INVALID', names: /begins with elder1/, fix: /elder-node invite/ })
+    expectRefusal(await lab.refused('prose', { ticket: 'please let me in' }), 1, { code: 'TICKET_MALFORMED', names: /begins with elder1/, fix: /elder-node invite/ })
     await unchanged('prose')
   })
 

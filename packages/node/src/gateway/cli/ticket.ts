@@ -8,7 +8,7 @@ import type { Io } from './io.ts'
 const PASTE_CHARS_MAX = 2 * LIMITS.ticketCharsMax + 1024
 const INVITE = 'elder-node invite   (on a device of the mesh, as an admin)'
 
-/** Undefined when none was given. @throws ElderError `USAGE`, `TICKET_INVALID`, `NO_SUCH_FILE`, or why `signal` aborted */
+/** Undefined when none was given. @throws ElderError `USAGE`, `TICKET_MALFORMED`, `NO_SUCH_FILE`, or why `signal` aborted */
 export async function readTicket (io: Io, { word, file, signal }: { word: string | undefined, file: string | undefined, signal: AbortSignal }): Promise<string | undefined> {
   if (word !== undefined && file !== undefined) throw new ElderError('USAGE', 'a ticket and a ticket file are two tickets', 'Give one of them.')
   if (word !== undefined) return findTicket(word)
@@ -16,13 +16,13 @@ export async function readTicket (io: Io, { word, file, signal }: { word: string
   return findTicket(await readInput(io, file, { bytesMax: PASTE_CHARS_MAX, hint: 'Paste the ticket', signal, complete }))
 }
 
-/** The ticket in a text, whatever a mail client or a shell put around and into it. @throws ElderError `TICKET_INVALID` */
+/** The ticket in a text, whatever a mail client or a shell put around and into it. @throws ElderError `TICKET_MALFORMED` */
 export function findTicket (text: string): string {
   const found = /elder1[a-z2-7]+/.exec(text.replace(/[\s"'`]+/g, ''))
   if (found !== null) return found[0]
-  if (text.trim() === '') throw new ElderError('TICKET_INVALID', 'the ticket is empty', INVITE)
-  if (text.includes('elder-recovery1')) throw new ElderError('TICKET_INVALID', 'that is a recovery text, not a ticket: keep it away from devices', INVITE)
-  throw new ElderError('TICKET_INVALID', 'that is not a ticket: a ticket begins with elder1', INVITE)
+  if (text.trim() === '') throw new ElderError('TICKET_MALFORMED', 'the ticket is empty', INVITE)
+  if (text.includes('elder-recovery1')) throw new ElderError('TICKET_MALFORMED', 'that is a recovery text, not a ticket: keep it away from devices', INVITE)
+  throw new ElderError('TICKET_MALFORMED', 'that is not a ticket: a ticket begins with elder1', INVITE)
 }
 
 /** At a prompt: true once the whole ticket has been pasted, however many lines it came in. */
@@ -32,6 +32,6 @@ function complete (text: string): boolean {
     return true
   } catch (error) {
     // Expired or forged is complete too, and is said where it is redeemed.
-    return !['TICKET_INVALID', 'TICKET_MALFORMED'].includes(codeOf(error) ?? '')
+    return codeOf(error) !== 'TICKET_MALFORMED'
   }
 }
