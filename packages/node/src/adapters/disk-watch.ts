@@ -1,0 +1,144 @@
+/**
+ * Holds a build to its disk limit, and the machine above a reserve: for every engine whose file system knows no quota.
+ *
+ * Walking a big tree is dear, asking a file system for its free space is not. So the free space is asked four times a second,
+ * and the folders are walked (by `du`, beside this process) only when so much has gone that the build could be over its limit,
+ * and once in a while. A walk is followed by at least ten times its own duration of rest.
+ */
+import { spawn } from 'node:child_process'
+import { statfs } from 'node:fs/promises'
+import { findTool } from './system-tools.ts'
+
+export interface DiskWatchInit {
+  /** Folders whose content counts, asked before each walk; the first is where the free space is asked. They may come and go. */
+  folders: () => string[] | Promise<string[]>
+  /** What they may hold together. */
+  bytesMax: number
+  /** The limit is passed, or the disk runs full and no other watched build on it holds more. Called once. */
+  onFull: (why: { heldBytes: number, cause: 'limit' | 'reserve' }) => void
+  /** Free space below which builds end, biggest first. @default 1 GiB, or a twentieth of the disk, or half of what is free at the start, whichever is least */
+  reserveBytes?: number
+}
+
+const ASK_MS = 250
+/** The first look; a build that is over by then pays nothing. */
+const FIRST_WALK_MS = 1000
+/** What shrinks while it grows elsewhere does not show in the free space: a look once in a while. */
+const IDLE_WALK_MS = 15_000
+const REST_FACTOR = 10
+const IDLE_REST_FACTOR = 50
+const RESERVE_BYTES_MAX = 1_073_741_824
+const RESERVE_PART = 0.05
+/** Files that a disk must still be able to make, as a part of all. */
+const FILES_PART = 0.01
+/** After one build ended, its space comes back in a moment: the next is not ended for it. */
+const MERCY_MS = 2000
+
+/** Watches of this process by file system: who is biggest when it runs full. */
+const watches = new Set<DiskWatch>()
+let mercyUntilMs = 0
+
+export class DiskWatch {
+  readonly #init: DiskWatchInit
+  readonly #startMs = performance.now()
+  readonly #stopped = new AbortController()
+  #timer: NodeJS.Timeout
+  #heldBytes = 0
+  #freeAtWalk: number | undefined
+  #walkedMs: number | undefined
+  #walkTookMs = 0
+  #full = false
+  /** Of the file system; two builds on one share its fate. */
+  #disk = ''
+  #reserve: number | undefined
+
+  /** Begins at once. */
+  constructor (init: DiskWatchInit) {
+    this.#init = init
+    this.#reserve = init.reserveBytes
+    watches.add(this)
+    this.#timer = setTimeout(this.#turn, ASK_MS)
+  }
+
+  /** True when this watch ended the build. */
+  get full (): boolean { return this.#full }
+
+  stop (): void {
+    watches.delete(this)
+    clearTimeout(this.#timer)
+    this.#stopped.abort()
+  }
+
+  readonly #turn = (): void => {
+    void this.#look().catch(() => undefined).finally(() => {
+      if (!this.#stopped.signal.aborted && !this.#full) this.#timer = setTimeout(this.#turn, ASK_MS)
+    })
+  }
+
+  async #look (): Promise<void> {
+    const [folder] = await this.#init.folders()
+    if (folder === undefined) return
+    const disk = await statfs(folder)
+    const freeBytes = disk.bavail * disk.bsize
+    this.#disk = `${disk.type}:${disk.blocks}:${disk.files}`
+    this.#reserve ??= Math.min(RESERVE_BYTES_MAX, disk.blocks * disk.bsize * RESERVE_PART, freeBytes / 2)
+    this.#freeAtWalk ??= freeBytes
+    const low = freeBytes < this.#reserve || (disk.files > 0 && disk.ffree < disk.files * FILES_PART)
+    if (low) return await this.#makeRoom()
+    if (this.#isDue(this.#freeAtWalk - freeBytes)) await this.measure(freeBytes)
+    if (this.#heldBytes > this.#init.bytesMax) this.#end('limit')
+  }
+
+  #isDue (gone: number): boolean {
+    const now = performance.now()
+    if (this.#walkedMs === undefined) return now - this.#startMs >= FIRST_WALK_MS || gone >= this.#init.bytesMax
+    const rested = now - this.#walkedMs
+    if (rested >= Math.max(IDLE_WALK_MS, IDLE_REST_FACTOR * this.#walkTookMs)) return true
+    return this.#heldBytes + gone >= this.#init.bytesMax && rested >= REST_FACTOR * this.#walkTookMs
+  }
+
+  /** What the folders hold now. */
+  async measure (freeBytes?: number): Promise<number> {
+    const start = performance.now()
+    this.#heldBytes = await heldBytes(await this.#init.folders(), this.#stopped.signal) ?? this.#heldBytes
+    this.#walkedMs = performance.now()
+    this.#walkTookMs = this.#walkedMs - start
+    if (freeBytes !== undefined) this.#freeAtWalk = freeBytes
+    return this.#heldBytes
+  }
+
+  /** The biggest build on this disk ends; the others go on when that was enough. */
+  async #makeRoom (): Promise<void> {
+    if (performance.now() < mercyUntilMs) return
+    mercyUntilMs = performance.now() + MERCY_MS
+    const rivals = [...watches].filter(watch => watch.#disk === this.#disk && !watch.#full)
+    await Promise.all(rivals.map(watch => watch.measure().catch(() => 0)))
+    rivals.sort((a, b) => b.#heldBytes - a.#heldBytes)[0]?.#end('reserve')
+    mercyUntilMs = performance.now() + MERCY_MS
+  }
+
+  #end (cause: 'limit' | 'reserve'): void {
+    if (this.#full || this.#stopped.signal.aborted) return
+    this.#full = true
+    this.#init.onFull({ heldBytes: this.#heldBytes, cause })
+  }
+}
+
+const NICE = findTool('nice')
+
+/** Bytes on disk, hard links once; what cannot be read is left out. Undefined when nothing could be measured. */
+export function heldBytes (folders: string[], signal?: AbortSignal): Promise<number | undefined> {
+  const du = findTool('du') ?? 'du'
+  const [program = du, ...args] = [...NICE === undefined ? [] : [NICE, '-n', '10'], du, '-skxc', '--', ...folders]
+  const child = spawn(program, args, { cwd: '/', env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'ignore'], ...(signal === undefined ? {} : { signal }) })
+  let text = ''
+  child.stdout.on('data', (data: Buffer) => { text = (text + data.toString()).slice(-4096) })
+  return new Promise(resolve => {
+    child.once('error', () => { resolve(undefined) })
+    // It fails when a file went away under it; the sum of the rest is printed all the same.
+    child.once('close', () => {
+      const total = /^(\d+)\ttotal$/m.exec(text)?.[1]
+      resolve(total === undefined ? undefined : Number(total) * 1024)
+    })
+  })
+}
