@@ -113,7 +113,8 @@ export class DiskWatch {
     mercyUntilMs = performance.now() + MERCY_MS
     const rivals = [...watches].filter(watch => watch.#disk === this.#disk && !watch.#full)
     await Promise.all(rivals.map(watch => watch.measure().catch(() => 0)))
-    rivals.sort((a, b) => b.#heldBytes - a.#heldBytes)[0]?.#end('reserve')
+    const biggest = rivals.sort((a, b) => b.#heldBytes - a.#heldBytes)[0]
+    if (biggest !== undefined) biggest.#end('reserve')
     mercyUntilMs = performance.now() + MERCY_MS
   }
 

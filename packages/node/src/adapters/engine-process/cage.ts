@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import type { RunSpec } from '../../ports/engine.ts'
+import type { BuildFolder } from './trees.ts'
 
 /** One running build inside its cage. */
 export interface Caged {
@@ -15,10 +16,16 @@ export interface Caged {
 /** How a build is held together: what makes it possible to end all of its processes, even when this node is dead. */
 export interface Cage {
   readonly description: string
+  /** True when a build can be cut off from the network. */
+  readonly seals: boolean
   /** The uid of a slot's builds; undefined when builds run as this node's user. */
   uidOf: (slot: number) => number | undefined
+  /** HOME and TMPDIR as the build sees them. */
+  places: (folder: BuildFolder) => { home: string, tmp: string }
   /** Starts `sh script command…` in the cage. */
-  start: (spec: RunSpec, script: string, tmp: string) => Promise<Caged>
+  start: (spec: RunSpec, script: string, folder: BuildFolder) => Promise<Caged>
+  /** Folders outside of the build's own that it can have filled: they count for its disk limit. */
+  strays: (slot: number) => Promise<string[]>
   /** Ends whatever an earlier life left running. */
   sweep: () => Promise<void>
   close: () => Promise<void>

@@ -1,19 +1,13 @@
 /**
  * The `process` engine: builds as plain processes of this machine. No isolation of network and files beyond the user's rights;
- * the owner's explicit opt-in. What holds a build together is a {@link Cage}.
+ * the owner's explicit opt-in.
  */
-import { chown, realpath, rm, rmdir, writeFile } from 'node:fs/promises'
-import { constants, platform } from 'node:os'
-import { basename, isAbsolute, join, relative } from 'node:path'
+import { platform } from 'node:os'
 import { ElderError } from '@elder-node/protocol'
-import type { Engine, RunEvent, RunSpec } from '../../ports/engine.ts'
-import type { Cage, Caged } from './cage.ts'
+import { CagedEngine, type Opened } from './caged-engine.ts'
 import { GroupCage } from './group-cage.ts'
 import { RootCage, type RootCageInit } from './root-cage.ts'
-import { buildScript } from './script.ts'
-import { ChildStream, type Exit } from './stream.ts'
-import { findTool } from '../system-tools.ts'
-import { folderOf, foldersIn, makeFolder, openRoot, ownTree, removeFolder, rootName, slotOf } from './trees.ts'
+import { openRoot, rootName } from './trees.ts'
 
 export interface ProcessEngineInit extends RootCageInit {
   /** The node's data directory: names the engine's own folder. Nothing is written there. */
@@ -22,148 +16,16 @@ export interface ProcessEngineInit extends RootCageInit {
   root?: string
 }
 
-interface Opened { root: string, cage: Cage }
-
-const ID = /^[A-Za-z0-9_-]{1,64}$/
-
-export class ProcessEngine implements Engine {
-  readonly name = 'process'
-  readonly #init: ProcessEngineInit
-  #opening: Promise<Opened> | undefined
-  #description = 'process: not checked yet'
-
-  constructor (init: ProcessEngineInit) { this.#init = init }
-
-  get description (): string { return this.#description }
-
-  async check (): Promise<void> { await this.#open() }
-
-  /** Files for builds (certificates, settings) go below this folder, which every build's user can traverse. */
-  async root (): Promise<string> { return (await this.#open()).root }
-
-  /** True when builds run as users of their own, which cannot read this node's private files. */
-  async separateUsers (): Promise<boolean> { return (await this.#open()).cage.uidOf(0) !== undefined }
-
-  async createTree (id: string, slot: number): Promise<string> {
-    const { root, cage } = await this.#open()
-    return makeFolder(root, checkId(id), slot, cage.uidOf(slot))
-  }
-
-  async removeTree (tree: string): Promise<void> {
-    const { root, cage } = await this.#open()
-    checkTree(root, tree)
-    await removeFolder(folderOf(tree).folder, cage.uidOf(slotOf(tree)))
-  }
-
-  async * run (spec: RunSpec, { signal }: { signal: AbortSignal }): AsyncGenerator<RunEvent> {
-    const { root, cage } = await this.#open()
-    const script = await prepare(root, cage, spec)
-    if (signal.aborted) return yield CANCELLED
-    const caged = await cage.start(spec, script, folderOf(spec.tree).tmp)
-    const cancel = (): void => { void caged.kill() }
-    signal.addEventListener('abort', cancel, { once: true })
-    try {
-      yield * follow(caged, signal)
-    } finally {
-      signal.removeEventListener('abort', cancel)
-      await caged.kill()
-      await caged.release()
-      await rm(script, { force: true })
-    }
-  }
-
-  async sweep (): Promise<void> {
-    const { root, cage } = await this.#open()
-    await cage.sweep()
-    for (const folder of await foldersIn(root)) await removeFolder(folder, undefined)
-  }
-
-  async close (): Promise<void> {
-    const opened = await this.#opening?.catch(() => undefined)
-    this.#opening = undefined
-    if (opened === undefined) return
-    await opened.cage.close()
-    // Only what is empty, and only what this engine made for itself.
-    if (this.#init.root === undefined) await rmdir(opened.root).catch(() => undefined)
-  }
-
-  #open (): Promise<Opened> {
-    this.#opening ??= this.#openNow().catch((error: unknown) => {
-      this.#opening = undefined
-      throw error
-    })
-    return this.#opening
-  }
-
-  async #openNow (): Promise<Opened> {
-    if (platform() === 'win32') throw new ElderError('ENGINE_UNAVAILABLE', 'the process engine does not run on Windows', 'Run the node inside WSL.')
-    const root = await openRoot(this.#init.dataDir, this.#init.root)
-    const separate = platform() === 'linux' && process.getuid?.() === 0
-    const cage = separate ? await RootCage.open(root, `elder-node-${rootName(root)}`, this.#init) : new GroupCage(root)
-    this.#description = `process (not isolated): ${cage.description}`
-    return { root, cage }
+export class ProcessEngine extends CagedEngine {
+  constructor (init: ProcessEngineInit) {
+    super({ name: 'process', title: 'process (not isolated)', ownsRoot: init.root === undefined, open: () => open(init) })
   }
 }
 
-const CANCELLED: RunEvent = { type: 'exit', exitCode: 137, signal: 'SIGKILL', reason: null }
-
-async function * follow (caged: Caged, signal: AbortSignal): AsyncGenerator<RunEvent> {
-  const stream = new ChildStream(caged.child)
-  // The command has ended: whatever it left in the background ends too, and with it the pipes.
-  const gone = stream.exited.then(async () => {
-    await caged.kill()
-    stream.finish()
-  })
-  gone.catch(() => undefined)
-  yield { type: 'started' }
-  yield * stream.logs()
-  const exit = await stream.exited.catch((error: unknown) => { throw new ElderError('ENGINE_FAILED', `the build could not be started: ${(error as Error).message}`, '', {}, { cause: error }) })
-  await gone
-  yield signal.aborted ? CANCELLED : await verdict(exit, caged)
-}
-
-/** Through a shell a death by signal n is the exit code 128 + n: read back as that signal. */
-async function verdict ({ code, signal }: Exit, caged: Caged): Promise<RunEvent> {
-  const exitCode = code ?? 128 + (signal === null ? 0 : constants.signals[signal])
-  const name = signal ?? Object.entries(constants.signals).find(([, number]) => number === exitCode - 128)?.[0] ?? null
-  return { type: 'exit', exitCode, signal: name, reason: exitCode === 0 ? null : await caged.reason() }
-}
-
-/** Checks the spec, hands the tree to the build's user and writes the script that becomes the command. */
-async function prepare (root: string, cage: Cage, spec: RunSpec): Promise<string> {
-  if (spec.sealed) throw new ElderError('SEALED_UNSUPPORTED', 'the process engine cannot cut a build off from the network', 'Drop --sealed, or choose a builder with a container engine.')
-  checkId(spec.id)
-  checkTree(root, spec.tree)
-  if (spec.command.length === 0) throw new ElderError('COMMAND_INVALID', 'the command is empty')
-  const { folder, home, tmp } = folderOf(spec.tree)
-  const cwd = await workingDirectory(spec)
-  const script = join(folder, `run-${spec.id}.sh`)
-  await writeFile(script, buildScript({ ...spec.env, HOME: home, TMPDIR: tmp }, cwd, findTool('env') ?? '/usr/bin/env'), { mode: 0o400, flag: 'wx' })
-  const uid = cage.uidOf(spec.slot)
-  if (uid !== undefined) {
-    await chown(script, uid, uid)
-    await ownTree(spec.tree, uid)
-  }
-  return script
-}
-
-async function workingDirectory ({ tree, cwd }: RunSpec): Promise<string> {
-  const real = await realpath(join(tree, cwd)).catch(() => undefined)
-  const inside = real === undefined ? '..' : relative(await realpath(tree), real)
-  if (isAbsolute(cwd) || real === undefined || inside === '..' || inside.startsWith('../')) {
-    throw new ElderError('CWD_INVALID', `the working directory "${cwd}" is not a folder of the tree`, 'Is it committed, or ignored by .gitignore?')
-  }
-  return real
-}
-
-function checkId (id: string): string {
-  if (!ID.test(id)) throw new ElderError('ID_INVALID', `"${id}" cannot name a build: letters, digits, dash and underscore, at most 64`)
-  return id
-}
-
-function checkTree (root: string, tree: string): void {
-  const parts = relative(root, tree).split('/')
-  if (parts.length !== 2 || parts[1] !== 'tree' || parts[0] === '..' || !/\.\d+$/.test(basename(folderOf(tree).folder))) {
-    throw new ElderError('TREE_INVALID', `${tree} was not made by createTree`)
-  }
+async function open (init: ProcessEngineInit): Promise<Opened> {
+  if (platform() === 'win32') throw new ElderError('ENGINE_UNAVAILABLE', 'the process engine does not run on Windows', 'Run the node inside WSL.')
+  const root = await openRoot(init.dataDir, init.root)
+  const separate = platform() === 'linux' && process.getuid?.() === 0
+  const cage = separate ? await RootCage.open(root, `elder-node-${rootName(root)}`, init) : new GroupCage(root)
+  return { root, cage }
 }

@@ -6,9 +6,11 @@ import type { Cage, Caged } from './cage.ts'
 import { killAll, processesUnder } from './processes.ts'
 import { WATCHDOG } from './script.ts'
 import { findTool } from '../system-tools.ts'
+import type { BuildFolder } from './trees.ts'
 
 export class GroupCage implements Cage {
   readonly description: string
+  readonly seals = false
   readonly #root: string
   readonly #sh = findTool('sh') ?? '/bin/sh'
   readonly #prlimit = platform() === 'linux' ? findTool('prlimit') : undefined
@@ -22,7 +24,12 @@ export class GroupCage implements Cage {
 
   uidOf (): undefined { return undefined }
 
-  async start (spec: RunSpec, script: string, tmp: string): Promise<Caged> {
+  places (folder: BuildFolder): BuildFolder { return folder }
+
+  /** What it leaves elsewhere has the owner's name: it cannot be told from the owner's own. */
+  async strays (): Promise<string[]> { return [] }
+
+  async start (spec: RunSpec, script: string, { tmp }: BuildFolder): Promise<Caged> {
     const limit = this.#prlimit === undefined ? [] : [this.#prlimit, `--data=${spec.limits.memoryBytes}`, '--core=0']
     const [program = this.#sh, ...args] = [...limit, this.#sh, script, ...spec.command]
     const child = spawn(program, args, { cwd: '/', env: { PATH: '/usr/bin:/bin' }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })

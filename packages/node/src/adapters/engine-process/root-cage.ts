@@ -12,7 +12,7 @@ import { killAll, processesOf } from './processes.ts'
 import { INIT, LAUNCH, UID_WATCHDOG } from './script.ts'
 import { runTool } from '../run-tool.ts'
 import { findTool } from '../system-tools.ts'
-import { removeStrays } from './trees.ts'
+import { removeStrays, straysOf, type BuildFolder } from './trees.ts'
 import { claimUids, type UidBlock } from './uids.ts'
 
 export interface RootCageInit {
@@ -29,6 +29,7 @@ const NAMESPACE = ['--pid', '--ipc', '--fork', '--kill-child', '--mount-proc']
 
 export class RootCage implements Cage {
   readonly description: string
+  readonly seals = false
   readonly #tools: Tools
   readonly #controllers: Controller[]
   readonly #uids: UidBlock
@@ -56,6 +57,10 @@ export class RootCage implements Cage {
     if (!Number.isInteger(slot) || slot < 0 || slot >= this.#uids.count) throw new ElderError('SLOT_INVALID', `slot ${slot} has no user: a node has at most ${this.#uids.count}`, `Start it with --slots ${this.#uids.count} or fewer.`)
     return this.#uids.first + slot
   }
+
+  places (folder: BuildFolder): BuildFolder { return folder }
+
+  strays (slot: number): Promise<string[]> { return straysOf(this.uidOf(slot), 1) }
 
   async start (spec: RunSpec, script: string): Promise<Caged> {
     const uid = this.uidOf(spec.slot)

@@ -83,14 +83,18 @@ export async function removeFolder (folder: string, uid: number | undefined): Pr
   if (uid !== undefined) await removeStrays(uid, 1)
 }
 
+/** What users of the range have at the top of the folders that everybody shares. */
+export async function straysOf (firstUid: number, count: number): Promise<string[]> {
+  const lists = await Promise.all(SHARED.map(async dir => Promise.all((await readdir(dir).catch((): string[] => [])).map(async name => {
+    const path = join(dir, name)
+    const owner = (await lstat(path).catch(() => undefined))?.uid ?? -1
+    return owner >= firstUid && owner < firstUid + count ? [path] : []
+  }))))
+  return lists.flat(2)
+}
+
 export async function removeStrays (firstUid: number, count: number): Promise<void> {
-  await Promise.all(SHARED.map(async dir => {
-    await Promise.all((await readdir(dir).catch((): string[] => [])).map(async name => {
-      const path = join(dir, name)
-      const owner = (await lstat(path).catch(() => undefined))?.uid ?? -1
-      if (owner >= firstUid && owner < firstUid + count) await rm(path, { recursive: true, force: true })
-    }))
-  }))
+  await Promise.all((await straysOf(firstUid, count)).map(path => rm(path, { recursive: true, force: true })))
 }
 
 /** The build folders that exist. Nothing else lives in the root except the folder `environment` of files for builds. */

@@ -1,0 +1,175 @@
+/** What engines of plain processes share: trees, the script that becomes the command, the log, the disk limit, the verdict. What holds a build together is a {@link Cage}. */
+import { chown, realpath, rm, rmdir, writeFile } from 'node:fs/promises'
+import { constants } from 'node:os'
+import { basename, isAbsolute, join, relative } from 'node:path'
+import { ElderError } from '@elder-node/protocol'
+import type { Engine, EngineName, RunEvent, RunSpec } from '../../ports/engine.ts'
+import { DiskWatch } from '../disk-watch.ts'
+import { findTool } from '../system-tools.ts'
+import type { Cage, Caged } from './cage.ts'
+import { buildScript } from './script.ts'
+import { ChildStream, type Exit } from './stream.ts'
+import { folderOf, foldersIn, makeFolder, ownTree, removeFolder, slotOf } from './trees.ts'
+
+export interface Opened { root: string, cage: Cage }
+
+export interface CagedEngineInit {
+  name: EngineName
+  /** Said before the cage's own description. */
+  title: string
+  /** Makes root and cage; throws ElderError when the engine cannot run here. Asked again after a failure. */
+  open: () => Promise<Opened>
+  /** The root is the engine's own and goes with it when it is empty. */
+  ownsRoot: boolean
+}
+
+const ID = /^[A-Za-z0-9_-]{1,64}$/
+
+export class CagedEngine implements Engine {
+  readonly name: EngineName
+  readonly #init: CagedEngineInit
+  #opening: Promise<Opened> | undefined
+  #description: string
+
+  constructor (init: CagedEngineInit) {
+    this.name = init.name
+    this.#init = init
+    this.#description = `${init.name}: not checked yet`
+  }
+
+  get description (): string { return this.#description }
+
+  async check (): Promise<void> { await this.#open() }
+
+  /** Files for builds (certificates, settings) go below this folder, which every build's user can traverse. */
+  async root (): Promise<string> { return (await this.#open()).root }
+
+  /** True when builds run as users of their own, which cannot read this node's private files. */
+  async separateUsers (): Promise<boolean> { return (await this.#open()).cage.uidOf(0) !== undefined }
+
+  async createTree (id: string, slot: number): Promise<string> {
+    const { root, cage } = await this.#open()
+    return makeFolder(root, checkId(id), slot, cage.uidOf(slot))
+  }
+
+  async removeTree (tree: string): Promise<void> {
+    const { root, cage } = await this.#open()
+    checkTree(root, tree)
+    await removeFolder(folderOf(tree).folder, cage.uidOf(slotOf(tree)))
+  }
+
+  async * run (spec: RunSpec, { signal }: { signal: AbortSignal }): AsyncGenerator<RunEvent> {
+    const opened = await this.#open()
+    const { cage } = opened
+    const script = await prepare(this.name, opened, spec)
+    if (signal.aborted) return yield CANCELLED
+    const folder = folderOf(spec.tree)
+    const caged = await cage.start(spec, script, folder)
+    const cancel = (): void => { void caged.kill() }
+    signal.addEventListener('abort', cancel, { once: true })
+    const disk = new DiskWatch({ folders: async () => [folder.folder, ...await cage.strays(spec.slot)], bytesMax: spec.limits.diskBytes, onFull: cancel })
+    try {
+      yield * follow(caged, disk, signal)
+    } finally {
+      disk.stop()
+      signal.removeEventListener('abort', cancel)
+      await caged.kill()
+      await caged.release()
+      await rm(script, { force: true })
+    }
+  }
+
+  async sweep (): Promise<void> {
+    const { root, cage } = await this.#open()
+    await cage.sweep()
+    for (const folder of await foldersIn(root)) await removeFolder(folder, undefined)
+  }
+
+  async close (): Promise<void> {
+    const opened = await this.#opening?.catch(() => undefined)
+    this.#opening = undefined
+    if (opened === undefined) return
+    await opened.cage.close()
+    // Only what is empty, and only what this engine made for itself.
+    if (this.#init.ownsRoot) await rmdir(opened.root).catch(() => undefined)
+  }
+
+  #open (): Promise<Opened> {
+    this.#opening ??= this.#openNow().catch((error: unknown) => {
+      this.#opening = undefined
+      throw error
+    })
+    return this.#opening
+  }
+
+  async #openNow (): Promise<Opened> {
+    const opened = await this.#init.open()
+    this.#description = `${this.#init.title}: ${opened.cage.description}`
+    return opened
+  }
+}
+
+const CANCELLED: Extract<RunEvent, { type: 'exit' }> = { type: 'exit', exitCode: 137, signal: 'SIGKILL', reason: null }
+
+async function * follow (caged: Caged, disk: DiskWatch, signal: AbortSignal): AsyncGenerator<RunEvent> {
+  const stream = new ChildStream(caged.child)
+  // The command has ended: whatever it left in the background ends too, and with it the pipes.
+  const gone = stream.exited.then(async () => {
+    await caged.kill()
+    stream.finish()
+  })
+  gone.catch(() => undefined)
+  yield { type: 'started' }
+  yield * stream.logs()
+  const exit = await stream.exited.catch((error: unknown) => { throw new ElderError('ENGINE_FAILED', `the build could not be started: ${(error as Error).message}`, '', {}, { cause: error }) })
+  await gone
+  yield signal.aborted ? CANCELLED : disk.full ? { ...CANCELLED, reason: 'disk' } : await verdict(exit, caged)
+}
+
+/** Through a shell a death by signal n is the exit code 128 + n: read back as that signal. */
+async function verdict ({ code, signal }: Exit, caged: Caged): Promise<RunEvent> {
+  const exitCode = code ?? 128 + (signal === null ? 0 : constants.signals[signal])
+  const name = signal ?? Object.entries(constants.signals).find(([, number]) => number === exitCode - 128)?.[0] ?? null
+  return { type: 'exit', exitCode, signal: name, reason: exitCode === 0 ? null : await caged.reason() }
+}
+
+/** Checks the spec, hands the tree to the build's user and writes the script that becomes the command. */
+async function prepare (name: EngineName, { root, cage }: Opened, spec: RunSpec): Promise<string> {
+  if (spec.sealed && !cage.seals) throw new ElderError('SEALED_UNSUPPORTED', `the ${name} engine cannot cut a build off from the network`, 'Drop --sealed, or choose a builder with Docker, Podman or sandbox: --on <device>.')
+  if (spec.image !== null) throw new ElderError('IMAGE_UNSUPPORTED', `the ${name} engine runs no images: ${spec.image}`, 'Choose a builder with Docker or Podman: --on <device>, or leave the image out.')
+  checkId(spec.id)
+  checkTree(root, spec.tree)
+  if (spec.command.length === 0) throw new ElderError('COMMAND_INVALID', 'the command is empty')
+  const own = folderOf(spec.tree)
+  const { home, tmp } = cage.places(own)
+  const cwd = await workingDirectory(spec)
+  const script = join(own.folder, `run-${spec.id}.sh`)
+  await writeFile(script, buildScript({ ...spec.env, HOME: home, TMPDIR: tmp }, cwd, findTool('env') ?? '/usr/bin/env'), { mode: 0o400, flag: 'wx' })
+  const uid = cage.uidOf(spec.slot)
+  if (uid !== undefined) {
+    await chown(script, uid, uid)
+    await ownTree(spec.tree, uid)
+  }
+  return script
+}
+
+async function workingDirectory ({ tree, cwd }: RunSpec): Promise<string> {
+  const real = await realpath(join(tree, cwd)).catch(() => undefined)
+  const inside = real === undefined ? '..' : relative(await realpath(tree), real)
+  if (isAbsolute(cwd) || real === undefined || inside === '..' || inside.startsWith('../')) {
+    throw new ElderError('CWD_INVALID', `the working directory "${cwd}" is not a folder of the tree`, 'Is it committed, or ignored by .gitignore?')
+  }
+  return real
+}
+
+function checkId (id: string): string {
+  if (!ID.test(id)) throw new ElderError('ID_INVALID', `"${id}" cannot name a build: letters, digits, dash and underscore, at most 64`)
+  return id
+}
+
+function checkTree (root: string, tree: string): void {
+  const parts = relative(root, tree).split('/')
+  if (parts.length !== 2 || parts[1] !== 'tree' || parts[0] === '..' || !/\.\d+$/.test(basename(folderOf(tree).folder))) {
+    throw new ElderError('TREE_INVALID', `${tree} was not made by createTree`)
+  }
+}
