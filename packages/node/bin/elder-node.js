@@ -16,7 +16,8 @@
     return
   }
 
-  import('../dist/gateway/cli/start.js').then(function (cli) {
+  // In the repository what tsc made last, as published the bundle: package.json says.
+  import('#cli').then(function (cli) {
     return cli.start(process.argv.slice(2))
   }, function (error) {
     var missing = error && error.code === 'ERR_MODULE_NOT_FOUND'

@@ -5,9 +5,10 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { ElderError } from '@elder-node/protocol'
 import type { ErrorJson } from '@elder-node/protocol'
+import { packageRoot } from '../../package-root.ts'
 import { readJsonLines } from '../lines.ts'
 
-const BIN = fileURLToPath(new URL('../../../bin/elder-node.js', import.meta.url))
+const BIN = fileURLToPath(new URL('bin/elder-node.js', packageRoot))
 const STDERR_CHARS_KEPT = 16_384
 const LINE_BYTES_MAX = 64 * 2 ** 20
 

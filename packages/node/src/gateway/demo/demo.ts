@@ -7,6 +7,7 @@ import { mkdir, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { packageRoot } from '../../package-root.ts'
 import type { GitServer } from '@elder-node/crdt-stack/git'
 import type { Context } from '../cli/context.ts'
 import { EXIT, printFailure } from '../cli/failure.ts'
@@ -25,7 +26,7 @@ import { Story } from './story.ts'
 import type { World } from './world.ts'
 
 /** For another terminal: the same program under the same Node, wherever a person stands and whatever their PATH has. */
-const ALIAS = `alias elder-node='${process.execPath} ${fileURLToPath(new URL('../../../bin/elder-node.js', import.meta.url))}'`
+const ALIAS = `alias elder-node='${process.execPath} ${fileURLToPath(new URL('bin/elder-node.js', packageRoot))}'`
 
 /** Answers 0 when every step held, 1 when one did not, 130 at Ctrl-C. */
 export async function runDemo (context: Context, { exit }: { exit?: true }): Promise<number> {

@@ -6,6 +6,7 @@ import { cp, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promis
 import { join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { packageRoot } from '../../package-root.ts'
 
 const run = promisify(execFile)
 
@@ -22,7 +23,7 @@ export interface Project {
 }
 
 export async function chooseProject (temp: string): Promise<Project> {
-  const root = fileURLToPath(new URL('../../../../..', import.meta.url))
+  const root = fileURLToPath(new URL('../..', packageRoot))
   return isClone(root) ? cloneProject(root) : await smallProject(join(temp, 'project'))
 }
 
