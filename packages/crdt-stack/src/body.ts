@@ -27,6 +27,18 @@ export class Bodies {
 
   text (source: TextSource): string { return this.#doc(source).getText(ROOT).toString() }
 
+  /** The text, leaving open what was open and nothing more. */
+  glance (source: TextSource): string {
+    const open = this.#open.get(source.id)?.doc
+    if (open !== undefined) return open.getText(ROOT).toString()
+    const doc = load(source)
+    try {
+      return doc.getText(ROOT).toString()
+    } finally {
+      doc.destroy()
+    }
+  }
+
   /** The whole state, deletions included, as one V1 update. */
   encode (source: TextSource): Uint8Array {
     if (source.state !== undefined && source.updates.length === 0) return source.state

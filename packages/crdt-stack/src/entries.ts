@@ -7,7 +7,7 @@ import { compareBytes, feedDevice, type EntryId, type FeedId, type Value } from 
 import type { Bodies, TextSource } from './body.ts'
 import { REMOVED, supersedesOf, tagsOf, titleOf } from './schema.ts'
 import { isoOf } from './time.ts'
-import type { Author, Entry, Rival } from './types.ts'
+import type { Author, Entry, Outline, Rival } from './types.ts'
 
 /** Which record wrote something. */
 export interface Written { feed: FeedId, seq: number, at: number, agent: string | null, hash: Uint8Array }
@@ -65,12 +65,20 @@ export function bodyOf (entry: EntryState, bodies: Bodies): string {
   return entry.body
 }
 
+/** The body for a pass over many: a document that was closed is closed again, and nothing is kept. */
+export function glanceAt (entry: EntryState, bodies: Bodies): string {
+  return entry.body ?? (entry.text === undefined ? '' : bodies.glance(entry.text.source))
+}
+
 export function isRemoved (entry: EntryState): boolean { return entry.fields.get(REMOVED)?.[0]?.value === true }
 
 const KNOWN: ReadonlySet<string> = new Set(['title', 'tags', 'supersedes', REMOVED])
 
 /** The entry as people and agents see it. */
-export function toEntry (entry: EntryState, bodies: Bodies): Entry {
+export function toEntry (entry: EntryState, bodies: Bodies): Entry { return { ...outlineOf(entry), body: bodyOf(entry, bodies) } }
+
+/** All but the body, which may have to be computed. */
+export function outlineOf (entry: EntryState): Outline {
   const shown = (field: string): Value | undefined => entry.fields.get(field)?.[0]?.value
   const extra = [...entry.fields].filter(([field]) => !KNOWN.has(field)).map(([field, values]) => [field, values[0]?.value] as const)
   const rivals = [...entry.fields].filter(([, values]) => values.length > 1).map(([field, values]) => [field, values.slice(1).map(rivalOf)] as const)
@@ -78,7 +86,6 @@ export function toEntry (entry: EntryState, bodies: Bodies): Entry {
     id: entry.id,
     kind: entry.kind,
     title: titleOf(shown('title')),
-    body: bodyOf(entry, bodies),
     tags: tagsOf(shown('tags')),
     author: authorOf(entry.birth),
     createdAt: isoOf(entry.birth.at),

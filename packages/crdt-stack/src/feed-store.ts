@@ -18,6 +18,12 @@ export class MemoryFeedStore implements FeedStore {
     return { feeds, repaired: [], notes: [...this.#memory.notes] }
   }
 
+  async reread (): ReturnType<FeedStore['reread']> {
+    this.#check()
+    const { feeds, notes } = await this.load()
+    return { feeds, damaged: [], notes: notes ?? [] }
+  }
+
   async append (batch: Batch): Promise<void> {
     this.#check()
     const stored = this.#memory.feeds.get(batch.feed) ?? { feed: batch.feed, records: [], heads: [] }

@@ -62,3 +62,5 @@
 export type * from './types.ts'
 export { Stack, type EntryFilter, type StackComponents, type StackInit } from './stack.ts'
 export { createMemory, MemoryFeedStore, type Memory } from './feed-store.ts'
+export { search, SEARCH_HITS_MAX, type SearchDocument, type SearchHit, type SearchOptions } from './search.ts'
+export type { HistoryOptions } from './history.ts'

@@ -2,10 +2,11 @@
  * Takes batches from outside: chain and signature, store, accept. Keeps the evidence: proofs of forks, and own feeds that are
  * never written again. One call at a time; the stack sees to that.
  */
-import { batchOf, batchValue, encode, feedDevice, LIMITS, type Batch, type ChainedRecord, type DeviceId, type FeedId, type Value } from '@elder-node/protocol'
+import { encode, feedDevice, LIMITS, type Batch, type ChainedRecord, type DeviceId, type FeedId, type Value } from '@elder-node/protocol'
+import { forkOf, forkValue } from './evidence.ts'
 import { inspect, type Intake } from './intake.ts'
 import type { Replica } from './replica.ts'
-import { endOf } from './state.ts'
+import { endOf, type Fork } from './state.ts'
 import type { FeedStore, Received } from './types.ts'
 import type { Writer } from './writer.ts'
 
@@ -51,9 +52,9 @@ export class Receiver {
 
   /** Takes up a piece of evidence that the store kept. */
   recall (feed: FeedId, evidence: Value): void {
-    const [type, seq, ours, theirs] = Array.isArray(evidence) ? evidence : []
-    if (type === 'retired') this.#writer.retire(feed)
-    if (type === 'fork' && typeof seq === 'number') this.#replica.fork(feed, { seq, evidence: [batchOf(ours), batchOf(theirs)] })
+    if (Array.isArray(evidence) && evidence[0] === 'retired') this.#writer.retire(feed)
+    const fork = forkOf(evidence)
+    if (fork !== undefined) this.#replica.fork(feed, fork)
   }
 
   /** This own feed belongs to a lost past: a peer held more of it, or its directory was copied. */
@@ -96,8 +97,9 @@ export class Receiver {
     const known = this.#replica.state.feed(feed)
     const [ours] = known.log.batches(seq, seq)
     if (ours !== undefined && seq < (known.fork?.seq ?? Infinity)) {
-      await this.#note(feed, ['fork', seq, batchValue(ours), batchValue(theirs)])
-      this.#replica.fork(feed, { seq, evidence: [ours, theirs] })
+      const fork: Fork = { seq, evidence: [ours, theirs] }
+      await this.#note(feed, forkValue(fork))
+      this.#replica.fork(feed, fork)
     }
     return this.#received(feed, 0, seq - theirs.from)
   }

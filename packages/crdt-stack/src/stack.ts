@@ -8,16 +8,18 @@ import {
   decode, ElderError, feedDevice, LIMITS, toBase32, vectorDigest,
   type Batch, type Crypto, type DeviceId, type EntryId, type FeedId, type Range, type Signer, type StackId, type Vector,
 } from '@elder-node/protocol'
+import { audit } from './audit.ts'
 import { Changes } from './changes.ts'
 import { contentDigest } from './digest.ts'
 import { Edits } from './edits.ts'
-import { isRemoved, toEntry, type EntryState } from './entries.ts'
+import { glanceAt, isRemoved, outlineOf, toEntry, type EntryState } from './entries.ts'
+import { history, type HistoryOptions } from './history.ts'
 import { loadLogs } from './load.ts'
 import { Receiver } from './receiver.ts'
 import type { Effect, Replica } from './replica.ts'
 import { Serial } from './serial.ts'
 import { saveState } from './snapshot.ts'
-import type { Entry, EntryPatch, FeedStore, NewEntry, Received, StackChange, StackDigest } from './types.ts'
+import type { Audit, Entry, EntryPatch, FeedStore, HistoryItem, NewEntry, Outline, Received, StackChange, StackDigest } from './types.ts'
 import { Writer } from './writer.ts'
 
 export interface StackComponents {
@@ -146,12 +148,24 @@ export class Stack {
 
   /** Sorted by creation, then id. */
   entries (filter: EntryFilter = {}): Entry[] {
-    const { entries, bodies } = this.#replica.state
-    return [...entries.values()]
-      .filter(entry => (filter.kind === undefined || entry.kind === filter.kind) && (filter.removed === true || !isRemoved(entry)))
-      .sort((a, b) => a.birth.at - b.birth.at || (a.id < b.id ? -1 : 1))
-      .map(entry => toEntry(entry, bodies))
-      .filter(entry => filter.tag === undefined || entry.tags.includes(filter.tag))
+    return this.#filtered(filter).map(entry => toEntry(entry, this.#replica.state.bodies))
+  }
+
+  /** The same with bodies to be asked for, which keeps none of them in memory: what {@link search} reads. */
+  documents (filter: EntryFilter = {}): Array<Outline & { body: () => string }> {
+    return this.#filtered(filter).map(entry => ({ ...outlineOf(entry), body: () => glanceAt(entry, this.#replica.state.bodies) }))
+  }
+
+  /** Who wrote what, newest first by the writers' clocks. */
+  history (options: HistoryOptions = {}): HistoryItem[] { return history(this.#replica.state, options) }
+
+  /** Reads every feed from the store again, checks all of it and computes the digest anew; see {@link Audit}. `pause` is awaited in between. */
+  async audit ({ pause }: { pause?: () => Promise<void> } = {}): Promise<Audit> {
+    const seen = await this.#serial.run(async () => ({
+      stored: await this.#store.reread(), live: this.digest(),
+      lengths: new Map([...this.#replica.state.feeds].map(([feed, { log }]) => [feed, log.length])),
+    }))
+    return await audit({ id: this.id, crypto: this.#crypto, ...seen, ...(pause === undefined ? {} : { pause }) })
   }
 
   /** A removed entry too. */
@@ -195,6 +209,13 @@ export class Stack {
       await this.#store.close()
     })
     this.#changes.close()
+  }
+
+  #filtered ({ kind, tag, removed = false }: EntryFilter): EntryState[] {
+    return [...this.#replica.state.entries.values()]
+      .filter(entry => (kind === undefined || entry.kind === kind) && (removed || !isRemoved(entry)))
+      .filter(entry => tag === undefined || outlineOf(entry).tags.includes(tag))
+      .sort((a, b) => a.birth.at - b.birth.at || (a.id < b.id ? -1 : 1))
   }
 
   async #write (run: () => EntryState): Promise<Entry> {

@@ -28,6 +28,35 @@ export interface Entry {
   extra: Record<string, unknown>
 }
 
+/** An entry without its body. */
+export type Outline = Omit<Entry, 'body'>
+
+/** One record, as people ask for it. `change`: `new`, `set`, `text`, `remove`, `restore`, or a kind this version does not know. */
+export interface HistoryItem {
+  /** ISO 8601, by the writer's clock. */
+  at: string
+  author: Author
+  change: string
+  /** Of a `set` or a `text`. */
+  field: string | null
+  /** As it is now; null for a kind of record without one. */
+  entry: { id: EntryId, kind: EntryKind, title: string } | null
+  feed: FeedId
+  seq: number
+}
+
+export interface AuditProblem {
+  /** Bytes that do not read; a chain or signature that does not hold; records that are gone; another result. */
+  code: 'FEED_DAMAGED' | 'FEED_BROKEN' | 'FEED_SHORT' | 'VIEW_DIFFERS'
+  message: string
+  feed?: FeedId
+  /** The first record that is concerned. */
+  seq?: number
+}
+
+/** What the store alone leads to. Without problems, `digest` and `feeds` are those that the running stack shows. */
+export interface Audit { digest: string, feeds: string, records: number, signatures: number, perFeed: Array<{ feed: FeedId, records: number }>, problems: AuditProblem[] }
+
 export interface NewEntry { kind: EntryKind, title: string, body?: string, tags?: string[], supersedes?: EntryId }
 export interface EntryPatch { title?: string, body?: string, tags?: string[], supersedes?: EntryId | null }
 
@@ -61,6 +90,11 @@ export interface FeedStore {
     /** The directory is not where it was made: copied or restored, so own feeds must not be continued. @default false */
     moved?: boolean
   }>
+  /**
+   * Reads again what was acknowledged, as {@link load} did, but changes nothing; `damaged` names the feeds of which only
+   * the first `records` could be read. Not while a batch is appended.
+   */
+  reread (): Promise<{ feeds: StoredFeed[], damaged: Array<{ feed: FeedId, records: number }>, notes: Array<{ feed: FeedId, evidence: Uint8Array }> }>
   /** Resolves when the batch is durable. Rejects without a trace on a full disk. `batch.from` must be the feed's next seq. */
   append (batch: Batch): Promise<void>
   /** Evidence: a fork proof or an invalid record, kept beside the feed. */

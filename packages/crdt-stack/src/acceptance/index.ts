@@ -96,6 +96,21 @@ export function feedStoreAcceptance (name: string, make: () => Promise<StorePlac
       await again.close()
     })
 
+    check('reads again what was acknowledged, and changes nothing', async place => {
+      const store = await place.open()
+      await store.load()
+      await store.append(batch(ONE, 1, 3))
+      await store.note(ONE, new Uint8Array([1]))
+      for (let round = 0; round < 2; round++) {
+        const { feeds, damaged, notes } = await store.reread()
+        expect(feeds.map(({ feed, records, heads }) => [feed, records.map(bytes => [...bytes]), heads.map(head => head.seq)])).toEqual([[ONE, batch(ONE, 1, 3).records.map(bytes => [...bytes]), [3]]])
+        expect([damaged, notes.map(({ evidence }) => [...evidence])]).toEqual([[], [[1]]])
+      }
+      await store.append(batch(ONE, 4, 1))
+      expect((await store.reread()).feeds.map(({ records }) => records.length)).toEqual([4])
+      await store.close()
+    })
+
     check('refuses everything after close', async place => {
       const store = await place.open()
       await store.load()

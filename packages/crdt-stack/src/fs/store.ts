@@ -69,6 +69,20 @@ export class FsFeedStore implements FeedStore {
     return loaded
   }
 
+  async reread (): ReturnType<FeedStore['reread']> {
+    this.#check()
+    const found: Reread = { feeds: [], damaged: [], notes: [] }
+    for (const [name, { size }] of [...this.#logs].sort()) {
+      const feed = feedOfName(name)
+      if (feed === undefined) continue
+      // What stands behind the last acknowledged byte is a write that failed: the next one takes its place.
+      const bytes = (await readFile(join(this.dir, name)).catch(() => new Uint8Array(0))).subarray(0, size)
+      const { end, records } = name.endsWith('.notes') ? takeNotes(feed, bytes, found.notes) : takeFeed(feed, bytes, found.feeds)
+      if (end < size) found.damaged.push({ feed, records })
+    }
+    return found
+  }
+
   async append (batch: Batch): Promise<void> {
     const have = this.#lengths.get(batch.feed) ?? 0
     if (batch.from !== have + 1) throw notNext(batch, have)
@@ -190,6 +204,20 @@ function inOrder (jobs: Job[], records: number): Job[] {
     else next += batch.records.length
     return batch.from + batch.records.length === next
   })
+}
+
+type Reread = Awaited<ReturnType<FeedStore['reread']>>
+
+function takeFeed (feed: FeedId, bytes: Uint8Array, into: Reread['feeds']): { end: number, records: number } {
+  const { stored, end } = feedOf(feed, bytes)
+  if (stored.records.length > 0) into.push(stored)
+  return { end, records: stored.records.length }
+}
+
+function takeNotes (feed: FeedId, bytes: Uint8Array, into: Reread['notes']): { end: number, records: number } {
+  const { payloads, end } = unframed(bytes)
+  into.push(...payloads.map(evidence => ({ feed, evidence })))
+  return { end, records: 0 }
 }
 
 function feedOfName (name: string): FeedId | undefined {
