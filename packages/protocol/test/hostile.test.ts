@@ -53,7 +53,7 @@ const TARGETS: Target[] = [
     name: 'decodeSync', read: bytes => decodeSync(bytes, trusting),
     samples: [
       encodeSync({ type: 'root', root: HASH }), encodeSync({ type: 'buckets', packed: new Uint8Array(BUCKETS * BUCKET_BYTES) }),
-      encodeSync({ type: 'stacks', differing: HASH, stacks: [{ key, name: 'demo', digest: HASH }], more: false }), encodeSync({ type: 'vectors', vectors: [{ key, name: 'demo', vector }], more: true }),
+      encodeSync({ type: 'stacks', differing: HASH, stacks: [{ key, name: 'demo', digest: HASH }], more: false, traceparent: null }), encodeSync({ type: 'vectors', vectors: [{ key, name: 'demo', vector }], more: true }),
       encodeSync({ type: 'want', key, ranges: [{ feed, from: 1, to: 9 }] }), encodeSync({ type: 'batches', key, batches }), encodeSync({ type: 'ask', key }),
       encodeSync({ type: 'origin', key, records: [HASH], more: false }), encodeSync({ type: 'done' }),
     ],

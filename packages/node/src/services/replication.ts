@@ -3,7 +3,7 @@
  * every half minute with one random peer, and whenever a message shows that something is missing.
  * See docs/PROTOCOL.md, "Replication".
  */
-import { AntiEntropy, codeOf, type AntiEntropyEffect, type AntiEntropyInit, type AntiEntropyInput, type Crypto, type DeviceId, type Replica } from '@elder-node/protocol'
+import { AntiEntropy, codeOf, formatTraceparent, nextSpan, traceIdOf, type AntiEntropyEffect, type AntiEntropyInit, type AntiEntropyInput, type Crypto, type DeviceId, type Replica } from '@elder-node/protocol'
 import type { Clock, RandomBytes } from '../ports/host.ts'
 import type { Logger } from '../ports/log.ts'
 import type { FrameStream, Mesh } from '../ports/mesh.ts'
@@ -75,8 +75,11 @@ export class Replication {
     for (const exchange of this.#exchanges) exchange.abort()
   }
 
-  /** Devices known to hold all that this device holds of the stack, this one included. */
-  copies (held: HeldStack): number { return 1 + this.#copies.holders(held.key, held.feedsDigest(this.#components.crypto)).length }
+  /** Other devices known to hold exactly what this device holds of the stack. */
+  holders (held: HeldStack): DeviceId[] { return this.#copies.holders(held.key, held.feedsDigest(this.#components.crypto)) }
+
+  /** How many those are, this one included. */
+  copies (held: HeldStack): number { return 1 + this.holders(held).length }
 
   /** A device that left the mesh holds no copy that counts. */
   forget (device: DeviceId): void { this.#copies.forget(device) }
@@ -107,12 +110,15 @@ export class Replication {
   }
 
   async #run (stream: FrameStream, opened: boolean): Promise<ExchangeResult> {
-    const { stacks, crypto, clock } = this.#components
-    const exchange = new Exchange({ stream, replica: replicaOf(stacks), intake: stacks, crypto, clock }, this.#init.idleMsMax === undefined ? {} : { idleMsMax: this.#init.idleMsMax })
+    const { stacks, crypto, clock, random, log } = this.#components
+    const exchange = new Exchange({ stream, replica: replicaOf(stacks), intake: stacks, crypto, clock }, {
+      ...(this.#init.idleMsMax === undefined ? {} : { idleMsMax: this.#init.idleMsMax }), ...(opened ? { traceparent: formatTraceparent(nextSpan(undefined, random)) } : {}),
+    })
     this.#exchanges.add(exchange)
     try {
       const result = await exchange.run({ opened })
       this.#copies.learn(stream.device, result.peer)
+      if (result.traceparent !== null) log.info({ trace: traceIdOf(result.traceparent), device: stream.device, opened, reason: result.reason }, 'stacks exchanged')
       return result
     } finally {
       this.#exchanges.delete(exchange)

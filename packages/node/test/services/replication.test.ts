@@ -65,7 +65,7 @@ describe('a peer that breaks the rules', () => {
     const frames = stream[Symbol.asyncIterator]()
     await stream.send(encodeSync({ type: 'root', root: new Uint8Array(32) }))
     expect((await nextMessage(frames)).type).toBe('buckets')
-    await stream.send(encodeSync({ type: 'stacks', differing: new Uint8Array(32).fill(255), stacks: [{ key: KEY, name: 'repo', digest: new Uint8Array(32) }], more: false }))
+    await stream.send(encodeSync({ type: 'stacks', differing: new Uint8Array(32).fill(255), stacks: [{ key: KEY, name: 'repo', digest: new Uint8Array(32) }], more: false, traceparent: null }))
     expect((await nextMessage(frames)).type).toBe('vectors')
     await stream.send(encodeSync({ type: 'vectors', vectors: [{ key: KEY, name: 'repo', vector: stack.vector() }], more: false }))
     expect((await nextMessage(frames)).type).toBe('want')

@@ -6,12 +6,14 @@ import * as v from 'valibot'
 import type { Value } from '../codec/cbor.ts'
 import { MalformedError } from '../errors.ts'
 import type { BuildId } from '../ids.ts'
+import { traceparentSchema } from '../trace/traceparent.ts'
 
 /** What the build will take from the builder: checked against its ceilings before a slot is given. */
 export type ClaimNeeds = { memoryBytes: number | null, cpus: number | null }
 
 export type ClaimMessage =
-  | { type: 'claim' | 'reserve', build: BuildId, fence: number, needs: ClaimNeeds }
+  /** `traceparent`: of the build, so that the builder's log can be found by it before the spec is there. */
+  | { type: 'claim' | 'reserve', build: BuildId, fence: number, needs: ClaimNeeds, traceparent?: string | null }
   | { type: 'release', build: BuildId, fence: number }
   /** Builder to requester: a slot is held for you. `stamp` is the builder's clock. */
   | { type: 'bind', build: BuildId, fence: number, lease: string, stamp: number }
@@ -34,7 +36,7 @@ const amount = v.pipe(v.number(), v.finite(), v.minValue(0))
 const needs = v.strictObject({ memoryBytes: v.nullable(amount), cpus: v.nullable(amount) })
 
 const schema: v.GenericSchema<unknown, ClaimWord> = v.variant('type', [
-  v.strictObject({ type: v.picklist(['claim', 'reserve']), build, fence, needs }),
+  v.strictObject({ type: v.picklist(['claim', 'reserve']), build, fence, needs, traceparent: v.exactOptional(traceparentSchema) }),
   v.strictObject({ type: v.literal('release'), build, fence }),
   v.strictObject({ type: v.literal('bind'), build, fence, lease, stamp: amount }),
   v.strictObject({ type: v.literal('grant'), build, fence, lease, stamp: amount, ttlMs: amount }),

@@ -22,6 +22,13 @@ export interface ComparedStacks extends Pick<PullerView, 'vector'> {
 /** What to say, and whether that was all: `equal` when nothing differs, `known` when both vectors of all that differs are here. */
 export interface Compared { say: SyncMessage[], outcome?: 'equal' | 'known' }
 
+export interface ComparisonComponents {
+  stacks: ComparedStacks
+  crypto: Crypto
+  /** Of the side that opens: told to the other one when something differs. @default null */
+  traceparent?: string | null
+}
+
 export class Comparison {
   /** The peer's vector digests, as far as it showed them. */
   readonly peer: Map<StackKey, Uint8Array> = new Map()
@@ -36,9 +43,11 @@ export class Comparison {
   #entries = 0
   #awaits: 'root' | 'root or buckets' | 'stacks' | 'vectors' | 'nothing' = 'root'
   #initiator = false
+  #traceparent: string | null
 
-  constructor ({ stacks, crypto }: { stacks: ComparedStacks, crypto: Crypto }) {
+  constructor ({ stacks, crypto, traceparent = null }: ComparisonComponents) {
     this.#stacks = stacks
+    this.#traceparent = traceparent
     this.#crypto = crypto
     this.#local = stacks.stacks()
     this.#buckets = intoBuckets(this.#local, crypto)
@@ -65,6 +74,12 @@ export class Comparison {
       default: throw new MalformedError(`a ${message.type} has no place here`)
     }
   }
+
+  /** Not all was equal: the stacks were listed. */
+  get differs (): boolean { return this.#awaits === 'vectors' || this.#awaits === 'nothing' }
+
+  /** The trace of this exchange; on the side that answers, once it was told. */
+  get traceparent (): string | null { return this.#traceparent }
 
   /** What the peer showed of the stacks that differ. */
   theirs (): NamedVector[] { return [...this.#theirs].map(([key, { name, vector }]) => ({ key, name, vector })) }
@@ -103,7 +118,7 @@ export class Comparison {
     const bitmap = this.differing(this.#packed, packed)
     this.#noteEqual(bitmap)
     this.#awaits = 'vectors'
-    return { say: stacksPages(bitmap, this.#inBuckets(bitmap)) }
+    return { say: stacksPages(bitmap, this.#inBuckets(bitmap), this.#traceparent) }
   }
 
   #inBuckets (bitmap: Uint8Array): StackSummary[] {
@@ -116,7 +131,8 @@ export class Comparison {
     })
   }
 
-  #compare ({ differing, stacks, more }: Extract<SyncMessage, { type: 'stacks' }>): Compared {
+  #compare ({ differing, stacks, more, traceparent }: Extract<SyncMessage, { type: 'stacks' }>): Compared {
+    this.#traceparent = traceparent
     for (const stack of stacks) {
       if (!inBitmap(differing, bucketOf(stack.key, this.#crypto))) throw new MalformedError('a stack outside the listed buckets')
       this.#listed.set(stack.key, stack)

@@ -4,7 +4,7 @@
  * I -> R   root     := [0, root]                                   32 bytes over all stacks
  * R -> I   root                                                    equal: in sync, both end here
  *        | buckets  := [1, 256 x 16 bytes]
- * I -> R   stacks   := [2, differing, [[key, name, digest], ...], more]     differing: 32-byte bitmap of buckets
+ * I -> R   stacks   := [2, differing, [[key, name, digest], ...], more, traceparent]     differing: 32-byte bitmap of buckets; traceparent: text or null
  * R -> I   vectors  := [3, [[key, name, vector], ...], more]       of the stacks that differ: two round trips so far
  * I -> R   vectors                                                 of the same stacks
  * then both ways, each side at most one question at a time:
@@ -25,6 +25,7 @@ import { isCount } from '../feed/record.ts'
 import { vectorOf, vectorValue, type Range, type Vector } from '../feed/vector.ts'
 import { feedIdOf, feedKey } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
+import { traceparentOf } from '../trace/traceparent.ts'
 import { BUCKET_BYTES, BUCKETS, type StackSummary } from './digests.ts'
 import { checkNamed, parseStackKey, type StackKey } from './keys.ts'
 
@@ -33,7 +34,7 @@ export interface NamedVector { key: StackKey, name: string, vector: Vector }
 export type SyncMessage =
   | { type: 'root', root: Uint8Array }
   | { type: 'buckets', packed: Uint8Array }
-  | { type: 'stacks', differing: Uint8Array, stacks: StackSummary[], more: boolean }
+  | { type: 'stacks', differing: Uint8Array, stacks: StackSummary[], more: boolean, traceparent: string | null }
   | { type: 'vectors', vectors: NamedVector[], more: boolean }
   | { type: 'want', key: StackKey, ranges: Range[] }
   | { type: 'batches', key: StackKey, batches: Batch[] }
@@ -49,7 +50,7 @@ function syncValue (message: SyncMessage): Value {
   switch (message.type) {
     case 'root': return [0, message.root]
     case 'buckets': return [1, message.packed]
-    case 'stacks': return [2, message.differing, message.stacks.map(({ key, name, digest }) => [key, name, digest]), message.more]
+    case 'stacks': return [2, message.differing, message.stacks.map(({ key, name, digest }) => [key, name, digest]), message.more, message.traceparent]
     case 'vectors': return [3, message.vectors.map(({ key, name, vector }) => [key, name, vectorValue(vector)]), message.more]
     case 'want': return [4, message.key, message.ranges.map(({ feed, from, to }) => [feedKey(feed), from, to])]
     case 'batches': return [5, message.key, message.batches.map(batchValue)]
@@ -75,9 +76,9 @@ const READERS: Record<number, Reader> = {
   0: { parts: 1, of: ([root]) => ({ type: 'root', root: bytesOf(root, 32) }) },
   1: { parts: 1, of: ([packed]) => ({ type: 'buckets', packed: bytesOf(packed, BUCKETS * BUCKET_BYTES) }) },
   2: {
-    parts: 3,
-    of: ([differing, stacks, more], crypto) => ({
-      type: 'stacks', differing: bytesOf(differing, BUCKETS / 8), more: flagOf(more),
+    parts: 4,
+    of: ([differing, stacks, more, traceparent], crypto) => ({
+      type: 'stacks', differing: bytesOf(differing, BUCKETS / 8), more: flagOf(more), traceparent: traceparentOf(traceparent ?? null),
       stacks: listOf(stacks, LIMITS.stacksMax, 3).map(([key, name, digest]) => ({ ...namedOf(key, name, crypto), digest: bytesOf(digest, 32) })),
     }),
   },

@@ -31,8 +31,8 @@ function withMore<Item, Message> (items: Item[][], of: (page: Item[], more: bool
 }
 
 /** At least one message, the last with `more: false`. */
-export function stacksPages (differing: Uint8Array, stacks: readonly StackSummary[]): SyncMessage[] {
-  return withMore(pages(stacks, () => STACK_BYTES), (page, more) => ({ type: 'stacks', differing, stacks: page, more }))
+export function stacksPages (differing: Uint8Array, stacks: readonly StackSummary[], traceparent: string | null): SyncMessage[] {
+  return withMore(pages(stacks, () => STACK_BYTES), (page, more) => ({ type: 'stacks', differing, stacks: page, more, traceparent }))
 }
 
 /** A vector larger than a page goes on under the same key in the next one. */

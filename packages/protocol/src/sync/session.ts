@@ -19,7 +19,7 @@ import type { Batch } from '../feed/chain.ts'
 import type { Range } from '../feed/vector.ts'
 import type { FeedId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
-import { Comparison, type Compared, type ComparedStacks } from './comparison.ts'
+import { Comparison, type Compared, type ComparedStacks, type ComparisonComponents } from './comparison.ts'
 import { parseStackKey, type StackKey } from './keys.ts'
 import { decodeSync, encodeSync, type SyncMessage } from './messages.ts'
 import { originPages } from './paging.ts'
@@ -52,12 +52,14 @@ export type SessionEffect =
   | { type: 'send', frame: Uint8Array }
   | { type: 'apply', key: StackKey, name: string, batches: Batch[] }
   | { type: 'origin', key: StackKey, name: string, records: Uint8Array[] }
-  /** `peer`: the vector digests of the other device as far as this exchange showed them. */
-  | { type: 'end', reason: EndReason, peer: Map<StackKey, Uint8Array> }
+  /** `peer`: the vector digests of the other device as far as this exchange showed them. `traceparent`: of the side that opened, when something differed. */
+  | { type: 'end', reason: EndReason, peer: Map<StackKey, Uint8Array>, traceparent: string | null }
 
 export interface SessionInit {
   /** Milliseconds without a frame from the peer after which the exchange ends. @default 15_000 */
   idleMsMax?: number
+  /** Trace context of the side that opens; the other side takes the one it is told. @default null */
+  traceparent?: string | null
 }
 
 type State = 'comparing' | 'pulling' | 'ended'
@@ -66,6 +68,7 @@ export class SyncSession {
   readonly #replica: Replica
   readonly #crypto: Crypto
   readonly #idleMsMax: number
+  readonly #init: SessionInit
   #state: State = 'comparing'
   #heardAt: number | undefined
   /** Waiting for our own stack, not for the peer: no time-out. */
@@ -81,6 +84,7 @@ export class SyncSession {
     this.#replica = components.replica
     this.#crypto = components.crypto
     this.#idleMsMax = init.idleMsMax ?? 15_000
+    this.#init = init
   }
 
   get ended (): boolean { return this.#state === 'ended' }
@@ -116,10 +120,10 @@ export class SyncSession {
 
   #start (): SessionEffect[] { return this.#compared(this.#begin().open()) }
 
-  #begin (): Comparison { return this.#comparison ??= this.comparison({ stacks: this.#replica, crypto: this.#crypto }) }
+  #begin (): Comparison { return this.#comparison ??= this.comparison({ stacks: this.#replica, crypto: this.#crypto, traceparent: this.#init.traceparent ?? null }) }
 
   /** A method of its own, so that a test can break what it makes. */
-  protected comparison (components: { stacks: ComparedStacks, crypto: Crypto }): Comparison { return new Comparison(components) }
+  protected comparison (components: ComparisonComponents): Comparison { return new Comparison(components) }
 
   #compared ({ say, outcome }: Compared): SessionEffect[] {
     const effects = say.map(message => this.#send(message))
@@ -214,9 +218,10 @@ export class SyncSession {
 
   #end (reason: EndReason): SessionEffect[] {
     const peer = this.#comparison?.peer ?? new Map<StackKey, Uint8Array>()
+    const traceparent = this.#comparison?.differs === true ? this.#comparison.traceparent : null
     this.#state = 'ended'
     this.#comparison = undefined
     this.#puller = undefined
-    return [{ type: 'end', reason, peer }]
+    return [{ type: 'end', reason, peer, traceparent }]
   }
 }

@@ -117,7 +117,7 @@ describe('a session and a hostile or silent peer', () => {
     ['batches that nobody asked for', { type: 'batches', key: keyOf('a'), batches: feedOf('a', 'a', [1]).batches }],
     ['a root that differs', { type: 'root', root: new Uint8Array(32) }],
     ['done before it began', { type: 'done' }],
-    ['stacks to the side that opened', { type: 'stacks', differing: new Uint8Array(32), stacks: [], more: false }],
+    ['stacks to the side that opened', { type: 'stacks', differing: new Uint8Array(32), stacks: [], more: false, traceparent: null }],
   ])('ends with malformed on %s', (_what, message) => {
     expect(reason(send(pulling().session, message))).toBe('malformed')
   })

@@ -12,7 +12,8 @@ export interface Intake {
   acceptOrigin: (key: StackKey, name: string, records: Uint8Array[]) => Promise<unknown>
 }
 
-export interface ExchangeResult { reason: EndReason, peer: ReadonlyMap<StackKey, Uint8Array> }
+/** `traceparent`: when something differed. */
+export interface ExchangeResult { reason: EndReason, peer: ReadonlyMap<StackKey, Uint8Array>, traceparent: string | null }
 
 /** Reading pauses while more than this waits to be sent. */
 const WAITING_BYTES_MAX = 1_048_576
@@ -84,7 +85,7 @@ export class Exchange {
       case 'send': return this.#outbox.push(effect.frame)
       case 'apply': return void this.#apply(effect)
       case 'origin': return void this.#judge(effect)
-      case 'end': return this.#result.resolve({ reason: effect.reason, peer: effect.peer })
+      case 'end': return this.#result.resolve({ reason: effect.reason, peer: effect.peer, traceparent: effect.traceparent })
     }
   }
 
