@@ -5,6 +5,7 @@ import type { Engine } from './ports/engine.ts'
 import type { Sensors } from './ports/host.ts'
 import type { Logger } from './ports/log.ts'
 
+/** What is left out here is taken from the owner's settings (`elder-node config`), then from the defaults. */
 export interface NodeInit {
   /** Data directory. @default `ELDER_NODE_DIR`, else `elder-node` below the XDG state directory */
   dir?: string
@@ -36,7 +37,19 @@ export interface NodeInit {
   /** Share of builds that try a builder unused for ten minutes. @default 0.02 */
   explore?: number
   /** How long a changed stack rests before it is pushed, and at most, milliseconds. @default { idle: 30_000, max: 300_000 } */
-  mirrorDelayMs?: { idle: number, max: number }
+  mirrorDelayMs?: { idle?: number, max?: number }
+  /** What one build may use. @default all cores, 80 % of the memory, 20 GiB */
+  limits?: { cpus?: number, memoryBytes?: number, diskBytes?: number }
+  /** Image of a build that names none, for engines that run images. @default the engine's own */
+  image?: string
+  /** What a build that is not sealed may reach. @default 'full' */
+  buildNetwork?: 'full' | 'none'
+  /** Names of the owner's environment variables that every build gets, besides certificates, proxies and registries. @default [] */
+  buildEnv?: string[]
+  /** `host:port` of /healthz, /readyz and /metrics, or `off`. @default loopback, a free port, kept after the first start */
+  http?: string
+  /** Carry connections between members that cannot reach each other. @default true on a device with a public address */
+  relay?: boolean
   /** Readings of the machine. @default this machine's */
   sensors?: Sensors
   /** @default silent */
@@ -46,3 +59,7 @@ export interface NodeInit {
 }
 
 export function deviceNameOf (init: NodeInit): string { return init.name ?? (hostname().split('.')[0] || 'device') }
+
+export function mirrorDelays ({ mirrorDelayMs: { idle, max } = {} }: NodeInit): { idleMs?: number, busyMs?: number } {
+  return { ...(idle === undefined ? {} : { idleMs: idle }), ...(max === undefined ? {} : { busyMs: max }) }
+}

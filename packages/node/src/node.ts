@@ -26,7 +26,8 @@ import { PrepareCache } from './adapters/prepare-cache.ts'
 import { openSensors } from './adapters/sensors.ts'
 import type { ElderNode } from './api.ts'
 import { Closing } from './closing.ts'
-import { deviceNameOf, type NodeInit } from './config.ts'
+import { deviceNameOf, mirrorDelays, type NodeInit } from './config.ts'
+import { withOwnersSettings } from './device-config/load.ts'
 import { BuildHost, BuildLink, Builds } from './services/builds/index.ts'
 import { openMembership } from './services/membership/open-membership.ts'
 import { archiveWriters, readForeignRoster } from './services/membership/writers.ts'
@@ -62,10 +63,11 @@ const DISK_BYTES = 21_474_836_480
 /**
  * Starts a node: founds a mesh, joins one with a ticket, or comes back to the one of its directory.
  *
- * @throws ElderError `LOCKED`, `KEY_READABLE`, `PORT_IN_USE`, `TICKET_*`, `WRONG_MESH`, `EVICTED`, `ADMISSION_TIMEOUT`, `ENGINE_UNAVAILABLE`,
+ * @throws ElderError `LOCKED`, `KEY_READABLE`, `PORT_IN_USE`, `TICKET_*`, `WRONG_MESH`, `EVICTED`, `ADMISSION_TIMEOUT`, `ENGINE_UNAVAILABLE`, `SETTING_VALUE`,
  * each with its fix; nothing keeps running then
  */
-export async function createNode (init: NodeInit = {}): Promise<RunningNode> {
+export async function createNode (given: NodeInit = {}): Promise<RunningNode> {
+  const init = withOwnersSettings(given)
   const closing = new Closing(init.log ?? SILENT)
   try {
     return await build(init, closing)
@@ -119,7 +121,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
     outputs: new FileOutputReader(),
     prepare: new PrepareCache({ dir: join(dir.builds, 'prepared') }),
     environment,
-    limits: { cpus: cpus().length, memoryBytes: Math.floor(totalmem() * 0.8), pidsMax: 4096, diskBytes: DISK_BYTES },
+    limits: { cpus: cpus().length, memoryBytes: Math.floor(totalmem() * 0.8), pidsMax: 4096, diskBytes: DISK_BYTES, ...init.limits },
     platform: `${process.platform}/${process.arch}`,
     ask: (to, word) => link.ask(to, word),
     offer: capacity => { resources.offer(capacity) },
@@ -146,7 +148,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
     source: mirrorSource({ stacks, settings }), openGit: createGitCaches(dir.mirrors, log), self: device, mesh: membership.meshId, crypto, clock, random, log,
     livePeers: () => mesh.peers().map(peer => peer.device), files: privateFiles(dir.mirrors),
     membership: { records: () => membership.records(), receive: records => { membership.receive(records) }, verify: (records, origin) => readForeignRoster(records, origin as MeshId, crypto) },
-  }, init.mirrorDelayMs === undefined ? {} : { idleMs: init.mirrorDelayMs.idle, busyMs: init.mirrorDelayMs.max })
+  }, mirrorDelays(init))
 
   const stackList = (): ReturnType<Stacks['list']> => stacks.list({ copies: held => replication.copies(held), mirrors: held => mirror.status(folderOf(held)) })
   const status = new StatusService(

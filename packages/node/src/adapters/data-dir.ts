@@ -22,6 +22,8 @@ export interface DataDir {
   /** Histories and logs of builds. */
   builds: string
   config: string
+  /** What its owner set: `elder-node config`. */
+  settings: string
   log: string
 }
 
@@ -43,7 +45,7 @@ export function dataDirPath (dir: string | undefined, env: Environment = process
 export function dataDirAt (root: string, env: Environment = process.env): DataDir {
   return {
     root, key: join(root, 'device.key'), lock: join(root, 'lock'), socket: socketPath(root, env), mesh: join(root, 'mesh'),
-    stacks: join(root, 'stacks'), mirrors: join(root, 'mirrors'), builds: join(root, 'builds'), config: join(root, 'config.json'), log: join(root, 'node.log'),
+    stacks: join(root, 'stacks'), mirrors: join(root, 'mirrors'), builds: join(root, 'builds'), config: join(root, 'config.json'), settings: join(root, 'settings.json'), log: join(root, 'node.log'),
   }
 }
 

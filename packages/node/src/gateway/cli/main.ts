@@ -21,6 +21,7 @@ const COMMANDS: Entry[] = [
   { name: 'builds', usage: '', summary: 'builds: list, logs, attach, cancel, why', group: 'Look', load: () => import('./commands/builds.ts') },
   { name: 'build', usage: '[dir] -- <command…>', summary: 'run a command on the nearest free builder', group: 'Work', load: () => import('./commands/build.ts') },
   { name: 'stack', usage: '', summary: 'the shared memory: add, show, edit, mirror, restore', group: 'Work', load: () => import('./commands/stack.ts') },
+  { name: 'config', usage: '', summary: 'what this device is set to: list, get, set, unset', group: 'Setup', load: () => import('./commands/config.ts') },
   { name: 'evict', usage: '<device>', summary: 'remove a device from the mesh, for ever', group: 'Setup', load: () => import('./commands/evict.ts') },
 ]
 

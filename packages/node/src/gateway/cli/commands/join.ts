@@ -78,7 +78,7 @@ function initOf (context: Context, options: Options, ticket: string | undefined)
   if (engine !== undefined && !(ENGINES as readonly string[]).includes(engine)) throw new ElderError('USAGE', `"${engine}" is not an engine`, `Use one of: ${ENGINES.join(', ')}.`)
   for (const address of [...listen ?? [], ...announce ?? []]) if (!/^\/(ip[46]|dns[46]?|dnsaddr)\/[^/]+\//.test(address)) throw new ElderError('USAGE', `"${address}" is not an address`, `Write it as /ip4/0.0.0.0/tcp/${/^\d+$/.test(address) ? address : '4410'}.`)
   return {
-    dir: location.dir, mdns, timeoutMs: globals.timeoutMs ?? ADMISSION_MS, ...agent,
+    dir: location.dir, ...(mdns ? {} : { mdns }), timeoutMs: globals.timeoutMs ?? ADMISSION_MS, ...agent,
     ...(ticket === undefined ? {} : { ticket }), ...(name === undefined ? {} : { name }), ...(listen === undefined ? {} : { listen }),
     ...(announce === undefined ? {} : { announce }), ...(engine === undefined ? {} : { engine: engine as EngineChoice }),
     ...(slots === undefined ? {} : { slots: parseCount(slots, { min: 0, integer: true }) }),
