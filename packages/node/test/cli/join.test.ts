@@ -35,10 +35,11 @@ test('every flag reaches the node', async () => {
   expect(inits[0]).toMatchObject({ dir: desk.dir, ticket: 'elder1abc', name: 'pi', listen: ['/ip4/127.0.0.1/tcp/0', '/ip6/::1/tcp/0'], announce: ['/ip4/10.0.0.1/tcp/1'], slots: 0, engine: 'process', mdns: false, timeoutMs: 5000 })
 })
 
-test('defaults: mDNS, 60 s', async () => {
+test('60 s for the admission; what no flag says is left to the settings', async () => {
   await desk.run(['join', 'elder1word'], { nodeFactory, onStart: until('Stop') })
-  expect(inits[0]).toMatchObject({ ticket: 'elder1word', mdns: true, timeoutMs: 60_000 })
+  expect(inits[0]).toMatchObject({ ticket: 'elder1word', timeoutMs: 60_000 })
   expect(inits[0]).not.toHaveProperty('slots')
+  expect(inits[0]).not.toHaveProperty('mdns')
 })
 
 test('a device that is told it is out exits 1 with EVICTED', async () => {
