@@ -2,8 +2,8 @@ import { defineConfig } from 'vitest/config'
 
 /** Tests run the sources: this key, and no other, reaches vitest's resolver. */
 const conditions = ['elder-source', 'module-sync', 'node', 'import', 'default']
-/** Pure logic, adapters and services: as many at a time as keep two cores busy. */
-const unit = (name: string, root: string, include = ['test/**/*.test.ts']): object => ({ extends: true, test: { name, root, include, maxWorkers: 3 } })
+/** Pure logic, adapters and services: as many at a time as keep two cores busy. The time-out is for a test that hangs, not for a busy machine. */
+const unit = (name: string, root: string, include = ['test/**/*.test.ts']): object => ({ extends: true, test: { name, root, include, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 3 } })
 /** Real processes and networks wait more than they compute: two files at a time, when the units are done. */
 const process = (name: string, include: string[], groupOrder: number): object => ({
   extends: true, test: { name, root: '.', include, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2, sequence: { groupOrder } },

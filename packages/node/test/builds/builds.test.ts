@@ -1,7 +1,8 @@
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { encodeFrame } from '@elder-node/protocol'
 import type { BuildEvent } from '../../src/api.ts'
 import { Farm, waitScript } from './farm.ts'
+import { eventually } from '../support/eventually.ts'
 
 let farm: Farm
 afterEach(async () => { await farm.stop() })
@@ -26,7 +27,7 @@ describe('a build', () => {
     expect(events.filter(event => event.event === 'log').map(event => event.data).join('')).toBe('make all\n')
     const elected = events.find(event => event.event === 'elected')
     expect(elected?.candidates.find(candidate => candidate.device.name === 'laptop')?.refused).toBe('0 slots')
-    await vi.waitFor(() => { expect(builder.host.leases()).toEqual([]) })
+    await eventually(() => { expect(builder.host.leases()).toEqual([]) })
     expect(await collect(await laptop.builds.events(build.id.slice(0, 6)))).toEqual(events)
   })
 
@@ -83,12 +84,12 @@ describe('a build that does not go well', () => {
     const first = await farm.add('first', { script: waitScript() })
     const laptop = await farm.add('laptop', { slots: 0 })
     const build = await laptop.builds.build({ command: ['x'] })
-    await vi.waitFor(() => { expect(first.running.now).toBe(1) })
+    await eventually(() => { expect(first.running.now).toBe(1) })
     await farm.add('second')
     const from = performance.now()
     await first.mesh.stop()
     expect(await build.result).toMatchObject({ state: 'done', exitCode: 0, builder: { name: 'second' }, attempt: 2 })
-    expect(performance.now() - from).toBeLessThan(4000)
+    expect(performance.now() - from).toBeLessThan(20_000)
     expect((await laptop.builds.why(build.id)).attempts.map(attempt => attempt.builder.name)).toEqual(['first', 'second'])
   })
 
@@ -98,7 +99,7 @@ describe('a build that does not go well', () => {
     const mini = await farm.add('mini', { script: waitScript(new Promise(resolve => { release = resolve })) })
     const laptop = await farm.add('laptop', { slots: 0 })
     const build = await laptop.builds.build({ command: ['x'] })
-    await vi.waitFor(() => { expect(mini.running.now).toBe(1) })
+    await eventually(() => { expect(mini.running.now).toBe(1) })
     const inner = laptop.mesh.openStream.bind(laptop.mesh)
     laptop.mesh.openStream = async (...args) => {
       if (!farm.network.linked(laptop.id, mini.id)) await farm.network.connect(laptop.id, mini.id)
@@ -115,10 +116,10 @@ describe('a build that does not go well', () => {
     const mini = await farm.add('mini', { script: waitScript() })
     const laptop = await farm.add('laptop', { slots: 0 })
     const build = await laptop.builds.build({ command: ['x'] })
-    await vi.waitFor(() => { expect(mini.running.now).toBe(1) })
+    await eventually(() => { expect(mini.running.now).toBe(1) })
     await build.cancel()
     expect(await build.result).toMatchObject({ state: 'cancelled', exitCode: 130 })
-    await vi.waitFor(() => {
+    await eventually(() => {
       expect(mini.running.now).toBe(0)
       expect(mini.host.leases()).toEqual([])
     })
@@ -129,7 +130,7 @@ describe('a build that does not go well', () => {
     const mini = await farm.add('mini', { script: waitScript() })
     const laptop = await farm.add('laptop', { slots: 0 })
     expect(await (await laptop.builds.build({ command: ['x'], deadlineMs: 300 })).result).toMatchObject({ exitCode: 124 })
-    await vi.waitFor(() => { expect(mini.host.leases()).toEqual([]) })
+    await eventually(() => { expect(mini.host.leases()).toEqual([]) })
   })
 
   it('waits for a slot without double booking: nine builds on three slots', async () => {
@@ -142,7 +143,7 @@ describe('a build that does not go well', () => {
     expect(results.map(result => result.exitCode)).toEqual(Array.from({ length: 9 }, () => 0))
     expect(two.running.max).toBeLessThanOrEqual(2)
     expect(one.running.max).toBeLessThanOrEqual(1)
-    await vi.waitFor(() => { expect([...two.host.leases(), ...one.host.leases()]).toEqual([]) })
+    await eventually(() => { expect([...two.host.leases(), ...one.host.leases()]).toEqual([]) })
   })
 
   it('does not accept a result with a foreign signature', async () => {
@@ -162,9 +163,9 @@ describe('what a build and its builder say to each other', () => {
     let release = (): void => {}
     const laptop = await farm.add('laptop', { script: waitScript(new Promise(resolve => { release = resolve })) })
     const first = await laptop.builds.build({ command: ['x'], local: 'only' })
-    await vi.waitFor(() => { expect(laptop.running.now).toBe(1) })
+    await eventually(() => { expect(laptop.running.now).toBe(1) })
     const second = await laptop.builds.build({ command: ['y'], local: 'only' })
-    await vi.waitFor(() => { expect(laptop.builds.list().find(({ id }) => id === second.id)?.state).toBe('queued') })
+    await eventually(() => { expect(laptop.builds.list().find(({ id }) => id === second.id)?.state).toBe('queued') })
     release()
     expect([await first.result, await second.result].map(({ exitCode, builder }) => [exitCode, builder?.name])).toEqual([[0, 'laptop'], [0, 'laptop']])
     expect(laptop.running.max).toBe(1)

@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { Desk } from '../support/cli.ts'
 import { CANDIDATES, MINI, succeed, untilCancelled } from '../support/fake-node.ts'
+import { eventually } from '../support/eventually.ts'
 
 let desk: Desk
 beforeAll(async () => { desk = await Desk.open() })
@@ -111,7 +112,7 @@ test('--detach prints the id and leaves the build running; attach follows it to 
 
 test('the first Ctrl-C cancels and waits for the end', async () => {
   desk.node.script = untilCancelled
-  const { code, json } = await desk.run(['build', '--json', '--', 'sleep'], { onStart: (interrupt, out) => { void vi.waitFor(() => { expect(out.stdout()).toContain('tick') }).then(() => { interrupt() }) } })
+  const { code, json } = await desk.run(['build', '--json', '--', 'sleep'], { onStart: (interrupt, out) => { void eventually(() => { expect(out.stdout()).toContain('tick') }).then(() => { interrupt() }) } })
   expect(code).toBe(130)
   expect(json().at(-1)).toMatchObject({ event: 'result', state: 'cancelled', exitCode: 130 })
 })
@@ -121,7 +122,7 @@ test('a caller that vanishes cancels its build', async () => {
   const before = desk.node.cancels
   const { code } = await desk.run(['build', '--timeout', '300ms', '--json', '--', 'sleep'])
   expect(code).toBe(6)
-  await vi.waitFor(() => { expect(desk.node.cancels).toBeGreaterThan(before) })
+  await eventually(() => { expect(desk.node.cancels).toBeGreaterThan(before) })
 })
 
 test.each([

@@ -4,12 +4,13 @@ import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { CONTROL_LIMITS, ElderError } from '@elder-node/protocol'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ControlClient } from '../../src/gateway/control-client.ts'
 import { serveControl } from '../../src/gateway/control-server.ts'
 import { locate } from '../../src/gateway/location.ts'
 import { Desk } from '../support/cli.ts'
 import { FakeNode, untilCancelled } from '../support/fake-node.ts'
+import { eventually } from '../support/eventually.ts'
 
 let desk: Desk
 beforeEach(async () => { desk = await Desk.open() })
@@ -63,7 +64,7 @@ test('leaving the loop cancels the build', async () => {
   for await (const event of new ControlClient(locate(desk.dir, {})).stream('build', { source: '/', command: ['x'] }, { signal: signal() })) {
     if (event.event === 'log') break
   }
-  await vi.waitFor(() => { expect(desk.node.cancels).toBe(1) })
+  await eventually(() => { expect(desk.node.cancels).toBe(1) })
 })
 
 test('a slow reader gets everything, whole', async () => {
@@ -112,7 +113,7 @@ test('a call beyond the limit is told BUSY, and the next one is served when anot
   const idle = connect(socket)
   await once(idle, 'connect')
   const client = new ControlClient({ ...locate(desk.dir, {}), socket })
-  await vi.waitFor(async () => { await expect(client.call('status', {}, { signal: signal() })).rejects.toMatchObject({ code: 'BUSY', fix: expect.stringContaining('Repeat') as string }) })
+  await eventually(async () => { await expect(client.call('status', {}, { signal: signal() })).rejects.toMatchObject({ code: 'BUSY', fix: expect.stringContaining('Repeat') as string }) })
   idle.destroy()
-  await vi.waitFor(async () => { await client.call('status', {}, { signal: signal() }) })
+  await eventually(async () => { await client.call('status', {}, { signal: signal() }) })
 })

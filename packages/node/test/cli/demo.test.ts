@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { ElderError } from '@elder-node/protocol'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { Output } from '../../src/gateway/cli/output.ts'
 import type { Io } from '../../src/gateway/cli/io.ts'
 import { poll } from '../../src/gateway/demo/poll.ts'
@@ -13,6 +13,7 @@ import { markedProcesses, stillRuns } from '../../src/gateway/demo/processes.ts'
 import { hashes, manifestHash } from '../../src/gateway/demo/project.ts'
 import { Story } from '../../src/gateway/demo/story.ts'
 import { needs } from '../support/when.ts'
+import { eventually } from '../support/eventually.ts'
 
 const linux = needs(process.platform === 'linux', 'Linux: /proc shows the processes')
 
@@ -25,7 +26,7 @@ test.runIf(linux)('a process is found by its mark and known to be gone after a S
   expect(await Promise.all((found ?? []).map(stillRuns))).toEqual([true])
   child.kill('SIGKILL')
   await once(child, 'exit')
-  await vi.waitFor(async () => { expect(await Promise.all((found ?? []).map(stillRuns))).toEqual([false]) })
+  await eventually(async () => { expect(await Promise.all((found ?? []).map(stillRuns))).toEqual([false]) })
   expect(await markedProcesses(mark, new Set())).toEqual([])
 })
 

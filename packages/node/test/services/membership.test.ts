@@ -4,11 +4,12 @@ import { describe, expect, test, vi } from 'vitest'
 import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { ROSTER_LOG } from '../../src/services/membership/record-book.ts'
 import { MemoryFiles, TestMesh, type TestNode } from '../support/membership.ts'
+import { eventually } from '../support/eventually.ts'
 
 const signal = AbortSignal.timeout(60_000)
 const throwing = (code: string): Error => expect.objectContaining({ code }) as Error
 const names = ({ membership }: TestNode): string[] => [...membership.roster.members.values()].map(({ name }) => name).sort()
-const converged = (...nodes: TestNode[]): Promise<void> => vi.waitFor(() => {
+const converged = (...nodes: TestNode[]): Promise<void> => eventually(() => {
   for (const node of nodes) expect(node.membership.roster.members).toEqual(nodes[0]?.membership.roster.members)
   expect(new Set(nodes.map(({ membership }) => membership.roster.revoked.size)).size).toBe(1)
 })
@@ -223,7 +224,7 @@ describe('evicting', () => {
     pi.membership.onRemoved(removed)
     founder.membership.evict('laptop')
     expect(mesh.network.linked(founder.device, laptop.device)).toBe(false)
-    await vi.waitFor(() => { expect(mesh.network.linked(pi.device, laptop.device)).toBe(false) })
+    await eventually(() => { expect(mesh.network.linked(pi.device, laptop.device)).toBe(false) })
     expect(removed).toHaveBeenCalledExactlyOnceWith(laptop.device)
     expect(names(pi)).toEqual(['mini', 'pi'])
     await mesh.connect(laptop, pi).catch(() => {})
@@ -251,7 +252,7 @@ describe('evicting', () => {
     founder.membership.evict('laptop')
     await mesh.connect(laptop, pi)
     await mesh.connect(pi, founder)
-    await vi.waitFor(() => { expect(mesh.network.linked(pi.device, laptop.device)).toBe(false) })
+    await eventually(() => { expect(mesh.network.linked(pi.device, laptop.device)).toBe(false) })
     await converged(founder, pi)
   })
 
@@ -295,11 +296,11 @@ describe('the records', () => {
     await converged(founder, pi)
     expect(names(pi)).toEqual(['a', 'b', 'c', 'mini', 'pi'])
     mesh.network.disconnect(founder.device, pi.device)
-    await vi.waitFor(() => { expect(founder.mesh.served.get('roster')).toBeGreaterThanOrEqual(2) })
+    await eventually(() => { expect(founder.mesh.served.get('roster')).toBeGreaterThanOrEqual(2) })
     founder.mesh.served.clear()
     pi.mesh.served.clear()
     await mesh.connect(pi, founder)
-    await vi.waitFor(() => { expect([founder, pi].map(node => node.mesh.served.get('roster'))).toEqual([1, 1]) })
+    await eventually(() => { expect([founder, pi].map(node => node.mesh.served.get('roster'))).toEqual([1, 1]) })
   })
 
   test('who missed a push notices at the next one, and asks for the rest', async () => {
@@ -309,11 +310,11 @@ describe('the records', () => {
     await converged(founder, pi)
     pi.files.failure = new Error('disk')
     const { ticket } = founder.membership.invite({})
-    await vi.waitFor(() => { expect(pi.mesh.served.get('roster')).toBeGreaterThan(1) })
+    await eventually(() => { expect(pi.mesh.served.get('roster')).toBeGreaterThan(1) })
     pi.files.failure = undefined
     const laptop = await mesh.node('laptop', { ticket })
     await mesh.connect(laptop, founder)
-    await vi.waitFor(() => { expect(names(pi)).toEqual(['laptop', 'mini', 'pi']) })
+    await eventually(() => { expect(names(pi)).toEqual(['laptop', 'mini', 'pi']) })
   })
 
   test('a torn or damaged tail of the log is cut, and the rest comes back from the peers', async () => {

@@ -1,11 +1,12 @@
 /** The same replication over real connections: back-pressure, windows and resets are libp2p's own. */
 import { MemoryFeedStore } from '@elder-node/crdt-stack'
-import { onTestFinished, test, expect, vi } from 'vitest'
+import { onTestFinished, test, expect } from 'vitest'
 import { nodeCrypto, randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { Replication } from '../../src/services/replication.ts'
 import { Stacks } from '../../src/services/stacks.ts'
 import { introduce, startAll, TestMesh, until, type TestNode } from '../libp2p/harness.ts'
 import { MemoryFiles } from '../support/membership.ts'
+import { eventually } from '../support/eventually.ts'
 
 const crypto = nodeCrypto()
 const clock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() }
@@ -35,7 +36,7 @@ test('two devices with megabytes for each other exchange them both ways at once;
   await startAll([a, b])
   await until(() => converged([a, b], 'even') && converged([a, b], 'odd'), 20_000)
   // Both sides have everything a moment before they know it of each other: the exchange must end.
-  await vi.waitFor(() => { expect(a.stacks.list({ copies: held => a.replication.copies(held) }).map(({ name, entries, copies }) => [name, entries, copies])).toEqual([['even', 40, 2], ['odd', 40, 2]]) }, { timeout: 20_000 })
+  await eventually(() => { expect(a.stacks.list({ copies: held => a.replication.copies(held) }).map(({ name, entries, copies }) => [name, entries, copies])).toEqual([['even', 40, 2], ['odd', 40, 2]]) })
   await a.stacks.open('live').add({ kind: 'note', title: 'small' })
   await until(() => converged([a, b], 'live'), 20_000)
   await b.stacks.open('live').add({ kind: 'note', title: 'large', body: 'x'.repeat(200_000) })

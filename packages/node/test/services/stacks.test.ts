@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FsFeedStore } from '@elder-node/crdt-stack/fs'
 import { codeOf, stackIdOf, stackKey, SETTINGS_STACK, type MeshId, type StackKey } from '@elder-node/protocol'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { privateFiles } from '../../src/adapters/files.ts'
 import { Stacks } from '../../src/services/stacks.ts'
 import { crypto, rosterOf, StackMesh, verifyArchive, type StackNode } from '../support/stacks.ts'
+import { eventually } from '../support/eventually.ts'
 
-const WAIT = { timeout: 5000, interval: 10 }
 const OTHER_MESH = 'a'.repeat(26) as MeshId
 
 let mesh = new StackMesh()
@@ -23,12 +23,12 @@ const digestOf = async (node: StackNode, name: string): Promise<unknown> => {
   return { digest, feeds }
 }
 const converged = async (nodes: StackNode[], name: string, entries: number): Promise<void> => {
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     for (const node of nodes) {
       expect(await node.stacks.open(name).list()).toHaveLength(entries)
       expect(await digestOf(node, name)).toEqual(await digestOf(nodes[0] as StackNode, name))
     }
-  }, WAIT)
+  })
 }
 const note = async (node: StackNode, name: string, title: string, body = ''): Promise<string> => (await node.stacks.open(name).add({ kind: 'note', title, body })).id
 const failure = async (promise: Promise<unknown>): Promise<string> => promise.then(() => 'nothing', codeOf)
@@ -39,9 +39,9 @@ describe('stacks on several devices', () => {
     await mesh.connectAll()
     await Promise.all([note(a, 'repo', 'from a'), note(b, 'repo', 'from b')])
     await converged([a, b, c], 'repo', 2)
-    await vi.waitFor(() => {
+    await eventually(() => {
       for (const { stacks, replication } of [a, b, c]) expect(stacks.list({ copies: held => replication.copies(held) })).toEqual([{ name: 'repo', entries: 2, copies: 3, mirrors: [], archived: false }])
-    }, WAIT)
+    })
   })
 
   it('a write is known to have copies long before the next round', async () => {
@@ -49,7 +49,7 @@ describe('stacks on several devices', () => {
     const [a, b, c] = [await mesh.node(init), await mesh.node(init), await mesh.node(init)]
     await mesh.connectAll()
     await note(a, 'repo', 'precious')
-    await vi.waitFor(() => { expect(a.replication.copies(a.stacks.named('repo') as NonNullable<ReturnType<typeof a.stacks.named>>)).toBe(3) }, WAIT)
+    await eventually(() => { expect(a.replication.copies(a.stacks.named('repo') as NonNullable<ReturnType<typeof a.stacks.named>>)).toBe(3) })
     expect((await c.stacks.open('repo').list())[0]?.author.device).toBe(a.device)
     expect(b.stacks.all()).toHaveLength(1)
   })
@@ -120,7 +120,7 @@ describe('stacks on several devices', () => {
     await note(a, 'repo', 'from a writer')
     await note(rogue, 'repo', 'from an observer that ignores its role')
     await note(rogue, 'forged', 'a whole stack')
-    await vi.waitFor(async () => { expect(await reader.stacks.open('repo').list()).toHaveLength(1) }, WAIT)
+    await eventually(async () => { expect(await reader.stacks.open('repo').list()).toHaveLength(1) })
     expect(await failure(reader.stacks.open('repo').add({ kind: 'note', title: 'no' }))).toBe('FORBIDDEN')
     await a.replication.exchange(rogue.device)
     expect(await a.stacks.open('repo').list()).toHaveLength(1)
@@ -156,12 +156,12 @@ describe('names and entries', () => {
     b.settings.onRemotesChanged(remotes => heard.push(remotes.map(({ url }) => url)))
     await a.settings.addRemote('--all', 'https://git.example/memory.git', 'otto')
     await a.settings.addRemote('--all', 'https://git.example/memory.git')
-    await vi.waitFor(() => { expect(b.settings.remotes()).toEqual([{ stack: '--all', url: 'https://git.example/memory.git', addedBy: { device: a.device, agent: 'otto' } }]) }, WAIT)
+    await eventually(() => { expect(b.settings.remotes()).toEqual([{ stack: '--all', url: 'https://git.example/memory.git', addedBy: { device: a.device, agent: 'otto' } }]) })
     expect(heard).toEqual([['https://git.example/memory.git']])
     expect(b.stacks.list()).toEqual([])
     expect(b.stacks.named(SETTINGS_STACK)).toBeUndefined()
     await b.settings.removeRemote('--all', 'https://git.example/memory.git')
-    await vi.waitFor(() => { expect(a.settings.remotes()).toEqual([]) }, WAIT)
+    await eventually(() => { expect(a.settings.remotes()).toEqual([]) })
     for (const url of ['ext::sh -c id', '--upload-pack=id', '-oProxyCommand=id', 'relative/path', 'ssh://host/with space', 'https://user:secret@host/x']) {
       expect(await failure(a.settings.addRemote('--all', url)), url).toMatch(/^REMOTE_/)
     }
@@ -193,7 +193,7 @@ describe('archived stacks', () => {
     const [a, b] = [await mesh.node({ intervalMs: 600_000 }), await mesh.node({ intervalMs: 600_000 })]
     await mesh.connectAll()
     await a.stacks.importArchived(archive)
-    await vi.waitFor(async () => { expect(await digestOf(b, 'memory')).toEqual(archive.digest) }, WAIT)
+    await eventually(async () => { expect(await digestOf(b, 'memory')).toEqual(archive.digest) })
     expect(b.stacks.origin(archive.key)).toEqual(archive.roster)
     expect(await failure(b.stacks.open('memory').add({ kind: 'note', title: 'x' }))).toBe('ARCHIVED')
     expect(b.stacks.list()).toMatchObject([{ name: 'memory', archived: true, entries: 10 }])
