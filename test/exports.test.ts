@@ -36,7 +36,7 @@ const SURFACE: Record<string, string[]> = {
     FsFeedStore
   `),
   '@elder-node/crdt-stack/mirror': words(`
-    MirrorSync mirroredStack redact renderEntry renderStack restoreMirror
+    MirrorSync inspectMirror mirroredStack redact renderEntry renderStack restoreMirror
   `),
   '@elder-node/crdt-stack/git': words(`
     MIRROR_BRANCH nativeGitWorks openIsomorphicGit openNativeGit redact serveGit

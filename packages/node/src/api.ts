@@ -2,7 +2,7 @@
  * What a node does for its owner: the one interface that the library exports, the control socket speaks and the CLI prints.
  * All shapes are plain JSON (the streams are async iterables of plain JSON), and follow 1:1 what `--json` prints.
  */
-import type { Author, Entry, EntryPatch, NewEntry, StackChange, StackDigest } from '@elder-node/crdt-stack'
+import type { Author, Entry, EntryPatch, HistoryItem, NewEntry, Outline, StackChange, StackDigest } from '@elder-node/crdt-stack'
 import type { Role } from '@elder-node/protocol'
 
 export type { Role } from '@elder-node/protocol'
@@ -26,6 +26,8 @@ export interface DeviceStatus {
   version: string | null
   /** ISO 8601; null when never seen. */
   lastSeen: string | null
+  /** It has not answered for a moment, and will be offline unless it does soon. Such a device is not elected. */
+  suspect?: true
 }
 
 export interface Problem { code: string, message: string, fix: string }
@@ -127,11 +129,33 @@ export interface OpenStack {
   get (id: string): Promise<Entry>
   list (filter?: { kind?: string, tag?: string }): Promise<Entry[]>
   digest (): Promise<StackDigest>
+  /** Who wrote what, newest first; 50 unless `limit` says otherwise. `entry`: an id or prefix. */
+  log (options?: { entry?: string, limit?: number }): Promise<HistoryItem[]>
   changes (options: { signal: AbortSignal }): AsyncIterable<StackChange>
 }
 
 export interface RemoteInfo { stack: string, url: string, addedBy: Author, state: MirrorStatus['state'], lastPush: string | null, message: string | null }
 export interface RestoredStack { stack: string, name: string, digest: string, feeds: string, entries: number, archived: boolean }
+
+export interface SearchFilter { stack?: string, kind?: string, tag?: string, limit?: number }
+export interface SearchHit { stack: string, score: number, snippet: string, entry: Outline }
+
+/** What a stack is, and who vouches for it. Empty `problems`: everything that could be asked agrees. */
+export interface StackProof {
+  stack: string
+  /** Computed from the disk alone, and what this node shows. */
+  digest: string
+  feeds: string
+  entries: number
+  records: number
+  signatures: number
+  writers: Array<{ device: DeviceRef, feed: string, records: number }>
+  /** `same`: it holds exactly this. `silent`: connected, but it did not answer. */
+  devices: Array<DeviceRef & { state: 'self' | 'same' | 'differs' | 'silent' | 'offline' }>
+  /** Read from the remote now. `lacks`: records that were not pushed yet. */
+  remotes: Array<{ url: string, state: 'same' | 'behind' | 'damaged' | 'unreachable', commit: string | null, lacks: number | null, message: string | null }>
+  problems: Problem[]
+}
 
 export interface ElderNode {
   readonly device: DeviceRef
@@ -155,6 +179,12 @@ export interface ElderNode {
     open (name: string): Promise<OpenStack>
     addRemote (stack: string | '--all', url: string): Promise<RemoteInfo>
     remotes (): Promise<RemoteInfo[]>
+    /** The copies that are there stay. @throws ElderError `NO_SUCH_REMOTE` */
+    removeRemote (stack: string | '--all', url: string): Promise<{ stack: string, url: string }>
+    /** Keywords over titles, tags and bodies of one stack or all; best first, 20 unless `limit` (at most 200) says otherwise. */
+    search (query: string, filter?: SearchFilter): Promise<SearchHit[]>
+    /** Reads every feed from the disk again, asks the devices that are online, reads the remotes. */
+    verify (stack: string, options?: { signal?: AbortSignal }): Promise<StackProof>
     /** Pulls and pushes now. */
     sync (stack?: string): Promise<Array<{ stack: string, url: string, ok: boolean, commit: string | null, message: string | null }>>
     restore (url: string): Promise<RestoredStack[]>

@@ -37,6 +37,8 @@ import { Replication } from './services/replication.ts'
 import { ResourceService } from './services/resources.ts'
 import { importMirror } from './services/restore.ts'
 import { Settings } from './services/settings.ts'
+import { proveStack } from './services/stack-proof.ts'
+import { searchStacks } from './services/stack-search.ts'
 import { Stacks } from './services/stacks.ts'
 import { StatusService } from './services/status.ts'
 import { uniform } from './services/uniform.ts'
@@ -211,6 +213,12 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
         return { ...remote, ...mirror.remoteStatus(stack, url) }
       },
       remotes: async () => settings.remotes().map(remote => ({ ...remote, ...mirror.remoteStatus(remote.stack, remote.url) })),
+      removeRemote: (stack, url) => settings.removeRemote(stack, url, init.agent),
+      search: async (query, filter) => searchStacks(stacks, query, filter),
+      verify: (stack, { signal = new AbortController().signal } = {}) => proveStack({
+        stacks, replication, mesh, crypto, members: () => status.devices(), nameOf: of => membership.nameOf(of),
+        remotes: (held, options) => mirror.inspect(folderOf(held), options),
+      }, stack, { signal }),
       sync: stack => mirror.sync(stack),
       restore: async url => {
         const restored = await importMirror(await mirror.restore(url, { signal: AbortSignal.timeout(RESTORE_MS) }), { stacks, mesh: membership.meshId })

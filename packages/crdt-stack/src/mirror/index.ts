@@ -49,5 +49,6 @@ export type { BlobId, Change, Commit, GitMirror, GitOptions, NewCommit, TreeFile
 export { redact } from '../git/failure.ts'
 export { mirroredStack, type MirroredStack, type MirrorProblem, type SyncResult } from './types.ts'
 export { MirrorSync, type MirrorMemory, type MirrorSyncComponents, type MirrorSyncInit, type SyncOptions } from './push-loop.ts'
-export { restoreMirror, type Quarantined, type RestoreComponents, type RestoredContent, type RestoredMirror, type RosterVerdict } from './restore.ts'
+export { inspectMirror, type Inspection } from './inspect.ts'
+export { restoreMirror, type Quarantined, type RestoreComponents, type RestoreOptions, type RestoredContent, type RestoredMirror, type RosterVerdict } from './restore.ts'
 export { renderEntry, renderStack } from './render.ts'

@@ -38,8 +38,11 @@ export interface RestoreComponents {
   verifyRoster (records: Uint8Array[], mesh: string): RosterVerdict | Promise<RosterVerdict>
 }
 
+/** `only`: the folder of the one stack to be read. */
+export interface RestoreOptions extends GitOptions { only?: string }
+
 /** @throws ElderError `MIRROR_EMPTY` when the remote has no mirror, `MIRROR_NEWER`, and whatever {@link GitMirror} throws. */
-export async function restoreMirror (components: RestoreComponents, options: GitOptions): Promise<RestoredMirror> {
+export async function restoreMirror (components: RestoreComponents, { only, ...options }: RestoreOptions): Promise<RestoredMirror> {
   const { git } = components
   const commit = await git.fetchTip(options)
   if (commit === undefined) throw empty(git.url)
@@ -51,7 +54,7 @@ export async function restoreMirror (components: RestoreComponents, options: Git
   const stacks: RestoredContent[] = []
   for (const [key, stackTree] of [...tree.stacks].slice(0, LIMITS.stacksMax)) {
     const parsed = parseKey(key)
-    if (parsed === undefined) continue
+    if (parsed === undefined || (only !== undefined && key !== only)) continue
     const id = stackId(parsed.name, components.crypto)
     const batches = await readFeeds(components, id, stackTree, verdict, quarantined, options)
     stacks.push({ id, name: parsed.name, key, mesh: parsed.mesh ?? mesh, batches })

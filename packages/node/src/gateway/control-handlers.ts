@@ -1,7 +1,7 @@
 /** The handler table: one line of meaning per method of the control API. Nothing here decides; it translates. */
-import type { Entry, EntryPatch, NewEntry, StackDigest } from '@elder-node/crdt-stack'
+import type { Entry, EntryPatch, HistoryItem, NewEntry, StackDigest } from '@elder-node/crdt-stack'
 import type { ControlMethod, ControlMethods, ControlRequest, ControlStream } from '@elder-node/protocol'
-import type { BuildEvent, BuildStatus, DeviceRef, DeviceStatus, ElderNode, RemoteInfo, RestoredStack, StackStatus, Status } from '../api.ts'
+import type { BuildEvent, BuildStatus, DeviceRef, DeviceStatus, ElderNode, RemoteInfo, RestoredStack, SearchHit, StackProof, StackStatus, Status } from '../api.ts'
 
 /** What each method answers: the result, or one event of its stream. */
 export interface ControlAnswers {
@@ -22,6 +22,10 @@ export interface ControlAnswers {
   'stack.digest': StackDigest
   'stack.remote.add': RemoteInfo
   'stack.remote.list': RemoteInfo[]
+  'stack.remote.rm': { stack: string, url: string }
+  'stack.search': SearchHit[]
+  'stack.log': HistoryItem
+  'stack.verify': StackProof
   'stack.sync': Awaited<ReturnType<ElderNode['stacks']['sync']>>
   'stack.restore': RestoredStack[]
 }
@@ -51,6 +55,10 @@ const HANDLERS: { [M in ControlMethod]: Handler<M> } = {
   'stack.digest': async (node, { stack }) => (await node.stacks.open(stack)).digest(),
   'stack.remote.add': (node, { stack, url }) => node.stacks.addRemote(stack, url),
   'stack.remote.list': (node) => node.stacks.remotes(),
+  'stack.remote.rm': (node, { stack, url }) => node.stacks.removeRemote(stack, url),
+  'stack.search': (node, { query, ...filter }) => node.stacks.search(query, filter),
+  'stack.log': (node, params) => log(node, params),
+  'stack.verify': (node, { stack }, signal) => node.stacks.verify(stack, { signal }),
   'stack.sync': (node, { stack }) => node.stacks.sync(stack),
   'stack.restore': (node, { url }) => node.stacks.restore(url),
 }
@@ -92,4 +100,8 @@ async function * show (node: ElderNode, { stack, id, ...filter }: ControlMethods
   const open = await node.stacks.open(stack)
   if (id === undefined) yield * await open.list(filter)
   else yield await open.get(id)
+}
+
+async function * log (node: ElderNode, { stack, ...options }: ControlMethods['stack.log']): AsyncGenerator<HistoryItem> {
+  yield * await (await node.stacks.open(stack)).log(options)
 }

@@ -5,13 +5,14 @@
  */
 import { redact, restoreMirror, type RestoredMirror } from '@elder-node/crdt-stack/mirror'
 import { ElderError } from '@elder-node/protocol'
-import type { MirrorStatus, Problem } from '../api.ts'
+import type { MirrorStatus, Problem, StackProof } from '../api.ts'
 import { loadMemory, NEVER, saveMemory, type RemoteMemory, type StackState } from './mirror/memory.ts'
 import { RemoteLoop } from './mirror/remote-loop.ts'
 import type { MirrorComponents, MirrorServiceInit } from './mirror/types.ts'
 
 export type { MirrorComponents, MirrorRemote, MirrorServiceInit, MirrorSource } from './mirror/types.ts'
 
+export type RemoteProof = StackProof['remotes'][number]
 export interface SyncReport { stack: string, url: string, ok: boolean, commit: string | null, message: string | null }
 
 export class MirrorService {
@@ -79,6 +80,11 @@ export class MirrorService {
       })
     }))
     return rows.flat()
+  }
+
+  /** What each remote of a stack holds of it, read there now. Never rejects. */
+  async inspect (key: string, { signal }: { signal: AbortSignal }): Promise<RemoteProof[]> {
+    return await Promise.all([...this.#loops.values()].filter(loop => loop.covers(key)).map(loop => loop.inspect(key, signal)))
   }
 
   /**

@@ -49,12 +49,13 @@ export class Settings {
   }
 
   /** @throws ElderError `NO_SUCH_REMOTE` */
-  async removeRemote (stack: string, url: string, agent?: string): Promise<void> {
+  async removeRemote (stack: string, url: string, agent?: string): Promise<{ stack: string, url: string }> {
     const settings = this.#held()?.stack
     const same = settings?.entries({ kind: 'remote' }).filter(entry => remoteOf(entry)?.stack === stack && remoteOf(entry)?.url === url) ?? []
     if (settings === undefined || same.length === 0) throw new ElderError('NO_SUCH_REMOTE', `${stack} has no remote ${url}.`, 'See elder-node stack remote list.')
     this.#stacks.demandWriter()
     for (const { id } of same) await settings.remove(id, agent === undefined ? {} : { agent })
+    return { stack, url }
   }
 
   /** After every change of the settings, own or received. Returns the unsubscriber. */

@@ -71,6 +71,7 @@ export class StatusService {
       rttMs: self ? 0 : roundTrip(peer), path: self ? 'self' : peer?.path ?? 'none',
       ...readings(online ? advert : undefined),
       lastSeen: seen === undefined ? null : new Date(seen).toISOString(),
+      ...(peer?.suspect === true ? { suspect: true } : {}),
     }
   }
 

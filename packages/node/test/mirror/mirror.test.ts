@@ -66,6 +66,26 @@ describe('the mirror service', () => {
     expect((await service.restore(url, forever)).stacks[0]?.batches.at(-1)?.head.seq).toBe(20)
   })
 
+  it('reads a remote again: the same, behind, damaged, or away', async () => {
+    let status: number | undefined
+    const { url, dir } = await remote({ intercept: () => status })
+    const source = new Source(url)
+    const service = serve(source, { ...FAST, idleMs: 3_600_000, busyMs: 3_600_000 })
+    source.write('one')
+    expect(await service.inspect('notes', forever)).toMatchObject([{ url, state: 'behind', commit: null }])
+    await service.sync('notes')
+    expect(await service.inspect('notes', forever)).toMatchObject([{ state: 'same', lacks: 0, message: null, commit: expect.stringMatching(/^[0-9a-f]{40}$/) }])
+    source.write('two')
+    expect(await service.inspect('notes', forever)).toMatchObject([{ state: 'behind', lacks: 1 }])
+    // A file that somebody put there by hand: its content is no segment.
+    const git = (input: string, ...args: string[]): string => execFileSync('git', ['-C', dir, ...args], { input, encoding: 'utf8', stdio: ['pipe', 'pipe', 'ignore'] }).trim()
+    const segment = git('', 'ls-tree', '-r', '--name-only', 'elder/memory').split('\n').find(path => path.includes('/feeds/')) as string
+    execFileSync('git', ['-C', dir, 'fast-import', '--quiet'], { input: `commit refs/heads/elder/memory\ncommitter A <a@b> 1 +0000\ndata 1\nx\nfrom refs/heads/elder/memory^0\nM 644 inline ${segment}\ndata 4\njunk\n` })
+    expect(await service.inspect('notes', forever)).toMatchObject([{ state: 'damaged', message: expect.stringContaining(segment) as string }])
+    status = 503
+    expect(await service.inspect('notes', forever)).toMatchObject([{ state: 'unreachable', commit: null }])
+  })
+
   it('brings two devices together through the remote alone', async () => {
     const { url } = await remote()
     const [a, b] = [new Source(url), new Source(url)]

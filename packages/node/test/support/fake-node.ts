@@ -1,9 +1,9 @@
 /** An ElderNode in memory: real streams, real errors, no network. For the tests of the doors. */
 import { createHash } from 'node:crypto'
 import { ElderError } from '@elder-node/protocol'
-import type { DeviceId, EntryId } from '@elder-node/protocol'
+import type { DeviceId, EntryId, FeedId } from '@elder-node/protocol'
 import type { Entry, EntryPatch, NewEntry } from '@elder-node/crdt-stack'
-import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, DeviceStatus, ElderNode, OpenStack, RemoteInfo, Role, RunningBuild, Status } from '../../src/api.ts'
+import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, DeviceStatus, ElderNode, OpenStack, RemoteInfo, Role, RunningBuild, StackProof, Status } from '../../src/api.ts'
 
 export const SELF = { id: 'a'.repeat(52), name: 'laptop' }
 export const MINI = { id: 'b'.repeat(52), name: 'mini' }
@@ -53,6 +53,7 @@ export class FakeNode implements ElderNode {
   readonly requests: BuildRequest[] = []
   problems: Status['problems'] = []
   cancels = 0
+  proof: Omit<StackProof, 'stack' | 'digest' | 'feeds'> = { entries: 1, records: 2, signatures: 2, writers: [], devices: [{ ...SELF, state: 'self' }, { ...MINI, state: 'same' }], remotes: [], problems: [] }
   stopped = false
   readonly #stacks = new Map<string, Entry[]>()
   readonly #remotes: RemoteInfo[] = []
@@ -109,6 +110,15 @@ export class FakeNode implements ElderNode {
       return remote
     },
     remotes: async () => this.#remotes,
+    removeRemote: async (stack, url) => {
+      const at = this.#remotes.findIndex((one) => one.stack === stack && one.url === url)
+      if (at < 0) throw new ElderError('NO_SUCH_REMOTE', `${stack} has no remote ${url}.`, 'See elder-node stack remote list.')
+      this.#remotes.splice(at, 1)
+      return { stack, url }
+    },
+    search: async (query, { stack, kind } = {}) => [...this.#stacks].filter(([name]) => stack === undefined || name === stack)
+      .flatMap(([name, entries]) => entries.filter((entry) => entry.title.includes(query) && (kind === undefined || entry.kind === kind)).map(({ body, ...entry }) => ({ stack: name, score: 1.5, snippet: body, entry }))),
+    verify: async (stack) => ({ ...await (await this.#open(stack)).digest(), ...this.proof }),
     sync: async () => this.#remotes.map(({ stack, url }) => ({ stack, url, ok: !url.includes('broken'), commit: 'c'.repeat(40), message: url.includes('broken') ? 'no route' : null })),
     restore: async () => [{ stack: 's', name: 'my-repo', digest: 'dig', feeds: 'fee', entries: 1, archived: true }],
   }
@@ -137,6 +147,10 @@ export class FakeNode implements ElderNode {
       edit: async (id: string, patch: EntryPatch) => Object.assign(await get(id), patch),
       remove: async (id) => { (await get(id)).removed = true },
       list: async ({ kind } = {}) => { known(); return entries.filter((entry) => kind === undefined || entry.kind === kind) },
+      log: async ({ limit = 50 } = {}) => {
+        known()
+        return entries.toReversed().slice(0, limit).map(({ author, id, kind, title }, n) => ({ at: NOW, author, change: 'new', field: null, entry: { id, kind, title }, feed: `${author.device}-00` as FeedId, seq: entries.length - n }))
+      },
       digest: async () => { known(); return { stack: name, digest: createHash('sha256').update(JSON.stringify(entries)).digest('hex'), feeds: 'feeds' } },
       changes: async function * () {},
     }

@@ -56,13 +56,17 @@ export interface ControlMethods {
   'stack.digest': { stack: string }
   'stack.remote.add': { stack: string, url: string }
   'stack.remote.list': Empty
+  'stack.remote.rm': { stack: string, url: string }
+  'stack.search': { query: string, stack?: string, kind?: string, tag?: string, limit?: number }
+  'stack.log': { stack: string, entry?: string, limit?: number }
+  'stack.verify': { stack: string }
   'stack.sync': { stack?: string }
   'stack.restore': { url: string }
 }
 export type ControlMethod = keyof ControlMethods
 export type ControlParams<M extends ControlMethod> = ControlMethods[M]
 /** Methods that answer `event` lines and then `end`; every other one answers one `result`. */
-export type ControlStream = 'build' | 'builds.events' | 'stack.show'
+export type ControlStream = 'build' | 'builds.events' | 'stack.show' | 'stack.log'
 export type ControlCall = Exclude<ControlMethod, ControlStream>
 /** One validated request; narrow on `method`. */
 export type ControlRequest = { [M in ControlMethod]: { method: M, params: ControlMethods[M] } }[ControlMethod]
@@ -76,6 +80,7 @@ const path: Schema<string> = text(LIMITS.pathCharsMax)
 const label: Schema<string> = text(128)
 const url: Schema<string> = text(2048)
 const positive: Schema<number> = v.pipe(v.number(), v.gtValue(0), v.maxValue(Number.MAX_SAFE_INTEGER))
+const rows: Schema<number> = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100_000))
 const flag: Schema<boolean> = v.boolean()
 /** A stack's name; an archived one may answer to `<name>@<mesh>`. */
 const stack: Schema<string> = v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9._-]{0,63}(@[A-Za-z0-9._-]{1,64})?$/, `a stack name matches ${STACK_NAME.source}`))
@@ -120,6 +125,10 @@ const SCHEMAS: { [M in ControlMethod]: Schema<ControlMethods[M]> } = {
   'stack.digest': v.strictObject({ stack }),
   'stack.remote.add': v.strictObject({ stack: v.union([stack, v.literal('--all')]), url }),
   'stack.remote.list': none,
+  'stack.remote.rm': v.strictObject({ stack: v.union([stack, v.literal('--all')]), url }),
+  'stack.search': v.strictObject({ query: text(512), stack: maybe(stack), kind: maybe(label), tag: maybe(label), limit: maybe(rows) }),
+  'stack.log': v.strictObject({ stack, entry: maybe(label), limit: maybe(rows) }),
+  'stack.verify': v.strictObject({ stack }),
   'stack.sync': v.strictObject({ stack: maybe(stack) }),
   'stack.restore': v.strictObject({ url }),
 }

@@ -4,11 +4,12 @@
  *   change -> dirty -> (elected: 30 s idle, 5 min busy | not elected: two pulls) -> pass -> covered -> clean
  *                                                     pass fails -> behind -> next pull tries again
  */
-import { MirrorSync, redact, type GitMirror, type MirroredStack, type MirrorProblem, type SyncResult } from '@elder-node/crdt-stack/mirror'
+import { inspectMirror, MirrorSync, redact, type GitMirror, type MirroredStack, type MirrorProblem, type SyncResult } from '@elder-node/crdt-stack/mirror'
 import { codeOf } from '@elder-node/protocol'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { electPusher } from './elect.ts'
 import { NEVER, worstOf, type RemoteMemory, type StackState } from './memory.ts'
+import type { StackProof } from '../../api.ts'
 import type { MirrorComponents, MirrorServiceInit } from './types.ts'
 
 interface Dirty { firstMs: number, lastMs: number }
@@ -76,6 +77,30 @@ export class RemoteLoop {
     const run = this.#queue.then(() => this.#pass(options))
     this.#queue = run
     return run
+  }
+
+  /** What the remote holds of one stack, read and verified there, after the passes under way. Never rejects. */
+  inspect (key: string, signal: AbortSignal): Promise<StackProof['remotes'][number]> {
+    const run = this.#queue.then(() => this.#inspect(key, signal))
+    this.#queue = run
+    return run
+  }
+
+  async #inspect (key: string, signal: AbortSignal): Promise<StackProof['remotes'][number]> {
+    const { url } = this
+    try {
+      const limit = AbortSignal.any([signal, this.#ended.signal, AbortSignal.timeout(this.#init.passMs)])
+      limit.throwIfAborted()
+      const { crypto, membership, source, openGit } = this.#parts
+      const stack = source.stacks().find(one => one.key === key)
+      this.#git ??= await openGit(this.#secretUrl, { signal: limit })
+      const { commit, lacks, bad } = await inspectMirror({ key, vector: () => stack?.vector() ?? new Map() }, { git: this.#git, crypto, verifyRoster: (records, mesh) => membership.verify(records, mesh) }, { signal: limit })
+      const [first] = bad
+      return { url, state: first !== undefined ? 'damaged' : lacks > 0 ? 'behind' : 'same', commit, lacks, message: first === undefined ? null : `${first.path}: ${first.why}` }
+    } catch (error) {
+      // A remote to which nothing was pushed yet has no mirror: behind, not broken.
+      return { url, state: codeOf(error) === 'MIRROR_EMPTY' ? 'behind' : 'unreachable', commit: null, lacks: null, message: (error as Error).message }
+    }
   }
 
   /** Pushes what is dirty, within the signal's time, and ends. */

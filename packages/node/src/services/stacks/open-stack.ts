@@ -1,5 +1,5 @@
 /** One stack as the library, the CLI and agents use it. The first write creates it. */
-import type { Author, Entry, EntryPatch, NewEntry, StackChange, StackDigest } from '@elder-node/crdt-stack'
+import type { Author, Entry, EntryPatch, HistoryItem, NewEntry, StackChange, StackDigest } from '@elder-node/crdt-stack'
 import { ElderError } from '@elder-node/protocol'
 import type { OpenStack } from '../../api.ts'
 import type { HeldStack } from './held-stack.ts'
@@ -51,6 +51,10 @@ export class NamedStack implements OpenStack {
   async list (filter: { kind?: string, tag?: string } = {}): Promise<Entry[]> { return this.#find().stack.entries(filter) }
 
   async digest (): Promise<StackDigest> { return this.#find().stack.digest() }
+
+  async log ({ entry, limit }: { entry?: string, limit?: number } = {}): Promise<HistoryItem[]> {
+    return this.#find().stack.history({ ...(entry === undefined ? {} : { entry: this.#lookUp(entry).id }), ...(limit === undefined ? {} : { limit }) })
+  }
 
   changes (options: { signal: AbortSignal }): AsyncIterable<StackChange> { return this.#find().stack.changes(options) }
 

@@ -1,0 +1,94 @@
+/**
+ * The proof that nothing is lost: the stack computed again from the disk, then who else holds exactly that.
+ * Devices are asked by an exchange, which also brings what one of the two lacked; remotes are read and verified.
+ */
+import { type Audit } from '@elder-node/crdt-stack'
+import { feedDevice, vectorDigest, type Crypto, type DeviceId } from '@elder-node/protocol'
+import { setImmediate } from 'node:timers/promises'
+import type { DeviceRef, Problem, StackProof } from '../api.ts'
+import type { Mesh } from '../ports/mesh.ts'
+import type { RemoteProof } from './mirror.ts'
+import type { Replication } from './replication.ts'
+import type { HeldStack } from './stacks/held-stack.ts'
+import { noSuchStack } from './stacks/names.ts'
+import type { Stacks } from './stacks.ts'
+
+export interface StackProofComponents {
+  stacks: Stacks
+  replication: Replication
+  mesh: Mesh
+  crypto: Crypto
+  /** What each remote of a stack holds. Never rejects. */
+  remotes: (held: HeldStack, options: { signal: AbortSignal }) => Promise<RemoteProof[]>
+  /** Every device of the mesh, this one included. */
+  members: () => DeviceRef[]
+  nameOf: (device: DeviceId) => string
+}
+
+/** Exchanges with a device that is being written to; a record under way is no disagreement. */
+const ROUNDS = 4
+const ANSWER_MS = 20_000
+const FIXES: Record<string, string> = {
+  FEED_DAMAGED: 'Look after the disk. Stop the node, move that file away and start: other devices and the mirror send the records again.',
+  FEED_BROKEN: 'Stop the node, move that file away and start: other devices and the mirror send the records again.',
+  FEED_SHORT: 'Stop the node and start it: other devices and the mirror send the records again.',
+  VIEW_DIFFERS: 'Restart the node: it computes the view again. Please report it when it stays.',
+}
+
+/** @throws ElderError `NO_SUCH_STACK`, and why `signal` aborted */
+export async function proveStack (parts: StackProofComponents, name: string, { signal }: { signal: AbortSignal }): Promise<StackProof> {
+  const held = parts.stacks.named(name)
+  if (held === undefined || held.stack.vector().size === 0) throw noSuchStack(name)
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)])
+  const [silent, remotes] = await Promise.all([askDevices(parts, held, limit), parts.remotes(held, { signal })])
+  signal.throwIfAborted()
+  const audit = await held.stack.audit({ pause: async () => { await setImmediate(undefined, { signal }) } })
+  const devices = parts.members().map(device => ({ ...device, state: stateOf(parts, held, device.id as DeviceId, silent) }))
+  return {
+    stack: name, digest: audit.digest, feeds: audit.feeds, entries: held.entries(), records: audit.records, signatures: audit.signatures,
+    writers: audit.perFeed.map(({ feed, records }) => ({ device: { id: feedDevice(feed), name: parts.nameOf(feedDevice(feed)) }, feed, records })),
+    devices, remotes, problems: [...auditProblems(audit), ...deviceProblems(devices), ...remoteProblems(name, remotes)],
+  }
+}
+
+/** @returns the connected devices that did not answer */
+async function askDevices ({ mesh, replication, crypto }: StackProofComponents, held: HeldStack, signal: AbortSignal): Promise<Set<DeviceId>> {
+  const silent = new Set<DeviceId>()
+  await Promise.all(mesh.peers().map(async ({ device }) => {
+    for (let round = 0; round < ROUNDS && !signal.aborted; round++) {
+      const before = vectorDigest(held.stack.vector(), crypto).join()
+      const answered = await Promise.race([replication.exchange(device).then(({ reason }) => reason === 'done', () => false), ended(signal)])
+      if (answered) silent.delete(device)
+      else silent.add(device)
+      const moved = vectorDigest(held.stack.vector(), crypto).join() !== before
+      if (replication.holders(held).includes(device) && !moved) return
+    }
+  }))
+  return silent
+}
+
+async function ended (signal: AbortSignal): Promise<false> {
+  if (signal.aborted) return false
+  return await new Promise(resolve => { signal.addEventListener('abort', () => { resolve(false) }, { once: true }) })
+}
+
+function stateOf ({ mesh, replication }: StackProofComponents, held: HeldStack, device: DeviceId, silent: Set<DeviceId>): StackProof['devices'][number]['state'] {
+  if (device === mesh.self) return 'self'
+  if (!mesh.peers().some(peer => peer.device === device)) return 'offline'
+  if (replication.holders(held).includes(device)) return 'same'
+  return silent.has(device) ? 'silent' : 'differs'
+}
+
+function auditProblems ({ problems }: Audit): Problem[] {
+  return problems.map(({ code, message }) => ({ code, message: `On this disk, ${message}.`, fix: FIXES[code] ?? '' }))
+}
+
+function deviceProblems (devices: StackProof['devices']): Problem[] {
+  return devices.filter(({ state }) => state === 'differs')
+    .map(({ name }) => ({ code: 'DEVICE_DIFFERS', message: `${name} is online and holds something else than this device after ${ROUNDS} exchanges.`, fix: `Run elder-node stack verify on ${name} too; it names what is wrong there.` }))
+}
+
+function remoteProblems (stack: string, remotes: RemoteProof[]): Problem[] {
+  return remotes.filter(({ state }) => state === 'damaged')
+    .map(({ url, message }) => ({ code: 'MIRROR_SEGMENT', message: `On the remote ${url}, ${message ?? 'a file does not verify'}.`, fix: `elder-node stack sync ${stack}   (writes anew what this device holds); then look who can push to the remote.` }))
+}

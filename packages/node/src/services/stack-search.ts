@@ -1,0 +1,21 @@
+/** Keywords over one stack or all of them; words are weighed over everything that is searched. */
+import { search } from '@elder-node/crdt-stack'
+import { SETTINGS_STACK } from '@elder-node/protocol'
+import type { SearchFilter, SearchHit } from '../api.ts'
+import type { HeldStack } from './stacks/held-stack.ts'
+import { findStack, noSuchStack, shownName } from './stacks/names.ts'
+import type { Stacks } from './stacks.ts'
+
+/** @throws ElderError `NO_SUCH_STACK`, `AMBIGUOUS` */
+export function searchStacks (stacks: Stacks, query: string, { stack, kind, tag, limit }: SearchFilter = {}): SearchHit[] {
+  const all = stacks.all().filter(({ name }) => name !== SETTINGS_STACK)
+  const named = stack === undefined ? undefined : findStack(stack, all)
+  if (stack !== undefined && named === undefined) throw noSuchStack(stack)
+  const filter = { ...(kind === undefined ? {} : { kind }), ...(tag === undefined ? {} : { tag }) }
+  return search(documents(named === undefined ? all : [named], filter), query, limit === undefined ? {} : { limit })
+    .map(({ document: { held, body: _body, ...entry }, score, snippet }) => ({ stack: shownName(held, all), score, snippet, entry }))
+}
+
+function * documents (all: HeldStack[], filter: { kind?: string, tag?: string }): Generator<ReturnType<HeldStack['stack']['documents']>[number] & { held: HeldStack }> {
+  for (const held of all) for (const document of held.stack.documents(filter)) yield { ...document, held }
+}
