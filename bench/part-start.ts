@@ -7,19 +7,19 @@ import { createInterface } from 'node:readline'
 import { cpuMsOf, rssOf } from './proc.ts'
 import type { Report } from './report.ts'
 
-const bin = join(import.meta.dirname, '../packages/node/bin/elder-node.js')
+const own = join(import.meta.dirname, '../packages/node/bin/elder-node.js')
 
 export async function measureStart (report: Report, { times }: { times: number }): Promise<void> {
   const runs = Array.from({ length: times })
   report.add({
     id: 'cli', what: 'CLI start-up (`--help`)', unit: 'ms', devices: 1, target: 'bare Node + little',
-    ours: runs.map(() => wallMs(process.execPath, [bin, '--help'])), peers: { '`node -e 0`': runs.map(() => wallMs(process.execPath, ['-e', '0'])) },
+    ours: runs.map(() => wallMs(process.execPath, [own, '--help'])), peers: { '`node -e 0`': runs.map(() => wallMs(process.execPath, ['-e', '0'])) },
   })
   const ready: number[] = []
   const rss: number[] = []
   const cpu: number[] = []
   for (const _ of runs) {
-    const figures = await startOnce()
+    const figures = await startOnce(own)
     ready.push(figures.readyMs)
     rss.push(figures.rssBytes / 1e6)
     cpu.push(figures.cpuMs)
@@ -29,7 +29,8 @@ export async function measureStart (report: Report, { times }: { times: number }
   report.add({ id: 'rss-ready', what: 'RSS at ready, alone', unit: 'MB', devices: 1, ours: rss, target: '<= 130' })
 }
 
-async function startOnce (): Promise<{ readyMs: number, rssBytes: number, cpuMs: number }> {
+/** One node of a new mesh, from the start of its process to ready. */
+export async function startOnce (bin: string): Promise<{ readyMs: number, rssBytes: number, cpuMs: number }> {
   const dir = mkdtempSync(join(tmpdir(), 'elder-bench-'))
   const from = performance.now()
   const child = spawn(process.execPath, [bin, 'join', '--json', '--dir', dir, '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns', '--engine', 'none'], { stdio: ['ignore', 'pipe', 'ignore'] })
@@ -43,7 +44,7 @@ async function startOnce (): Promise<{ readyMs: number, rssBytes: number, cpuMs:
   }
 }
 
-function wallMs (command: string, args: string[]): number {
+export function wallMs (command: string, args: string[]): number {
   const from = performance.now()
   execFileSync(command, args, { stdio: 'ignore' })
   return performance.now() - from
