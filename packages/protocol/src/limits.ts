@@ -46,6 +46,8 @@ export const LIMITS = {
   memberPrevMax: 16,
   /** Membership records one roster may hold. */
   rosterRecordsMax: 4096,
+  /** Leave records kept of one device: it needs one, and may write another after its disk was restored; every member can write them. */
+  leavesPerDeviceMax: 4,
   /** An advert: gossiped by every device every few seconds. */
   advertBytesMax: 512,
   /** Rumours on one probe, about 70 bytes each: a few members change at a time, and a probe is sent every second. */

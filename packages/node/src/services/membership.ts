@@ -21,6 +21,7 @@ import { writeMesh } from './membership/mesh-file.ts'
 import type { RecordBook, RosterChange } from './membership/record-book.ts'
 import { RosterSync } from './membership/roster-sync.ts'
 import { proofIn } from './membership/wire.ts'
+import { writeRecord } from './membership/writer.ts'
 import { writersOf } from './membership/writers.ts'
 
 export interface MembershipComponents {
@@ -54,6 +55,7 @@ export class Membership implements Admission {
   readonly #entrance: Joining | undefined
   /** The same, while it is no member yet. */
   #joining: Joining | undefined
+  #isLeaving = false
   #mesh: Mesh | undefined
   #sync: RosterSync | undefined
   #writers: ReadonlySet<DeviceId> | undefined
@@ -127,6 +129,23 @@ export class Membership implements Admission {
 
   /** Marks a device as lost: no member, and its name is free, until it is invited again. Errors as {@link evict}. */
   markLost (device: string): RosterMember { return this.#administration.markLost(device) }
+
+  /**
+   * This device is no member any more, by its own word and for ever: the key never comes back. Every connected member hears before
+   * this resolves; {@link evicted} stays silent. What the device holds is the caller's to remove.
+   *
+   * @returns who was told @throws ElderError `NOT_A_MEMBER`, `DISK_FULL`, `STORAGE`
+   */
+  async leave (): Promise<DeviceId[]> {
+    if (this.me === undefined) throw new ElderError('NOT_A_MEMBER', 'This device is no member of a mesh.', 'elder-node join')
+    this.#isLeaving = true
+    try {
+      return await this.#sync?.tell(writeRecord({ ...this.#components, book: this.#book }, { type: 'leave' })) ?? []
+    } catch (error) {
+      this.#isLeaving = false
+      throw error
+    }
+  }
 
   /** Makes a member an admin. Errors as {@link evict}. */
   promote (device: string): RosterMember { return this.#administration.promote(device) }
@@ -209,6 +228,6 @@ export class Membership implements Admission {
   #leave (roster: Roster): void {
     const error = evictedError(roster, this.self)
     this.#joining?.failed(error)
-    this.#evicted.resolve(error)
+    if (!this.#isLeaving) this.#evicted.resolve(error)
   }
 }

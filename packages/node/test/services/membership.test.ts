@@ -1,4 +1,4 @@
-import { encode, formatTicket, parseTicket, signMemberRecord, type Value } from '@elder-node/protocol'
+import { LIMITS, encode, formatTicket, parseTicket, signMemberRecord, type Value } from '@elder-node/protocol'
 import * as fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
@@ -279,6 +279,56 @@ describe('evicting', () => {
     pi.membership.evict('laptop')
     await converged(founder, pi, tablet)
     expect(names(tablet)).toEqual(['mini', 'pi', 'tablet'])
+  })
+})
+
+describe('leaving', () => {
+  test('whoever is connected hears before it returns, whatever the role; the key never comes back', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.joined(founder, 'pi', { role: 'observer' })
+    const laptop = await mesh.joined(founder, 'laptop')
+    await converged(founder, pi, laptop)
+    const told = await pi.membership.leave()
+    expect(told).toEqual([founder.device])
+    expect(founder.membership.role(pi.device)).toBeUndefined()
+    expect(founder.membership.roster.revoked.get(pi.device)?.left).toBe(true)
+    expect(() => founder.membership.find('pi')).toThrow(/"pi" left this mesh/)
+    // Who was not connected to it hears from those who were.
+    await converged(founder, laptop)
+    expect(names(laptop)).toEqual(['laptop', 'mini'])
+    const heard = await Promise.race([pi.membership.evicted, new Promise(resolve => { setImmediate(resolve, 'silent') })])
+    expect(heard).toBe('silent')
+    await expect(pi.membership.leave()).rejects.toThrow(throwing('NOT_A_MEMBER'))
+    await expect(mesh.node('pi', { seed: 2, files: pi.files })).rejects.toThrow(/left the mesh/)
+    const again = await mesh.node('pi', { seed: 2, ticket: founder.membership.invite({}).ticket })
+    await expect(mesh.connect(again, founder)).rejects.toThrow('refused:revoked')
+  })
+
+  test('with nobody connected nobody is told; a full disk leaves the member what it was', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.joined(founder, 'pi')
+    pi.files.failure = new Error('full')
+    await expect(pi.membership.leave()).rejects.toThrow('full')
+    expect(pi.membership.me?.name).toBe('pi')
+    pi.files.failure = undefined
+    mesh.network.disconnect(pi.device, founder.device)
+    expect(await pi.membership.leave()).toEqual([])
+    expect(founder.membership.role(pi.device)).toBe('builder')
+  })
+
+  test('a member that writes leaves without end fills nobody\'s records', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.joined(founder, 'pi')
+    await converged(founder, pi)
+    const signer = signerFromSeed(nodeCrypto().sha256(Uint8Array.of(2)))
+    const before = founder.membership.records().length
+    const leaves = Array.from({ length: 20 }, (_, i) => signMemberRecord({ mesh: founder.membership.meshId, seq: 100 + i, at: i, grant: pi.membership.me?.grant ?? null, prev: [], content: { type: 'leave' } }, signer, nodeCrypto()).bytes)
+    founder.membership.receive(leaves)
+    founder.membership.receive(leaves)
+    expect(founder.membership.records().length - before).toBe(LIMITS.leavesPerDeviceMax)
   })
 })
 

@@ -6,6 +6,7 @@
  * member   := [subject, role, name, wire, via]                 via := null | [ticket hash, ticketKey, redeem]
  * lost     := [subject]
  * revoke   := [subject, cutoffs]                               cutoffs := [[stack, incarnation, seq], ...] of the subject's feeds
+ * leave    := []                                             the issuer removes itself, whatever its role
  * addAdmin := [subject]
  * rekey    := [newKey, signature of newKey over "elder/rekey/v1\0" mesh issuer newKey]
  * recover  := [subject, name]                                  the issuer is the recovery key
@@ -39,6 +40,7 @@ export type MemberContent =
   | { type: 'member', subject: DeviceId, role: Role, name: string, wire: number, via: Redemption | null }
   | { type: 'lost', subject: DeviceId }
   | { type: 'revoke', subject: DeviceId, cutoffs: Cutoff[] }
+  | { type: 'leave' }
   | { type: 'addAdmin', subject: DeviceId }
   | { type: 'rekey', newKey: DeviceId, signature: Uint8Array }
   | { type: 'recover', subject: DeviceId, name: string }
@@ -52,6 +54,7 @@ export function contentValue (content: MemberContent): [string, Value] {
     case 'member': return ['member', [deviceKey(content.subject), content.role, content.name, content.wire, viaValue(content.via)]]
     case 'lost': return ['lost', [deviceKey(content.subject)]]
     case 'revoke': return ['revoke', [deviceKey(content.subject), content.cutoffs.map(cut => [fromBase32(cut.stack) as Uint8Array, cut.incarnation, cut.seq])]]
+    case 'leave': return ['leave', []]
     case 'addAdmin': return ['addAdmin', [deviceKey(content.subject)]]
     case 'rekey': return ['rekey', [deviceKey(content.newKey), content.signature]]
     case 'recover': return ['recover', [deviceKey(content.subject), content.name]]
@@ -74,6 +77,7 @@ const SHAPES: Record<Exclude<MemberContent['type'], 'unknown'>, { length: number
   member: { length: 5, read: ([subject, role, name, wire, via]) => ({ type: 'member', subject: subjectOf(subject), role: roleOf(role), name: nameOf(name), wire: countOf(wire), via: viaOf(via) }) },
   lost: { length: 1, read: ([subject]) => ({ type: 'lost', subject: subjectOf(subject) }) },
   revoke: { length: 2, read: ([subject, cutoffs]) => ({ type: 'revoke', subject: subjectOf(subject), cutoffs: cutoffsOf(cutoffs) }) },
+  leave: { length: 0, read: () => ({ type: 'leave' }) },
   addAdmin: { length: 1, read: ([subject]) => ({ type: 'addAdmin', subject: subjectOf(subject) }) },
   rekey: { length: 2, read: ([key, signature]) => ({ type: 'rekey', newKey: subjectOf(key), signature: bytesOf(signature, 64) }) },
   recover: { length: 2, read: ([subject, name]) => ({ type: 'recover', subject: subjectOf(subject), name: nameOf(name) }) },

@@ -5,10 +5,12 @@
  * it stands on counts, and no revoke that counts cuts it. Two more cuts: of the members admitted by one ticket the one with
  * the smallest hash cuts the others; nothing cuts genesis or the recovery key, and only a recovered admin cuts another.
  *
+ * A leave is a revoke of its own issuer that stands on nothing: whoever signed it is out, also when its grant does not count.
+ *
  * Admins who revoke each other without knowing form a circle. A circle is decided towards safety: its grants do not count,
- * and what is left of it, revokes only, all counts, so both are out until another admin or the recovery key decides.
+ * and what is left of it, removals only, all counts, so both are out until another admin or the recovery key decides.
  */
-import { Entitlement, supportsOf } from './entitled.ts'
+import { Entitlement, removed, supportsOf } from './entitled.ts'
 import type { Graph } from './graph.ts'
 import type { MemberRecord } from './record.ts'
 import { components } from './components.ts'
@@ -19,7 +21,7 @@ interface Node { record: MemberRecord, supports: string[], cutters: string[] }
 export function inEffect (graph: Graph): Set<string> {
   const entitlement = new Entitlement(graph)
   const records = graph.records.filter(record => entitlement.entitled(record))
-  const nodes = new Map(records.map(record => [record.hash, { record, supports: supportsOf(record), cutters: [] as string[] }]))
+  const nodes = new Map(records.map(record => [record.hash, { record, supports: record.content.type === 'leave' ? [] : supportsOf(record), cutters: [] as string[] }]))
   addRevocations(graph, records, nodes)
   addRaces(records, nodes)
   const verdicts = new Map<string, boolean>()
@@ -31,8 +33,9 @@ function addRevocations (graph: Graph, records: MemberRecord[], nodes: Map<strin
   const byIssuer = Map.groupBy(records, record => record.issuer)
   const recovered = (record: MemberRecord): boolean => graph.get(record.grant)?.content.type === 'recover'
   for (const revoke of records) {
-    if (revoke.content.type !== 'revoke') continue
-    for (const record of byIssuer.get(revoke.content.subject) ?? []) {
+    const subject = removed(revoke)
+    if (subject === undefined) continue
+    for (const record of byIssuer.get(subject) ?? []) {
       if (record.content.type === 'genesis' || record.content.type === 'recover' || graph.past(revoke).has(record.hash)) continue
       if (recovered(record) && !recovered(revoke)) continue
       nodes.get(record.hash)?.cutters.push(revoke.hash)
@@ -63,7 +66,7 @@ function settle (nodes: Node[], verdicts: Map<string, boolean>): void {
 /** `circle` comes after everything it depends on; most hold one record. */
 function settleCircle (circle: Node[], verdicts: Map<string, boolean>): void {
   const out = circle.filter(node => node.supports.some(hash => verdicts.get(hash) === false) || node.cutters.some(hash => verdicts.get(hash) === true))
-  const lost = out.length > 0 || circle.length === 1 ? out : circle.filter(node => node.record.content.type !== 'revoke')
+  const lost = out.length > 0 || circle.length === 1 ? out : circle.filter(node => removed(node.record) === undefined)
   for (const node of lost) verdicts.set(node.record.hash, false)
   const rest = circle.filter(node => !lost.includes(node))
   if (lost.length > 0) settle(rest, verdicts)

@@ -15,6 +15,11 @@ export function conferred (record: MemberRecord): { subject: DeviceId, role: Rol
   }
 }
 
+/** Whom a record shuts out for ever, if it counts. */
+export function removed ({ content, issuer }: MemberRecord): DeviceId | undefined {
+  return content.type === 'revoke' ? content.subject : content.type === 'leave' ? issuer : undefined
+}
+
 /** The records a record stands on: its issuer's grant and the ticket it redeems. */
 export function supportsOf (record: MemberRecord): string[] {
   const ticket = record.content.type === 'member' ? record.content.via?.ticket : undefined
@@ -22,7 +27,7 @@ export function supportsOf (record: MemberRecord): string[] {
 }
 
 /**
- * Was the issuer an admin when it wrote, by a chain of grants that ends in the genesis record? Removals are not asked here,
+ * Was the issuer an admin when it wrote (to leave: a member), by a chain of grants that ends in the genesis record? Removals are not asked here,
  * so the answer never turns from yes to no as records arrive: it is also the rule for what a device keeps.
  */
 export class Entitlement {
@@ -46,7 +51,7 @@ export class Entitlement {
     const grant = this.#graph.get(record.grant)
     if (grant === undefined || !this.entitled(grant)) return false
     const given = conferred(grant)
-    return given?.subject === record.issuer && given.role === 'admin'
+    return given?.subject === record.issuer && (given.role === 'admin' || record.content.type === 'leave')
   }
 
   /** Only the issuer of a ticket redeems it, for the role and the time it was made for. */

@@ -1,14 +1,14 @@
 /**
  * The roster: what a set of membership records means. A pure function of the set, the same on every device that has it.
  *
- * - A revoke that counts shuts its key out for ever, whatever else is in the set: a new key is the only way back.
+ * - A revoke or a leave that counts shuts its key out for ever, whatever else is in the set: a new key is the only way back.
  * - A lost device is no member until an admin, knowing of the loss, admits it again.
  * - Names are handed out among live members in the order in which they were admitted.
  */
 import type { DeviceId, MeshId } from '../ids.ts'
 import type { Cutoff } from './content.ts'
 import { inEffect } from './effect.ts'
-import { conferred } from './entitled.ts'
+import { conferred, removed } from './entitled.ts'
 import { Graph } from './graph.ts'
 import { assignNames } from './names.ts'
 import type { MemberRecord } from './record.ts'
@@ -31,8 +31,10 @@ export interface RevokedDevice {
   device: DeviceId
   /** The name it wished for, if it ever was a member. */
   name: string | null
-  /** Hash (hex) of the first revoke that counts. */
+  /** Hash (hex) of the first revoke or leave that counts. */
   record: string
+  /** It went by its own word. */
+  left: boolean
   cutoffs: readonly Cutoff[]
 }
 
@@ -86,9 +88,11 @@ function named ({ content: { type } }: MemberRecord): boolean { return type === 
 
 function revokedOf (effective: MemberRecord[], grants: Grants): Map<DeviceId, RevokedDevice> {
   const revoked = new Map<DeviceId, RevokedDevice>()
-  for (const { content, hash } of effective) {
-    if (content.type !== 'revoke' || revoked.has(content.subject)) continue
-    revoked.set(content.subject, { device: content.subject, name: wishOf(grants.get(content.subject)), record: hash, cutoffs: content.cutoffs })
+  for (const record of effective) {
+    const device = removed(record)
+    if (device === undefined || revoked.has(device)) continue
+    const { content, hash } = record
+    revoked.set(device, { device, name: wishOf(grants.get(device)), record: hash, left: content.type === 'leave', cutoffs: content.type === 'revoke' ? content.cutoffs : [] })
   }
   return revoked
 }

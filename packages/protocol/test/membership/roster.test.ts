@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { MembershipGraph, hasRole, proofOf, resolveRoster, signMemberRecord, type MemberRecord, type Role } from '../../src/index.ts'
+import { Entitlement, MembershipGraph, hasRole, proofOf, resolveRoster, signMemberRecord, type MemberRecord, type Role } from '../../src/index.ts'
 import { crypto, testSigner } from '../support/crypto.ts'
 import { MeshBook, idOf } from '../support/mesh-book.ts'
 
@@ -132,6 +132,53 @@ describe('the roster', () => {
     expect([1, 2, 3, 4, 5, 6].map(n => book.roster().members.get(idOf(n))?.name)).toEqual(['pi', 'pi-2', 'pi-3', 'pi-4', 'pi-5', 'pi-6'])
   })
 
+  test('any member leaves by its own word, for ever; nobody leaves for it', () => {
+    const book = new MeshBook()
+    book.admit(0, 1, 'observer', 'pi')
+    book.admit(0, 2, 'builder', 'mini')
+    book.leave(1)
+    // Not by a grant of another, nor as somebody who never was a member.
+    book.write(7, { type: 'leave' }, { grant: book.grantOf(idOf(2)) })
+    book.write(0, { type: 'leave' }, { grant: book.grantOf(idOf(2)) })
+    expect(book.names()).toEqual(['mini', 'mini-2'])
+    expect(book.roster().revoked.get(idOf(1))).toMatchObject({ name: 'pi', left: true })
+    book.admit(0, 1, 'admin', 'pi')
+    expect(book.names()).toEqual(['mini', 'mini-2'])
+  })
+
+  test('what an admin granted before it left stays; what its key grants afterwards, or hides from its leaving, does not', () => {
+    const book = new MeshBook()
+    book.admit(0, 1, 'admin', 'second')
+    const before = book.admit(1, 2, 'admin', 'granted')
+    book.leave(1)
+    book.admit(1, 3, 'builder', 'after')
+    const hidden = book.admit(1, 4, 'admin', 'hidden', { prev: [before.hash] })
+    book.revoke(4, 0, { prev: [hidden.hash] })
+    book.revoke(1, 2, { prev: [before.hash] })
+    expect(book.names()).toEqual(['granted', 'mini'])
+  })
+
+  test('an evicted admin cannot take down what it granted by a leave that pretends not to know of it', () => {
+    const book = new MeshBook()
+    const grant = book.admit(0, 1, 'admin', 'rogue')
+    book.admit(1, 2, 'builder', 'honest')
+    book.revoke(0, 1)
+    book.leave(1, { prev: [grant.hash] })
+    expect(book.names()).toEqual(['honest', 'mini'])
+  })
+
+  test('who left while it was evicted, twice, or by a grant that fell is out in every order', () => {
+    const book = new MeshBook()
+    const one = book.admit(0, 1, 'admin', 'one')
+    const ghost = book.admit(1, 2, 'builder', 'ghost', { prev: [one.hash] })
+    book.revoke(0, 1, { prev: [one.hash] })
+    book.admit(0, 2, 'builder', 'ghost')
+    book.write(2, { type: 'leave' }, { grant: ghost.hash })
+    book.leave(1, { prev: [ghost.hash] })
+    book.leave(1, { prev: [one.hash] })
+    expect(book.names()).toEqual(['mini'])
+  })
+
   test('records of another mesh say nothing, not even in the name of the same admin', () => {
     const home = new MeshBook()
     const genesis = signMemberRecord({ mesh: null, seq: 1, at: 2, grant: null, prev: [], content: { type: 'genesis', founderName: 'mini', recoveryKey: new Uint8Array(32), meshName: 'work', policy: {} } }, testSigner(0), crypto)
@@ -155,7 +202,7 @@ describe('the roster', () => {
 })
 
 /** Any history: who acts, what it does, to whom, and how much of the past it knew. */
-const step = fc.record({ issuer: fc.constantFrom(0, 0, 0, 1, 1, 2, 3), subject: fc.nat(5), act: fc.constantFrom('admit', 'ticket', 'revoke', 'lost', 'addAdmin', 'recover'), role: fc.constantFrom<Role>('observer', 'builder', 'admin', 'admin'), known: fc.nat(10) })
+const step = fc.record({ issuer: fc.constantFrom(0, 0, 0, 1, 1, 2, 3), subject: fc.nat(5), act: fc.constantFrom('admit', 'admit', 'ticket', 'revoke', 'lost', 'leave', 'addAdmin', 'recover'), role: fc.constantFrom<Role>('observer', 'builder', 'admin', 'admin'), known: fc.nat(10) })
 
 function play (steps: Array<typeof step extends fc.Arbitrary<infer T> ? T : never>): MeshBook {
   const book = new MeshBook()
@@ -164,6 +211,7 @@ function play (steps: Array<typeof step extends fc.Arbitrary<infer T> ? T : neve
     const prev = new MembershipGraph(book.records.slice(0, Math.max(1, book.records.length - (known > 6 ? known - 6 : 0))), book.mesh).heads()
     if (act === 'admit') book.admit(issuer, subject, role, `d${subject % 3}`, { prev })
     if (act === 'revoke') book.revoke(issuer, subject, { prev })
+    if (act === 'leave') book.leave(issuer, { prev })
     if (act === 'lost' || act === 'addAdmin') book.write(issuer, { type: act, subject: idOf(subject) }, { prev })
     if (act === 'recover') book.write(testSigner(known === 10 ? 999 : 0), { type: 'recover', subject: idOf(subject), name: 'r' }, { prev, grant: null })
     if (act === 'ticket') {
@@ -182,6 +230,7 @@ const plain = (book: MeshBook, records: MemberRecord[]): unknown => {
 describe('for any history', () => {
   test('every merge order, with duplicates and in two halves, gives the same roster; no revoked key, one device a ticket, distinct names', () => {
     let revocations = 0
+    let leaves = 0
     fc.assert(fc.property(fc.array(step, { maxLength: 14 }), fc.infiniteStream(fc.nat()), (steps, order) => {
       const book = play(steps)
       const shuffled = book.records.map(record => ({ record, key: order.next().value as number })).sort((a, b) => a.key - b.key).map(({ record }) => record)
@@ -190,12 +239,16 @@ describe('for any history', () => {
       expect(plain(book, [...shuffled.slice(shuffled.length / 2), ...shuffled, ...book.records])).toEqual(expected)
       const { members, revoked } = book.roster()
       revocations += revoked.size
+      leaves += [...revoked.values()].filter(({ left }) => left).length
       for (const device of revoked.keys()) expect(members.has(device)).toBe(false)
+      const everLeft = book.records.filter(record => record.content.type === 'leave' && new Entitlement(new MembershipGraph(book.records, book.mesh)).entitled(record))
+      for (const { issuer } of everLeft) expect(members.has(issuer)).toBe(false)
       expect(new Set([...members.values()].map(({ name }) => name)).size).toBe(members.size)
       const tickets = [...members.values()].map(({ grant }) => book.records.find(({ hash }) => hash === grant)?.content).map(content => content?.type === 'member' ? content.via?.ticket : undefined).filter(ticket => ticket !== undefined)
       expect(new Set(tickets).size).toBe(tickets.length)
     }), { numRuns: 150 })
     expect(revocations).toBeGreaterThan(20)
+    expect(leaves).toBeGreaterThan(10)
   })
 
   test('the founder\'s revoke holds against anything the evicted key writes or had written for it afterwards', () => {

@@ -53,6 +53,8 @@ export class MeshBook {
     return this.write(issuer, { type: 'revoke', subject: idOf(subject), cutoffs: [] }, options)
   }
 
+  leave (issuer: number, options: { prev?: string[] } = {}): MemberRecord { return this.write(issuer, { type: 'leave' }, options) }
+
   roster (records: MemberRecord[] = this.records): Roster { return resolveRoster(records, this.mesh) }
 
   names (): string[] { return [...this.roster().members.values()].map(member => member.name).sort() }

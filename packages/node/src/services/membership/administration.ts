@@ -69,7 +69,7 @@ export class Administration {
   #otherMember (device: string, what: string): RosterMember {
     this.#demandAdmin(what)
     const member = findDevice(this.#components.book.roster, device)
-    if (member.device === this.#self) throw new ElderError('SELF', 'A device cannot do this to itself.', 'Run it on another admin.')
+    if (member.device === this.#self) throw new ElderError('SELF', 'A device cannot do this to itself.', 'Run it on another admin; to take this device out of the mesh: elder-node leave')
     return member
   }
 

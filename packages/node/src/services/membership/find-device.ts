@@ -15,8 +15,8 @@ export function findDevice (roster: Roster, text: string): RosterMember {
   const matches = text.length < PREFIX_CHARS_MIN ? [] : members.filter(({ device }) => device.startsWith(text))
   if (matches.length === 1) return matches[0] as RosterMember
   if (matches.length > 1) throw new ElderError('AMBIGUOUS', `"${text}" is the beginning of ${matches.length} device ids: ${matches.map(describe).join(', ')}.`, 'Give more characters, or the name.')
-  const gone = [...roster.revoked.values()].some(({ name, device }) => name === text || device.startsWith(text))
-  throw new ElderError('NO_SUCH_DEVICE', gone ? `"${text}" was evicted from this mesh.` : `No device here is called "${text}"; there ${members.length === 1 ? 'is' : 'are'} ${members.map(describe).join(', ')}.`, 'elder-node devices')
+  const gone = [...roster.revoked.values()].find(({ name, device }) => name === text || (text.length >= PREFIX_CHARS_MIN && device.startsWith(text)))
+  throw new ElderError('NO_SUCH_DEVICE', gone !== undefined ? `"${text}" ${gone.left ? 'left' : 'was evicted from'} this mesh.` : `No device here is called "${text}"; there ${members.length === 1 ? 'is' : 'are'} ${members.map(describe).join(', ')}.`, 'elder-node devices')
 }
 
 function describe ({ name, device }: { name: string, device: DeviceId }): string { return `${name} (${device.slice(0, 8)})` }

@@ -100,7 +100,8 @@ export class RecordBook {
     const distinct = new Map(records.filter(({ mesh }) => mesh === this.mesh).map(record => [record.hash, record]))
     const entitlement = new Entitlement(new MembershipGraph([...this.#graph.records, ...distinct.values()], this.mesh))
     let room = LIMITS.rosterRecordsMax - this.#graph.records.length
-    return [...distinct.values()].filter(record => entitlement.entitled(record) && (room-- > 0 || isRemoval(record)))
+    const leaves = new LeaveCount(this.#graph.records)
+    return [...distinct.values()].filter(record => entitlement.entitled(record) && leaves.take(record) && (room-- > 0 || isRemoval(record)))
   }
 
   #digestOf (graph: MembershipGraph): Uint8Array {
@@ -108,4 +109,19 @@ export class RecordBook {
   }
 }
 
-function isRemoval ({ content }: MemberRecord): boolean { return content.type === 'revoke' || content.type === 'lost' }
+function isRemoval ({ content: { type } }: MemberRecord): boolean { return type === 'revoke' || type === 'lost' || type === 'leave' }
+
+/** Any member may write a leave: without a bound one of them could fill everybody's roster. */
+class LeaveCount {
+  readonly #counts = new Map<DeviceId, number>()
+
+  constructor (known: readonly MemberRecord[]) { for (const record of known) this.take(record) }
+
+  /** False for a leave too many. */
+  take ({ content, issuer }: MemberRecord): boolean {
+    if (content.type !== 'leave') return true
+    const count = 1 + (this.#counts.get(issuer) ?? 0)
+    this.#counts.set(issuer, count)
+    return count <= LIMITS.leavesPerDeviceMax
+  }
+}

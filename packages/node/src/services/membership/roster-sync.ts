@@ -108,10 +108,23 @@ export class RosterSync {
   /** To every live member that is connected, except who brought it: one hop costs one round trip. */
   #push ({ fresh, from }: RosterChange): void {
     const give = this.#batchOf(fresh)
-    const peers = this.#mesh.peers().map(({ device }) => device).filter(device => device !== from && this.#book.roster.members.has(device))
-    for (const device of peers) this.#request(device, { give }).catch(() => { /* it meets us again, or another */ })
+    for (const device of this.#others().filter(device => device !== from)) this.#request(device, { give }).catch(() => { /* it meets us again, or another */ })
     this.#mesh.broadcast('roster', { give }).catch(() => { /* gossip is the second way */ })
   }
+
+  /**
+   * Tells every connected member, and waits until each has answered or has closed its connection, as one does that hears of a leave.
+   *
+   * @returns who was told; never rejects
+   */
+  async tell (record: MemberRecord): Promise<DeviceId[]> {
+    const asked = this.#others()
+    const isTold = await Promise.all(asked.map(device => this.#request(device, { give: [record.bytes] }).then(() => true, () => !this.#others().includes(device))))
+    return asked.filter((_, i) => isTold[i])
+  }
+
+  /** Live members that are connected. */
+  #others (): DeviceId[] { return this.#mesh.peers().map(({ device }) => device).filter(device => this.#book.roster.members.has(device)) }
 
   #request (device: DeviceId, message: Value): Promise<Value> {
     const options: CallOptions = { signal: AbortSignal.timeout(REQUEST_MS) }

@@ -7,7 +7,7 @@ export interface WriterComponents { crypto: Crypto, signer: Signer, clock: Clock
 
 /**
  * Signs, stores and uses one record, in this order and in one synchronous section: once it returns, the record is durable.
- * The caller has checked that this device is an admin.
+ * The caller has checked that this device may write it: an admin, or a member that leaves.
  *
  * @throws ElderError `DISK_FULL`, `STORAGE`, `ROSTER_FULL`: then nothing happened
  */
@@ -15,11 +15,20 @@ export function writeRecord (components: WriterComponents, content: MemberConten
   const { crypto, signer, clock, book } = components
   const self = deviceId(signer.publicKey)
   const record = signMemberRecord({
-    mesh: book.mesh, seq: nextSeq(book, self), at: clock.wallMs(), grant: book.roster.members.get(self)?.grant ?? null, prev: book.graph.heads(), content,
+    mesh: book.mesh, seq: nextSeq(book, self), at: clock.wallMs(), grant: book.roster.members.get(self)?.grant ?? null, prev: headsFor(book, self), content,
   }, signer, crypto)
   book.add([record.bytes])
   if (book.graph.get(record.hash) === undefined) throw new ElderError('ROSTER_FULL', `This mesh holds ${LIMITS.rosterRecordsMax} membership records, the most it can.`, 'Found a new mesh and import the stacks.')
   return record
+}
+
+/** Heads that stand on this device's own records first: only so many can be named, and a leave cuts its issuer's records that it does not know. */
+function headsFor (book: RecordBook, self: DeviceId): string[] {
+  const heads = book.graph.heads()
+  if (heads.length <= LIMITS.memberPrevMax) return heads
+  const own = book.graph.records.filter(({ issuer }) => issuer === self).map(({ hash }) => hash)
+  const isOurs = (head: string): boolean => { const record = book.graph.get(head); return record !== undefined && own.some(hash => book.graph.past(record).has(hash)) }
+  return [...heads.filter(isOurs), ...heads.filter(head => !isOurs(head))].slice(0, LIMITS.memberPrevMax)
 }
 
 function nextSeq (book: RecordBook, self: DeviceId): number {
