@@ -109,7 +109,7 @@ export class CagedEngine implements Engine {
   }
 }
 
-const CANCELLED: Extract<RunEvent, { type: 'exit' }> = { type: 'exit', exitCode: 137, signal: 'SIGKILL', reason: null }
+export const CANCELLED: Extract<RunEvent, { type: 'exit' }> = { type: 'exit', exitCode: 137, signal: 'SIGKILL', reason: null }
 
 async function * follow (caged: Caged, disk: DiskWatch, signal: AbortSignal): AsyncGenerator<RunEvent> {
   const stream = new ChildStream(caged.child)
@@ -153,7 +153,8 @@ async function prepare (name: EngineName, { root, cage }: Opened, spec: RunSpec)
   return script
 }
 
-async function workingDirectory ({ tree, cwd }: RunSpec): Promise<string> {
+/** @returns the real path of a spec's working directory. @throws ElderError `CWD_INVALID` */
+export async function workingDirectory ({ tree, cwd }: RunSpec): Promise<string> {
   const real = await realpath(join(tree, cwd)).catch(() => undefined)
   const inside = real === undefined ? '..' : relative(await realpath(tree), real)
   if (isAbsolute(cwd) || real === undefined || inside === '..' || inside.startsWith('../')) {
@@ -162,12 +163,12 @@ async function workingDirectory ({ tree, cwd }: RunSpec): Promise<string> {
   return real
 }
 
-function checkId (id: string): string {
+export function checkId (id: string): string {
   if (!ID.test(id)) throw new ElderError('ID_INVALID', `"${id}" cannot name a build: letters, digits, dash and underscore, at most 64`)
   return id
 }
 
-function checkTree (root: string, tree: string): void {
+export function checkTree (root: string, tree: string): void {
   const parts = relative(root, tree).split('/')
   if (parts.length !== 2 || parts[1] !== 'tree' || parts[0] === '..' || !/\.\d+$/.test(basename(folderOf(tree).folder))) {
     throw new ElderError('TREE_INVALID', `${tree} was not made by createTree`)

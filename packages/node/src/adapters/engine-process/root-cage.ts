@@ -13,7 +13,7 @@ import { INIT, LAUNCH, UID_WATCHDOG } from './script.ts'
 import { runTool } from '../run-tool.ts'
 import { findTool } from '../system-tools.ts'
 import { removeStrays, straysOf, type BuildFolder } from './trees.ts'
-import { claimUids, type UidBlock } from './uids.ts'
+import { claimUids, uidOfSlot, type UidBlock } from './uids.ts'
 
 export interface RootCageInit {
   /** False: limits by prlimit only. @default true */
@@ -53,10 +53,7 @@ export class RootCage implements Cage {
     return new RootCage(tools, controllers, uids, namespaces)
   }
 
-  uidOf (slot: number): number {
-    if (!Number.isInteger(slot) || slot < 0 || slot >= this.#uids.count) throw new ElderError('SLOT_INVALID', `slot ${slot} has no user: a node has at most ${this.#uids.count}`, `Start it with --slots ${this.#uids.count} or fewer.`)
-    return this.#uids.first + slot
-  }
+  uidOf (slot: number): number { return uidOfSlot(this.#uids, slot) }
 
   places (folder: BuildFolder): BuildFolder { return folder }
 

@@ -36,6 +36,12 @@ export async function claimUids (owner: string, init: { dir?: string } = {}): Pr
   throw new ElderError('ENGINE_UNAVAILABLE', `all ${BLOCKS} blocks of build users are claimed in ${dir}`, `Stop a node, or remove ${dir} when none runs.`)
 }
 
+/** The user of a slot's builds. @throws ElderError `SLOT_INVALID` */
+export function uidOfSlot ({ first, count }: UidBlock, slot: number): number {
+  if (!Number.isInteger(slot) || slot < 0 || slot >= count) throw new ElderError('SLOT_INVALID', `slot ${slot} has no user: a node has at most ${count}`, `Start it with --slots ${count} or fewer.`)
+  return first + slot
+}
+
 async function take (path: string, mine: Claim): Promise<boolean> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}`
   await writeFile(temporary, JSON.stringify(mine), { flag: 'wx', mode: 0o600 })

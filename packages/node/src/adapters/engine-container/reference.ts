@@ -1,0 +1,23 @@
+/** Names of images, as they come from other devices: taken apart before a daemon sees them. Grammar of the distribution project. */
+import { ElderError } from '@elder-node/protocol'
+
+const DOMAIN = '(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\\[[0-9a-fA-F:]+\\])(?::[0-9]{1,5})?'
+const PART = '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*'
+const REFERENCE = new RegExp(`^((?:${DOMAIN}/)?${PART}(?:/${PART})*)(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(sha256:[0-9a-f]{64}))?$`)
+const CHARS_MAX = 255
+
+export interface ImageReference {
+  /** As it is asked of the daemon: with its tag, `latest` when none was named. */
+  full: string
+  name: string
+  /** Tag or digest. */
+  version: string
+}
+
+/** @throws ElderError `IMAGE_INVALID` */
+export function parseImage (text: string): ImageReference {
+  const [, name, tag, digest] = (text.length <= CHARS_MAX ? REFERENCE.exec(text) : null) ?? []
+  if (name === undefined) throw new ElderError('IMAGE_INVALID', `"${text.slice(0, 80)}" is not the name of an image`, 'Write it as Docker does: node:24, ghcr.io/owner/name:tag, name@sha256:…')
+  const version = digest ?? tag ?? 'latest'
+  return { full: digest === undefined ? `${name}:${version}` : `${name}@${digest}`, name, version }
+}
