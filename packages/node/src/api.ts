@@ -49,7 +49,8 @@ export interface BuildStatus {
 
 export interface Status {
   mesh: { id: string, name: string }
-  self: DeviceRef & { addresses: string[], dir: string, pid: number, version: string, engineNote: string }
+  /** `reachable`: devices on other networks can dial this one; unknown until one has tried. `relays`: the members through which they reach it otherwise. */
+  self: DeviceRef & { addresses: string[], dir: string, pid: number, version: string, engineNote: string, reachable: 'public' | 'private' | 'unknown', relays: DeviceRef[] }
   devices: DeviceStatus[]
   builds: BuildStatus[]
   stacks: StackStatus[]

@@ -17,8 +17,10 @@ export interface NodeInit {
   meshName?: string
   /** Multiaddrs to listen on; a port 0 is kept after the first start. @default port 4707, or a free one when it is taken at the first start */
   listen?: string[]
-  /** Multiaddrs to tell others instead of those of the interfaces: a VPN address, a forwarded port. */
+  /** Multiaddrs to tell others besides those of the interfaces: a forwarded port, a name. To tell fewer, listen on fewer. */
   announce?: string[]
+  /** Pass connections on between members that cannot dial each other. `auto`: once a device on another network has reached this one. @default 'auto' */
+  relay?: 'auto' | 'on' | 'off'
   /** Builds at once. @default a quarter of the cores, at least 1; 0 without an engine or on battery */
   slots?: number
   /** `process` has no isolation and is never chosen by itself. An object of the Engine port is used as it is. @default 'auto' */
@@ -48,8 +50,6 @@ export interface NodeInit {
   buildEnv?: string[]
   /** `host:port` of /healthz, /readyz and /metrics, or `off`. @default loopback, a free port, kept after the first start */
   http?: string
-  /** Carry connections between members that cannot reach each other. @default true on a device with a public address */
-  relay?: boolean
   /** Readings of the machine. @default this machine's */
   sensors?: Sensors
   /** @default silent */

@@ -102,7 +102,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
   )
   const { asked, ports } = init.listen === undefined ? await defaultPorts(config.ports) : { asked: init.listen, ports: config.ports }
   const mesh = createMesh({ seed, admission: membership, clock, log }, {
-    listen: listenAddresses(asked, ports), announce: init.announce ?? [], mdns: init.mdns ?? true,
+    listen: listenAddresses(asked, ports), announce: init.announce ?? [], mdns: init.mdns ?? true, relay: init.relay ?? 'auto',
   })
   membership.attach(mesh)
 

@@ -28,7 +28,7 @@ const ENGINES: EngineChoice[] = ['auto', 'docker', 'podman', 'sandbox', 'process
 export const SETTINGS: readonly Setting[] = [
   setting('name', deviceName, { words: 'the host name' }, 'the name this device asks for when it joins a mesh', name => ({ name })),
   setting('listen', addresses, { words: 'every interface, port 4707 or a free one' }, 'addresses to listen on; a port 0 is kept after the first start', listen => ({ listen })),
-  setting('announce', addresses, { words: 'those of the interfaces' }, 'addresses that other devices are told to dial: a VPN, a forwarded port', announce => ({ announce })),
+  setting('announce', addresses, { words: 'none' }, 'addresses told to other devices besides those of the interfaces: a forwarded port, a name', announce => ({ announce })),
   setting('mdns', flag, { value: true }, 'look for members on the local network, and be found there', mdns => ({ mdns })),
   setting('slots', count, { words: 'a quarter of the cores, 0 on battery' }, 'builds at once; 0 accepts none', slots => ({ slots })),
   setting('engine', oneOf(...ENGINES), { value: 'auto' }, 'what runs builds; process has no isolation', engine => ({ engine })),
@@ -42,7 +42,7 @@ export const SETTINGS: readonly Setting[] = [
   setting('mirror.idle', duration, { value: '30s' }, 'how long a changed stack rests before it is pushed', idle => ({ mirrorDelayMs: { idle } })),
   setting('mirror.max', duration, { value: '5m' }, 'how long a push waits at most while changes go on', max => ({ mirrorDelayMs: { max } })),
   setting('http.listen', socket, { words: 'loopback, a free port' }, 'where /healthz, /readyz and /metrics answer, or off', http => ({ http })),
-  setting('relay', flag, { words: 'yes with a public address' }, 'carry connections between members that cannot reach each other', relay => ({ relay })),
+  setting('relay', oneOf('auto', 'on', 'off'), { value: 'auto' }, 'pass connections on between members that cannot dial each other; auto: once another network has reached this device', relay => ({ relay })),
   setting('recovery.saved', flag, { value: false }, 'you keep the recovery text of the mesh: doctor then trusts one admin', () => ({}), 'now'),
 ]
 

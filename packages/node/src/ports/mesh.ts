@@ -19,8 +19,22 @@ export interface Peer {
   rttMs: number | undefined
   /** Multiaddr text of the live connection. */
   address: string
+  /** The member that passes the connection on, when `path` is `relay`. It sees sealed bytes only. */
+  relay?: DeviceId
   /** It has not answered for a moment, and will be gone unless it does soon. */
   suspect?: boolean
+}
+
+/** Whether devices on other networks can dial this one: `unknown` until one of them has tried. */
+export type Reachable = 'public' | 'private' | 'unknown'
+
+/** How this device is reached, and what it does for others. */
+export interface Reach {
+  reachable: Reachable
+  /** Members through which devices that cannot dial this one reach it. */
+  through: DeviceId[]
+  /** This device passes connections on for members. */
+  relays: boolean
 }
 
 export interface CallOptions { signal: AbortSignal }
@@ -71,6 +85,7 @@ export interface Mesh {
   /** Dialable multiaddrs of this node, each with `/p2p/`. */
   addresses (): string[]
   peers (): Peer[]
+  reach (): Reach
   on<E extends keyof MeshEvents> (event: E, listener: MeshEvents[E]): () => void
   /** Register before start. At most one handler per service and kind. */
   onRequest (service: Service, gate: Gate, handler: RequestHandler): void

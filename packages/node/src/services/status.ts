@@ -45,7 +45,7 @@ export class StatusService {
     const { dir, version, engineNote } = this.#init
     return {
       mesh: { id: membership.meshId, name: membership.meshName },
-      self: { id: mesh.self, name: membership.nameOf(mesh.self), addresses: mesh.addresses(), dir, pid: process.pid, version, engineNote },
+      self: { id: mesh.self, name: membership.nameOf(mesh.self), addresses: mesh.addresses(), dir, pid: process.pid, version, engineNote, ...this.#reached() },
       devices: this.devices(),
       builds: builds(),
       stacks: stacks(),
@@ -73,6 +73,12 @@ export class StatusService {
       lastSeen: seen === undefined ? null : new Date(seen).toISOString(),
       ...(peer?.suspect === true ? { suspect: true } : {}),
     }
+  }
+
+  #reached (): Pick<Status['self'], 'reachable' | 'relays'> {
+    const { membership, mesh } = this.#components
+    const { reachable, through } = mesh.reach()
+    return { reachable, relays: through.map(device => ({ id: device, name: membership.nameOf(device) })) }
   }
 
   #problems (): Problem[] {

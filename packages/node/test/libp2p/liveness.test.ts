@@ -8,7 +8,7 @@ import { decodeHello, encodeHello } from '../../src/adapters/libp2p/hello.ts'
 import type { Hello } from '../../src/adapters/libp2p/hello.ts'
 import { Presence } from '../../src/adapters/libp2p/presence.ts'
 import { Probes } from '../../src/adapters/libp2p/probes.ts'
-import { deviceOfSeed, peerIdOf } from '../../src/adapters/libp2p/peer-id.ts'
+import { deviceOfSeed, peerIdOf, relayOf } from '../../src/adapters/libp2p/peer-id.ts'
 import { TestMesh, soon, until } from './harness.ts'
 
 const b = deviceOfSeed(new Uint8Array(32).fill(1))
@@ -139,7 +139,7 @@ describe('the gossip watchdog', () => {
 })
 
 describe('presence', () => {
-  const hello = (epoch: string): Hello => ({ versions: [1], epoch, addresses: [], first: true })
+  const hello = (epoch: string): Hello => ({ versions: [1], epoch, addresses: [], first: true, relay: false })
 
   function presence (answers: Array<Hello | Error>): { presence: Presence, events: string[] } {
     const events: string[] = []
@@ -200,7 +200,20 @@ describe('the hello', () => {
 
   test('brings only addresses of its sender', () => {
     const foreign = `/ip4/10.0.0.3/tcp/4707/p2p/${peerIdOf(c).toString()}`
-    expect(decodeHello(b, encodeHello(epoch, [own, foreign, '/ip4/10.0.0.4/tcp/1'], true))).toEqual({ versions: [1], epoch: '0707070707070707', addresses: [own], first: true })
+    expect(decodeHello(b, encodeHello(epoch, [own, foreign, '/ip4/10.0.0.4/tcp/1'], { first: true, relay: false }))).toEqual({ versions: [1], epoch: '0707070707070707', addresses: [own], first: true, relay: false })
+  })
+
+  test('says whether its sender relays; one of an earlier release does not', () => {
+    expect(decodeHello(b, encodeHello(epoch, [], { first: false, relay: true })).relay).toBe(true)
+    expect(decodeHello(b, { versions: [1], epoch, addresses: [], relay: 'yes' }).relay).toBe(false)
+  })
+
+  test('brings the ways through relays, of its sender only', () => {
+    const relay = `/ip4/198.51.100.7/tcp/4707/p2p/${peerIdOf(c).toString()}/p2p-circuit/p2p/`
+    const ways = [relay + peerIdOf(b).toString(), relay + peerIdOf(c).toString()]
+    expect(decodeHello(b, encodeHello(epoch, ways, { first: true, relay: false })).addresses).toEqual(ways.slice(0, 1))
+    expect(relayOf(ways[0] as string)).toBe(c)
+    expect(relayOf(own)).toBeUndefined()
   })
 
   test('another version is named, and other shapes are malformed', () => {

@@ -9,7 +9,7 @@ const SAMPLE = { load: 0, pressure: undefined, memoryFreeBytes: 1, diskFreeBytes
 function problems (stacks: StackStatus[], diskFreeBytes = 50, { members = 0, peers = 0, addresses = [] as string[] } = {}): string[] {
   const components = {
     membership: { meshId: 'm', meshName: 'home', roster: { members: new Map(Array.from({ length: members }, (_, i) => [`d${i}`, {}])) }, role: () => 'member', nameOf: () => 'laptop' },
-    mesh: { self: 's', on: () => () => {}, peers: () => Array.from({ length: peers }, (_, i) => ({ device: `d${i}`, path: 'direct' })), addresses: () => addresses },
+    mesh: { self: 's', on: () => () => {}, peers: () => Array.from({ length: peers }, (_, i) => ({ device: `d${i}`, path: 'direct' })), addresses: () => addresses, reach: () => ({ reachable: 'unknown', through: [], relays: false }) },
     resources: { sample: { ...SAMPLE, diskFreeBytes }, table: { get: () => undefined } },
     clock: { wallMs: () => 0, monotonicMs: () => 0 }, builds: () => [], stacks: () => stacks, problems: () => [],
   } as unknown as StatusComponents

@@ -11,7 +11,7 @@
  */
 import { decode, ElderError, encode, LIMITS, hasRole, peerIdOf, type DeviceId, type ErrorJson, type Role, type Value } from '@elder-node/protocol'
 import type { Admission } from '../../src/ports/admission.ts'
-import type { CallOptions, FrameStream, Gate, GossipHandler, Mesh, MeshEvents, Peer, RequestHandler, Service, StreamHandler, Topic } from '../../src/ports/mesh.ts'
+import type { CallOptions, FrameStream, Gate, GossipHandler, Mesh, MeshEvents, Peer, Reach, RequestHandler, Service, StreamHandler, Topic } from '../../src/ports/mesh.ts'
 import { streamPair } from './memory-stream.ts'
 
 /** What the mesh needs of an Admission; tests of other services may pass {@link openDoor}. */
@@ -86,6 +86,8 @@ export class MemoryMesh implements Mesh {
   }
 
   addresses (): string[] { return [`/memory/${this.self.slice(0, 8)}/p2p/${peerIdOf(this.self)}`] }
+
+  reach (): Reach { return { reachable: 'unknown', through: [], relays: false } }
 
   peers (): Peer[] {
     return this.#network.peersOf(this.self).map(device => ({ device, path: 'direct', rttMs: 0.1, address: `/memory/${device.slice(0, 8)}/p2p/${peerIdOf(device)}` }))

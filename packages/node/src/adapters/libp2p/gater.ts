@@ -3,7 +3,8 @@ import type { ConnectionGater, PeerId } from '@libp2p/interface'
 import type { Admission } from '../../ports/admission.ts'
 import { deviceOf } from './peer-id.ts'
 
-export function gater (admission: Admission): ConnectionGater {
+/** `relays`: this device passes connections on for members now. */
+export function gater (admission: Admission, relays: () => boolean): ConnectionGater {
   const isStranger = (peer: PeerId): boolean => {
     const device = deviceOf(peer)
     return device === undefined || admission.role(device) === undefined || admission.isRevoked(device)
@@ -19,8 +20,8 @@ export function gater (admission: Admission): ConnectionGater {
     denyDialMultiaddr: () => false,
     denyInboundEncryptedConnection: isStranger,
     denyOutboundEncryptedConnection: isStranger,
-    denyInboundRelayReservation: isStranger,
-    denyOutboundRelayedConnection: (source, destination) => isStranger(source) || isStranger(destination),
+    denyInboundRelayReservation: peer => !relays() || isStranger(peer),
+    denyOutboundRelayedConnection: (source, destination) => !relays() || isStranger(source) || isStranger(destination),
     denyInboundRelayedConnection: (relay, peer) => isStranger(relay) || isRevoked(peer),
   }
 }

@@ -1,16 +1,16 @@
 /**
  * The hello after the connection: who speaks which version, where it can be reached, and which life of it this is.
  *
- *     hello := { versions: [uint], epoch: bytes[8], addresses: [multiaddr], first: bool }      the answer to a hello is a hello
+ *     hello := { versions: [uint], epoch: bytes[8], addresses: [multiaddr], first: bool, relay: bool }      the answer to a hello is a hello
  *
  * "Connected" is not "admitted": a device is admitted when it answered our hello and we accepted the answer. `first` says that
- * the sender had no connection to us before. Nothing here names the device.
+ * the sender had no connection to us before; `relay` that it passes connections on for members. Nothing here names the device.
  */
 import { ElderError, MalformedError, deviceOfAddress, toHex } from '@elder-node/protocol'
 import type { DeviceId, Value } from '@elder-node/protocol'
 
 const VERSION = 1
-/** Interfaces of one machine, both families; each address with its `/p2p/` is about 90 characters. */
+/** Interfaces of one machine, both families, and two ways to each of two relays; each address with its `/p2p/` is about 90 characters. */
 const ADDRESSES_MAX = 16
 const ADDRESS_CHARS_MAX = 256
 const VERSIONS_MAX = 16
@@ -21,10 +21,12 @@ export interface Hello {
   epoch: string
   addresses: string[]
   first: boolean
+  /** Left out by a sender that does not relay. */
+  relay: boolean
 }
 
-export function encodeHello (epoch: Uint8Array, addresses: string[], first: boolean): Value {
-  return { versions: [VERSION], epoch, addresses: addresses.slice(0, ADDRESSES_MAX), first }
+export function encodeHello (epoch: Uint8Array, addresses: string[], { first, relay }: { first: boolean, relay: boolean }): Value {
+  return { versions: [VERSION], epoch, addresses: addresses.slice(0, ADDRESSES_MAX), first, ...(relay ? { relay } : {}) }
 }
 
 /**
@@ -33,14 +35,14 @@ export function encodeHello (epoch: Uint8Array, addresses: string[], first: bool
  * @throws MalformedError on any other shape; ElderError `VERSION` when there is no version in common
  */
 export function decodeHello (from: DeviceId, value: Value): Hello {
-  const { versions, epoch, addresses, first } = (value ?? {}) as Record<string, Value | undefined>
+  const { versions, epoch, addresses, first, relay } = (value ?? {}) as Record<string, Value | undefined>
   if (!Array.isArray(versions) || versions.length > VERSIONS_MAX || !versions.every(version => typeof version === 'number')) throw new MalformedError('a hello names its versions')
   if (!(epoch instanceof Uint8Array) || epoch.length !== 8) throw new MalformedError('a hello has an epoch of 8 bytes')
   if (!Array.isArray(addresses) || addresses.length > ADDRESSES_MAX) throw new MalformedError(`a hello has at most ${ADDRESSES_MAX} addresses`)
   if (!versions.includes(VERSION)) {
     throw new ElderError('VERSION', `the device speaks versions ${versions.join(', ')} of the mesh, this one ${VERSION}`, 'Bring both to the same release of elder-node.')
   }
-  return { versions, epoch: toHex(epoch), addresses: addresses.filter(address => isOwnAddress(from, address)), first: first === true }
+  return { versions, epoch: toHex(epoch), addresses: addresses.filter(address => isOwnAddress(from, address)), first: first === true, relay: relay === true }
 }
 
 function isOwnAddress (from: DeviceId, address: Value): address is string {

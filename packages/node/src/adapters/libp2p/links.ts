@@ -3,12 +3,19 @@ import type { Connection, Libp2p, Stream } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { deviceOfAddress } from '@elder-node/protocol'
 import type { DeviceId } from '@elder-node/protocol'
+import { interfaceAddresses, isRelayed } from './addresses.ts'
+import { dialOrder } from './dial-order.ts'
 import { peerIdOf } from './peer-id.ts'
+import { refusalOf } from './refusal.ts'
 import { unreachable } from './request-client.ts'
 
 /** More than any node needs; a peer's list is bounded when it is learned, this bounds what a caller may pass. */
 const ADDRESSES_MAX = 16
 const SIMULTANEOUS_MS = 2_000
+/** Before a relay is tried: one address that answers nothing, and a second that does. */
+const DIRECT_FIRST_MS = 3_500
+/** What a build and an exchange run over: not broken for a shorter way. */
+const LASTING = /\/stream\/1$/
 
 export class Links {
   readonly #node: Libp2p
@@ -39,12 +46,53 @@ export class Links {
   }
 
   /**
-   * Tries the addresses in turn; resolves once the door said yes. Addresses of other devices are left out: the knock and
-   * Noise would refuse them, after a time-out each. Without any, asks what libp2p knows and then the DHT. Rejects as libp2p does.
+   * Tries the addresses in turn, relays last; resolves once the door said yes. Without any, asks what libp2p knows and then the DHT.
+   * Rejects as libp2p does.
    */
   async dial (device: DeviceId, addresses: string[], signal: AbortSignal): Promise<void> {
-    const targets = addresses.filter(address => deviceOfAddress(address) === device).slice(0, ADDRESSES_MAX)
-    await this.#node.dial(targets.length > 0 ? targets.map(address => multiaddr(address)) : peerIdOf(device), { signal })
+    const targets = targetsOf(device, addresses)
+    const relayed = targets.filter(isRelayed)
+    const direct = targets.filter(address => !isRelayed(address))
+    if (targets.length === 0) await this.#node.dial(peerIdOf(device), { signal })
+    else if (relayed.length === 0 || direct.length === 0) await this.#dial(targets, { signal })
+    else await this.#dial(direct, { signal: AbortSignal.any([signal, AbortSignal.timeout(DIRECT_FIRST_MS)]) }).catch((error: unknown) => this.#dialThrough(relayed, error, signal))
+  }
+
+  /** A connection of its own, whatever there is already. @throws as libp2p does; Error when no address is direct */
+  async dialDirect (device: DeviceId, addresses: string[], signal: AbortSignal): Promise<void> {
+    const direct = targetsOf(device, addresses).filter(address => !isRelayed(address))
+    if (direct.length === 0) throw new Error('no address that is not a relay')
+    await this.#dial(direct, { signal, force: true })
+  }
+
+  /** Makes a connection of its own to one of these and says to which; undefined when none answered as this device. */
+  async reach (device: DeviceId, addresses: string[], signal: AbortSignal): Promise<string | undefined> {
+    const targets = targetsOf(device, addresses)
+    if (targets.length === 0) return undefined
+    try {
+      return (await this.#dial(targets, { signal, force: true })).remoteAddr.toString()
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Ends the relayed connections of a device whose direct one has lasted, unless a build or an exchange runs over them. */
+  retireRelayed (device: DeviceId, lastedMs: number): void {
+    const open = this.open(device)
+    if (!open.some(({ direct, timeline }) => direct && timeline.open <= Date.now() - lastedMs)) return
+    for (const connection of open) {
+      if (!connection.direct && !connection.streams.some(({ protocol }) => LASTING.test(protocol))) connection.abort(new Error('there is a direct connection'))
+    }
+  }
+
+  /** What the door said to a direct dial, it would say again. */
+  async #dialThrough (relayed: string[], error: unknown, signal: AbortSignal): Promise<Connection> {
+    if (signal.aborted || refusalOf(error) !== undefined) throw error
+    return await this.#dial(relayed, { signal })
+  }
+
+  async #dial (targets: string[], options: { signal: AbortSignal, force?: boolean }): Promise<Connection> {
+    return await this.#node.dial(targets.map(address => multiaddr(address)), options)
   }
 
   /** abort, not close: close waits for the peer. */
@@ -58,4 +106,9 @@ export class Links {
       if (connection.timeline.open < than.timeline.open - SIMULTANEOUS_MS) connection.abort(new Error('the peer has a newer connection'))
     }
   }
+}
+
+/** Addresses of other devices are left out: the knock and Noise would refuse them, after a time-out each. */
+function targetsOf (device: DeviceId, addresses: string[]): string[] {
+  return dialOrder(addresses.filter(address => deviceOfAddress(address) === device), interfaceAddresses()).slice(0, ADDRESSES_MAX)
 }

@@ -3,6 +3,7 @@ import type { Admission } from '../../ports/admission.ts'
 import type { Clock } from '../../ports/host.ts'
 import type { Logger } from '../../ports/log.ts'
 import type { Directory, Mesh } from '../../ports/mesh.ts'
+import type { RelayChoice } from './nat/nat.ts'
 import type { DialAttempt } from './supervisor.ts'
 
 export interface Libp2pMeshComponents {
@@ -16,10 +17,12 @@ export interface Libp2pMeshComponents {
 export interface Libp2pMeshInit {
   /** Multiaddrs to listen on. @default ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'] */
   listen?: string[]
-  /** Multiaddrs to tell others instead of those of the interfaces. @default [] */
+  /** Multiaddrs to tell others besides those of the interfaces. @default [] */
   announce?: string[]
   /** Announce and discover on the local network, in clear text. @default false */
   mdns?: boolean
+  /** Pass connections on for members that nobody can dial. @default 'auto' */
+  relay?: RelayChoice
   /** A ticket's addresses, each with `/p2p/`: dialled until some device has admitted this one. @default [] */
   seeds?: string[]
 }
@@ -33,5 +36,5 @@ export interface Libp2pMesh extends Mesh {
 const LISTEN = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']
 
 export function withDefaults (init: Libp2pMeshInit): Required<Libp2pMeshInit> {
-  return { listen: init.listen ?? LISTEN, announce: init.announce ?? [], mdns: init.mdns ?? false, seeds: init.seeds ?? [] }
+  return { listen: init.listen ?? LISTEN, announce: init.announce ?? [], mdns: init.mdns ?? false, relay: init.relay ?? 'auto', seeds: init.seeds ?? [] }
 }

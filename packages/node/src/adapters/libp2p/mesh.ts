@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto'
 import type { Connection } from '@libp2p/interface'
 import { ElderError, deviceOfAddress } from '@elder-node/protocol'
 import type { DeviceId, Value } from '@elder-node/protocol'
-import type { CallOptions, Directory, FrameStream, Gate, GossipHandler, MeshEvents, Peer, RequestHandler, Service, StreamHandler, Topic } from '../../ports/mesh.ts'
+import type { CallOptions, Directory, FrameStream, Gate, GossipHandler, MeshEvents, Peer, Reach as Reached, RequestHandler, Service, StreamHandler, Topic } from '../../ports/mesh.ts'
+import { isRelayed } from './addresses.ts'
 import { Clients } from './clients.ts'
 import type { Candidate } from './dial-plan.ts'
 import { DhtDirectory } from './directory.ts'
@@ -20,10 +21,12 @@ import { addressesOf, localDiscovery } from './mdns.ts'
 import type { LocalDiscovery } from './mdns.ts'
 import { withDefaults } from './mesh-init.ts'
 import type { Libp2pMesh, Libp2pMeshComponents, Libp2pMeshInit } from './mesh-init.ts'
+import { Nat } from './nat/nat.ts'
+import { relayLink } from './nat/relay-link.ts'
 import { NetworkWatch } from './network-watch.ts'
 import { createLibp2pNode } from './options.ts'
 import type { MeshNode } from './options.ts'
-import { deviceOf, deviceOfSeed, peerIdOf } from './peer-id.ts'
+import { deviceOf, deviceOfSeed, peerIdOf, relayOf } from './peer-id.ts'
 import { Presence } from './presence.ts'
 import { Probes } from './probes.ts'
 import { Reach } from './reach.ts'
@@ -61,6 +64,8 @@ class Libp2pMeshNode implements Libp2pMesh {
   readonly #supervisor: Supervisor
   readonly #watchdog: GossipWatchdog
   readonly #network: NetworkWatch
+  readonly #relayLink = relayLink()
+  readonly #nat: Nat
   readonly #reach: Reach
   #running: Running | undefined
   /** Some device has admitted this one: a ticket's addresses have done their work. */
@@ -82,7 +87,10 @@ class Libp2pMeshNode implements Libp2pMesh {
       greet: device => this.#greet(device, true),
       admitted: device => { this.#onAdmitted(device) },
       gone: device => { this.#onGone(device) },
-      learned: (device, addresses) => { if (addresses.length > 0) admission.learned(device, addresses) },
+      learned: (device, hello) => {
+        if (hello.addresses.length > 0) admission.learned(device, hello.addresses)
+        this.#nat.heard(device, hello)
+      },
       failed: (device, error) => {
         this.#supervisor.failed(device, error)
         this.#drop(device, 'the hello failed', error)
@@ -107,7 +115,18 @@ class Libp2pMeshNode implements Libp2pMesh {
       carriers: () => this.#gossip.carriers('roster'),
       redial: device => { this.#drop(device, 'it carries no gossip') },
     })
-    this.#network = new NetworkWatch({ addresses: () => this.addresses(), changed: () => { this.#onNetworkChanged() } })
+    this.#nat = new Nat({
+      self: this.self, clock, random: Math.random, log,
+      link: this.#relayLink,
+      links: () => this.#live().links,
+      admitted: () => this.#presence.admitted(),
+      ownAddresses: () => this.#ownAddresses(),
+      addressesOf: device => this.#supervisor.addressesOf(device),
+      rttMs: device => this.#probes.estimate(device)?.minMs,
+      ask: (device, question, signal) => this.#live().clients.of(device, 'dial-back').request(question, signal),
+      changed: () => { this.#onSelfMoved() },
+    }, this.#init.relay)
+    this.#network = new NetworkWatch({ addresses: () => this.#ownAddresses(), changed: () => { this.#onNetworkChanged() } })
     this.#reach = new Reach({
       isAdmitted: device => this.#presence.isAdmitted(device),
       isConnected: device => this.#isConnected(device),
@@ -115,18 +134,23 @@ class Libp2pMeshNode implements Libp2pMesh {
       changes: this.#changes,
     })
     this.#services.onRequest('probe', { role: 'observer' }, (from, message) => this.#probes.asked(from, message))
+    this.#services.onConnectionRequest('dial-back', { role: 'observer', concurrencyMax: 1 }, connection => (from, message) => this.#nat.dialBack(from, connection.remoteAddr.toString(), message))
     this.#services.onConnectionRequest('hello', { role: 'observer' }, connection => (from, message) => this.#onHello(connection, from, message))
   }
 
-  addresses (): string[] { return this.#running?.node.getMultiaddrs().map(String) ?? [] }
+  addresses (): string[] { return this.#running === undefined ? [] : [...this.#ownAddresses(), ...this.#nat.addresses()] }
 
   peers (): Peer[] {
     return this.#presence.admitted().flatMap(device => {
       const connection = this.#running?.links.open(device)[0]
       if (connection === undefined) return []
-      return [{ device, path: connection.direct ? 'direct' : 'relay', rttMs: this.#probes.estimate(device)?.minMs, address: connection.remoteAddr.toString(), suspect: this.#probes.isSuspect(device) } as const]
+      const address = connection.remoteAddr.toString()
+      const relay = connection.direct ? undefined : relayOf(address)
+      return [{ device, path: connection.direct ? 'direct' : 'relay', rttMs: this.#probes.estimate(device)?.minMs, address, suspect: this.#probes.isSuspect(device), ...(relay === undefined ? {} : { relay }) } as const]
     })
   }
+
+  reach (): Reached { return { reachable: this.#nat.reachable, through: this.#nat.through(), relays: this.#nat.relays } }
 
   attempts (): DialAttempt[] { return this.#supervisor.attempts() }
 
@@ -182,7 +206,7 @@ class Libp2pMeshNode implements Libp2pMesh {
     await requirePorts(this.#init.listen)
     const discovery = this.#init.mdns ? await localDiscovery(admission.meshSecret, peer => { this.#onDiscovered(deviceOf(peer.id), addressesOf(peer)) }) : undefined
     const node = await createLibp2pNode({
-      seed, admission, ...this.#init, discovery,
+      seed, admission, ...this.#init, discovery, relayLink: this.#relayLink, relays: () => this.#nat.relays,
       doorEvents: { refused: (device, code) => { log.info({ device, code }, 'refused a device at the door') } },
     })
     const links = new Links(node)
@@ -203,6 +227,7 @@ class Libp2pMeshNode implements Libp2pMesh {
     this.#probes.start()
     this.#watchdog.start()
     this.#network.start()
+    this.#nat.start()
     this.#supervisor.start()
   }
 
@@ -210,6 +235,7 @@ class Libp2pMeshNode implements Libp2pMesh {
     const running = this.#running
     if (running === undefined) return
     this.#supervisor.stop()
+    this.#nat.stop()
     this.#network.stop()
     this.#watchdog.stop()
     this.#probes.stop()
@@ -224,7 +250,7 @@ class Libp2pMeshNode implements Libp2pMesh {
 
   async #greet (device: DeviceId, first: boolean): Promise<Hello> {
     const { clients, epoch } = this.#live()
-    const answer = await clients.of(device, 'hello').request(encodeHello(epoch, this.addresses(), first), AbortSignal.timeout(HELLO_MS))
+    const answer = await clients.of(device, 'hello').request(encodeHello(epoch, this.addresses(), { first, relay: this.#nat.relays }), AbortSignal.timeout(HELLO_MS))
     return decodeHello(device, answer)
   }
 
@@ -233,7 +259,7 @@ class Libp2pMeshNode implements Libp2pMesh {
     const hello = decodeHello(from, message)
     if (hello.first) links.abortOlder(from, connection)
     this.#presence.heard(from, hello)
-    return encodeHello(epoch, this.addresses(), false)
+    return encodeHello(epoch, this.addresses(), { first: false, relay: this.#nat.relays })
   }
 
   #onOpen (connection: Connection): void {
@@ -253,6 +279,7 @@ class Libp2pMeshNode implements Libp2pMesh {
     this.#wasAdmitted = true
     this.#supervisor.admitted(device)
     this.#probes.watch(device)
+    this.#nat.admitted()
     this.#components.log.info({ device }, 'device admitted')
     this.#events.emit('admitted', device)
     this.#changes.emit('changed', device)
@@ -260,15 +287,16 @@ class Libp2pMeshNode implements Libp2pMesh {
 
   #onGone (device: DeviceId): void {
     this.#probes.unwatch(device)
+    this.#nat.gone(device)
     this.#supervisor.lost(device)
     this.#components.log.info({ device }, 'device gone')
     this.#events.emit('gone', device)
   }
 
-  /** New addresses are told to whoever is here. */
+  /** New addresses, and whether this device relays, are told to whoever is here. */
   #onSelfMoved (): void {
     const running = this.#running
-    const announced = this.addresses().join()
+    const announced = [...this.addresses(), this.#nat.relays].join()
     if (running === undefined || announced === running.announced) return
     running.announced = announced
     for (const device of this.#presence.admitted()) this.#greet(device, false).catch(() => {})
@@ -278,6 +306,7 @@ class Libp2pMeshNode implements Libp2pMesh {
   #onNetworkChanged (): void {
     this.#components.log.info({ addresses: this.addresses() }, 'the addresses of this device changed')
     this.#supervisor.lookAgain()
+    this.#nat.moved()
     const { node, discovery } = this.#live()
     discovery?.lookAgain(() => node.status === 'started').catch((error: unknown) => { this.#components.log.warn({ err: error }, 'mDNS did not start again') })
     this.#onSelfMoved()
@@ -287,7 +316,10 @@ class Libp2pMeshNode implements Libp2pMesh {
     if (device === undefined || device === this.self) return
     // Members, and anybody while this device holds a ticket: the door verifies the other before it says anything.
     const { admission } = this.#components
-    if (admission.role(device) !== undefined || admission.role(this.self) === undefined) this.#supervisor.discovered(device, addresses)
+    if (admission.role(device) !== undefined || admission.role(this.self) === undefined) {
+      this.#supervisor.discovered(device, addresses)
+      if (this.#presence.isAdmitted(device)) this.#nat.seen(device)
+    }
   }
 
   #drop (device: DeviceId, why: string, error?: Error): void {
@@ -302,6 +334,9 @@ class Libp2pMeshNode implements Libp2pMesh {
       return device === undefined ? [] : [{ device, addresses: [address] }]
     })
   }
+
+  /** Of the interfaces, and announced by hand. */
+  #ownAddresses (): string[] { return this.#running?.node.getMultiaddrs().map(String).filter(address => !isRelayed(address)) ?? [] }
 
   #isConnected (device: DeviceId): boolean { return (this.#running?.links.open(device).length ?? 0) > 0 }
 

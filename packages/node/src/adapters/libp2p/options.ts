@@ -1,5 +1,6 @@
 /** What libp2p is told. Every line that is not a default has its reason; most were reproduced as failures. */
 import { createLibp2p } from 'libp2p'
+import type { CircuitRelayService } from '@libp2p/circuit-relay-v2'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { gossipsub } from '@libp2p/gossipsub'
 import type { GossipSub } from '@libp2p/gossipsub'
@@ -14,16 +15,18 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { Admission } from '../../ports/admission.ts'
-import { announceable, dialable, interfaceAddresses, isRoutable } from './addresses.ts'
+import { announceable, dialable, interfaceAddresses, isRelayed, isRoutable } from './addresses.ts'
 import { door } from './door.ts'
 import type { DoorEvents } from './door.ts'
 import { gater } from './gater.ts'
 import { TOPICS, topicName } from './gossip.ts'
 import type { LocalDiscovery } from './mdns.ts'
+import { relayServer } from './nat/relay-link.ts'
+import type { RelayLink } from './nat/relay-link.ts'
 import { libp2pLogger } from './quiet-logger.ts'
 
 /** A type, not an interface: libp2p asks for an index signature. */
-export type MeshServices = { identify: Identify, ping: Ping, pubsub: GossipSub, dht: KadDHT }
+export type MeshServices = { identify: Identify, ping: Ping, pubsub: GossipSub, dht: KadDHT, relay: CircuitRelayService }
 export type MeshNode = Libp2p<MeshServices>
 
 export interface NodeSettings {
@@ -33,6 +36,9 @@ export interface NodeSettings {
   announce: string[]
   discovery: LocalDiscovery | undefined
   doorEvents: DoorEvents
+  relayLink: RelayLink
+  /** This device passes connections on for members now. */
+  relays (): boolean
 }
 
 const MINUTE_MS = 60_000
@@ -50,12 +56,13 @@ export async function createLibp2pNode (settings: NodeSettings): Promise<MeshNod
     ...libp2pLogger(),
     addresses: {
       listen: settings.listen,
-      announce: settings.announce,
-      announceFilter: addresses => announceable(addresses.map(String), settings.listen, interfaceAddresses()).map(text => multiaddr(text)),
+      // Besides the interfaces' own, not instead: who tells a VPN address still wants to be found on the LAN.
+      appendAnnounce: settings.announce,
+      announceFilter: addresses => announceable({ ...settings, addresses: addresses.map(String), interfaces: interfaceAddresses() }).map(text => multiaddr(text)),
     },
     // Longer than the DHT's records: one provider missing from the store voids the whole answer of the node that keeps its record.
     peerStore: { maxPeerAge: 7 * 24 * HOUR_MS, maxAddressAge: 24 * HOUR_MS, addressFilter: (_peer, address) => isRoutable(address.toString()) },
-    transports: [tcp()],
+    transports: [tcp(), settings.relayLink.transport],
     // ONE encrypter: noise() beside it would be a way round the door.
     connectionEncrypters: [door(admission, settings.doorEvents)],
     streamMuxers: [yamux({
@@ -69,13 +76,15 @@ export async function createLibp2pNode (settings: NodeSettings): Promise<MeshNod
         maxWriteBufferLength: 4 * READ_BUFFER_BYTES,
       },
     })],
-    connectionGater: gater(admission),
+    connectionGater: gater(admission, settings.relays),
     connectionManager: {
       maxConnections: 300,
       // 5 a second and 10 pending by default: a site behind one NAT locks itself out, and 40 silent sockets lock everybody out for 10 s.
       inboundConnectionThreshold: 50,
       maxIncomingPendingConnections: 256,
       inboundUpgradeTimeout: 5_000,
+      // Keeps the order of links.ts; the default tries a relay before a private address.
+      addressSorter: (a, b) => isRelayed(a.multiaddr.toString()) === isRelayed(b.multiaddr.toString()) ? 0 : isRelayed(a.multiaddr.toString()) ? 1 : -1,
       maxParallelDials: 20,
       dialTimeout: 15_000,
       // One dead address must not use up the time of the whole list.
@@ -86,7 +95,7 @@ export async function createLibp2pNode (settings: NodeSettings): Promise<MeshNod
     // Its first late ping closes a healthy connection when an event loop stalls; probes.ts does this job. Nobody reads connection.rtt.
     connectionMonitor: { enabled: false, abortConnectionOnPingFailure: false },
     peerDiscovery: settings.discovery === undefined ? [] : [settings.discovery.component],
-    services: { identify: identify(), ping: ping(), pubsub: gossip(admission), dht: dht(admission) },
+    services: { identify: identify(), ping: ping(), pubsub: gossip(admission), dht: dht(admission), relay: relayServer() },
   })
 }
 

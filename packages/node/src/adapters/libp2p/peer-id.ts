@@ -2,7 +2,7 @@
 import { publicKeyFromRaw } from '@libp2p/crypto/keys'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import type { PeerId } from '@libp2p/interface'
-import { deviceId, deviceKey } from '@elder-node/protocol'
+import { deviceId, deviceKey, deviceOfAddress } from '@elder-node/protocol'
 import type { DeviceId } from '@elder-node/protocol'
 import { signerFromSeed } from '../crypto.ts'
 
@@ -25,3 +25,9 @@ export function deviceOf (peer: PeerId): DeviceId | undefined {
 }
 
 export function deviceOfSeed (seed: Uint8Array): DeviceId { return deviceId(signerFromSeed(seed).publicKey) }
+
+/** The relay of `<relay>/p2p/<id>/p2p-circuit/...`; undefined for any other multiaddr. */
+export function relayOf (address: string): DeviceId | undefined {
+  const at = address.indexOf('/p2p-circuit')
+  return at < 0 ? undefined : deviceOfAddress(address.slice(0, at))
+}

@@ -22,7 +22,7 @@ export interface PresenceEffects {
   greet (device: DeviceId): Promise<Hello>
   admitted (device: DeviceId): void
   gone (device: DeviceId): void
-  learned (device: DeviceId, addresses: string[]): void
+  learned (device: DeviceId, hello: Hello): void
   failed (device: DeviceId, error: Error): void
 }
 
@@ -54,7 +54,7 @@ export class Presence {
     const guest = this.#guest(device)
     const isReborn = guest.epoch !== undefined && guest.epoch !== hello.epoch
     guest.epoch = hello.epoch
-    this.#effects.learned(device, hello.addresses)
+    this.#effects.learned(device, hello)
     if (!isReborn || !guest.admitted) return
     guest.admitted = false
     this.#effects.gone(device)

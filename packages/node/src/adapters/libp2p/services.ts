@@ -11,8 +11,8 @@ import type { MeshNode } from './options.ts'
 import { deviceOf } from './peer-id.ts'
 import { serveRequests } from './request-server.ts'
 
-/** `hello` is the adapter's own, beside what the port names. */
-export type WireService = Service | 'hello'
+/** `hello` and `dial-back` are the adapter's own, beside what the port names. */
+export type WireService = Service | 'hello' | 'dial-back'
 
 /** Request streams of one service on one connection: one is in use, a second while the peer replaces it. */
 const REQUEST_STREAMS_MAX = 4

@@ -60,6 +60,9 @@ export class Supervisor {
   /** The last attempt per device, for the message of a join that did not succeed. */
   attempts (): DialAttempt[] { return [...this.#attempts.values()] }
 
+  /** Where the device may be: seen just now, then announced. */
+  addressesOf (device: DeviceId): string[] { return this.#candidates().find(candidate => candidate.device === device)?.addresses ?? [] }
+
   /** A device was seen at these addresses (mDNS): it is due at once. */
   discovered (device: DeviceId, addresses: string[]): void {
     this.#discovered.delete(device)

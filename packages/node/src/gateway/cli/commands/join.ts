@@ -16,7 +16,7 @@ import { reserveRecoveryFile, type RecoveryFile } from '../recovery-file.ts'
 import { readTicket } from '../ticket.ts'
 
 interface Options {
-  ticketFile?: string, saveRecovery?: string, name?: string, listen?: string[], announce?: string[], slots?: string, engine?: string, mdns: boolean
+  ticketFile?: string, saveRecovery?: string, name?: string, listen?: string[], announce?: string[], relay?: string, slots?: string, engine?: string, mdns: boolean
 }
 
 const ADMISSION_MS = 60_000
@@ -29,7 +29,8 @@ export function register (command: Command, { act }: Kit): void {
     .option('--save-recovery <path>', 'where the recovery text of a new mesh is written')
     .option('--name <name>', 'of this device (default: the host name)')
     .option('--listen <multiaddr>', 'repeatable; a port 0 is kept after the first start', collect)
-    .option('--announce <multiaddr>', 'what other devices are told to dial (repeatable)', collect)
+    .option('--announce <multiaddr>', 'told to other devices besides the addresses of the interfaces (repeatable)', collect)
+    .option('--relay <auto|on|off>', 'pass connections on between members that cannot dial each other')
     .option('--slots <n>', 'builds at once (default: a quarter of the cores; 0: none)')
     .option('--engine <name>', 'auto, process (NO isolation), none')
     .option('--no-mdns', 'do not look for devices on the local network')
@@ -74,16 +75,19 @@ async function enter ({ io, output }: Context, init: JoinInit, crashed: Promise<
 
 function initOf (context: Context, options: Options, ticket: string | undefined): JoinInit {
   const { location, globals, agent } = context
-  const { name, listen, announce, slots, engine, mdns } = options
+  const { name, listen, announce, relay, slots, engine, mdns } = options
   if (engine !== undefined && !(ENGINES as readonly string[]).includes(engine)) throw new ElderError('USAGE', `"${engine}" is not an engine`, `Use one of: ${ENGINES.join(', ')}.`)
   for (const address of [...listen ?? [], ...announce ?? []]) if (!/^\/(ip[46]|dns[46]?|dnsaddr)\/[^/]+\//.test(address)) throw new ElderError('USAGE', `"${address}" is not an address`, `Write it as /ip4/0.0.0.0/tcp/${/^\d+$/.test(address) ? address : '4410'}.`)
+  if (relay !== undefined && !isRelayChoice(relay)) throw new ElderError('USAGE', `"${relay}" is no choice for --relay`, 'Use one of: auto, on, off.')
   return {
     dir: location.dir, ...(mdns ? {} : { mdns }), timeoutMs: globals.timeoutMs ?? ADMISSION_MS, ...agent,
     ...(ticket === undefined ? {} : { ticket }), ...(name === undefined ? {} : { name }), ...(listen === undefined ? {} : { listen }),
-    ...(announce === undefined ? {} : { announce }), ...(engine === undefined ? {} : { engine: engine as EngineChoice }),
+    ...(announce === undefined ? {} : { announce }), ...(relay === undefined ? {} : { relay }), ...(engine === undefined ? {} : { engine: engine as EngineChoice }),
     ...(slots === undefined ? {} : { slots: parseCount(slots, { min: 0, integer: true }) }),
   }
 }
+
+function isRelayChoice (text: string): text is NonNullable<JoinInit['relay']> { return ['auto', 'on', 'off'].includes(text) }
 
 interface Running { stopping: AbortSignal, crashed: Promise<never>, log: NonNullable<JoinInit['log']>, recoverySaved: boolean }
 

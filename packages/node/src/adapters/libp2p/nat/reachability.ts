@@ -1,0 +1,103 @@
+/** Whether devices on other networks can dial this one: asks those that are there to try, and again when the network may have changed. */
+import type { DeviceId } from '@elder-node/protocol'
+import type { Logger } from '../../../ports/log.ts'
+import type { Reachable } from '../../../ports/mesh.ts'
+import { ipOf } from '../addresses.ts'
+import { portOf } from './dial-back.ts'
+
+const AGAIN_MS = 900_000
+const SOON_MS = 1_000
+const ASK_MS = 15_000
+/** One that is behind a strange firewall itself must not decide alone. */
+const ASKED_MAX = 3
+
+export interface ReachabilityComponents {
+  log: Logger
+  random: () => number
+  /** Admitted devices whose connection comes from none of this device's own networks. */
+  outside (): DeviceId[]
+  /** Resolves with the address at which the device reached this one, or undefined. */
+  ask (device: DeviceId, signal: AbortSignal): Promise<string | undefined>
+  /** The addresses of the interfaces, and those announced by hand. */
+  ownAddresses (): string[]
+  changed (): void
+}
+
+export class Reachability {
+  readonly #components: ReachabilityComponents
+  #state: Reachable = 'unknown'
+  #found: string | undefined
+  #checking = false
+  #generation = 0
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #stopped = true
+
+  constructor (components: ReachabilityComponents) { this.#components = components }
+
+  get state (): Reachable { return this.#state }
+
+  /** An address at which this device was reached and that none of its interfaces has: its router passes the port on. */
+  get found (): string | undefined { return this.#found }
+
+  start (): void { this.#stopped = false }
+
+  stop (): void {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+  }
+
+  /** A device was admitted: perhaps the first that can tell. */
+  met (): void {
+    if (this.#state === 'unknown') this.#later(SOON_MS)
+  }
+
+  /** Another network, or awake again: what was true may not be. */
+  moved (): void {
+    this.#generation++
+    this.#settle('unknown', undefined)
+    this.#later(SOON_MS)
+  }
+
+  async check (): Promise<void> {
+    if (this.#checking || this.#stopped) return
+    const { outside, ask, log } = this.#components
+    const generation = this.#generation
+    this.#checking = true
+    let answers = 0
+    let reached: string | undefined
+    try {
+      for (const device of outside().slice(0, ASKED_MAX)) {
+        const answer = await ask(device, AbortSignal.timeout(ASK_MS)).then(at => { answers++; return at }, (error: unknown) => { log.debug({ device, err: error }, 'a device could not tell whether it reaches this one'); return undefined })
+        reached ??= answer
+        if (reached !== undefined) break
+      }
+    } finally {
+      this.#checking = false
+    }
+    if (this.#stopped) return
+    if (generation !== this.#generation) { this.#later(SOON_MS); return }
+    if (answers > 0) this.#settle(reached === undefined ? 'private' : 'public', reached)
+    if (answers > 0) this.#later(AGAIN_MS * (0.9 + 0.2 * this.#components.random()))
+  }
+
+  #settle (state: Reachable, reached: string | undefined): void {
+    const found = reached === undefined || !this.#isNew(reached) ? undefined : reached
+    if (state === this.#state && found === this.#found) return
+    this.#state = state
+    this.#found = found
+    this.#components.log.info({ reachable: state, ...(reached === undefined ? {} : { at: reached }) }, 'reachability of this device')
+    this.#components.changed()
+  }
+
+  /** Only on a port that this device listens on: whoever answers must not send others to any place it likes. */
+  #isNew (address: string): boolean {
+    const own = this.#components.ownAddresses()
+    return !own.some(known => ipOf(known) === ipOf(address)) && own.some(known => portOf(known) === portOf(address))
+  }
+
+  #later (ms: number): void {
+    if (this.#stopped) return
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => { void this.check() }, ms).unref()
+  }
+}

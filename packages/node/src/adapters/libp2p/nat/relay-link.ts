@@ -1,0 +1,54 @@
+/**
+ * Circuit relay v2 as this mesh uses it: members only, and with bounds that carry builds. The library's own (15 reservations,
+ * 128 KiB and 2 minutes per connection) are made for strangers, and would cut an exchange of notes in the middle.
+ */
+import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
+import type { CircuitRelayServerComponents, CircuitRelayService, CircuitRelayTransportComponents } from '@libp2p/circuit-relay-v2'
+import type { PeerId, Transport } from '@libp2p/interface'
+
+/** Devices that nobody can dial, and that this one keeps a way open to. */
+const RESERVATIONS_MAX = 64
+/** Relayed connections that one member may have open through this device, and one may receive. */
+const RELAYED_PER_PEER_MAX = 64
+/** After either, the connection ends and the next one is made within a second. */
+const RELAYED_BYTES_MAX = 17_179_869_184n
+const RELAYED_MS_MAX = 86_400_000
+const HOP_MS = 10_000
+const RESERVE_MS = 10_000
+
+export function relayServer (): (components: CircuitRelayServerComponents) => CircuitRelayService {
+  return circuitRelayServer({
+    maxInboundHopStreams: RELAYED_PER_PEER_MAX,
+    maxOutboundStopStreams: RELAYED_PER_PEER_MAX,
+    hopTimeout: HOP_MS,
+    reservations: { maxReservations: RESERVATIONS_MAX, defaultDataLimit: RELAYED_BYTES_MAX, defaultDurationLimit: RELAYED_MS_MAX },
+  })
+}
+
+export interface RelayLink {
+  /** The transport: dials through relays, and is dialled through those it has reserved on. */
+  transport: (components: CircuitRelayTransportComponents) => Transport
+  /** Asks the device to pass on connections; renewed by itself while we are connected to it. */
+  reserve (relay: PeerId): Promise<void>
+  isReserved (relay: PeerId): boolean
+  cancelAll (): void
+}
+
+/** What the library keeps of its reservations; not in the type of its transport. */
+interface Reserving {
+  reservationStore: { addRelay (relay: PeerId, type: 'configured'): Promise<unknown>, hasReservation (relay: PeerId): boolean, cancelReservations (): void }
+}
+
+export function relayLink (): RelayLink {
+  let store: Reserving['reservationStore'] | undefined
+  return {
+    transport: components => {
+      const transport = circuitRelayTransport({ reservationCompletionTimeout: RESERVE_MS, maxInboundStopStreams: RELAYED_PER_PEER_MAX })(components)
+      store = (transport as unknown as Reserving).reservationStore
+      return transport
+    },
+    reserve: async relay => { await store?.addRelay(relay, 'configured') },
+    isReserved: relay => store?.hasReservation(relay) ?? false,
+    cancelAll: () => { store?.cancelReservations() },
+  }
+}
