@@ -50,7 +50,7 @@ export interface BuildStatus {
 export interface Status {
   mesh: { id: string, name: string }
   /** `reachable`: devices on other networks can dial this one; unknown until one has tried. `relays`: the members through which they reach it otherwise. */
-  self: DeviceRef & { addresses: string[], dir: string, pid: number, version: string, engineNote: string, reachable: 'public' | 'private' | 'unknown', relays: DeviceRef[] }
+  self: DeviceRef & { addresses: string[], dir: string, pid: number, version: string, engineNote: string, http: string | null, reachable: 'public' | 'private' | 'unknown', relays: DeviceRef[] }
   devices: DeviceStatus[]
   builds: BuildStatus[]
   stacks: StackStatus[]
@@ -60,8 +60,11 @@ export interface Status {
 export interface BuildRequest {
   /** Folder to build; its whole worktree is sent. @default '.' */
   source?: string
-  command: string[]
+  /** Program and arguments. @default `build.command` of the project's `.elder.json` */
+  command?: string[]
+  /** Runs first in the tree, by a shell, with network; what it adds is kept by the builder for later builds. @default `build.prepare` of `.elder.json` */
   prepare?: string
+  /** Globs relative to the tree's root. @default `build.outputs` of `.elder.json` */
   outputs?: string[]
   /** Where outputs are written. @default the source tree's root */
   to?: string
@@ -69,14 +72,25 @@ export interface BuildRequest {
   on?: string
   /** Names of environment variables of the caller to pass, with their values. */
   env?: Record<string, string>
+  /** To run in, on builders whose engine runs images. @default `build.image` of `.elder.json`, else that of the devcontainer, else the builder's own */
+  image?: string
+  /** No network for the command; `prepare` has it. Builders that cannot keep this are refused. @default false */
+  sealed?: boolean
+  /** Never two attempts at once: a builder that is lost is waited for until its lease has surely ended (22 s). Never explores. @default false */
+  exclusive?: boolean
+  /** How long to wait for a builder while nobody can be asked, milliseconds: until `on` is online, or somebody has slots. @default 0 */
+  waitMs?: number
   memoryBytes?: number
   cpus?: number
+  /** From now until the end, waiting included, milliseconds. */
   deadlineMs?: number
   local?: 'auto' | 'never' | 'only'
   strictOutputs?: boolean
   /** Elect and explain only: one `elected` event, nothing runs. */
   dryRun?: boolean
   agent?: string
+  /** W3C trace context of the caller, which this build goes on with; anything else than 55 valid characters begins a new trace. */
+  traceparent?: string
 }
 
 /** One row of the explanation: predicted seconds by term, or why it was refused. */
@@ -86,6 +100,8 @@ export interface CandidateExplanation {
   /** Seconds by name: rtt, transfer, queue, boot, run, history. Empty when refused. */
   terms: Record<string, number>
   score: number | null
+  /** The run term is the default, not a measurement: this command has not run in this project before. */
+  guessed?: boolean
   refused: string | null
 }
 
@@ -102,15 +118,18 @@ export interface BuildExplanation {
 export interface OutputInfo { path: string, bytes: number, sha256: string }
 
 export type BuildEvent =
-  /** First of all; again, with `why`, when the build waits for a slot. */
-  | { event: 'queued', build: string, why?: string }
+  /** First of all, with the trace that log lines of every device name by its id; again, with `why`, when the build waits for a slot. */
+  | { event: 'queued', build: string, why?: string, traceparent?: string }
   | { event: 'elected', build: string, builder: DeviceRef, attempt: number, why: string, candidates: CandidateExplanation[] }
-  | { event: 'progress', build: string, phase: 'sending' | 'preparing' | 'running' | 'returning', message: string }
+  /** An attempt begins on its builder; `message` says what network the build has, and why. */
+  | { event: 'started', build: string, builder: DeviceRef, attempt: number, engine: string, network: 'full' | 'none', sealed: boolean, image: string | null, message: string }
+  /** `bytes`: of source, sent so far. */
+  | { event: 'progress', build: string, phase: 'sending' | 'preparing' | 'running' | 'returning', message: string, bytes?: number }
   /** `data` is UTF-8 text. */
   | { event: 'log', build: string, stream: 'stdout' | 'stderr', data: string }
   | { event: 'moved', build: string, from: DeviceRef, attempt: number, why: string }
   | { event: 'warning', build: string, message: string }
-  | { event: 'result', build: string, state: 'done' | 'failed' | 'cancelled', exitCode: number, builder: DeviceRef | null, attempt: number, timings: Record<string, number>, outputs: OutputInfo[], error: { code: string, message: string, fix: string } | null }
+  | { event: 'result', build: string, state: 'done' | 'failed' | 'cancelled', exitCode: number, builder: DeviceRef | null, attempt: number, sealed?: boolean, timings: Record<string, number>, outputs: OutputInfo[], error: { code: string, message: string, fix: string } | null, traceparent?: string }
 
 export interface RunningBuild {
   id: string
@@ -158,6 +177,28 @@ export interface StackProof {
   problems: Problem[]
 }
 
+export interface PingOptions {
+  /** Round trips. @default 5 */
+  count?: number
+  /** From the beginning of one to that of the next, milliseconds. @default 1000 */
+  intervalMs?: number
+  signal?: AbortSignal
+}
+
+export type PingEvent =
+  /** `relay`: the member that passes the connection on, when there is no direct one. `address`: multiaddr of the connection. */
+  | { event: 'pong', device: DeviceRef, seq: number, rttMs: number, path: 'direct' | 'relay', relay: DeviceRef | null, address: string }
+  | { event: 'lost', device: DeviceRef, seq: number, code: 'UNREACHABLE' | 'TIMEOUT', message: string }
+
+export interface LeaveOptions {
+  /** Go also as the last admin, with stacks that are only here, or with nobody told. @default false */
+  force?: boolean
+  signal?: AbortSignal
+}
+
+/** `told`: members that know of it already. `lost`: stacks that were only here. */
+export interface Departure { device: DeviceRef, mesh: { id: string, name: string }, told: DeviceRef[], lost: string[] }
+
 export interface ElderNode {
   readonly device: DeviceRef
   readonly mesh: { id: string, name: string }
@@ -166,11 +207,25 @@ export interface ElderNode {
   devices (): Promise<DeviceStatus[]>
   invite (options?: { role?: Role, expiresMs?: number }): Promise<{ ticket: string, expires: string, role: Role, command: string }>
   evict (device: string, options?: { undo?: boolean }): Promise<DeviceRef>
+  /** Makes a member an admin. @throws ElderError `NOT_ADMIN`, `NO_SUCH_DEVICE`, `AMBIGUOUS`, `SELF` */
+  promote (device: string): Promise<DeviceRef>
+  /**
+   * Round trips to a device, each with its path. @throws ElderError `NO_SUCH_DEVICE`, `AMBIGUOUS`, `SELF`; `UNREACHABLE` when it cannot be
+   * dialled at all, with `data: {lastSeen, tried: [{address, error}]}`
+   */
+  ping (device: string, options?: PingOptions): AsyncIterable<PingEvent>
+  /**
+   * This device leaves the mesh for ever: waits up to 10 s for others to hold what is only here, tells them, stops this node and removes its key and
+   * all it held of the mesh. A new `join` of the directory is a new device.
+   *
+   * @throws ElderError `LAST_ADMIN`, `ONLY_COPY`, `NOBODY_TOLD`, each without `force` only: then nothing happened
+   */
+  leave (options?: LeaveOptions): Promise<Departure>
   build (request: BuildRequest, options?: { signal?: AbortSignal }): Promise<RunningBuild>
   builds: {
     list (): Promise<BuildStatus[]>
-    /** Every event of the build so far, then live ones until it ends. */
-    events (id: string, options?: { signal?: AbortSignal }): Promise<AsyncIterable<BuildEvent>>
+    /** Every event of the build so far, then live ones until it ends, unless `follow` is false. */
+    events (id: string, options?: { signal?: AbortSignal, follow?: boolean }): Promise<AsyncIterable<BuildEvent>>
     cancel (id: string): Promise<void>
     why (id: string): Promise<BuildExplanation>
   }

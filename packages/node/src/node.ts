@@ -12,6 +12,7 @@ import { nodeCrypto, randomBytes, signerFromSeed } from './adapters/crypto.ts'
 import { dataDirAt, dataDirPath, prepareDataDir } from './adapters/data-dir.ts'
 import { openEngine } from './adapters/engines.ts'
 import { privateFiles } from './adapters/files.ts'
+import { forgetMesh } from './adapters/forget-mesh.ts'
 import { GitCache } from './adapters/git-cache.ts'
 import { createGitCaches } from './adapters/git-caches.ts'
 import { GitSource } from './adapters/git-source.ts'
@@ -24,15 +25,17 @@ import { FileOutputReader } from './adapters/output-reader.ts'
 import { FileOutputWriter } from './adapters/output-writer.ts'
 import { PrepareCache } from './adapters/prepare-cache.ts'
 import { openSensors } from './adapters/sensors.ts'
-import type { ElderNode } from './api.ts'
+import type { Departure, ElderNode } from './api.ts'
 import { Closing } from './closing.ts'
 import { deviceNameOf, mirrorDelays, type NodeInit } from './config.ts'
 import { withOwnersSettings } from './device-config/load.ts'
 import { BuildHost, BuildLink, Builds } from './services/builds/index.ts'
+import { leave } from './services/leaving.ts'
 import { openMembership } from './services/membership/open-membership.ts'
 import { archiveWriters, readForeignRoster } from './services/membership/writers.ts'
 import { MirrorService } from './services/mirror.ts'
 import { folderOf, mirrorSource } from './services/mirror-source.ts'
+import { ping } from './services/ping.ts'
 import { Replication } from './services/replication.ts'
 import { ResourceService } from './services/resources.ts'
 import { importMirror } from './services/restore.ts'
@@ -54,6 +57,8 @@ export interface RunningNode extends ElderNode {
   readonly recovery?: string
   /** Resolves with `EVICTED` when this device learns that it is no member any more; then stop it. */
   readonly evicted: Promise<ElderError>
+  /** Resolves once this device has left the mesh, stopped, and kept nothing of it. */
+  readonly left: Promise<Departure>
 }
 
 const SILENT = { debug () {}, info () {}, warn () {}, error () {} }
@@ -91,6 +96,9 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
   prepareDataDir(dir)
   const lock = takeLock(dir.lock)
   closing.add('lock', () => { lock.release() })
+  const left = Promise.withResolvers<Departure>()
+  let hasLeft = false
+  closing.add('data', () => { if (hasLeft) forgetMesh(dir) })
   const { device, signer, seed } = openIdentity(dir.key, randomBytes)
   const config = beginLife(dir.config, clock.wallMs())
   const { epoch } = config
@@ -122,7 +130,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
     cache: new GitCache({ dir: join(dir.builds, 'sources') }),
     outputs: new FileOutputReader(),
     prepare: new PrepareCache({ dir: join(dir.builds, 'prepared') }),
-    environment,
+    environment, network: init.buildNetwork ?? 'full',
     limits: { cpus: cpus().length, memoryBytes: Math.floor(totalmem() * 0.8), pidsMax: 4096, diskBytes: DISK_BYTES, ...init.limits },
     platform: `${process.platform}/${process.arch}`,
     ask: (to, word) => link.ask(to, word),
@@ -197,6 +205,22 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
       if (options.undo === true) throw new ElderError('NOT_IN_THIS_VERSION', 'undoing what an evicted device wrote is not in this version', 'Evict it without --undo.')
       const { device: id, name: label } = membership.evict(name)
       return { id, name: label }
+    },
+    promote: async name => {
+      const { device: id, name: label } = membership.promote(name)
+      return { id, name: label }
+    },
+    ping: (name, options) => ping({
+      mesh, find: text => membership.find(text).device, ref: of => ({ id: of, name: membership.nameOf(of) }),
+      lastSeen: of => status.devices().find(({ id }) => id === of)?.lastSeen ?? null, tryAddresses: (of, call) => mesh.tryAddresses(of, call),
+    }, name, options),
+    left: left.promise,
+    leave: async options => {
+      const departure = await leave({ mesh, membership, stacks: stackList, push: stack => mirror.sync(stack) }, options)
+      hasLeft = true
+      await closing.run()
+      left.resolve(departure)
+      return departure
     },
     build: (request, options) => builds.build({ ...agent, ...request }, options),
     builds: {

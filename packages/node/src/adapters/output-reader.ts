@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto'
+import type { Dirent } from 'node:fs'
 import { readdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ElderError, isOutputPath, LIMITS } from '@elder-node/protocol'
+import { ElderError, isOutputPath, LEFT_OUT, LIMITS } from '@elder-node/protocol'
 import picomatch from 'picomatch'
 import type { OutputFile, OutputPart, OutputReader } from '../ports/source.ts'
 import { openInside } from './safe-file.ts'
+
+/** Characters of a path in a sentence. */
+const PATH_SHOWN = 160
 
 export interface OutputReaderInit {
   /** @default LIMITS.outputFilesMax */
@@ -23,17 +27,22 @@ export class FileOutputReader implements OutputReader {
     this.#bytesMax = bytesMax
   }
 
-  async match (tree: string, globs: string[]): Promise<{ paths: string[], unmatched: string[] }> {
+  async match (tree: string, globs: string[]): Promise<{ paths: string[], unmatched: string[], leftOut: string[] }> {
     const tests = globs.map(glob => ({ glob, ...compile(glob), hit: false }))
     const paths: string[] = []
-    for await (const path of walk(await realpath(tree), '', dir => tests.some(test => test.enters(dir)))) {
+    const left = new LeftOut()
+    for await (const { path, kind } of walk(await realpath(tree), '', dir => tests.some(test => test.enters(dir)))) {
       const hits = tests.filter(test => test.matches(path))
-      for (const hit of hits) hit.hit = true
       if (hits.length === 0) continue
+      if (kind !== 'file') {
+        left.add(path, kind)
+        continue
+      }
+      for (const hit of hits) hit.hit = true
       if (paths.length >= this.#filesMax) throw new ElderError('OUTPUT_INVALID', `more than ${this.#filesMax} files match the outputs`, 'Name fewer outputs, or pack them into one file.')
       paths.push(path)
     }
-    return { paths: paths.sort(), unmatched: tests.filter(test => !test.hit).map(test => test.glob) }
+    return { paths: paths.sort(), unmatched: tests.filter(test => !test.hit).map(test => test.glob), leftOut: left.sentences() }
   }
 
   async * read (tree: string, paths: string[], { signal }: { signal: AbortSignal }): AsyncGenerator<OutputPart> {
@@ -91,12 +100,35 @@ function compile (glob: string): Compiled {
   }
 }
 
-/** Regular files below the root, never through a symlink, never git's own; unreadable folders are passed over. */
-async function * walk (root: string, dir: string, enters: (dir: string) => boolean): AsyncGenerator<string> {
-  for (const entry of await readdir(join(root, dir), { withFileTypes: true }).catch(() => [])) {
+/** Names for the requester; beyond the bound only how many more there are. */
+class LeftOut {
+  readonly #said: string[] = []
+  #more = 0
+
+  add (path: string, kind: string): void {
+    if (this.#said.length < LEFT_OUT.max - 1) this.#said.push(`${kind} ${shortened(path)} is left out: outputs are regular files`)
+    else this.#more++
+  }
+
+  sentences (): string[] { return this.#more === 0 ? this.#said : [...this.#said, `${this.#more} more that are no regular files are left out`] }
+}
+
+function shortened (path: string): string { return path.length > PATH_SHOWN ? `…${path.slice(-PATH_SHOWN)}` : path }
+
+function kindOf (entry: Dirent): string {
+  if (entry.isSymbolicLink()) return 'the symlink'
+  if (entry.isFIFO()) return 'the pipe'
+  return entry.isSocket() ? 'the socket' : 'the device'
+}
+
+/** What lies below the root, never through a symlink, never git's own. Of folders only those that cannot be read are told. */
+async function * walk (root: string, dir: string, enters: (dir: string) => boolean): AsyncGenerator<{ path: string, kind: string }> {
+  const entries = await readdir(join(root, dir), { withFileTypes: true }).catch(() => undefined)
+  if (entries === undefined) return yield { path: dir, kind: 'the unreadable folder' }
+  for (const entry of entries) {
     const path = dir === '' ? entry.name : `${dir}/${entry.name}`
     if (!isOutputPath(path)) continue
-    if (entry.isDirectory() && enters(path)) yield * walk(root, path, enters)
-    else if (entry.isFile()) yield path
+    if (!entry.isDirectory()) yield { path, kind: entry.isFile() ? 'file' : kindOf(entry) }
+    else if (enters(path)) yield * walk(root, path, enters)
   }
 }

@@ -1,7 +1,7 @@
 /** The handler table: one line of meaning per method of the control API. Nothing here decides; it translates. */
 import type { Entry, EntryPatch, HistoryItem, NewEntry, StackDigest } from '@elder-node/crdt-stack'
 import type { ControlMethod, ControlMethods, ControlRequest, ControlStream } from '@elder-node/protocol'
-import type { BuildEvent, BuildStatus, DeviceRef, DeviceStatus, ElderNode, RemoteInfo, RestoredStack, SearchHit, StackProof, StackStatus, Status } from '../api.ts'
+import type { BuildEvent, BuildState, BuildStatus, DeviceRef, DeviceStatus, ElderNode, RemoteInfo, RestoredStack, SearchHit, StackProof, StackStatus, Status } from '../api.ts'
 
 /** What each method answers: the result, or one event of its stream. */
 export interface ControlAnswers {
@@ -12,7 +12,7 @@ export interface ControlAnswers {
   'build': BuildEvent
   'builds.list': BuildStatus[]
   'builds.events': BuildEvent
-  'builds.cancel': { build: string }
+  'builds.cancel': { build: string, state: BuildState, cancelled: boolean }
   'builds.why': Awaited<ReturnType<ElderNode['builds']['why']>>
   'stacks.list': StackStatus[]
   'stack.add': Entry
@@ -30,6 +30,8 @@ export interface ControlAnswers {
   'stack.restore': RestoredStack[]
 }
 
+const ENDED: ReadonlySet<BuildState> = new Set(['done', 'failed', 'cancelled'])
+
 type Answer<M extends ControlMethod> = M extends ControlStream ? AsyncIterable<ControlAnswers[M]> : Promise<ControlAnswers[M]>
 type Handler<M extends ControlMethod> = (node: ElderNode, params: ControlMethods[M], signal: AbortSignal) => Answer<M>
 
@@ -40,12 +42,8 @@ const HANDLERS: { [M in ControlMethod]: Handler<M> } = {
   'evict': (node, { device, ...options }) => node.evict(device, options),
   'build': (node, params, signal) => runBuild(node, params, signal),
   'builds.list': (node) => node.builds.list(),
-  'builds.events': (node, { id }, signal) => follow(node, id, signal),
-  'builds.cancel': async (node, { id }) => {
-    const { build } = await node.builds.why(id)
-    await node.builds.cancel(build)
-    return { build }
-  },
+  'builds.events': (node, params, signal) => watch(node, params, signal),
+  'builds.cancel': (node, { id }) => cancel(node, id),
   'builds.why': (node, { id }) => node.builds.why(id),
   'stacks.list': (node) => node.stacks.list(),
   'stack.add': async (node, { stack, entry, agent }) => (await node.stacks.open(stack)).add(entry as NewEntry, by(agent)),
@@ -85,8 +83,17 @@ async function * runBuild (node: ElderNode, { detach = false, ...params }: Contr
   }
 }
 
-async function * follow (node: ElderNode, id: string, signal: AbortSignal): AsyncGenerator<BuildEvent> {
-  yield * await node.builds.events(id, { signal })
+async function * watch (node: ElderNode, { id, follow = true }: ControlMethods['builds.events'], signal: AbortSignal): AsyncGenerator<BuildEvent> {
+  yield * await node.builds.events(id, { signal, follow })
+}
+
+/** What had ended stays as it was. */
+async function cancel (node: ElderNode, id: string): Promise<ControlAnswers['builds.cancel']> {
+  const { build } = await node.builds.why(id)
+  const stateOf = async (): Promise<BuildState> => (await node.builds.list()).find((one) => one.id === build)?.state ?? 'done'
+  const ended = ENDED.has(await stateOf())
+  await node.builds.cancel(build)
+  return { build, state: await stateOf(), cancelled: !ended }
 }
 
 async function remove (node: ElderNode, { stack, id, agent }: ControlMethods['stack.rm']): Promise<{ id: string }> {

@@ -39,8 +39,11 @@ export interface SourceCache {
 export type { OutputFile, OutputPart } from '@elder-node/protocol'
 
 export interface OutputReader {
-  /** Files below the tree that match the globs (relative to the tree root), regular files only; never through a symlink. Also the globs that matched nothing. */
-  match (tree: string, globs: string[]): Promise<{ paths: string[], unmatched: string[] }>
+  /**
+   * Files below the tree that match the globs (relative to the tree root), regular files only; never through a symlink. `unmatched`: the
+   * globs that matched nothing; `leftOut`: what they match and no output can be, one sentence each, within the bounds LEFT_OUT.
+   */
+  match (tree: string, globs: string[]): Promise<{ paths: string[], unmatched: string[], leftOut: string[] }>
   read (tree: string, paths: string[], options: { signal: AbortSignal }): AsyncIterable<OutputPart>
 }
 

@@ -1,8 +1,9 @@
 /** Several devices of one process with a scripted engine each: the real services over the in-memory mesh. */
 import { createHash, generateKeyPairSync, randomBytes, sign, verify, createPublicKey, type KeyObject } from 'node:crypto'
-import { deviceId, type Crypto, type DeviceId, type Signer } from '@elder-node/protocol'
+import { deviceId, type BuildNetwork, type Crypto, type DeviceId, type Signer } from '@elder-node/protocol'
 import type { Role } from '../../src/api.ts'
-import type { Engine, RunEvent, RunSpec } from '../../src/ports/engine.ts'
+import type { Engine, EngineName, RunEvent, RunSpec } from '../../src/ports/engine.ts'
+import type { PrivateFiles } from '../../src/ports/files.ts'
 import type { OutputPart, OutputReader, OutputWriter, SourceCache, SourceReader } from '../../src/ports/source.ts'
 import { BuildHost, BuildLink, Builds } from '../../src/services/builds/index.ts'
 import { ResourceService } from '../../src/services/resources.ts'
@@ -46,9 +47,11 @@ export class Farm {
   readonly devices: Device[] = []
   /** What every snapshot could not take. */
   warnings: string[] = []
+  /** Files of every snapshot: path to text. */
+  readonly source: Map<string, string> = new Map()
   signerOf: (signer: Signer) => Signer = signer => signer
 
-  async add (name: string, init: { slots?: number, role?: Role, script?: Script, offline?: boolean } = {}): Promise<Device> {
+  async add (name: string, init: { slots?: number, role?: Role, script?: Script, offline?: boolean, engine?: EngineName, network?: BuildNetwork, files?: PrivateFiles } = {}): Promise<Device> {
     const signer = newSigner()
     const id = deviceId(signer.publicKey)
     const role = init.role ?? 'builder'
@@ -57,24 +60,24 @@ export class Farm {
     const running = { now: 0, max: 0 }
     const written = new Map<string, string>()
     const { slots = 1 } = init
-    const engine = fakeEngine(init.script ?? echoScript, running)
+    const engine = fakeEngine(init.engine ?? 'process', init.script ?? echoScript, running)
     const roleOf = (device: DeviceId): Role | undefined => this.#roles.get(device)
     const sensors = {
       facts: async () => ({ platform: 'linux/x64', cores: 4, memoryTotalBytes: 2 ** 33, cpuModel: 'fake', hostname: name }),
       sample: async () => ({ load: 0.1, pressure: undefined, memoryFreeBytes: 2 ** 32, diskFreeBytes: 2 ** 35, diskTotalBytes: 2 ** 36, onBattery: false }),
     }
-    const resources = new ResourceService({ mesh, sensors, clock, directory: undefined, role: roleOf, random: Math.random, log }, { epoch: 1, version: '0.1.0', engine: 'process', slots })
+    const resources = new ResourceService({ mesh, sensors, clock, directory: undefined, role: roleOf, random: Math.random, log }, { epoch: 1, version: '0.1.0', engine: engine.name, slots })
     const device = { id, name, mesh, resources, running, written, received: 0 } as Device
     const ref = (other: DeviceId): { id: string, name: string } => ({ id: other, name: this.devices.find(d => d.id === other)?.name ?? other.slice(0, 8) })
     const link = new BuildLink({ mesh })
     device.host = new BuildHost({
       engine, cache: fakeCache(device), outputs: fakeReader, prepare: undefined, clock, crypto, signer: this.signerOf(signer), environment: requested => ({ PATH: '/bin', ...requested }),
-      limits: { cpus: 4, memoryBytes: 2 ** 33, pidsMax: 256, diskBytes: 2 ** 34 }, platform: 'linux/x64', role: roleOf,
+      limits: { cpus: 4, memoryBytes: 2 ** 33, pidsMax: 256, diskBytes: 2 ** 34 }, platform: 'linux/x64', network: init.network ?? 'full', role: roleOf,
       ask: (to, word) => link.ask(to, word),
       offer: capacity => { resources.offer(capacity) }, log,
     }, { epoch: 1 })
     const resolve = (text: string): DeviceId => (this.devices.find(d => d.name === text) as Device).id
-    device.builds = new Builds({ mesh, link, resources, reader: fakeSource(() => this.warnings), writer: fakeWriter(written), files: memoryFiles(), crypto, clock, randomBytes: n => randomBytes(n), resolve, ref, log }, { explore: 0, settleMs: 500 })
+    device.builds = new Builds({ mesh, link, resources, reader: fakeSource(() => this.warnings, this.source), writer: fakeWriter(written), files: init.files ?? memoryFiles(), crypto, clock, randomBytes: n => randomBytes(n), resolve, ref, log }, { explore: 0, settleMs: 500 })
     link.serve(device)
     device.stop = async () => {
       await device.builds.stop()
@@ -114,9 +117,9 @@ export function waitScript (release?: Promise<void>): Script {
   }
 }
 
-function fakeEngine (script: Script, running: { now: number, max: number }): Engine {
+function fakeEngine (name: EngineName, script: Script, running: { now: number, max: number }): Engine {
   return {
-    name: 'process', description: 'scripted, no isolation', check: async () => {}, createTree: async id => `/tree/${id}`, removeTree: async () => {}, sweep: async () => {},
+    name, description: 'scripted, no isolation', check: async () => {}, createTree: async id => `/tree/${id}`, removeTree: async () => {}, sweep: async () => {},
     async * run (spec, { signal }) {
       running.now++
       running.max = Math.max(running.max, running.now)
@@ -128,11 +131,11 @@ function fakeEngine (script: Script, running: { now: number, max: number }): Eng
 const COMMIT = 'c'.repeat(40)
 const BASE = 'b'.repeat(40)
 
-function fakeSource (warnings: () => string[]): SourceReader {
+function fakeSource (warnings: () => string[], files: Map<string, string>): SourceReader {
   return {
     snapshot: async () => ({ commit: COMMIT, project: 'project-0001', cwd: '.', ancestors: [BASE], root: '/src', warnings: warnings() }),
     async * pack (_snapshot, have) { yield Buffer.from(have.length > 0 ? 'thin' : 'whole pack') },
-    read: async () => undefined,
+    read: async (_snapshot, path) => files.has(path) ? Buffer.from(files.get(path) ?? '') : undefined,
   }
 }
 
@@ -150,7 +153,7 @@ function fakeCache (device: Device): SourceCache {
 
 const sha = (text: string): string => createHash('sha256').update(text).digest('hex')
 const fakeReader: OutputReader = {
-  match: async (_tree, globs) => ({ paths: globs.includes('out.txt') ? ['out.txt'] : [], unmatched: globs.filter(glob => glob !== 'out.txt') }),
+  match: async (_tree, globs) => ({ paths: globs.includes('out.txt') ? ['out.txt'] : [], unmatched: globs.filter(glob => glob !== 'out.txt'), leftOut: globs.includes('link') ? ['the symlink link is left out: outputs are regular files'] : [] }),
   async * read (_tree, paths) {
     for (const path of paths) {
       yield { type: 'file', file: { path, mode: 0o644, bytes: 5 } }
@@ -178,7 +181,7 @@ function fakeWriter (written: Map<string, string>): OutputWriter {
   }
 }
 
-function memoryFiles (): { read: (name: string) => Uint8Array | undefined, replace: (name: string, bytes: Uint8Array) => void, append: (name: string, bytes: Uint8Array) => void } {
+export function memoryFiles (): PrivateFiles {
   const files = new Map<string, Uint8Array>()
   return {
     read: name => files.get(name), replace: (name, bytes) => { files.set(name, bytes) },

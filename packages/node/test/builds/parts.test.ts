@@ -28,11 +28,13 @@ test('a command that flushes every byte does not cost its builder a hundred time
 })
 
 test('how a build ends', () => {
+  const [lax, strict] = [false, true].map(strictOutputs => ({ strictOutputs, deadlineMs: 600_000 })) as [{ strictOutputs: boolean, deadlineMs: number }, { strictOutputs: boolean, deadlineMs: number }]
   const result = { exitCode: 0, unmatched: ['dist/**'] } as Parameters<typeof outcomeOfResult>[0]
-  expect(outcomeOfResult(result, undefined, { strictOutputs: false })).toEqual({ state: 'done', exitCode: 0, failure: null })
-  expect(outcomeOfResult(result, undefined, { strictOutputs: true })).toEqual({ state: 'failed', exitCode: EXIT.strictOutputs, failure: null })
-  expect(outcomeOfResult({ ...result, exitCode: 7 }, undefined, { strictOutputs: true })).toMatchObject({ state: 'done', exitCode: 7 })
-  expect(outcomeOfResult(result, new Error('no space'), { strictOutputs: false })).toMatchObject({ exitCode: 125, failure: { code: 'OUTPUT_FAILED' } })
+  expect(outcomeOfResult(result, undefined, lax)).toEqual({ state: 'done', exitCode: 0, failure: null })
+  expect(outcomeOfResult(result, undefined, strict)).toMatchObject({ state: 'failed', exitCode: EXIT.strictOutputs, failure: { code: 'OUTPUT_MISSING', message: expect.stringContaining('dist/**') as string } })
+  expect(outcomeOfResult({ ...result, exitCode: 7 }, undefined, strict)).toMatchObject({ state: 'done', exitCode: 7 })
+  expect(outcomeOfResult(result, new Error('no space'), lax)).toMatchObject({ exitCode: 125, failure: { code: 'OUTPUT_FAILED' } })
+  expect(outcomeOfResult({ ...result, exitCode: 124, reason: 'deadline' }, undefined, lax)).toMatchObject({ state: 'failed', exitCode: 124, failure: { code: 'DEADLINE', message: expect.stringContaining('deadline of 10 m that --deadline set') as string } })
   const failure = { code: 'DEADLINE', message: '', fix: '' }
   expect([outcomeOfFailure('failed', failure), outcomeOfFailure('cancelled', failure), outcomeOfFailure('failed', { ...failure, code: 'X' })].map(({ exitCode }) => exitCode)).toEqual([124, 130, 125])
 })

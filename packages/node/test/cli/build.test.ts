@@ -25,10 +25,10 @@ test('JSON events are flat and carry the schema', async () => {
 })
 
 test('every flag reaches the node as the contract says', async () => {
-  await desk.run(['build', 'sub', '--out', 'dist/**', '--out', '*.log', '--to', 'there', '--on', 'mini', '--prepare', 'npm ci', '--env', 'TOKEN', '--env', 'NOT_SET', '--memory', '512m', '--cpus', '1.5', '--deadline', '10m', '--local', 'never', '--strict-outputs', '--as', 'juno', '--', 'make', '--json', '-j4'], { env: { TOKEN: 's' } })
+  await desk.run(['build', 'sub', '--out', 'dist/**', '--out', '*.log', '--to', 'there', '--on', 'mini', '--prepare', 'npm ci', '--env', 'TOKEN', '--env', 'NOT_SET', '--memory', '512m', '--cpus', '1.5', '--deadline', '10m', '--local', 'never', '--strict-outputs', '--image', 'node:24', '--sealed', '--exclusive', '--wait', '90s', '--as', 'juno', '--', 'make', '--json', '-j4'], { env: { TOKEN: 's' } })
   expect(desk.node.requests.at(-1)).toEqual({
     source: `${desk.dir}/sub`, command: ['make', '--json', '-j4'], outputs: ['dist/**', '*.log'], to: `${desk.dir}/there`, on: 'mini', prepare: 'npm ci', env: { TOKEN: 's' },
-    memoryBytes: 536_870_912, cpus: 1.5, deadlineMs: 600_000, local: 'never', strictOutputs: true, agent: 'juno',
+    memoryBytes: 536_870_912, cpus: 1.5, deadlineMs: 600_000, local: 'never', strictOutputs: true, image: 'node:24', sealed: true, exclusive: true, waitMs: 90_000, agent: 'juno',
   })
 })
 
@@ -129,6 +129,8 @@ test.each([
   ['no command', ['build', '.']],
   ['a value in --env', ['build', '--env', 'A=b', '--', 'true']],
   ['a bad size', ['build', '--memory', 'lots', '--', 'true']],
+  ['a bad --wait', ['build', '--wait', 'long', '--', 'true']],
+  ['a dry run that waits', ['build', '--wait', '1m', '--dry-run', '--', 'true']],
   ['a bad --local', ['build', '--local', 'maybe', '--', 'true']],
   ['too many folders', ['build', 'a', 'b', '--', 'true']],
 ])('%s is a usage error', async (_what, argv) => {
@@ -142,6 +144,12 @@ test('builds: list, logs, why, cancel', async () => {
   expect((await desk.run(['builds', 'list'])).stdout).toContain('npm test')
   expect((await desk.run(['builds', 'logs', 'buildid'])).stdout).toBe('compiled\n')
   expect((await desk.run(['builds', 'why', 'buildid', '--json'])).json()[0]).toMatchObject({ why: 'nearest of a tie', attempts: [{ builder: MINI, outcome: 'done' }] })
-  expect((await desk.run(['builds', 'cancel', 'buildid', '--json'])).json()[0]).toMatchObject({ build: 'buildid', cancelled: true })
+  expect(desk.node.followed).toBe(false)
+  await desk.run(['builds', 'logs', 'buildid', '--follow'])
+  expect(desk.node.followed).toBe(true)
+  expect((await desk.run(['builds', 'cancel', 'buildid', '--json'])).json()[0]).toMatchObject({ build: 'buildid123456', cancelled: false, state: 'done' })
+  expect((await desk.run(['builds', 'cancel', 'buildid'])).stdout).toBe('build buildid123456 had ended before: done.\n')
+  for (const build of desk.node.built) build.state = 'running'
+  expect((await desk.run(['builds', 'cancel', 'buildid', '--json'])).json()[0]).toMatchObject({ build: 'buildid123456', cancelled: true, state: 'cancelled' })
   expect((await desk.run(['builds', 'logs', 'zzz', '--json'])).json()[0]).toMatchObject({ error: { code: 'NO_SUCH_BUILD' } })
 })

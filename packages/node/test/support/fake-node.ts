@@ -31,7 +31,7 @@ export const succeed: Script = async function * (request) {
   if (request.dryRun === true) return
   yield { event: 'log', build, stream: 'stdout', data: 'compiled\n' }
   yield { event: 'log', build, stream: 'stderr', data: 'a note\n' }
-  yield { event: 'result', build, state: 'done', exitCode: request.command[0] === 'fail' ? 7 : 0, builder: MINI, attempt: 1, timings: { runMs: 1234 }, outputs: [{ path: 'dist/a.js', bytes: 3, sha256: 'ab' }], error: null }
+  yield { event: 'result', build, state: 'done', exitCode: request.command?.[0] === 'fail' ? 7 : 0, builder: MINI, attempt: 1, timings: { runMs: 1234 }, outputs: [{ path: 'dist/a.js', bytes: 3, sha256: 'ab' }], error: null }
 }
 
 export const untilCancelled: Script = async function * (_request, cancelled) {
@@ -55,8 +55,12 @@ export class FakeNode implements ElderNode {
   cancels = 0
   proof: Omit<StackProof, 'stack' | 'digest' | 'feeds'> = { entries: 1, records: 2, signatures: 2, writers: [], devices: [{ ...SELF, state: 'self' }, { ...MINI, state: 'same' }], remotes: [], problems: [] }
   stopped = false
+  /** Whether the last reader of events wanted what comes. */
+  followed: boolean | undefined
   readonly #stacks = new Map<string, Entry[]>()
   readonly #remotes: RemoteInfo[] = []
+  /** The builds that `builds.list` knows. */
+  get built (): BuildStatus[] { return this.#built }
   readonly #built: BuildStatus[] = [{ id: 'buildid123456', state: 'done', builder: MINI, attempt: 1, startedAt: NOW, command: ['npm', 'test'], exitCode: 0, requester: SELF }]
 
   addresses (): string[] { return ['/ip4/127.0.0.1/tcp/4410/p2p/x'] }
@@ -81,6 +85,7 @@ export class FakeNode implements ElderNode {
 
   async build (request: BuildRequest): Promise<RunningBuild> {
     this.requests.push(request)
+    if (request.command === undefined) throw new ElderError('USAGE', 'the command to run is missing', 'elder-node build . -- npm test')
     if (request.on === 'nobody') throw new ElderError('NO_CANDIDATE', 'no device can build this', 'elder-node status')
     const cancelled = new AbortController()
     const cancel = async (): Promise<void> => { this.cancels++; cancelled.abort() }
@@ -92,9 +97,13 @@ export class FakeNode implements ElderNode {
 
   readonly builds: ElderNode['builds'] = {
     list: async () => this.#built,
-    events: async (id) => { this.#known(id); return succeed({ command: ['npm'] }, new AbortController().signal) },
-    cancel: async (id) => { this.#known(id); await this.#cancel() },
-    why: async (id) => { this.#known(id); return { build: id, candidates: CANDIDATES, why: 'nearest of a tie', attempts: [{ attempt: 1, builder: MINI, outcome: 'done' }] } },
+    events: async (id, options) => { this.#known(id); this.followed = options?.follow; return succeed({ command: ['npm'] }, new AbortController().signal) },
+    cancel: async (id) => {
+      this.#known(id)
+      for (const build of this.#built) if (build.state === 'running') build.state = 'cancelled'
+      await this.#cancel()
+    },
+    why: async (id) => { this.#known(id); return { build: 'buildid123456', candidates: CANDIDATES, why: 'nearest of a tie', attempts: [{ attempt: 1, builder: MINI, outcome: 'done' }] } },
   }
 
   #known (id: string): void {

@@ -9,6 +9,7 @@ import type { Crypto, Signer } from '../crypto.ts'
 import { MalformedError } from '../errors.ts'
 import { deviceKey, type BuildId, type DeviceId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
+import { traceparentSchema } from '../trace/traceparent.ts'
 import { parseSpec, type BuildSpec } from './spec.ts'
 
 /** What travels from requester to builder. */
@@ -27,6 +28,12 @@ export type RequestFrame =
 
 export interface BuildTimings { sourceMs: number, prepareMs: number, bootMs: number, runMs: number, returnMs: number }
 
+/** What a builder's owner lets builds reach; `none`: nothing, not even their prepare command. */
+export type BuildNetwork = 'full' | 'none'
+
+/** Bounds of `leftOut`. */
+export const LEFT_OUT = { max: 32, charsMax: 256 } as const
+
 export interface ManifestFile { path: string, bytes: number, sha256: string, mode: number }
 
 /** What the builder signs. */
@@ -44,11 +51,16 @@ export interface BuildResult {
   manifestDigest: Uint8Array
   /** Globs that matched nothing. */
   unmatched: string[]
+  /** The builder's span of the trace that came with the spec. */
+  traceparent: string | null
+  /** What the globs match and no output can be, one sentence each: symlinks, pipes, unreadable folders. Cut where it is long. */
+  leftOut: string[]
 }
 
 /** What travels from builder to requester. */
 export type BuilderFrame =
-  | { type: 'attached', resumed: boolean, engine: string, note: string }
+  /** `network`: what the builder's owner allows builds, sealed or not. */
+  | { type: 'attached', resumed: boolean, engine: string, note: string, network: BuildNetwork }
   /** Which of the ancestors are here; null: the commit itself is here, send nothing. */
   | { type: 'have', commits: string[] | null }
   | { type: 'source-ready' }
@@ -88,11 +100,12 @@ const result = v.strictObject({
   exitCode: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)), signal: v.nullable(text(16)),
   reason: v.nullable(v.picklist(['memory', 'pids', 'disk', 'deadline'])),
   timings: v.strictObject({ sourceMs: count, prepareMs: count, bootMs: count, runMs: count, returnMs: count }),
-  manifestDigest: hash, unmatched: v.pipe(v.array(text(LIMITS.pathCharsMax)), v.maxLength(LIMITS.globsMax)),
+  traceparent: traceparentSchema, manifestDigest: hash, unmatched: v.pipe(v.array(text(LIMITS.pathCharsMax)), v.maxLength(LIMITS.globsMax)),
+  leftOut: v.pipe(v.array(text(LEFT_OUT.charsMax)), v.maxLength(LEFT_OUT.max)),
 })
 
 const builderSchema = v.variant('type', [
-  v.strictObject({ type: v.literal('attached'), resumed: v.boolean(), engine: text(32), note: text(512) }),
+  v.strictObject({ type: v.literal('attached'), resumed: v.boolean(), engine: text(32), note: text(512), network: v.picklist(['full', 'none']) }),
   v.strictObject({ type: v.literal('have'), commits: v.nullable(commits) }),
   v.strictObject({ type: v.literal('source-ready') }),
   v.strictObject({ type: v.literal('phase'), phase: v.picklist(['sending', 'preparing', 'running', 'returning']), message: text(512) }),

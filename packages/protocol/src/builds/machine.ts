@@ -25,6 +25,8 @@ export type BuildInput =
   | { type: 'reset', lease: string, reason: string }
   /** The builder could not run it; nothing of it runs there any more. */
   | { type: 'failed', lease: string, code: string, message: string, fix: string }
+  /** While nobody can be asked: something changed, look again. */
+  | { type: 'news' }
   /** The whole result with every output is here. */
   | { type: 'result', lease: string, fence: number }
   | { type: 'cancel' }
@@ -37,6 +39,8 @@ export type BuildEffect =
   | { type: 'send', to: DeviceId, word: ClaimWord }
   /** Rank and answer with `ranked`. `avoid` failed this build before: last in the order. */
   | { type: 'elect', attempt: number, avoid: DeviceId[], localOnly: boolean }
+  /** Nobody can be asked now, and the build waits: say `news` when something changes; it looks again by itself too. */
+  | { type: 'await', refused: Array<{ device: DeviceId, reason: string }> }
   /** Rank again while waiting, answer with `ranked`. */
   | { type: 'look' }
   | { type: 'busy', device: DeviceId, queue: number, expectedWaitS: number }
@@ -71,6 +75,8 @@ export interface BuildInit {
   localFallback?: boolean
   /** Attempts on builders. @default 3 */
   attemptsMax?: number
+  /** Milliseconds from start to wait for a builder while nobody can be asked. @default 0 */
+  waitMs?: number
   /** Milliseconds from start until the build is given up with `DEADLINE`. @default Infinity */
   deadlineMs?: number
   rules?: Partial<BuildRules>
@@ -80,6 +86,9 @@ interface Current { device: DeviceId, lease: string, fence: number, heardMs: num
 
 export const SILENCE_MS = 6_000
 const REATTACH_MS = 500
+/** While nobody can be asked: look again this often, and after news not before this. */
+const LOOK_MS = 5_000
+const LOOK_MS_MIN = 500
 /** A builder whose streams keep breaking is lost, even when each attach succeeds. */
 const REATTACHES_MAX = 5
 const REATTACH_EXCLUSIVE_MS = 1_000
@@ -98,6 +107,9 @@ export class BuildMachine {
   #failures: Array<{ device: DeviceId, code: string }> = []
   #localTried = false
   #endsAtMs = Infinity
+  #waitsUntilMs = -Infinity
+  /** Set while nobody can be asked. */
+  #awaiting: { sinceMs: number, lookAtMs: number } | undefined
 
   constructor (init: BuildInit) {
     this.#init = init
@@ -112,7 +124,7 @@ export class BuildMachine {
 
   deadline (): number | undefined {
     if (this.ended) return undefined
-    const next = Math.min(this.#endsAtMs, this.#claim?.deadline() ?? Infinity, this.#current === undefined ? Infinity : this.#watchAtMs(this.#current))
+    const next = Math.min(this.#endsAtMs, this.#awaiting?.lookAtMs ?? Infinity, this.#claim?.deadline() ?? Infinity, this.#current === undefined ? Infinity : this.#watchAtMs(this.#current))
     return Number.isFinite(next) ? next : undefined
   }
 
@@ -121,17 +133,25 @@ export class BuildMachine {
     if (this.ended) return this.#late(input, now)
     if (now >= this.#endsAtMs) return this.#end('failed', { code: 'DEADLINE', message: 'the build did not end before its deadline', fix: 'Raise --deadline.' }, now)
     switch (input.type) {
-      case 'start': this.#endsAtMs = now + (this.#init.deadlineMs ?? Infinity); return this.#elect(false)
+      case 'start': return this.#start(now)
       case 'ranked': return this.#ranked(input.order, now)
       case 'word': case 'unreachable': return this.#claimed(this.#claim?.handle(input, now) ?? [], now)
       case 'cancel': return this.#end('cancelled', { code: 'CANCELLED', message: 'the build was cancelled', fix: '' }, now)
       case 'tick': return this.#tick(now)
+      case 'news': return this.#news(now)
       default: return this.#current?.lease === input.lease ? this.#onLease(this.#current, input, now) : []
     }
   }
 
+  #start (now: number): BuildEffect[] {
+    this.#endsAtMs = now + (this.#init.deadlineMs ?? Infinity)
+    this.#waitsUntilMs = now + (this.#init.waitMs ?? -Infinity)
+    return this.#elect(false)
+  }
+
   #elect (localOnly: boolean): BuildEffect[] {
     this.#state = 'electing'
+    this.#awaiting = undefined
     this.#claim = undefined
     this.#localTried ||= localOnly
     return [{ type: 'elect', attempt: this.#attempt + 1, avoid: this.#failures.map(f => f.device), localOnly }]
@@ -168,8 +188,24 @@ export class BuildMachine {
 
   #lost (refused: Array<{ device: DeviceId, reason: string }>, now: number): BuildEffect[] {
     if (this.#init.localFallback === true && !this.#localTried) return this.#elect(true)
+    if (now < this.#waitsUntilMs) return this.#await(refused, now)
     const after = this.#failures.length > 0 ? ` after ${this.#failures.length} failed attempts` : ''
     return this.#end('failed', { code: 'NO_CANDIDATE', message: `no builder took the build${after}`, fix: 'See `elder-node status`; a device offers build slots with: elder-node join --engine process --slots 1' }, now, refused)
+  }
+
+  #await (refused: Array<{ device: DeviceId, reason: string }>, now: number): BuildEffect[] {
+    this.#state = 'queued'
+    this.#claim = undefined
+    this.#awaiting = { sinceMs: now, lookAtMs: Math.min(now + LOOK_MS, this.#waitsUntilMs) }
+    return [{ type: 'await', refused }]
+  }
+
+  /** Adverts come in bursts: one look is enough for those of half a second. */
+  #news (now: number): BuildEffect[] {
+    const awaiting = this.#awaiting
+    if (awaiting === undefined) return []
+    awaiting.lookAtMs = Math.min(awaiting.lookAtMs, Math.max(now, awaiting.sinceMs + LOOK_MS_MIN))
+    return now >= awaiting.lookAtMs ? this.#elect(false) : []
   }
 
   #onLease (current: Current, input: Extract<BuildInput, { lease: string }>, now: number): BuildEffect[] {
@@ -211,6 +247,7 @@ export class BuildMachine {
   }
 
   #tick (now: number): BuildEffect[] {
+    if (this.#awaiting !== undefined) return now >= this.#awaiting.lookAtMs ? this.#elect(false) : []
     const current = this.#current
     if (current === undefined) return this.#claimed(this.#claim?.handle({ type: 'tick' }, now) ?? [], now)
     if (now < this.#watchAtMs(current)) return []
@@ -250,6 +287,7 @@ export class BuildMachine {
   }
 
   #end (state: 'failed' | 'cancelled', failure: Failure, now: number, refused: Array<{ device: DeviceId, reason: string }> = []): BuildEffect[] {
+    this.#awaiting = undefined
     const held = this.#current === undefined ? (this.#claim?.handle({ type: 'stop' }, now) ?? []) as BuildEffect[] : this.#abandon(this.#current, failure.message)
     if (this.attempts.at(-1)?.outcome === 'running') this.#outcome(failure.code)
     this.#state = state

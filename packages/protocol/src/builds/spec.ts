@@ -6,6 +6,7 @@ import type { Crypto } from '../crypto.ts'
 import { MalformedError } from '../errors.ts'
 import type { BuildId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
+import { traceparentSchema } from '../trace/traceparent.ts'
 
 export interface BuildSpec {
   build: BuildId
@@ -28,13 +29,15 @@ export interface BuildSpec {
   sealed: boolean
   image: string | null
   agent: string | null
-  /** W3C trace context, reserved. */
+  /** W3C trace context: the requester's span of this build. */
   traceparent: string | null
 }
 
 const text = (max: number): v.GenericSchema<string> => v.pipe(v.string(), v.maxLength(max), v.check(s => !s.includes('\0'), 'a NUL byte'))
 const relative = v.pipe(v.string(), v.minLength(1), v.maxLength(LIMITS.pathCharsMax), v.check(isInsideTree, 'a path that leaves the tree'))
 const amount = v.nullable(v.pipe(v.number(), v.finite(), v.minValue(0)))
+/** An image's name with its registry, tag and digest; never what a command line could take for an option. */
+export const IMAGE_REF: RegExp = /^[A-Za-z0-9[][A-Za-z0-9._:/@[\]-]{0,511}$/
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/
 
 const schema = v.strictObject({
@@ -45,7 +48,7 @@ const schema = v.strictObject({
   outputs: v.pipe(v.array(relative), v.maxLength(LIMITS.globsMax)),
   env: v.pipe(v.record(v.pipe(v.string(), v.regex(ENV_NAME)), text(LIMITS.commandCharsMax)), v.check(env => Object.keys(env).length <= LIMITS.envNamesMax, 'too many environment names')),
   memoryBytes: amount, cpus: amount, deadlineMs: v.nullable(v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(LIMITS.deadlineMsMax))),
-  sealed: v.boolean(), image: v.nullable(text(512)), agent: v.nullable(text(64)), traceparent: v.nullable(text(64)),
+  sealed: v.boolean(), image: v.nullable(v.pipe(v.string(), v.regex(IMAGE_REF, 'not the name of an image, as in node:24 or ghcr.io/owner/name:tag'))), agent: v.nullable(text(64)), traceparent: traceparentSchema,
 })
 
 /** @throws MalformedError with the place and the reason. */

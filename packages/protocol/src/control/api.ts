@@ -29,8 +29,11 @@ export const CONTROL_LIMITS = {
 type Empty = Record<string, never>
 type Named = 'observer' | 'member' | 'builder' | 'admin'
 interface BuildParams {
-  source: string, command: string[], prepare?: string, outputs?: string[], to?: string, on?: string, env?: Record<string, string>
+  /** `command` may stand in `.elder.json` instead. */
+  source: string, command?: string[], image?: string, sealed?: boolean, exclusive?: boolean, waitMs?: number, prepare?: string, outputs?: string[], to?: string, on?: string, env?: Record<string, string>
   memoryBytes?: number, cpus?: number, deadlineMs?: number, local?: 'auto' | 'never' | 'only', strictOutputs?: boolean, dryRun?: boolean, agent?: string
+  /** W3C trace context; what is none is ignored. */
+  traceparent?: string
   /** The build outlives the connection. */
   detach?: boolean
 }
@@ -45,7 +48,7 @@ export interface ControlMethods {
   'evict': { device: string, undo?: boolean }
   'build': BuildParams
   'builds.list': Empty
-  'builds.events': { id: string }
+  'builds.events': { id: string, follow?: boolean }
   'builds.cancel': { id: string }
   'builds.why': { id: string }
   'stacks.list': Empty
@@ -102,13 +105,13 @@ const SCHEMAS: { [M in ControlMethod]: Schema<ControlMethods[M]> } = {
   'invite': v.strictObject({ role: maybe(v.picklist(['observer', 'member', 'builder', 'admin'])), expiresMs: maybe(positive) }),
   'evict': v.strictObject({ device: label, undo: maybe(flag) }),
   'build': v.strictObject({
-    source: path, command, prepare: maybe(text(LIMITS.commandCharsMax)),
+    source: path, command: maybe(command), image: maybe(text(512)), sealed: maybe(flag), exclusive: maybe(flag), waitMs: maybe(positive), prepare: maybe(text(LIMITS.commandCharsMax)),
     outputs: maybe(v.pipe(v.array(path), v.maxLength(LIMITS.globsMax))), to: maybe(path), on: maybe(label), env: maybe(environment),
     memoryBytes: maybe(positive), cpus: maybe(positive), deadlineMs: maybe(positive), local: maybe(v.picklist(['auto', 'never', 'only'])),
-    strictOutputs: maybe(flag), dryRun: maybe(flag), agent: maybe(label), detach: maybe(flag),
+    strictOutputs: maybe(flag), dryRun: maybe(flag), agent: maybe(label), detach: maybe(flag), traceparent: maybe(label),
   }),
   'builds.list': none,
-  'builds.events': v.strictObject({ id: label }),
+  'builds.events': v.strictObject({ id: label, follow: maybe(flag) }),
   'builds.cancel': v.strictObject({ id: label }),
   'builds.why': v.strictObject({ id: label }),
   'stacks.list': none,

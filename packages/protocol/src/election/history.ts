@@ -50,6 +50,9 @@ export class History {
     return runs[Math.floor(runs.length / 2)] ?? RUN_DEFAULT_S
   }
 
+  /** Whether this command ran in this project before: if not, {@link runS} is a guess. */
+  ran (project: string, command: string): boolean { return this.#runs.has(key(project, command)) }
+
   /** Expected over actual run time, EWMA; 1 when unknown. */
   speed (device: DeviceId): number { return this.#builders.get(device)?.speed ?? 1 }
 

@@ -61,7 +61,7 @@ describe('refusal', () => {
     ['slots', { advert: { ...advert, slots: { total: 0, free: 0 } } }, {}, /^0 slots$/],
     ['platform', {}, { platform: 'linux/arm64' }, /platform linux\/x64, this build needs linux\/arm64/],
     ['memory', {}, { memoryBytes: 2 ** 35 }, /memory 8 GB < 32 GB asked/],
-    ['sealed', { advert: { ...advert, engine: 'process' } }, { sealed: true }, /process not sealed/],
+    ['sealed', { advert: { ...advert, engine: 'process' } }, { sealed: true }, /process cannot seal/],
     ['local never', { self: true }, { local: 'never' }, /local never/],
     ['local only', {}, { local: 'only' }, /local only/],
   ])('%s', (_name, k, n, reason) => {

@@ -1,6 +1,8 @@
 /** Prints a build as it goes: its own output on stdout and stderr, everything about it on stderr, or NDJSON on stdout. */
 import type { BuildEvent } from '../../api.ts'
+import { plain } from '../render/units.ts'
 import { renderCandidates, renderEvent } from '../render/build.ts'
+import { BuildProgress } from './build-progress.ts'
 import { EXIT, printFailure } from './failure.ts'
 import type { Output } from './output.ts'
 
@@ -9,20 +11,39 @@ export class BuildPrinter {
   exitCode: number = EXIT.buildImpossible
   readonly #output: Output
   readonly #explain: boolean
+  readonly #progress: BuildProgress
 
   constructor (output: Output, { explain }: { explain: boolean }) {
     this.#output = output
     this.#explain = explain
+    this.#progress = new BuildProgress(output)
   }
 
   print (event: BuildEvent): void {
     if (event.event === 'result') this.exitCode = event.exitCode
     if (this.#output.json) return this.#output.document('build', event)
+    this.#progress.clear()
+    this.#goesOn(event)
     if (event.event === 'log') return event.stream === 'stdout' ? this.#output.raw(event.data) : this.#output.rawError(event.data)
     this.#people(event)
   }
 
-  fail (error: unknown): void { printFailure(this.#output, error) }
+  fail (error: unknown): void {
+    this.#progress.done()
+    printFailure(this.#output, error)
+  }
+
+  /** Nothing more is to come. */
+  close (): void { this.#progress.done() }
+
+  /** A command that runs tells its own story. */
+  #goesOn (event: BuildEvent): void {
+    if (event.event === 'queued') this.#progress.show(event.why === undefined ? 'elect' : 'wait', plain(event.why ?? 'looking for a builder'))
+    else if (event.event === 'elected') this.#progress.show('send', `to ${plain(event.builder.name)}`)
+    else if (event.event === 'moved') this.#progress.show('elect', 'looking for another builder')
+    else if (event.event === 'result' || (event.event === 'progress' && event.phase === 'running')) this.#progress.done()
+    else if (event.event === 'progress') this.#progress.show(WORDS[event.phase], plain(event.message))
+  }
 
   #people (event: Exclude<BuildEvent, { event: 'log' }>): void {
     const output = this.#output
@@ -32,3 +53,5 @@ export class BuildPrinter {
     if (event.event === 'result' && event.error !== null && event.state !== 'cancelled') printFailure(output, event.error)
   }
 }
+
+const WORDS = { sending: 'send', preparing: 'prepare', running: 'run', returning: 'return' } as const

@@ -10,6 +10,8 @@ export class Output {
   readonly verbose: boolean
   /** True where a line can be painted over: a person looks at stdout. */
   readonly live: boolean
+  /** How a build's progress is shown on stderr: painted over, as lines, or not at all. */
+  readonly progressAs: 'paint' | 'lines' | 'none'
   /** Colours for stdout and for stderr. */
   readonly paint: Paint
   readonly paintError: Paint
@@ -22,6 +24,7 @@ export class Output {
     this.verbose = flags.verbose
     this.live = io.stdout.isTTY === true && io.env.TERM !== 'dumb' && !flags.json
     this.#quiet = flags.quiet
+    this.progressAs = flags.json || flags.quiet ? 'none' : io.stderr.isTTY === true && io.env.TERM !== 'dumb' ? 'paint' : 'lines'
     this.paint = painter(io.stdout, io.env, flags.color)
     this.paintError = painter(io.stderr, io.env, flags.color)
   }
@@ -51,6 +54,12 @@ export class Output {
   note (text: string): void {
     if (!this.#quiet) this.#io.stderr.write(`${text}\n`)
   }
+
+  /** Puts a text in the place of the current line of stderr; the empty text clears it. */
+  paintOver (text: string): void { this.#io.stderr.write(`\r\x1b[2K${text}`) }
+
+  /** Milliseconds on a clock that never jumps. */
+  nowMs (): number { return this.#io.nowMs() }
 
   /** Warnings are never silent. */
   warn (text: string): void {

@@ -16,6 +16,7 @@ export function renderEvent (event: BuildEvent, paint: Paint, { verbose = false 
   switch (event.event) {
     case 'queued': return event.why === undefined ? undefined : `${paint('yellow', 'queued')}   build ${short(event.build)}: ${plain(event.why)}`
     case 'elected': return elected(event, paint)
+    case 'started': return `${paint('dim', 'started')}  ${plain(event.message)}`
     case 'progress': return progress(event, paint, verbose)
     case 'moved': return `${paint('yellow', 'moved')}    ${plain(event.from.name)} is lost (${plain(firstClause(event.why))}); trying elsewhere`
     case 'warning': return `${paint('yellow', 'warning')}  ${plain(event.message)}`
@@ -35,7 +36,7 @@ function firstClause (why: string): string { return why.split(': ')[0] ?? why }
 
 function elected ({ build, builder, attempt, why, candidates }: Of<'elected'>, paint: Paint): string {
   const chosen = candidates.find(({ device }) => device.id === builder.id)
-  const facts = [chosen?.rttMs == null ? undefined : milliseconds(chosen.rttMs), chosen?.score == null ? undefined : `predicted ${chosen.score.toFixed(1)} s`]
+  const facts = [chosen?.rttMs == null ? undefined : milliseconds(chosen.rttMs), chosen?.score == null ? undefined : `predicted ${chosen.score.toFixed(1)} s${chosen.guessed === true ? ', a guess' : ''}`]
   const shown = facts.filter((fact) => fact !== undefined).join(', ')
   return `${paint('cyan', 'elected')}  ${paint('bold', plain(builder.name))}${shown === '' ? '' : ` (${shown})`}: ${plain(why)}   build ${short(build)}${attempt > 1 ? `, attempt ${attempt}` : ''}`
 }
@@ -48,22 +49,23 @@ export function renderCandidates (candidates: CandidateExplanation[], chosen: st
     { title: 'CANDIDATE', flexible: true }, { title: 'PING', align: 'right' as const }, ...names.map((name) => ({ title: plain(name).toUpperCase(), align: 'right' as const })),
     { title: 'SECONDS', align: 'right' as const }, { title: '', flexible: true },
   ]
-  return table(columns, candidates.map((candidate) => [
+  const guesses = candidates.some(({ guessed }) => guessed === true) ? ['(a run of 30 s is a guess: this command has not run in this project before)'] : []
+  return [...table(columns, candidates.map((candidate) => [
     candidate.device.name,
     candidate.rttMs === null || candidate.rttMs === 0 ? '-' : milliseconds(candidate.rttMs).replace(' ', ''),
-    ...names.map((name) => candidate.terms[name] === undefined ? '-' : candidate.terms[name].toFixed(2)),
+    ...names.map((name) => candidate.terms[name] === undefined ? '-' : `${candidate.terms[name].toFixed(2)}${name === 'run' && candidate.guessed === true ? '?' : ''}`),
     candidate.score === null ? '-' : candidate.score.toFixed(2),
     candidate.device.id === chosen ? { text: '<- chosen', format: 'green' as const } : candidate.refused === null ? '' : { text: candidate.refused, format: 'dim' as const },
-  ]), paint)
+  ]), paint), ...guesses]
 }
 
-function result ({ build, exitCode, state, builder, attempt, timings, outputs }: Of<'result'>, paint: Paint): string {
+function result ({ build, exitCode, state, builder, attempt, sealed, timings, outputs }: Of<'result'>, paint: Paint): string {
   const word = state === 'done' && exitCode === 0 ? paint('green', 'ok') : state === 'cancelled' ? paint('yellow', 'cancelled') : paint('red', 'failed')
   const where = builder === null ? '' : ` on ${plain(builder.name)}`
   const times = Object.entries(timings).filter(([name, ms]) => ms >= SHOWN_MS || name === 'totalMs').map(([name, ms]) => `${plain(name.replace(/Ms$/, ''))} ${milliseconds(ms)}`).join(', ')
   const total = outputs.reduce((sum, output) => sum + output.bytes, 0)
   const made = outputs.length === 0 ? '' : `   ${outputs.length} ${outputs.length === 1 ? 'output' : 'outputs'}, ${bytes(total)}`
-  return `${word}  build ${short(build)} exit ${exitCode}${where}${attempt > 1 ? `, attempt ${attempt}` : ''}${made}${times === '' ? '' : `\n    ${paint('dim', times)}`}`
+  return `${word}  build ${short(build)} exit ${exitCode}${where}${attempt > 1 ? `, attempt ${attempt}` : ''}${sealed === true ? ', sealed' : ''}${made}${times === '' ? '' : `\n    ${paint('dim', times)}`}`
 }
 
 function short (id: string): string { return plain(id.slice(0, 8)) }

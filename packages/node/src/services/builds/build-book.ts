@@ -2,14 +2,12 @@
 import { ElderError, type DeviceId, type Past } from '@elder-node/protocol'
 import type { BuildEvent, BuildExplanation, BuildStatus, DeviceRef } from '../../api.ts'
 import type { PrivateFiles } from '../../ports/files.ts'
-import type { Clock } from '../../ports/host.ts'
 import type { Logger } from '../../ports/log.ts'
 import type { BuildRun } from './build-run.ts'
-import { pastOf } from './elector.ts'
 import type { ResultEvent } from './outcome.ts'
 import { BuildStore, type PastBuild } from './store.ts'
 
-export interface BookComponents { self: DeviceId, ref: (device: DeviceId) => DeviceRef, files: PrivateFiles, clock: Clock, log: Logger }
+export interface BookComponents { self: DeviceId, ref: (device: DeviceId) => DeviceRef, files: PrivateFiles, log: Logger }
 
 /** Ended builds whose whole log is still here. */
 const RUNS_KEPT = 50
@@ -62,11 +60,8 @@ export class BuildBook {
     const ended = this.runs().filter(other => other.log.ended)
     for (const old of ended.slice(0, Math.max(0, ended.length - RUNS_KEPT))) this.#runs.delete(old.id)
     if (run.init.request.dryRun === true) return
-    const runMs = result.timings['runMs']
-    const device = run.acceptedFrom
-    const past = device === undefined ? [] : [pastOf(run.init.spec, device, true, runMs === undefined ? null : runMs / 1000, this.#components.clock.wallMs())]
     const { candidates, why, attempts } = explanationOf(run)
-    this.#store.add({ status: this.#status(run), why, candidates, attempts, result, past })
+    this.#store.add({ status: this.#status(run), why, candidates, attempts, result, past: run.past })
   }
 
   #status (run: BuildRun): BuildStatus {

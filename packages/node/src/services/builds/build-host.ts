@@ -1,5 +1,5 @@
 /** The builder: gives slots, runs what holds a lease, and frees the slot in every path. */
-import { decodeRequestFrame, ElderError, encodeFrame, hasRole, SlotMachine, type ClaimNeeds, type ClaimWord, type DeviceId, type Lease, type RequestFrame, type Role, type SlotEffect, type SlotInput } from '@elder-node/protocol'
+import { decodeRequestFrame, ElderError, encodeFrame, hasRole, SlotMachine, traceIdOf, type ClaimNeeds, type ClaimWord, type DeviceId, type Lease, type RequestFrame, type Role, type SlotEffect, type SlotInput } from '@elder-node/protocol'
 import type { Logger } from '../../ports/log.ts'
 import type { FrameStream } from '../../ports/mesh.ts'
 import type { Capacity } from '../resources/own-advert.ts'
@@ -80,7 +80,13 @@ export class BuildHost {
       answer = effect.word
       return true
     })
+    this.#noteClaim(from, word, answer)
     return answer ?? { type: 'no', build: word.build, fence: word.fence, reason: `a builder does not answer ${word.type}` }
+  }
+
+  #noteClaim (from: DeviceId, word: ClaimWord, answer: ClaimWord | undefined): void {
+    if (word.type !== 'claim' && word.type !== 'reserve') return
+    this.#components.log.info({ trace: traceIdOf(word.traceparent), build: word.build, from, fence: word.fence, answer: answer?.type ?? 'no' }, word.type)
   }
 
   /** Serves one build stream or prefetch stream. */
@@ -103,7 +109,7 @@ export class BuildHost {
     }
     const job = this.#jobs.get(attached.lease.id) ?? this.#begin(attached.lease, frame)
     const { engine } = this.#components
-    await stream.send(encodeFrame({ type: 'attached', resumed: attached.resumed, engine: engine?.name ?? '', note: (engine?.description ?? '').slice(0, 512) }))
+    await stream.send(encodeFrame({ type: 'attached', resumed: attached.resumed, engine: engine?.name ?? '', note: (engine?.description ?? '').slice(0, 512), network: this.#components.network }))
     job.connect(stream, frame.logOffset)
     this.#drive({ type: 'tick' })
     try {
@@ -118,6 +124,7 @@ export class BuildHost {
     this.#jobs.set(lease.id, job)
     const { engine } = this.#components
     if (engine === undefined) throw new ElderError('NO_ENGINE', 'this device runs no builds')
+    this.#components.log.info({ trace: job.trace?.traceId, build: job.spec.build, lease: lease.id, from: job.requester, attempt: frame.attempt }, 'a build begins here')
     const project = frame.spec.source.project.slice(0, 8)
     this.#projects = [project, ...this.#projects.filter(known => known !== project)].slice(0, PROJECTS_KEPT)
     this.#running.set(lease.id, runJob(job, { ...this.#components, engine }).finally(() => { this.#finished(job) }))
@@ -147,6 +154,7 @@ export class BuildHost {
   #finished (job: Job): void {
     this.#jobs.delete(job.lease.id)
     this.#running.delete(job.lease.id)
+    this.#components.log.info({ trace: job.trace?.traceId, build: job.spec.build, lease: job.lease.id, delivered: job.received }, 'a build ended here')
     const stream = job.stream
     void stream?.close().catch(() => {})
     this.#drive({ type: 'finished', lease: job.lease.id })
@@ -178,15 +186,16 @@ export class BuildHost {
 
   #kill (lease: Lease, reason: string): void {
     const job = this.#jobs.get(lease.id)
-    this.#components.log.info({ build: lease.build, lease: lease.id, reason }, 'build ended by its builder')
+    this.#components.log.info({ trace: job?.trace?.traceId, build: lease.build, lease: lease.id, reason }, 'build ended by its builder')
     if (job === undefined) this.#drive({ type: 'stopped', lease: lease.id })
     else job.controller.abort(new ElderError('LEASE_ENDED', `the lease was ${reason}`))
   }
 
   #refuse (from: DeviceId, needs: ClaimNeeds): string | null {
-    const { role, engine, limits } = this.#components
+    const { role, engine, limits, network } = this.#components
     if (!hasRole(role(from), 'member')) return 'only members may ask for a build'
     if (engine === undefined) return 'no engine'
+    if (network === 'none' && engine.name === 'process') return 'its owner allows builds no network, and the engine process cannot cut them off'
     if ((needs.memoryBytes ?? 0) > limits.memoryBytes) return `memory ceiling ${limits.memoryBytes} bytes`
     return (needs.cpus ?? 0) > limits.cpus ? `ceiling of ${limits.cpus} cores` : null
   }

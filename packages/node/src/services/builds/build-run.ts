@@ -1,12 +1,13 @@
 /** Drives one BuildMachine: its effects become port calls, what comes back becomes inputs. */
-import { BuildMachine, codeOf, ElderError, type BuildEffect, type BuilderFrame, type BuildInput, type BuildResult, type BuildSpec, type BuildState, type ClaimWord, type DeviceId, type Failure } from '@elder-node/protocol'
+import { BuildMachine, codeOf, ElderError, type BuildEffect, type BuilderFrame, type BuildInput, type BuildResult, type BuildSpec, type BuildState, type ClaimWord, type DeviceId, type Failure, type Past } from '@elder-node/protocol'
 import type { BuildEvent, BuildExplanation, BuildRequest, DeviceRef } from '../../api.ts'
 import type { Clock } from '../../ports/host.ts'
 import type { FrameStream } from '../../ports/mesh.ts'
 import type { OutputFile, Snapshot } from '../../ports/source.ts'
+import { adviceFor, type Surroundings } from './advice.ts'
 import { BuildStory } from './build-story.ts'
 import type { EventLog } from './event-log.ts'
-import { listRefusals, outcomeOfFailure, outcomeOfResult, type Outcome, type ResultEvent } from './outcome.ts'
+import { durationText, listRefusals, outcomeOfFailure, outcomeOfResult, type Outcome, type ResultEvent } from './outcome.ts'
 import type { ElectionResult } from './ranking.ts'
 import { Session, type SessionComponents } from './session.ts'
 
@@ -20,11 +21,25 @@ export interface RunHooks extends SessionComponents {
   busy: (device: DeviceId, queue: number, expectedWaitS: number) => void
   /** Sends the source ahead of a slot, until the build has `ended`. */
   prefetch: (to: DeviceId, snapshot: Snapshot, ended: AbortSignal) => Promise<void>
-  /** One attempt ended: feeds the history. `runS` is null unless the command ended by itself. */
-  attempted: (device: DeviceId, ok: boolean, runS: number | null) => void
+  /** One attempt ended: feeds the history, and answers what is to be kept. `runS` is null unless the command ended by itself. */
+  attempted: (device: DeviceId, ok: boolean, runS: number | null) => Past
+  /** Resolves when a device came, or told something new of itself. */
+  news: (signal: AbortSignal) => Promise<void>
+  /** Why nobody can be asked, when there is more to say than the candidates do: the device that was named is offline. */
+  nobody: () => Failure | undefined
 }
 
-export interface RunInit { spec: BuildSpec, snapshot: Snapshot, request: BuildRequest, exclusive: boolean, localFallback: boolean, startedWallMs: number }
+export interface RunInit {
+  spec: BuildSpec
+  snapshot: Snapshot
+  request: BuildRequest
+  localFallback: boolean
+  startedWallMs: number
+  /** Who named the image; null: nobody. */
+  imageFrom: string | null
+  /** What is to be said first, one sentence each. */
+  warnings: string[]
+}
 
 const PREFETCH_AT = 2
 
@@ -33,6 +48,8 @@ export class BuildRun {
   readonly init: RunInit
   elected: ElectionResult = { order: [], why: '', candidates: [] }
   builder: DeviceRef | null = null
+  /** What the history learned from the attempts. */
+  readonly past: Past[] = []
   readonly #hooks: RunHooks
   readonly #machine: BuildMachine
   readonly #startMs: number
@@ -41,18 +58,22 @@ export class BuildRun {
   readonly #over = new AbortController()
   #timer: NodeJS.Timeout | undefined
   #prefetched = false
+  #around: Surroundings | undefined
+  /** Best place in the queues of builders; forgotten when the build leaves them. */
+  #place = Infinity
   #accepted: Extract<BuildEffect, { type: 'accept' }> | undefined
+  #cancelledBy: Failure | undefined
   #resolve: (event: ResultEvent) => void = () => {}
 
   constructor (hooks: RunHooks, init: RunInit) {
     this.#hooks = hooks
     this.init = init
     this.#startMs = hooks.clock.monotonicMs()
-    this.#story = new BuildStory(init.spec.build, hooks.ref)
+    this.#story = new BuildStory(init.spec.build, hooks.ref, init.spec.traceparent)
     this.result = new Promise(resolve => { this.#resolve = resolve })
     const { build, memoryBytes, cpus } = init.spec
-    const { exclusive, localFallback, request } = init
-    this.#machine = new BuildMachine({ build, needs: { memoryBytes, cpus }, exclusive, localFallback, ...(request.deadlineMs === undefined ? {} : { deadlineMs: request.deadlineMs }) })
+    const { localFallback, request: { exclusive = false, deadlineMs, waitMs } } = init
+    this.#machine = new BuildMachine({ build, needs: { memoryBytes, cpus }, exclusive, localFallback, ...(deadlineMs === undefined ? {} : { deadlineMs }), ...(waitMs === undefined ? {} : { waitMs }) })
   }
 
   get id (): string { return this.init.spec.build }
@@ -63,27 +84,30 @@ export class BuildRun {
     return this.#machine.attempts.map(({ attempt, device, outcome }) => ({ attempt, builder: this.#hooks.ref(device), outcome }))
   }
 
-  start (): void {
+  /** `refused`: why it ends before it begins. */
+  start (refused?: Failure): void {
     this.#story.queued()
-    for (const warning of this.init.snapshot.warnings ?? []) this.#story.warn(warning)
-    this.#drive({ type: 'start' })
+    for (const warning of this.init.warnings) this.#story.warn(warning)
+    if (refused === undefined) this.#drive({ type: 'start' })
+    else this.refused(refused)
   }
 
   /** A dry run: says whom it would have asked, and ends. */
   explained (device: DeviceId): void {
     this.builder = this.#hooks.ref(device)
     const { why, candidates } = this.elected
-    this.#story.elected(device, 1, why, candidates)
+    this.#story.elected(device, 1, why, candidates, this.#hooks.clock.monotonicMs())
     this.#finish({ state: 'done', exitCode: 0, failure: null })
   }
 
   /** Ends before it began. */
   refused (failure: Failure): void { this.#finish(outcomeOfFailure('failed', failure)) }
 
-  /** Whose result became the result of the build. */
-  get acceptedFrom (): DeviceId | undefined { return this.#accepted?.from }
-
-  cancel (): void { if (!this.log.ended) this.#drive({ type: 'cancel' }) }
+  /** `why`: when nobody asked for it. */
+  cancel (why?: Failure): void {
+    this.#cancelledBy ??= why
+    if (!this.log.ended) this.#drive({ type: 'cancel' })
+  }
 
   /** A builder's `bind`: the answer is yes for the first and gone for the others. */
   onWord (from: DeviceId, word: ClaimWord): ClaimWord | undefined {
@@ -98,8 +122,9 @@ export class BuildRun {
 
   #drive (input: BuildInput, answers: (effect: BuildEffect) => boolean = () => false): void {
     const before = this.#machine.state
-    for (const effect of this.#machine.handle(input, this.#hooks.clock.monotonicMs())) if (!answers(effect)) this.#perform(effect)
-    if (this.#machine.state === 'queued' && before !== 'queued') this.#waits()
+    const effects = this.#machine.handle(input, this.#hooks.clock.monotonicMs())
+    for (const effect of effects) if (!answers(effect)) this.#perform(effect)
+    if (this.#machine.state === 'queued' && before !== 'queued' && !effects.some(effect => effect.type === 'await')) this.#waits()
     this.#schedule()
   }
 
@@ -107,6 +132,7 @@ export class BuildRun {
     switch (effect.type) {
       case 'send': void this.#ask(effect.to, effect.word); break
       case 'elect': void this.#elect(effect.localOnly); break
+      case 'await': this.#await(); break
       case 'look': void this.#hooks.elect(false).then(({ order }) => { this.#drive({ type: 'ranked', order }) }, () => {}); break
       case 'busy': this.#hooks.busy(effect.device, effect.queue, effect.expectedWaitS); break
       case 'open': this.#open(effect); break
@@ -120,7 +146,9 @@ export class BuildRun {
 
   async #ask (to: DeviceId, word: ClaimWord): Promise<void> {
     try {
-      const answer = await this.#hooks.ask(to, word)
+      const traced = word.type === 'claim' || word.type === 'reserve' ? { ...word, traceparent: this.init.spec.traceparent } : word
+      const answer = await this.#hooks.ask(to, traced)
+      if (answer.type === 'reserved') this.#queuedAt(to, answer.position + 1)
       this.#drive({ type: 'word', from: to, word: answer })
     } catch (error) {
       if (word.type !== 'release') this.#drive({ type: 'unreachable', from: to, fence: word.fence, reason: (error as Error).message })
@@ -143,6 +171,7 @@ export class BuildRun {
     const { spec, snapshot, request } = this.init
     const session = new Session(this.#hooks, { builder: to, lease, fence, attempt, spec, snapshot, to: request.to ?? snapshot.root, logOffset: this.#story.logOffset }, {
       frame: frame => { this.#frame(lease, frame) },
+      sent: bytes => { this.#story.sent(bytes, this.#hooks.clock.monotonicMs()) },
       result: () => this.#offer(lease, fence),
       broken: error => { this.#broken(lease, error) },
       settled: (result, outputs, error) => { this.#settled(result, outputs, error) },
@@ -161,7 +190,9 @@ export class BuildRun {
   #begin (to: DeviceId, attempt: number): void {
     this.builder = this.#hooks.ref(to)
     const { why, candidates } = this.elected
-    this.#story.elected(to, attempt, this.#lateBound(to) ?? why, candidates)
+    this.#around = undefined
+    this.#place = Infinity
+    this.#story.elected(to, attempt, this.#lateBound(to) ?? why, candidates, this.#hooks.clock.monotonicMs())
   }
 
   #lateBound (to: DeviceId): string | undefined {
@@ -176,9 +207,18 @@ export class BuildRun {
       case 'failed': this.#drive({ type: 'failed', lease, code: frame.code, message: frame.message, fix: frame.fix }); break
       case 'phase': this.#phase(lease, frame); break
       case 'log': this.#story.printed(frame); this.#drive({ type: 'heard', lease }); break
-      case 'attached': if (!frame.resumed && frame.engine === 'process') this.#story.warn('no isolation: process engine (its owner opted in)'); this.#drive({ type: 'heard', lease }); break
+      case 'attached': this.#attached(frame); this.#drive({ type: 'heard', lease }); break
       default: this.#drive({ type: 'heard', lease })
     }
+  }
+
+  #attached ({ resumed, engine, network }: Extract<BuilderFrame, { type: 'attached' }>): void {
+    const device = this.#machine.current?.device
+    if (resumed || device === undefined) return
+    const { spec: { sealed, image }, imageFrom } = this.init
+    this.#around = { builder: this.#hooks.ref(device).name, engine, network, sealed, image, imageFrom }
+    this.#story.started(device, this.attempt, this.#around)
+    if (engine === 'process') this.#story.warn('no isolation: process engine (its owner opted in)')
   }
 
   #phase (lease: string, frame: Extract<BuilderFrame, { type: 'phase' }>): void {
@@ -193,21 +233,29 @@ export class BuildRun {
 
   #settled (result: BuildResult, outputs: OutputFile[], error: Error | undefined): void {
     const accepted = this.#accepted as Extract<BuildEffect, { type: 'accept' }>
-    this.#hooks.attempted(accepted.from, true, result.signal === null && result.reason === null ? result.timings.runMs / 1000 : null)
-    if (result.exitCode === 0) for (const glob of result.unmatched) this.#story.warn(`no output matches ${glob}`)
-    this.#finish(outcomeOfResult(result, error, { strictOutputs: this.init.request.strictOutputs === true }), outputs, result.timings)
+    this.past.push(this.#hooks.attempted(accepted.from, true, result.signal === null && result.reason === null ? result.timings.runMs / 1000 : null))
+    for (const advice of adviceFor(result, this.#around)) this.#story.warn(advice)
+    const { request: { strictOutputs = false }, spec: { deadlineMs } } = this.init
+    this.#finish(outcomeOfResult(result, error, { strictOutputs, deadlineMs }), outputs, result.timings)
   }
 
   #moved (effect: Extract<BuildEffect, { type: 'moved' }>): void {
-    this.#hooks.attempted(effect.from, false, null)
+    this.past.push(this.#hooks.attempted(effect.from, false, null))
     this.#story.moved(effect.from, effect.attempt, effect.why)
   }
 
   #ended (state: 'failed' | 'cancelled', failure: Failure, refused: Array<{ device: DeviceId, reason: string }>): void {
     const said = new Map(refused.map(({ device, reason }) => [this.#hooks.ref(device).id, reason]))
     this.elected.candidates = this.elected.candidates.map(candidate => ({ ...candidate, refused: candidate.refused ?? said.get(candidate.device.id) ?? null }))
-    const message = failure.code === 'NO_CANDIDATE' ? `${failure.message}: ${listRefusals(this.elected.candidates)}` : failure.message
-    this.#finish(outcomeOfFailure(state, { ...failure, message }))
+    this.#finish(outcomeOfFailure(state, this.#reasoned(state === 'cancelled' ? this.#cancelledBy ?? failure : failure), this.init.spec))
+  }
+
+  #reasoned (failure: Failure): Failure {
+    if (failure.code !== 'NO_CANDIDATE') return failure
+    const { waitMs } = this.init.request
+    const waited = waitMs === undefined ? '' : `, and in ${durationText(waitMs)} of --wait that did not change`
+    const known = this.#hooks.nobody()
+    return { ...failure, ...known, message: `${known?.message ?? `${failure.message}: ${listRefusals(this.elected.candidates)}`}${waited}` }
   }
 
   #finish ({ state, exitCode, failure }: Outcome, outputs: OutputFile[] = [], timings: Partial<BuildResult['timings']> = {}): void {
@@ -215,11 +263,24 @@ export class BuildRun {
     this.#over.abort(new ElderError('ENDED', 'the build has ended'))
     const totalMs = this.#hooks.clock.monotonicMs() - this.#startMs
     const event: ResultEvent = {
-      event: 'result', build: this.id, state, exitCode, builder: this.builder, attempt: this.attempt, timings: { ...timings, totalMs },
-      outputs: outputs.map(({ path, bytes, sha256 }) => ({ path, bytes, sha256 })), error: failure,
+      event: 'result', build: this.id, state, exitCode, builder: this.builder, attempt: this.attempt, ...(this.init.spec.sealed ? { sealed: true } : {}), timings: { ...timings, totalMs },
+      outputs: outputs.map(({ path, bytes, sha256 }) => ({ path, bytes, sha256 })), error: failure, ...this.#story.trace,
     }
     this.#story.end(event)
     this.#resolve(event)
+  }
+
+  /** Nobody can be asked: looks again when something changes. */
+  #await (): void {
+    const { message } = this.#hooks.nobody() ?? { message: `nobody can build it now (${listRefusals(this.elected.candidates)})` }
+    this.#story.queued(`${message}; waiting up to ${durationText(this.init.request.waitMs ?? 0)}`)
+    void this.#hooks.news(this.#over.signal).then(() => { if (!this.log.ended) this.#drive({ type: 'news' }) })
+  }
+
+  #queuedAt (device: DeviceId, place: number): void {
+    if (this.#machine.state !== 'queued' || place >= this.#place) return
+    this.#place = place
+    this.#story.queued(`every slot is taken; place ${place} in the queue of ${this.#hooks.ref(device).name}`)
   }
 
   #waits (): void {

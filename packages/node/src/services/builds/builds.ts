@@ -1,19 +1,21 @@
 /** The requester: `node.build()` and `node.builds.*`. */
-import { codeOf, ElderError, isInsideTree, parseSpec, strayAnswer, toBase32, type BuildId, type BuildSpec, type ClaimWord, type Crypto, type DeviceId, type Needs } from '@elder-node/protocol'
+import { codeOf, formatTraceparent, nextSpan, parseTraceparent, strayAnswer, toBase32, type BuildId, type BuildSpec, type ClaimWord, type Crypto, type DeviceId, type Failure, type Needs } from '@elder-node/protocol'
 import type { BuildEvent, BuildExplanation, BuildRequest, BuildStatus, DeviceRef, RunningBuild } from '../../api.ts'
 import type { PrivateFiles } from '../../ports/files.ts'
 import type { Clock, RandomBytes } from '../../ports/host.ts'
 import type { Logger } from '../../ports/log.ts'
 import type { Mesh } from '../../ports/mesh.ts'
-import type { OutputWriter, Snapshot, SourceReader } from '../../ports/source.ts'
+import type { OutputWriter, SourceReader } from '../../ports/source.ts'
 import type { ResourceService } from '../resources.ts'
 import { BuildBook, explanationOf } from './build-book.ts'
 import { BuildRun, type RunHooks } from './build-run.ts'
-import { Elector, type ElectorInit } from './elector.ts'
+import { Elector, type ElectHow, type ElectorInit } from './elector.ts'
 import type { BuildLink } from './link.ts'
 import { listRefusals } from './outcome.ts'
-import { readRecipe, type Recipe } from './recipe.ts'
+import { isWish, readRecipe } from './recipe.ts'
+import { specOf } from './spec-of.ts'
 import { prefetchSource } from './source-send.ts'
+import type { PastBuild } from './store.ts'
 
 export interface BuildsComponents {
   mesh: Mesh
@@ -32,6 +34,7 @@ export interface BuildsComponents {
 }
 
 const PREFETCH_MS = 600_000
+const STOPPED: Failure = { code: 'CANCELLED', message: 'this node was stopped while the build ran, so its builder ended it', fix: 'Start the node again, then the build: elder-node join' }
 
 export class Builds {
   readonly #components: BuildsComponents
@@ -51,15 +54,19 @@ export class Builds {
     const on = request.on === undefined ? null : this.#components.resolve(request.on)
     const snapshot = await reader.snapshot(request.source ?? '.', { signal })
     const recipe = await readRecipe(reader, snapshot, request)
-    const spec = makeSpec(toBase32(randomBytes(16)) as BuildId, request, snapshot, recipe)
-    const needs: Needs = { ...recipe, sealed: false, local: request.local ?? 'auto', on }
+    const traceparent = formatTraceparent(nextSpan(parseTraceparent(request.traceparent), randomBytes))
+    const asked = specOf(toBase32(randomBytes(16)) as BuildId, request, snapshot, recipe, traceparent)
+    const how = { signal, explore: request.exclusive !== true }
+    const { spec, needs, warnings } = await this.#grantWish(asked, { ...asked, platform: recipe.platform, local: request.local ?? 'auto', on }, isWish(recipe), how)
     const localFallback = needs.local === 'auto' && on === null && resources.slots > 0
-    const run = new BuildRun(this.#hooks(needs, spec, signal), { spec, snapshot, request, exclusive: false, localFallback, startedWallMs: clock.wallMs() })
+    const run = new BuildRun(this.#hooks(needs, spec, how), {
+      spec, snapshot, request, localFallback, startedWallMs: clock.wallMs(), imageFrom: spec.image === null ? null : recipe.imageFrom,
+      warnings: [...snapshot.warnings ?? [], ...recipe.warnings, ...warnings],
+    })
     this.#book.add(run)
     cancelOn(signal, run)
-    if (request.dryRun === true) this.#explain(run, needs, signal).catch((error: Error) => { run.refused({ code: codeOf(error), message: error.message, fix: '' }) })
-    else if (on !== null && !this.#online(on)) run.refused({ code: 'OFFLINE', message: `${this.#components.ref(on).name} is offline`, fix: 'Wait until `elder-node status` shows it online, or leave out --on.' })
-    else run.start()
+    if (request.dryRun === true) this.#explain(run, needs, how).catch((error: Error) => { run.refused({ code: codeOf(error), message: error.message, fix: '' }) })
+    else run.start(request.waitMs === undefined ? this.#offline(on) : undefined)
     if (signal.aborted) run.cancel()
     return { id: run.id, events: run.log, result: run.result, cancel: async () => { run.cancel() } }
   }
@@ -67,10 +74,11 @@ export class Builds {
   list (): BuildStatus[] { return this.#book.list() }
 
   /** @throws ElderError `NO_SUCH_BUILD` | `AMBIGUOUS` */
-  async events (id: string, options: { signal?: AbortSignal } = {}): Promise<AsyncIterable<BuildEvent>> {
+  async events (id: string, { signal, follow = true }: { signal?: AbortSignal, follow?: boolean } = {}): Promise<AsyncIterable<BuildEvent>> {
     const found = this.#book.find(id)
-    if (!(found instanceof BuildRun)) return replay([found.result])
-    return options.signal === undefined ? found.log : until(found.log, options.signal)
+    if (!(found instanceof BuildRun)) return replay(remembered(found))
+    if (!follow) return replay(found.log.events)
+    return signal === undefined ? found.log : until(found.log, signal)
   }
 
   /** What has ended stays as it is. @throws ElderError `NO_SUCH_BUILD` | `AMBIGUOUS` */
@@ -94,15 +102,23 @@ export class Builds {
 
   /** Cancels what runs. Never rejects. */
   async stop (): Promise<void> {
-    for (const run of this.#book.runs()) run.cancel()
+    for (const run of this.#book.runs()) run.cancel(STOPPED)
     await Promise.allSettled(this.#book.runs().map(run => run.result))
   }
 
-  #hooks (needs: Needs, spec: BuildSpec, signal: AbortSignal): RunHooks {
-    const { reader, writer, crypto, clock, ref, link } = this.#components
+  /** An image that the project's editor uses is taken where a builder can; where none can, the build goes without it, and says so. */
+  async #grantWish (spec: BuildSpec, needs: Needs, wish: boolean, how: ElectHow): Promise<{ spec: BuildSpec, needs: Needs, warnings: string[] }> {
+    const without = { spec: { ...spec, image: null }, needs: { ...needs, image: null } }
+    const granted = !wish || (await this.#elector.elect(needs, spec, how)).order.length > 0 || (await this.#elector.elect(without.needs, without.spec, how)).order.length === 0
+    if (granted) return { spec, needs, warnings: [] }
+    return { ...without, warnings: [`the image ${spec.image} of the devcontainer is not used: no builder that could take this build runs images; it runs with what is installed there (--image makes the image a must)`] }
+  }
+
+  #hooks (needs: Needs, spec: BuildSpec, how: ElectHow): RunHooks {
+    const { reader, writer, crypto, clock, ref, link, resources } = this.#components
     return {
       reader, writer, crypto, clock, ref,
-      elect: localOnly => this.#elector.elect(localOnly ? { ...needs, local: 'only' } : needs, spec, signal),
+      elect: localOnly => this.#elector.elect(localOnly ? { ...needs, local: 'only' } : needs, spec, how),
       ask: (to, word) => link.ask(to, word),
       open: (to, openSignal) => link.open(to, openSignal),
       busy: (device, queue, expectedWaitS) => { this.#elector.busy(device, queue, expectedWaitS) },
@@ -110,35 +126,24 @@ export class Builds {
         const limit = AbortSignal.any([ended, AbortSignal.timeout(PREFETCH_MS)])
         await prefetchSource(await link.open(to, limit), reader, snapshot, limit)
       },
-      attempted: (device, ok, runS) => { this.#elector.attempted(spec, device, ok, runS) },
+      attempted: (device, ok, runS) => this.#elector.attempted(spec, device, ok, runS),
+      news: ended => resources.nextAdvert(ended),
+      nobody: () => this.#offline(needs.on),
     }
   }
 
-  async #explain (run: BuildRun, needs: Needs, signal: AbortSignal): Promise<void> {
-    run.elected = await this.#elector.elect(needs, run.init.spec, signal)
+  async #explain (run: BuildRun, needs: Needs, how: ElectHow): Promise<void> {
+    run.elected = await this.#elector.elect(needs, run.init.spec, how)
     const first = run.elected.order[0]
-    if (first === undefined) return run.refused({ code: 'NO_CANDIDATE', message: `no builder would take the build: ${listRefusals(run.elected.candidates)}`, fix: 'See `elder-node status`; a device offers build slots with: elder-node join --engine process --slots 1' })
+    if (first === undefined) return run.refused(this.#offline(needs.on) ?? { code: 'NO_CANDIDATE', message: `no builder would take the build: ${listRefusals(run.elected.candidates)}`, fix: 'See `elder-node status`; a device offers build slots with: elder-node join --engine process --slots 1' })
     run.explained(first.device)
   }
 
-  #online (device: DeviceId): boolean {
-    const { mesh } = this.#components
-    return device === mesh.self || mesh.peers().some(peer => peer.device === device)
-  }
-}
-
-/** @throws ElderError `BAD_REQUEST`: no builder would take such a spec */
-function makeSpec (build: BuildId, request: BuildRequest, snapshot: Snapshot, recipe: Recipe): BuildSpec {
-  const outside = recipe.outputs.find(glob => !isInsideTree(glob))
-  if (outside !== undefined) throw new ElderError('BAD_REQUEST', `the output ${JSON.stringify(outside.slice(0, 200))} leaves the tree of the build`, 'Give globs relative to the root of the tree: --out "dist/**".')
-  try {
-    return parseSpec({
-      build, source: { commit: snapshot.commit, project: snapshot.project, cwd: snapshot.cwd }, command: request.command, prepare: recipe.prepare, outputs: recipe.outputs,
-      env: request.env ?? {}, memoryBytes: recipe.memoryBytes, cpus: recipe.cpus, deadlineMs: request.deadlineMs ?? null, sealed: false, image: recipe.image,
-      agent: request.agent ?? null, traceparent: null,
-    })
-  } catch (error) {
-    throw new ElderError('BAD_REQUEST', (error as Error).message, 'Check that part of the command, and of .elder.json.', {}, { cause: error })
+  /** Undefined while the device is online, or none was asked for. */
+  #offline (on: DeviceId | null): Failure | undefined {
+    const { mesh, ref } = this.#components
+    if (on === null || on === mesh.self || mesh.peers().some(peer => peer.device === on)) return undefined
+    return { code: 'OFFLINE', message: `${ref(on).name} is offline`, fix: 'Wait for it with --wait 10m, or leave out --on: `elder-node status` shows who is online.' }
   }
 }
 
@@ -147,6 +152,11 @@ function cancelOn (signal: AbortSignal, run: BuildRun): void {
   const cancel = (): void => { run.cancel() }
   signal.addEventListener('abort', cancel, { once: true })
   void run.result.then(() => { signal.removeEventListener('abort', cancel) })
+}
+
+/** What is left of a build of an earlier life of this node. */
+function remembered ({ status, result }: PastBuild): BuildEvent[] {
+  return [{ event: 'warning', build: status.id, message: 'this node was restarted since: of this build only its end is kept, not its log' }, result]
 }
 
 async function * replay (events: BuildEvent[]): AsyncGenerator<BuildEvent> { yield * events }

@@ -22,6 +22,12 @@ export interface ElectorInit {
   settleMs?: number
 }
 
+export interface ElectHow {
+  signal: AbortSignal
+  /** False for a build that is no experiment: an exclusive one. */
+  explore: boolean
+}
+
 const BUSY_MEMORY_MS = 10_000
 const LOOKUP_MS = 500
 
@@ -38,11 +44,11 @@ export class Elector {
     for (const one of past) this.#history.record(one)
   }
 
-  async elect (needs: Needs, spec: BuildSpec, signal: AbortSignal): Promise<ElectionResult> {
-    const elected = await this.#awaitAdverts(needs, spec, AbortSignal.any([signal, AbortSignal.timeout(this.#init.settleMs)]))
+  async elect (needs: Needs, spec: BuildSpec, { signal, explore }: ElectHow): Promise<ElectionResult> {
+    const elected = await this.#awaitAdverts(needs, spec, explore, AbortSignal.any([signal, AbortSignal.timeout(this.#init.settleMs)]))
     if (elected.order.length > 0 || needs.local === 'only' || signal.aborted) return elected
     await this.#look(AbortSignal.any([signal, AbortSignal.timeout(LOOKUP_MS)]))
-    return this.#rank(needs, spec)
+    return this.#rank(needs, spec, explore)
   }
 
   /** Fresher than gossip: this builder has no slot. */
@@ -51,16 +57,18 @@ export class Elector {
     this.#components.resources.table.busy(device, queue, expectedWaitS)
   }
 
-  /** One attempt ended. `runS` is null unless the command ended by itself. */
-  attempted (spec: BuildSpec, device: DeviceId, ok: boolean, runS: number | null): void {
-    this.#history.record(pastOf(spec, device, ok, runS, this.#components.clock.wallMs()))
+  /** One attempt ended. `runS` is null unless the command ended by itself. Answers what is to be kept of it. */
+  attempted (spec: BuildSpec, device: DeviceId, ok: boolean, runS: number | null): Past {
+    const past = { device, project: spec.source.project, command: commandText(spec), ok, runS, atMs: this.#components.clock.wallMs() }
+    this.#history.record(past)
+    return past
   }
 
-  async #awaitAdverts (needs: Needs, spec: BuildSpec, wait: AbortSignal): Promise<ElectionResult> {
-    let elected = this.#rank(needs, spec)
+  async #awaitAdverts (needs: Needs, spec: BuildSpec, explore: boolean, wait: AbortSignal): Promise<ElectionResult> {
+    let elected = this.#rank(needs, spec, explore)
     while (elected.order.length === 0 && !wait.aborted && this.#missesAdverts()) {
       await this.#components.resources.nextAdvert(wait)
-      elected = this.#rank(needs, spec)
+      elected = this.#rank(needs, spec, explore)
     }
     return elected
   }
@@ -74,20 +82,15 @@ export class Elector {
     await Promise.allSettled(resources.known().filter(known => !known.online).map(known => mesh.probe(known.device, { signal })))
   }
 
-  #rank (needs: Needs, spec: BuildSpec): ElectionResult {
+  #rank (needs: Needs, spec: BuildSpec, explore: boolean): ElectionResult {
     const { mesh, resources, clock, ref, randomBytes } = this.#components
     const peers = new Map(mesh.peers().map(peer => [peer.device, peer]))
     return electBuilder({
       known: resources.known(), needs, project: spec.source.project, command: commandText(spec), history: this.#history, nowMs: clock.wallMs(), ref,
       rttMs: device => peers.get(device)?.rttMs, relayed: device => peers.get(device)?.path === 'relay',
-      context: { recentBusy: clock.monotonicMs() - this.#busyMs < BUSY_MEMORY_MS, explore: this.#init.explore, random: () => uniform(randomBytes) },
+      context: { recentBusy: clock.monotonicMs() - this.#busyMs < BUSY_MEMORY_MS, explore: explore ? this.#init.explore : 0, random: () => uniform(randomBytes) },
     })
   }
-}
-
-/** What the history keeps of one attempt. `atMs`: milliseconds since 1970. */
-export function pastOf (spec: BuildSpec, device: DeviceId, ok: boolean, runS: number | null, atMs: number): Past {
-  return { device, project: spec.source.project, command: commandText(spec), ok, runS, atMs }
 }
 
 function commandText (spec: BuildSpec): string { return spec.command.join(' ').slice(0, 512) }

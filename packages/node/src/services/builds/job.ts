@@ -1,5 +1,5 @@
 /** One lease's build on its builder: the stream to its requester, which may break and come back, and what must not be lost with it. */
-import { encodeFrame, type BuilderFrame, type BuildSpec, type DeviceId, type Lease, type RequestFrame } from '@elder-node/protocol'
+import { encodeFrame, parseTraceparent, type BuilderFrame, type TraceContext, type BuildSpec, type DeviceId, type Lease, type RequestFrame } from '@elder-node/protocol'
 import type { FrameStream } from '../../ports/mesh.ts'
 import { LogRing } from './log-ring.ts'
 import { Queue } from './queue.ts'
@@ -7,6 +7,8 @@ import { Queue } from './queue.ts'
 export class Job {
   readonly lease: Lease
   readonly spec: BuildSpec
+  /** The requester's span; this build's is below it. */
+  readonly trace: TraceContext | undefined
   readonly log: LogRing = new LogRing()
   /** Aborts when the build must end: cancel, lapse, deadline, shutdown. */
   readonly controller: AbortController = new AbortController()
@@ -21,6 +23,7 @@ export class Job {
   constructor (lease: Lease, spec: BuildSpec) {
     this.lease = lease
     this.spec = spec
+    this.trace = parseTraceparent(spec.traceparent)
     this.controller.signal.addEventListener('abort', () => { this.#notify() }, { once: true })
   }
 

@@ -4,25 +4,44 @@ import type { BuildEvent, CandidateExplanation } from '../../api.ts'
 
 export type ResultEvent = Extract<BuildEvent, { event: 'result' }>
 export interface Outcome { state: ResultEvent['state'], exitCode: number, failure: Failure | null }
+export interface Asked { strictOutputs: boolean, deadlineMs: number | null }
 
 /** Exit codes of a build that the mesh, not its command, has ended. */
 export const EXIT = { infrastructure: 125, deadline: 124, cancelled: 130, strictOutputs: 1 } as const
 
+const UNITS_MS: Array<[string, number]> = [['d', 86_400_000], ['h', 3_600_000], ['m', 60_000], ['s', 1000], ['ms', 1]]
+
 /** The command ran; `error` when its outputs could not be written here. */
-export function outcomeOfResult (result: BuildResult, error: Error | undefined, { strictOutputs }: { strictOutputs: boolean }): Outcome {
+export function outcomeOfResult (result: BuildResult, error: Error | undefined, { strictOutputs, deadlineMs }: Asked): Outcome {
   if (error !== undefined) return { state: 'failed', exitCode: EXIT.infrastructure, failure: failureOf(error) }
-  if (strictOutputs && result.exitCode === 0 && result.unmatched.length > 0) return { state: 'failed', exitCode: EXIT.strictOutputs, failure: null }
+  if (result.reason === 'deadline') return { state: 'failed', exitCode: EXIT.deadline, failure: deadlineFailure(deadlineMs) }
+  if (strictOutputs && result.exitCode === 0 && result.unmatched.length > 0) return { state: 'failed', exitCode: EXIT.strictOutputs, failure: missingOutputs(result.unmatched) }
   return { state: 'done', exitCode: result.exitCode, failure: null }
 }
 
 /** There is no result. */
-export function outcomeOfFailure (state: 'failed' | 'cancelled', failure: Failure): Outcome {
-  return { state, exitCode: state === 'cancelled' ? EXIT.cancelled : failure.code === 'DEADLINE' ? EXIT.deadline : EXIT.infrastructure, failure }
+export function outcomeOfFailure (state: 'failed' | 'cancelled', failure: Failure, { deadlineMs }: Pick<Asked, 'deadlineMs'> = { deadlineMs: null }): Outcome {
+  const exitCode = state === 'cancelled' ? EXIT.cancelled : failure.code === 'DEADLINE' ? EXIT.deadline : EXIT.infrastructure
+  return { state, exitCode, failure: failure.code === 'DEADLINE' ? deadlineFailure(deadlineMs) : failure }
 }
 
 /** `mini: 0 slots; pi: offline`. */
 export function listRefusals (candidates: CandidateExplanation[]): string {
   return candidates.length === 0 ? 'no other device is known here' : candidates.map(c => `${c.device.name}: ${c.refused ?? 'no answer'}`).join('; ')
+}
+
+/** Milliseconds to `10 m`, `1.5 s`, `500 ms`: the largest unit that needs at most one decimal. */
+export function durationText (ms: number): string {
+  const [unit, size] = UNITS_MS.find(([, unitMs]) => ms >= unitMs && Number.isInteger(10 * ms / unitMs)) ?? ['ms', 1]
+  return `${Number((ms / size).toFixed(1))} ${unit}`
+}
+
+function deadlineFailure (deadlineMs: number | null): Failure {
+  return { code: 'DEADLINE', message: `the build was ended at the deadline of ${deadlineMs === null ? 'its builder' : `${durationText(deadlineMs)} that --deadline set`}: waiting, sending and preparing count too`, fix: 'Give it longer with --deadline, or leave the flag out.' }
+}
+
+function missingOutputs (unmatched: string[]): Failure {
+  return { code: 'OUTPUT_MISSING', message: `the command succeeded, but no output matches ${unmatched.join(', ')}`, fix: 'Globs are relative to the root of the tree. Without --strict-outputs this is a warning.' }
 }
 
 function failureOf (error: Error): Failure {

@@ -54,5 +54,6 @@ function prospect ({ device, self, advert }: Known, input: RankingInput): Prospe
 
 function explain (device: DeviceId, input: RankingInput, scored: Ranked | undefined, refused: string | null): CandidateExplanation {
   const self = input.known.find(known => known.device === device)?.self === true
-  return { device: input.ref(device), rttMs: self ? 0 : input.rttMs(device) ?? null, terms: scored === undefined ? {} : { ...scored.terms }, score: scored?.score ?? null, refused }
+  const guessed = scored !== undefined && !input.history.ran(input.project, input.command)
+  return { device: input.ref(device), rttMs: self ? 0 : input.rttMs(device) ?? null, terms: scored === undefined ? {} : { ...scored.terms }, score: scored?.score ?? null, ...(guessed ? { guessed } : {}), refused }
 }

@@ -1,48 +1,62 @@
-/** What `.elder.json` says of a project's builds; flags go before it. */
-import { ElderError } from '@elder-node/protocol'
+/** What is built, and how: flags go before `.elder.json`, and that before the devcontainer's image. */
+import { IMAGE_REF } from '@elder-node/protocol'
 import type { BuildRequest } from '../../api.ts'
 import type { Snapshot, SourceReader } from '../../ports/source.ts'
+import { ELDER_JSON, parseElderJson, RECIPE_BYTES_MAX } from './elder-json.ts'
+import { parseJsonText } from './json-text.ts'
 
-export interface Recipe { prepare: string | null, outputs: string[], image: string | null, memoryBytes: number | null, cpus: number | null, platform: string | null }
+export interface Recipe {
+  /** Null when neither the caller nor the project named one. */
+  command: string[] | null
+  prepare: string | null
+  outputs: string[]
+  image: string | null
+  /** Who named the image; null: nobody, so the builder's default holds. */
+  imageFrom: string | null
+  memoryBytes: number | null
+  cpus: number | null
+  platform: string | null
+  /** One sentence each. */
+  warnings: string[]
+}
 
-/** @throws ElderError `RECIPE_INVALID` when the file is there and not what it should be. */
+/** Where a devcontainer may stand (https://containers.dev/implementors/spec/#devcontainerjson), first found wins. */
+const DEVCONTAINERS = ['.devcontainer/devcontainer.json', '.devcontainer.json']
+
+/** @throws ElderError `RECIPE_INVALID` when `.elder.json` is there and not what it should be. */
 export async function readRecipe (reader: SourceReader, snapshot: Snapshot, request: BuildRequest): Promise<Recipe> {
-  const file = await reader.read(snapshot, '.elder.json')
-  const { prepare, outputs, image, needs } = file === undefined ? {} as Fields : buildFields(file)
+  const bytes = await reader.read(snapshot, ELDER_JSON)
+  const file = bytes === undefined ? undefined : parseElderJson(bytes)
   return {
-    prepare: request.prepare ?? text(prepare, 'prepare'), outputs: request.outputs ?? texts(outputs), image: text(image, 'image'),
-    memoryBytes: request.memoryBytes ?? number(needs?.['memoryBytes'], 'needs.memoryBytes'), cpus: request.cpus ?? number(needs?.['cpus'], 'needs.cpus'),
-    platform: text(needs?.['platform'], 'needs.platform'),
+    command: request.command ?? file?.command ?? null, prepare: request.prepare ?? file?.prepare ?? null, outputs: request.outputs ?? file?.outputs ?? [],
+    memoryBytes: request.memoryBytes ?? file?.memoryBytes ?? null, cpus: request.cpus ?? file?.cpus ?? null, platform: file?.platform ?? null,
+    ...await imageOf(reader, snapshot, request.image, file?.image), warnings: file?.warnings ?? [],
   }
 }
 
-interface Fields { prepare?: unknown, outputs?: unknown, image?: unknown, needs?: Record<string, unknown> }
+/** True of an image that the project's editor uses: a wish, while those of the other places are a must. */
+export function isWish ({ imageFrom }: Recipe): boolean { return imageFrom !== null && DEVCONTAINERS.includes(imageFrom) }
 
-function buildFields (file: Uint8Array): Fields {
+async function imageOf (reader: SourceReader, snapshot: Snapshot, asked: string | undefined, named: string | undefined): Promise<Pick<Recipe, 'image' | 'imageFrom'>> {
+  if (asked !== undefined) return { image: asked, imageFrom: '--image' }
+  if (named !== undefined) return { image: named, imageFrom: ELDER_JSON }
+  for (const path of DEVCONTAINERS) {
+    const bytes = await reader.read(snapshot, path)
+    if (bytes === undefined) continue
+    const image = devcontainerImage(bytes)
+    return image === undefined ? { image: null, imageFrom: null } : { image, imageFrom: path }
+  }
+  return { image: null, imageFrom: null }
+}
+
+/** The file is written for editors: what we cannot read, or what it builds by itself, is none of ours. */
+export function devcontainerImage (bytes: Uint8Array): string | undefined {
+  if (bytes.length > RECIPE_BYTES_MAX) return undefined
   try {
-    const value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(file)) as { build?: Fields }
-    return value.build ?? {}
-  } catch (error) {
-    throw invalid(`it is not JSON: ${(error as Error).message}`)
+    const { value } = parseJsonText(new TextDecoder().decode(bytes), { comments: true })
+    const image = typeof value === 'object' && value !== null && !Array.isArray(value) ? value['image'] : undefined
+    return typeof image === 'string' && IMAGE_REF.test(image) ? image : undefined
+  } catch {
+    return undefined
   }
 }
-
-function text (value: unknown, name: string): string | null {
-  if (value === undefined || value === null) return null
-  if (typeof value !== 'string') throw invalid(`build.${name} is a text`)
-  return value
-}
-
-function texts (value: unknown): string[] {
-  if (value === undefined) return []
-  if (!Array.isArray(value) || !value.every(item => typeof item === 'string')) throw invalid('build.outputs is a list of globs')
-  return value
-}
-
-function number (value: unknown, name: string): number | null {
-  if (value === undefined || value === null) return null
-  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) throw invalid(`build.${name} is a positive number`)
-  return value
-}
-
-function invalid (why: string): ElderError { return new ElderError('RECIPE_INVALID', `.elder.json: ${why}`, 'Write it as {"build":{"prepare":"npm ci","outputs":["dist/**"]}}.') }

@@ -1,5 +1,5 @@
 /** From a lease to a result on the builder: source, checkout, prepare, run, outputs. Every path ends with the tree removed. */
-import { ElderError, encodeOutputPart, inputDigest, manifestDigest, signResult, type BuildResult, type BuildTimings, type Crypto, type ManifestFile, type Signer } from '@elder-node/protocol'
+import { ElderError, encodeOutputPart, formatTraceparent, inputDigest, manifestDigest, nextSpan, signResult, utf8, type BuildNetwork, type BuildResult, type BuildTimings, type Crypto, type ManifestFile, type Signer } from '@elder-node/protocol'
 import type { Engine, Limits, RunEvent, RunSpec } from '../../ports/engine.ts'
 import type { Clock } from '../../ports/host.ts'
 import type { PreparedTrees } from '../../ports/prepare.ts'
@@ -19,6 +19,8 @@ export interface RunComponents {
   environment: (requested: Record<string, string>) => Record<string, string> | Promise<Record<string, string>>
   limits: Limits
   platform: string
+  /** What the owner lets builds reach; `none` holds for the prepare command too. */
+  network: BuildNetwork
 }
 
 /** Exit code of a command that was ended at its deadline. */
@@ -63,7 +65,8 @@ async function prepare (job: Job, components: RunComponents, tree: string): Prom
   await job.send({ type: 'phase', phase: 'preparing', message: '' })
   let failed: Exit | undefined
   const run = async (): Promise<void> => {
-    const exit = await runCommand(job, components, { ...await runSpec(job, components, tree, [...SHELL, command]), sealed: false })
+    if (components.network === 'none') throw new ElderError('PREPARE_NETWORK', 'the owner of this builder allows builds no network, which --prepare needs', 'Build on another device with --on, or commit what the command would fetch.')
+    const exit = await runCommand(job, components, await runSpec(job, components, tree, [...SHELL, command], false))
     job.controller.signal.throwIfAborted()
     if (exit.exitCode === 0) return
     failed = exit
@@ -78,7 +81,16 @@ async function prepare (job: Job, components: RunComponents, tree: string): Prom
 
 async function command (job: Job, components: RunComponents, tree: string): Promise<Exit> {
   await job.send({ type: 'phase', phase: 'running', message: components.engine.description.slice(0, 512) })
-  return await runCommand(job, components, await runSpec(job, components, tree, job.spec.command))
+  const spec = await runSpec(job, components, tree, job.spec.command, job.spec.sealed)
+  const traceparent = spanOf(job, components)
+  // A sealed build sees the same each time it runs.
+  return await runCommand(job, components, traceparent === null || spec.sealed ? spec : { ...spec, env: { ...spec.env, TRACEPARENT: traceparent } })
+}
+
+/** The builder's span of the requester's trace; the same whenever it is asked for, another for every lease. */
+function spanOf ({ trace, lease }: Job, { crypto }: RunComponents): string | null {
+  if (trace === undefined) return null
+  return formatTraceparent(nextSpan(trace, length => crypto.sha256(utf8('elder/span/v1\0'), utf8(`${lease.build} ${lease.id} ${lease.fence}`)).subarray(0, length)))
 }
 
 async function runCommand (job: Job, { engine }: RunComponents, spec: RunSpec): Promise<Exit> {
@@ -99,10 +111,10 @@ async function runCommand (job: Job, { engine }: RunComponents, spec: RunSpec): 
   throw new ElderError('ENGINE_FAILED', `the engine ${engine.name} ended without an exit code`, 'See `elder-node doctor` on the builder.')
 }
 
-async function runSpec (job: Job, { environment, limits }: RunComponents, tree: string, command: string[]): Promise<RunSpec> {
+async function runSpec (job: Job, { environment, limits, network }: RunComponents, tree: string, command: string[], sealed: boolean): Promise<RunSpec> {
   const { spec, lease } = job
   return {
-    id: runId(job), slot: lease.slot, tree, cwd: spec.source.cwd, command, env: await environment(spec.env), sealed: spec.sealed, image: spec.image,
+    id: runId(job), slot: lease.slot, tree, cwd: spec.source.cwd, command, env: await environment(spec.env), sealed: sealed || network === 'none', image: spec.image,
     limits: { ...limits, cpus: Math.min(limits.cpus, spec.cpus ?? limits.cpus), memoryBytes: Math.min(limits.memoryBytes, spec.memoryBytes ?? limits.memoryBytes) },
   }
 }
@@ -112,7 +124,7 @@ function runId (job: Job): string { return `${job.spec.build}-${job.lease.fence}
 /** Sends outputs and the signed result until the requester has them all; over a new stream when the old one breaks. */
 async function handOver (job: Job, components: RunComponents, tree: string, exit: Exit, timings: BuildTimings): Promise<void> {
   const { signal } = job.controller
-  const found = job.spec.outputs.length > 0 ? await components.outputs.match(tree, job.spec.outputs) : { paths: [], unmatched: [] }
+  const found = job.spec.outputs.length > 0 ? await components.outputs.match(tree, job.spec.outputs) : { paths: [], unmatched: [], leftOut: [] }
   while (!job.received && !signal.aborted) {
     const stream = job.stream
     if (stream === undefined) {
@@ -122,7 +134,7 @@ async function handOver (job: Job, components: RunComponents, tree: string, exit
     await job.send({ type: 'phase', phase: 'returning', message: '' })
     await job.flushed()
     const manifest = await sendOutputs(job, components, tree, found.paths)
-    if (manifest !== undefined && job.stream === stream) await sendResult(job, components, exit, timings, manifest, found.unmatched)
+    if (manifest !== undefined && job.stream === stream) await sendResult(job, components, exit, timings, manifest, found)
     while (job.stream === stream && !job.received && !signal.aborted) await job.changed()
   }
 }
@@ -140,11 +152,13 @@ async function sendOutputs (job: Job, { outputs }: RunComponents, tree: string, 
   return manifest
 }
 
-async function sendResult (job: Job, { crypto, signer }: RunComponents, exit: Exit, timings: BuildTimings, manifest: ManifestFile[], unmatched: string[]): Promise<void> {
+async function sendResult (job: Job, components: RunComponents, exit: Exit, timings: BuildTimings, manifest: ManifestFile[], { unmatched, leftOut }: Pick<BuildResult, 'unmatched' | 'leftOut'>): Promise<void> {
+  const { crypto, signer } = components
   const result: BuildResult = {
     build: job.spec.build, lease: job.lease.id, fence: job.lease.fence, inputDigest: inputDigest(job.spec, crypto),
     exitCode: exit.deadline ? DEADLINE_EXIT : exit.exitCode, signal: exit.signal, reason: exit.deadline ? 'deadline' : exit.reason,
-    timings, manifestDigest: manifestDigest(manifest, crypto), unmatched,
+    timings, manifestDigest: manifestDigest(manifest, crypto), unmatched, leftOut,
+    traceparent: spanOf(job, components),
   }
   await job.send({ type: 'result', result, signature: signResult(result, crypto, signer) })
 }

@@ -7,10 +7,13 @@ export async function askForSource (stream: FrameStream, snapshot: Snapshot): Pr
   await send(stream, { type: 'source', ancestors: snapshot.ancestors.slice(0, 63) })
 }
 
-export async function sendSource (stream: FrameStream, reader: SourceReader, snapshot: Snapshot, have: Extract<BuilderFrame, { type: 'have' }>, signal: AbortSignal): Promise<void> {
+export async function sendSource (stream: FrameStream, reader: SourceReader, snapshot: Snapshot, have: Extract<BuilderFrame, { type: 'have' }>, signal: AbortSignal, sent: (bytes: number) => void = () => {}): Promise<void> {
   if (have.commits === null) return
   const known = new Set(snapshot.ancestors)
-  for await (const data of reader.pack(snapshot, have.commits.filter(commit => known.has(commit)), { signal })) await send(stream, { type: 'pack', data })
+  for await (const data of reader.pack(snapshot, have.commits.filter(commit => known.has(commit)), { signal })) {
+    await send(stream, { type: 'pack', data })
+    sent(data.length)
+  }
   await send(stream, { type: 'pack-end' })
 }
 

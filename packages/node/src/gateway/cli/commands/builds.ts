@@ -13,8 +13,9 @@ const help = (lines: string): string => `\nExamples:\n${lines}`
 export function register (command: Command, { act }: Kit): void {
   command.action(act(list)).addHelpText('after', help('  elder-node builds\n  elder-node builds logs 7f3c2a\n  elder-node builds why 7f3c2a\n  elder-node builds --json | jq -r \'.builds[0].id\''))
   command.command('list', { hidden: true }).description('the builds this device knows').action(act(list)).addHelpText('after', help('  elder-node builds list'))
-  command.command('logs').description('what a build printed so far, then live until it ends').argument('<id>', 'id or unique prefix')
-    .action(act(logs)).addHelpText('after', help('  elder-node builds logs 7f3c2a\n  elder-node builds logs 7f3c2a --json'))
+  command.command('logs').description('what a build printed so far').argument('<id>', 'id or unique prefix')
+    .option('-f, --follow', 'then live, until it ends')
+    .action(act(logs)).addHelpText('after', help('  elder-node builds logs 7f3c2a\n  elder-node builds logs 7f3c2a --follow\n  elder-node builds logs 7f3c2a --json'))
   command.command('attach').description('follow a build again: its output, its end, its exit code').argument('<id>', 'id or unique prefix')
     .action(act(attach)).addHelpText('after', help('  elder-node builds attach 7f3c2a'))
   command.command('cancel').description('stop a build, wherever it runs').argument('<id>', 'id or unique prefix')
@@ -31,27 +32,35 @@ async function list ({ client, output, signal }: Context): Promise<void> {
   ]), output.paint).join('\n'))
 }
 
-async function logs ({ client, output, signal }: Context, _options: object, [id = '']: string[]): Promise<void> {
-  const printer = new BuildPrinter(output, { explain: false })
-  for await (const event of client.stream('builds.events', { id }, { signal })) printer.print(event)
+async function logs (context: Context, { follow = false }: { follow?: boolean }, [id = '']: string[]): Promise<void> {
+  await print(context, { id, follow })
 }
 
 /** As if `build` had never been left: Ctrl-C leaves it running. */
 async function attach (context: Context, _options: object, [id = '']: string[]): Promise<number> {
-  const printer = new BuildPrinter(context.output, { explain: false })
-  for await (const event of context.client.stream('builds.events', { id }, { signal: context.signal })) printer.print(event)
-  return printer.exitCode
+  return await print(context, { id })
+}
+
+/** Answers the exit code of the build; 125 while it has none. */
+async function print ({ client, output, signal }: Context, params: { id: string, follow?: boolean }): Promise<number> {
+  const printer = new BuildPrinter(output, { explain: false })
+  try {
+    for await (const event of client.stream('builds.events', params, { signal })) printer.print(event)
+    return printer.exitCode
+  } finally {
+    printer.close()
+  }
 }
 
 async function cancel ({ client, output, signal }: Context, _options: object, [id = '']: string[]): Promise<void> {
-  const { build } = await client.call('builds.cancel', { id }, { signal })
-  output.answer('builds-cancel', { build, cancelled: true }, () => `build ${plain(build)} is cancelled.`)
+  const { build, state, cancelled } = await client.call('builds.cancel', { id }, { signal })
+  output.answer('builds-cancel', { build, cancelled, state }, () => cancelled ? `build ${plain(build)} is cancelled.` : `build ${plain(build)} had ended before: ${state}.`)
 }
 
 async function why ({ client, output, signal }: Context, _options: object, [id = '']: string[]): Promise<void> {
   const reason = await client.call('builds.why', { id }, { signal })
   output.answer('builds-why', reason, () => [
-    ...renderCandidates(reason.candidates, reason.attempts[0]?.builder.id, output.paint),
+    ...renderCandidates(reason.candidates, reason.attempts.at(-1)?.builder.id, output.paint),
     plain(reason.why),
     ...reason.attempts.map(({ attempt, builder, outcome }) => `attempt ${attempt} on ${plain(builder.name)}: ${plain(outcome)}`),
   ].join('\n'))

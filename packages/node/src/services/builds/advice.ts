@@ -1,0 +1,44 @@
+/** What a build that ended is told besides its exit code: why, in words, and what to set. Pure. */
+import type { BuildNetwork, BuildResult } from '@elder-node/protocol'
+
+/** What the attempt that counts ran in. */
+export interface Surroundings {
+  /** Name of the builder. */
+  builder: string
+  engine: string
+  network: BuildNetwork
+  sealed: boolean
+  image: string | null
+  /** Who named the image; null: nobody. */
+  imageFrom: string | null
+}
+
+const NOT_FOUND = 127
+const SEEN = 'The image is taken from --image <ref>, else from {"build":{"image":"…"}} in .elder.json, else from "image" in .devcontainer/devcontainer.json, else it is the builder\'s default; --prepare adds tools to the tree.'
+const LIMIT: Record<string, string> = {
+  memory: 'its memory limit: raise --memory, or {"build":{"needs":{"memory":"4g"}}} in .elder.json; the builder\'s owner sets the ceiling',
+  pids: 'its limit of processes: the builder\'s owner sets it',
+  disk: 'its disk limit: the builder\'s owner sets it',
+}
+
+/** `docker; network: full, as the owner of mini allows`: said when an attempt begins. */
+export function aboutNetwork ({ builder, network, sealed }: Surroundings): string {
+  if (sealed) return 'network: none, sealed'
+  return network === 'none' ? `network: none, as the owner of ${builder} wants` : `network: full, as the owner of ${builder} allows`
+}
+
+/** One sentence each, for the result that counts. */
+export function adviceFor (result: Pick<BuildResult, 'exitCode' | 'reason' | 'unmatched' | 'leftOut'>, around: Surroundings | undefined): string[] {
+  const limit = LIMIT[result.reason ?? '']
+  return [
+    ...(limit === undefined ? [] : [`the builder ended the command at ${limit}`]),
+    ...(result.exitCode === NOT_FOUND && around !== undefined ? [missingTool(around)] : []),
+    ...(result.exitCode === 0 ? result.unmatched.map(glob => `no output matches ${glob}`) : []),
+    ...result.leftOut,
+  ]
+}
+
+function missingTool ({ builder, engine, image, imageFrom }: Surroundings): string {
+  if (engine === 'docker' || engine === 'podman') return `a command was not found (exit 127): this build sees the tools of ${image === null ? `the default image of ${builder}` : `the image ${image} (from ${imageFrom ?? '--image'})`}. ${SEEN}`
+  return `a command was not found (exit 127): this build sees the tools that are installed on ${builder} (engine ${engine}, no image). Install it there, or build on a device with an engine that runs images. ${SEEN}`
+}

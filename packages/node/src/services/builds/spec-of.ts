@@ -1,0 +1,21 @@
+/** From what was asked, and what the project says, to what travels. */
+import { ElderError, isInsideTree, parseSpec, type BuildId, type BuildSpec } from '@elder-node/protocol'
+import type { BuildRequest } from '../../api.ts'
+import type { Snapshot } from '../../ports/source.ts'
+import type { Recipe } from './recipe.ts'
+
+/** @throws ElderError `USAGE` without a command; `BAD_REQUEST`: no builder would take such a spec */
+export function specOf (build: BuildId, request: BuildRequest, snapshot: Snapshot, recipe: Recipe, traceparent: string): BuildSpec {
+  if (recipe.command === null) throw new ElderError('USAGE', 'the command to run is missing', 'Write it behind --: elder-node build . -- npm test   (or in .elder.json: {"build":{"command":["npm","test"]}})')
+  const outside = recipe.outputs.find(glob => !isInsideTree(glob))
+  if (outside !== undefined) throw new ElderError('BAD_REQUEST', `the output ${JSON.stringify(outside.slice(0, 200))} leaves the tree of the build`, 'Give globs relative to the root of the tree: --out "dist/**".')
+  try {
+    return parseSpec({
+      build, source: { commit: snapshot.commit, project: snapshot.project, cwd: snapshot.cwd }, command: recipe.command, prepare: recipe.prepare, outputs: recipe.outputs,
+      env: request.env ?? {}, memoryBytes: recipe.memoryBytes, cpus: recipe.cpus, deadlineMs: request.deadlineMs ?? null, sealed: request.sealed === true, image: recipe.image,
+      agent: request.agent ?? null, traceparent,
+    })
+  } catch (error) {
+    throw new ElderError('BAD_REQUEST', (error as Error).message, 'Check that part of the command, and of .elder.json.', {}, { cause: error })
+  }
+}
