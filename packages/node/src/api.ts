@@ -17,6 +17,8 @@ export interface DeviceStatus {
   online: boolean
   rttMs: number | null
   path: 'self' | 'direct' | 'relay' | 'none'
+  /** The member that passes the connection on, when the path is `relay`. */
+  relay?: DeviceRef
   cpu: { cores: number, load: number } | null
   memory: { totalBytes: number, freeBytes: number } | null
   disk: { totalBytes: number, freeBytes: number } | null

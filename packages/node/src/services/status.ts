@@ -1,6 +1,6 @@
 /** One picture of the mesh from what every service knows: what `status` and `devices` answer. */
 import type { Advert, DeviceId } from '@elder-node/protocol'
-import type { BuildStatus, DeviceStatus, Problem, StackStatus, Status } from '../api.ts'
+import type { BuildStatus, DeviceRef, DeviceStatus, Problem, StackStatus, Status } from '../api.ts'
 import type { Clock, HostSample } from '../ports/host.ts'
 import type { Mesh, Peer } from '../ports/mesh.ts'
 import type { Membership } from './membership.ts'
@@ -69,6 +69,7 @@ export class StatusService {
     return {
       id: device, name: membership.nameOf(device), role: membership.role(device) ?? 'observer', online,
       rttMs: self ? 0 : roundTrip(peer), path: self ? 'self' : peer?.path ?? 'none',
+      ...(peer?.relay === undefined ? {} : { relay: this.#ref(peer.relay) }),
       ...readings(online ? advert : undefined),
       lastSeen: seen === undefined ? null : new Date(seen).toISOString(),
       ...(peer?.suspect === true ? { suspect: true } : {}),
@@ -76,10 +77,12 @@ export class StatusService {
   }
 
   #reached (): Pick<Status['self'], 'reachable' | 'relays'> {
-    const { membership, mesh } = this.#components
+    const { mesh } = this.#components
     const { reachable, through } = mesh.reach()
-    return { reachable, relays: through.map(device => ({ id: device, name: membership.nameOf(device) })) }
+    return { reachable, relays: through.map(device => this.#ref(device)) }
   }
+
+  #ref (device: DeviceId): DeviceRef { return { id: device, name: this.#components.membership.nameOf(device) } }
 
   #problems (): Problem[] {
     const { resources, problems, stacks } = this.#components
