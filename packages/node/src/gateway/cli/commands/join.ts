@@ -1,11 +1,13 @@
 /** `join`: runs this node in the foreground. The only command that loads the network. */
 import { resolve } from 'node:path'
-import { ElderError } from '@elder-node/protocol'
+import { codeOf, ElderError } from '@elder-node/protocol'
 import type { Command } from 'commander'
 import { serveControl } from '../../control-server.ts'
 import { parseCount, plain } from '../../render/units.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
+import { detach, givenWords, tellParent } from '../detach.ts'
+import type { Detached, Ready } from '../detach.ts'
 import { EXIT } from '../failure.ts'
 import { guardFaults } from '../fault-guard.ts'
 import { addLaterOptions } from '../later.ts'
@@ -16,10 +18,12 @@ import { reserveRecoveryFile, type RecoveryFile } from '../recovery-file.ts'
 import { readTicket } from '../ticket.ts'
 
 interface Options {
-  ticketFile?: string, saveRecovery?: string, name?: string, listen?: string[], announce?: string[], relay?: string, slots?: string, engine?: string, mdns: boolean
+  ticketFile?: string, saveRecovery?: string, name?: string, listen?: string[], announce?: string[], relay?: string, slots?: string, engine?: string, mdns: boolean, detach?: true
 }
 
 const ADMISSION_MS = 60_000
+/** What `leave` gets to hear the end of its own call. */
+const FAREWELL_MS = 2_000
 const collect = (value: string, all: string[] = []): string[] => [...all, value]
 
 export function register (command: Command, { act }: Kit): void {
@@ -34,16 +38,18 @@ export function register (command: Command, { act }: Kit): void {
     .option('--slots <n>', 'builds at once (default: a quarter of the cores; 0: none)')
     .option('--engine <name>', 'auto, process (NO isolation), none')
     .option('--no-mdns', 'do not look for devices on the local network')
+    .option('--detach', 'go on in the background; returns when the node is ready')
     .addHelpText('after', `
 Examples:
   elder-node join                                     first device: founds a mesh
   elder-node join --ticket-file ticket.txt            next device
   elder-node join --slots 2 --engine process          builds without isolation: your explicit choice
+  elder-node join --detach                            in the background; prints how it is stopped
   ssh mini elder-node invite | elder-node join --ticket-file -
 
 Runs until Ctrl-C; again Ctrl-C leaves at once. --timeout bounds the admission (default 60s, exit 6), not the running node.`)
-    .action(act(join, { unbounded: true }))
-  addLaterOptions(command, ['--from <url>', '--recovery-file <path>', '--detach'])
+    .action(act<Options>(async (context, options, args) => await (options.detach === true ? joinDetached(context, options, args, command) : join(context, options, args)), { unbounded: true }))
+  addLaterOptions(command, ['--from <url>', '--recovery-file <path>'])
 }
 
 async function join (context: Context, options: Options, [ticketWord]: string[]): Promise<number> {
@@ -62,12 +68,27 @@ async function join (context: Context, options: Options, [ticketWord]: string[])
   }
 }
 
+/** The same in the background: checked here, so that a wrong flag is said at once, then run by a process of its own. */
+async function joinDetached (context: Context, options: Options, [ticketWord]: string[], command: Command): Promise<number> {
+  const { io, output, location } = context
+  const stopping = new AbortController()
+  context.takeInterrupts((count) => count > 1 ? io.exit(EXIT.cancelled) : stopping.abort(new ElderError('CANCELLED', 'stopped before this device was admitted', 'elder-node join --detach')))
+  const ticket = await readTicket(io, { word: ticketWord, file: options.ticketFile, signal: stopping.signal })
+  initOf(context, options, ticket)
+  const words = [...givenWords(command, new Set(['detach', 'json', 'dir', 'ticketFile'])), '--dir', location.dir]
+  const detached = await detach(io, { words, ticket, dir: location.dir, signal: stopping.signal })
+  announce(context, detached.ready, { recoverySaved: options.saveRecovery !== undefined, detached })
+  if (output.json) return EXIT.ok
+  output.line(`In the background as process ${detached.pid}; its log: ${location.log}`)
+  return EXIT.ok
+}
+
 /** Starts the node. The file for the recovery text is filled or taken away, whatever happens. */
 async function enter ({ io, output }: Context, init: JoinInit, crashed: Promise<never>, recoveryFile: RecoveryFile | undefined): Promise<JoinedNode> {
   let node: JoinedNode | undefined
   try {
     const createNode = await io.nodeFactory()
-    return node = await Promise.race([createNode(init), crashed])
+    return node = await Promise.race([createNode({ httpDefault: 'auto', ...init }), crashed])
   } finally {
     if (await recoveryFile?.finish(node?.recovery) === false && node !== undefined) output.warn('no recovery text to save: it is given once, when a mesh is founded')
   }
@@ -93,31 +114,45 @@ interface Running { stopping: AbortSignal, crashed: Promise<never>, log: NonNull
 
 /** Answers the control socket until a signal comes, the mesh says that this device is out, or a fault ends it. */
 async function serve (context: Context, node: JoinedNode, { stopping, crashed, log, recoverySaved }: Running): Promise<number> {
+  let graceMs = 0
   try {
     const control = await serveControl(node, context.location.socket, { log })
     try {
-      announce(context, node, recoverySaved)
-      const evicted = await Promise.race([node.evicted, aborted(stopping), crashed])
+      const ready = readyOf(node)
+      announce(context, ready, { recoverySaved })
+      tellParent(context.io, ready)
+      const evicted = await Promise.race([node.evicted, node.left.then(departed => { graceMs = FAREWELL_MS; sayLeft(context, departed.mesh) }), aborted(stopping), crashed])
       if (evicted !== undefined) throw evicted
     } finally {
       if (stopping.aborted) context.output.note('stopping; Ctrl-C again leaves at once')
-      await control.close()
+      await control.close({ graceMs })
     }
-  } finally {
-    await node.stop()
+  } catch (error) {
+    await node.stop({ unclean: codeOf(error) === 'CRASHED' })
+    throw error
   }
+  await node.stop()
   return EXIT.ok
 }
 
-function announce ({ output }: Context, node: JoinedNode, recoverySaved: boolean): void {
-  const { device, mesh } = node
-  const addresses = node.addresses()
-  if (output.json) return output.document('join', { event: 'ready', device: { id: device.id, name: device.name }, mesh: { id: mesh.id, name: mesh.name }, addresses })
-  const how = { founded: 'founded mesh', admitted: 'joined mesh', returned: 'back in mesh' }[node.joined]
+function readyOf (node: JoinedNode): Ready {
+  const { device, mesh, joined, http, recovery } = node
+  return { device: { id: device.id, name: device.name }, mesh: { id: mesh.id, name: mesh.name }, joined, addresses: node.addresses(), ...(http === undefined ? {} : { http }), ...(recovery === undefined ? {} : { recovery }) }
+}
+
+function announce ({ output }: Context, { device, mesh, joined, addresses, http, recovery }: Ready, { recoverySaved, detached }: { recoverySaved: boolean, detached?: Detached }): void {
+  if (output.json) return output.document('join', { event: 'ready', device, mesh, addresses, ...(detached === undefined ? {} : { pid: detached.pid }) })
+  const how = { founded: 'founded mesh', admitted: 'joined mesh', returned: 'back in mesh' }[joined]
   output.line(`${how} ${output.paint('bold', plain(mesh.name))} as ${output.paint('bold', plain(device.name))}`)
   for (const address of addresses) output.line(`  ${output.paint('dim', address)}`)
-  if (node.recovery !== undefined && !recoverySaved) output.line(`Recovery text, shown this once; keep it away from this device:\n  ${node.recovery}`)
-  output.line('Add a device: elder-node invite      Look: elder-node status      Stop: Ctrl-C')
+  if (http !== undefined) output.line(`  ${output.paint('dim', `${http}/metrics  /readyz  /healthz`)}`)
+  if (recovery !== undefined && !recoverySaved) output.line(`Recovery text, shown this once; keep it away from this device:\n  ${recovery}`)
+  output.line(`Add a device: elder-node invite      Look: elder-node status      Stop: ${detached === undefined ? 'Ctrl-C' : `kill ${detached.pid}`}`)
+}
+
+function sayLeft ({ output }: Context, mesh: { id: string, name: string }): void {
+  if (output.json) output.document('join', { event: 'left', mesh })
+  else output.note(`left the mesh ${plain(mesh.name)}`)
 }
 
 async function aborted (signal: AbortSignal): Promise<undefined> {
