@@ -22,6 +22,10 @@ export interface AcceptanceOptions {
   nodeUid?: number
   /** True, or why two builds on this engine can read each other's files. */
   separate: true | string
+  /** Where a build finds its tree. @default at the tree's own path */
+  inside?: (tree: string) => string
+  /** Variables that the engine sets as its own mark, and no API can take away. */
+  marks?: string[]
 }
 
 const MB = 1_048_576
@@ -121,7 +125,7 @@ export function engineAcceptance (name: string, options: AcceptanceOptions): voi
       await put(join(tree, 'a b'))
       await put(join(tree, 'a b/c'))
       const { text } = await run(['sh', '-c', 'pwd; printf "%s|" "$@"', 'sh', 'it\'s', '$HOME', 'two\nlines', ''], { tree, cwd: 'a b/c' })
-      expect(text).toBe(`${join(tree, 'a b/c')}\nit's|$HOME|two\nlines||`)
+      expect(text).toBe(`${join(options.inside?.(tree) ?? tree, 'a b/c')}\nit's|$HOME|two\nlines||`)
     })
 
     test('a working directory outside of the tree is refused', async () => {
@@ -133,6 +137,7 @@ export function engineAcceptance (name: string, options: AcceptanceOptions): voi
       const env = { PATH, LANG: 'C.UTF-8', GIVEN: 'it\'s $HOME\nand "more"' }
       const { text } = await run(['env', '-0'], { env })
       const seen = Object.fromEntries(text.split('\0').filter(Boolean).map(pair => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]))
+      for (const mark of options.marks ?? []) delete seen[mark]
       const { HOME, TMPDIR: _, ...rest } = seen
       expect(rest).toEqual(env)
       expect(HOME).not.toBe(process.env['HOME'])

@@ -1,13 +1,17 @@
 /** A small node process that owns an engine and obeys lines of JSON on stdin: what the tests kill, or run as another user. */
 import { createInterface } from 'node:readline'
-import { ProcessEngine, type ProcessEngineInit } from '../../src/adapters/engine-process/engine.ts'
-import type { RunSpec } from '../../src/ports/engine.ts'
+import type { Engine, RunSpec } from '../../src/ports/engine.ts'
 
 type Order = { id: number } & (
   | { op: 'check' | 'sweep' } | { op: 'createTree', name: string, slot: number } | { op: 'removeTree', tree: string }
   | { op: 'run', spec: RunSpec } | { op: 'cancel', run: number })
 
-const engine = new ProcessEngine(JSON.parse(process.argv[2] ?? '{}') as ProcessEngineInit)
+const MAKERS: Record<string, (init: never) => Promise<Engine>> = {
+  process: async init => new (await import('../../src/adapters/engine-process/engine.ts')).ProcessEngine(init),
+  container: async init => new (await import('../../src/adapters/engine-container/engine.ts')).ContainerEngine(init),
+}
+const [, , init = '{}', kind = 'process'] = process.argv
+const engine = await MAKERS[kind]?.(JSON.parse(init) as never) as Engine
 const running = new Map<number, AbortController>()
 
 function say (id: number, message: object): void { process.stdout.write(`${JSON.stringify({ id, ...message })}\n`) }

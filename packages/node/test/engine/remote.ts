@@ -9,15 +9,19 @@ interface Line { id: number, event?: RunEvent, result?: unknown, error?: { code:
 type Listener = (line: Line) => void
 
 export class RemoteEngine implements Engine {
-  readonly name: EngineName = 'process'
+  readonly name: EngineName
   description = ''
   readonly child: ChildProcess
   readonly #listeners = new Map<number, Listener>()
   #next = 1
 
-  /** @param prefix - Command line before `node`, such as `setpriv --reuid 1000 --`. */
-  constructor (init: object, prefix: string[] = []) {
-    const [program = process.execPath, ...args] = [...prefix, process.execPath, '--conditions=elder-source', '--disable-warning=ExperimentalWarning', new URL('host.ts', import.meta.url).pathname, JSON.stringify(init)]
+  /**
+   * @param prefix - Command line before `node`, such as `setpriv --reuid 1000 --`.
+   * @param kind - Whose engine: a name of the table in host.ts.
+   */
+  constructor (init: object & { name?: EngineName }, prefix: string[] = [], kind: 'process' | 'container' | 'sandbox' = 'process') {
+    this.name = init.name ?? (kind === 'sandbox' ? kind : 'process')
+    const [program = process.execPath, ...args] = [...prefix, process.execPath, '--conditions=elder-source', '--disable-warning=ExperimentalWarning', new URL('host.ts', import.meta.url).pathname, JSON.stringify(init), kind]
     this.child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { PATH: '/usr/bin:/bin', SECRET_OF_THE_NODE: 'canary' } })
     if (this.child.stdout !== null) createInterface({ input: this.child.stdout }).on('line', line => { this.#hear(JSON.parse(line) as Line) })
   }

@@ -3,6 +3,7 @@ import { posix } from 'node:path'
 import type { RunSpec } from '../../ports/engine.ts'
 import type { DaemonInfo } from './client.ts'
 import type { Identity } from './identity.ts'
+import type { ContainerEngineName } from './sockets.ts'
 
 /** Folders of the build as it sees them: the same on every builder, so that absolute paths in a prepared tree stay right. */
 export const INSIDE = { tree: '/elder/tree', home: '/elder/home', tmp: '/elder/tmp' } as const
@@ -11,6 +12,7 @@ export const INSIDE = { tree: '/elder/tree', home: '/elder/home', tmp: '/elder/t
 export const LABEL = { node: 'elder-node.node', build: 'elder-node.build', slot: 'elder-node.slot' } as const
 
 export interface ContainerInput {
+  engine: ContainerEngineName
   spec: RunSpec
   /** Relative to the tree, checked. */
   cwd: string
@@ -51,7 +53,7 @@ export function containerConfig (input: ContainerInput): object {
       ...limits(input), ...mounts(input), NetworkMode: mode,
       Privileged: false, CapDrop: ['ALL'], CapAdd: [], SecurityOpt: ['no-new-privileges'], ReadonlyRootfs: true, Init: true,
       IpcMode: 'private', PidMode: '', ShmSize: 64 * MB, OomScoreAdj: 500, ...(identity.keepId ? { UsernsMode: 'keep-id' } : {}),
-      Ulimits: [{ Name: 'nofile', Soft: 4096, Hard: 4096 }, { Name: 'core', Soft: 0, Hard: 0 }],
+      Ulimits: ulimits(input),
       // The attached stream is the only log: a daemon's disk is not for builds.
       LogConfig: { Type: 'none', Config: {} }, AutoRemove: false, RestartPolicy: { Name: 'no' },
     },
@@ -72,9 +74,17 @@ function limits ({ spec: { limits: { cpus, memoryBytes, pidsMax } }, info }: Con
   }
 }
 
-function mounts ({ spec, identity, info, volumes, tree, home, tmp, readOnly }: ContainerInput): object {
+/** Podman as root would raise the number of processes to a million, which not every root may: in a container of its own it may not. */
+function ulimits ({ engine, identity }: ContainerInput): object[] {
+  const both = (Name: string, value: number): object => ({ Name, Soft: value, Hard: value })
+  return [both('nofile', 4096), both('core', 0), ...(engine === 'podman' && !identity.keepId ? [both('nproc', 16_384)] : [])]
+}
+
+function mounts ({ engine, spec, identity, info, volumes, tree, home, tmp, readOnly }: ContainerInput): object {
   const [uid, gid] = identity.user.split(':')
-  const tmpfs = (bytes: number): string => `rw,exec,nosuid,nodev,size=${bytes},uid=${uid},gid=${gid},mode=700`
+  // Podman knows no owner here; its mode is right wherever the image's folder is open to all. Docker's runc needs the owner.
+  const owner = engine === 'docker' ? `uid=${uid},gid=${gid},mode=700` : 'mode=1777'
+  const tmpfs = (bytes: number): string => `rw,exec,nosuid,nodev,size=${bytes},${owner}`
   const own = Object.entries({ [INSIDE.tree]: tree, [INSIDE.home]: home, [INSIDE.tmp]: tmp })
   const shared = Object.entries(readOnly)
   // SELinux lets no container read a folder that was not labelled for it, and only this older form can ask for the label.

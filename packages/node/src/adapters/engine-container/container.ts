@@ -1,8 +1,8 @@
 /** One container from its creation to its removal. */
 import type { Duplex } from 'node:stream'
-import type { ContainerClient, ContainerDetails } from './client.ts'
+import type { ContainerClient } from './client.ts'
 import { daemonFailed } from './http.ts'
-import type { PidsWatch } from './pids-watch.ts'
+import type { LimitWatch } from './limit-watch.ts'
 import { Watchdog } from './watchdog.ts'
 
 /** Well below the two seconds in which a cancelled build must be gone. */
@@ -26,24 +26,24 @@ export class Container {
   }
 
   /** Starts it and returns its output, complete from the first byte. */
-  async start (watch: (id: string) => PidsWatch): Promise<{ output: AsyncIterable<Uint8Array>, pids: PidsWatch }> {
-    const pids = watch(this.#id)
+  async start (watch: (id: string) => LimitWatch): Promise<{ output: AsyncIterable<Uint8Array>, limits: LimitWatch }> {
+    const limits = watch(this.#id)
     try {
       this.#output = await this.#client.attach(this.#id)
       await this.#client.start(this.#id)
-      pids.started((await this.#client.inspect(this.#id)).State.Pid)
+      limits.started((await this.#client.inspect(this.#id)).State.Pid)
     } catch (error) {
-      pids.stop()
+      limits.stop()
       throw daemonFailed('the container could not be started', error)
     }
-    return { output: this.#output as AsyncIterable<Uint8Array>, pids }
+    return { output: this.#output as AsyncIterable<Uint8Array>, limits }
   }
 
   /** How it ended, after its output has. @throws ElderError `ENGINE_FAILED` when the daemon cannot say. */
   async ended (): Promise<{ exitCode: number, outOfMemory: boolean }> {
     try {
       const exitCode = await this.#client.wait(this.#id, this.#waiting.signal)
-      const { State }: ContainerDetails = await this.#client.inspect(this.#id)
+      const { State } = await this.#client.inspect(this.#id)
       return { exitCode, outOfMemory: State.OOMKilled }
     } catch (error) {
       throw daemonFailed('the container daemon went away while the build ran', error)

@@ -18,7 +18,8 @@ import { Container } from './container.ts'
 import { demultiplex } from './demultiplex.ts'
 import { identityOf, type Identity } from './identity.ts'
 import { findImage, listImages, type FoundImage } from './images.ts'
-import { cgroupPaths, PidsWatch } from './pids-watch.ts'
+import { InitWord } from './init-word.ts'
+import { LimitWatch, type LimitReason } from './limit-watch.ts'
 import { findDaemon, socketCandidates, type ContainerEngineName } from './sockets.ts'
 
 export interface ContainerEngineInit {
@@ -90,20 +91,25 @@ export class ContainerEngine implements Engine {
   }
 
   async * #follow ({ info }: Opened, container: Container, disk: DiskWatch, signal: AbortSignal): AsyncGenerator<RunEvent> {
-    const { output, pids } = await container.start(id => new PidsWatch(cgroupPaths(id, info, process.getuid?.() ?? 0)))
+    const { output, limits } = await container.start(id => new LimitWatch(id, info, process.getuid?.() ?? 0))
     try {
       // An abort while it started found nothing to kill.
       if (signal.aborted) await container.kill()
       yield { type: 'started' }
-      for await (const { stream, data } of demultiplex(output)) yield { type: 'log', stream, data }
+      const init = new InitWord()
+      for await (const { stream, data } of demultiplex(output)) {
+        init.hear(data)
+        yield { type: 'log', stream, data }
+      }
+      limits.look()
       const { exitCode, outOfMemory } = await container.ended()
-      yield signal.aborted ? CANCELLED : disk.full ? { ...CANCELLED, reason: 'disk' } : verdict(exitCode, outOfMemory, pids.hit)
+      yield signal.aborted ? CANCELLED : disk.full ? { ...CANCELLED, reason: 'disk' } : verdict(init.exitCode(exitCode), outOfMemory ? 'memory' : limits.reason)
     } catch (error) {
       if (!signal.aborted) throw error
       await container.kill()
       yield CANCELLED
     } finally {
-      pids.stop()
+      limits.stop()
     }
   }
 
@@ -131,7 +137,7 @@ export class ContainerEngine implements Engine {
     const identity = this.#identity(opened, spec.slot)
     const environment = join(root, 'environment')
     return containerConfig({
-      spec, cwd, image: name, volumes: Object.keys(details.Config?.Volumes ?? {}), identity, info, node, tree, home, tmp,
+      engine: this.name, spec, cwd, image: name, volumes: Object.keys(details.Config?.Volumes ?? {}), identity, info, node, tree, home, tmp,
       network: this.#init.network ?? (this.name === 'docker' ? 'default' : ''),
       readOnly: { ...await names(folder, identity), ...(existsSync(environment) ? { [environment]: environment } : {}) },
     })
@@ -208,9 +214,9 @@ async function names (folder: string, { user }: Identity): Promise<Record<string
 }
 
 /** An exit code of 128 + n is the shell's and the container's word for a death by signal n. */
-function verdict (exitCode: number, outOfMemory: boolean, outOfPids: boolean): Exit {
+function verdict (exitCode: number, reason: LimitReason | null): Exit {
   const signal = Object.entries(constants.signals).find(([, number]) => number === exitCode - 128)?.[0] ?? null
-  return { type: 'exit', exitCode, signal, reason: exitCode === 0 ? null : outOfMemory ? 'memory' : outOfPids ? 'pids' : null }
+  return { type: 'exit', exitCode, signal, reason: exitCode === 0 ? null : reason }
 }
 
 function fixOf (reason: string): string {
