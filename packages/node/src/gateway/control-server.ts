@@ -4,6 +4,7 @@ import { connect, createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CONTROL_LIMITS, ElderError, parseControlRequest } from '@elder-node/protocol'
 import type { ErrorJson } from '@elder-node/protocol'
 import type { ElderNode } from '../api.ts'
@@ -13,8 +14,8 @@ import { readJsonLines, writeJsonLine } from './lines.ts'
 
 export interface ControlServer {
   readonly socket: string
-  /** Ends every call and removes the socket. Never rejects. */
-  close (): Promise<void>
+  /** Takes no more calls, gives those under way `graceMs` to end (default 0), ends them, and removes the socket. Never rejects. */
+  close (options?: { graceMs?: number }): Promise<void>
 }
 
 export interface ControlServerInit {
@@ -44,7 +45,7 @@ export async function serveControl (node: ElderNode, socket: string, init: Contr
   // Beyond that not even a word: whoever does this is no person with a terminal.
   server.maxConnections = 8 * callsMax
   await listen(server, socket)
-  return { socket, close: () => close(server, open) }
+  return { socket, close: ({ graceMs = 0 } = {}) => close(server, open, graceMs) }
 }
 
 function turnAway (connection: Socket, callsMax: number): void {
@@ -134,8 +135,9 @@ async function listen (server: Server, socket: string): Promise<void> {
   await chmod(socket, 0o600)
 }
 
-async function close (server: Server, open: Set<Socket>): Promise<void> {
+async function close (server: Server, open: Set<Socket>, graceMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  if (graceMs > 0) await Promise.race([closed, sleep(graceMs, undefined, { ref: false })])
   for (const connection of open) connection.destroy()
   await closed
 }

@@ -39,6 +39,9 @@ export interface Reach {
 
 export interface CallOptions { signal: AbortSignal }
 
+/** One address that was dialled by itself; `error` in a few words, null when it answered. */
+export interface Tried { address: string, error: string | null }
+
 /**
  * One bidirectional stream of bounded frames.
  *

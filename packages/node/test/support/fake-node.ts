@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { ElderError } from '@elder-node/protocol'
 import type { DeviceId, EntryId, FeedId } from '@elder-node/protocol'
 import type { Entry, EntryPatch, NewEntry } from '@elder-node/crdt-stack'
-import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, DeviceStatus, ElderNode, OpenStack, RemoteInfo, Role, RunningBuild, StackProof, Status } from '../../src/api.ts'
+import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, Departure, DeviceStatus, ElderNode, LeaveOptions, OpenStack, PingEvent, PingOptions, RemoteInfo, Role, RunningBuild, StackProof, Status } from '../../src/api.ts'
 
 export const SELF = { id: 'a'.repeat(52), name: 'laptop' }
 export const MINI = { id: 'b'.repeat(52), name: 'mini' }
@@ -76,6 +76,32 @@ export class FakeNode implements ElderNode {
 
   async invite ({ role = 'builder', expiresMs = 900_000 }: { role?: Role, expiresMs?: number } = {}): ReturnType<ElderNode['invite']> {
     return { ticket: 'elder1ticket', expires: new Date(Date.parse(NOW) + expiresMs).toISOString(), role, command: 'elder-node join --ticket-file -' }
+  }
+
+  async promote (name: string): Promise<{ id: string, name: string }> { return await this.evict(name) }
+
+  /** Round trips in milliseconds; null for one that is lost. */
+  roundTrips: Array<number | null> = [0.5, 0.75]
+  relayed = false
+  departed = Promise.withResolvers<Departure>()
+  readonly left: Promise<Departure> = this.departed.promise
+
+  async * ping (name: string, { count = 5, signal }: PingOptions = {}): AsyncGenerator<PingEvent> {
+    await this.evict(name)
+    for (let seq = 1; seq <= count && signal?.aborted !== true; seq++) {
+      const rttMs = this.roundTrips[(seq - 1) % this.roundTrips.length] ?? null
+      if (rttMs === null) yield { event: 'lost', device: MINI, seq, code: 'TIMEOUT', message: 'no answer' }
+      else yield { event: 'pong', device: MINI, seq, rttMs, path: this.relayed ? 'relay' : 'direct', relay: this.relayed ? SELF : null, address: '/ip4/10.0.0.2/tcp/4707/p2p/y' }
+    }
+  }
+
+  /** What stands against leaving. */
+  obstacle: ElderError | undefined
+  async leave ({ force = false }: LeaveOptions = {}): Promise<Departure> {
+    if (this.obstacle !== undefined && !force) throw this.obstacle
+    const departure = { device: SELF, mesh: this.mesh, told: [MINI], lost: force ? ['notes'] : [] }
+    this.departed.resolve(departure)
+    return departure
   }
 
   async evict (name: string): Promise<{ id: string, name: string }> {

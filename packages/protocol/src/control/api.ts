@@ -46,6 +46,9 @@ export interface ControlMethods {
   'devices': Empty
   'invite': { role?: Named, expiresMs?: number }
   'evict': { device: string, undo?: boolean }
+  'promote': { device: string }
+  'ping': { device: string, count?: number, intervalMs?: number }
+  'leave': { force?: boolean }
   'build': BuildParams
   'builds.list': Empty
   'builds.events': { id: string, follow?: boolean }
@@ -69,7 +72,7 @@ export interface ControlMethods {
 export type ControlMethod = keyof ControlMethods
 export type ControlParams<M extends ControlMethod> = ControlMethods[M]
 /** Methods that answer `event` lines and then `end`; every other one answers one `result`. */
-export type ControlStream = 'build' | 'builds.events' | 'stack.show' | 'stack.log'
+export type ControlStream = 'build' | 'ping' | 'builds.events' | 'stack.show' | 'stack.log'
 export type ControlCall = Exclude<ControlMethod, ControlStream>
 /** One validated request; narrow on `method`. */
 export type ControlRequest = { [M in ControlMethod]: { method: M, params: ControlMethods[M] } }[ControlMethod]
@@ -104,6 +107,9 @@ const SCHEMAS: { [M in ControlMethod]: Schema<ControlMethods[M]> } = {
   'devices': none,
   'invite': v.strictObject({ role: maybe(v.picklist(['observer', 'member', 'builder', 'admin'])), expiresMs: maybe(positive) }),
   'evict': v.strictObject({ device: label, undo: maybe(flag) }),
+  'promote': v.strictObject({ device: label }),
+  'ping': v.strictObject({ device: label, count: maybe(positive), intervalMs: maybe(v.pipe(positive, v.maxValue(LIMITS.deadlineMsMax))) }),
+  'leave': v.strictObject({ force: maybe(flag) }),
   'build': v.strictObject({
     source: path, command: maybe(command), image: maybe(text(512)), sealed: maybe(flag), exclusive: maybe(flag), waitMs: maybe(positive), prepare: maybe(text(LIMITS.commandCharsMax)),
     outputs: maybe(v.pipe(v.array(path), v.maxLength(LIMITS.globsMax))), to: maybe(path), on: maybe(label), env: maybe(environment),

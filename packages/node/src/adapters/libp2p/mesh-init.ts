@@ -2,7 +2,8 @@
 import type { Admission } from '../../ports/admission.ts'
 import type { Clock } from '../../ports/host.ts'
 import type { Logger } from '../../ports/log.ts'
-import type { Directory, Mesh } from '../../ports/mesh.ts'
+import type { DeviceId } from '@elder-node/protocol'
+import type { CallOptions, Directory, Mesh, Tried } from '../../ports/mesh.ts'
 import type { RelayChoice } from './nat/nat.ts'
 import type { DialAttempt } from './supervisor.ts'
 
@@ -31,6 +32,8 @@ export interface Libp2pMesh extends Mesh {
   readonly directory: Directory
   /** The last dial per device, with every address tried: what a join that timed out prints. */
   attempts (): DialAttempt[]
+  /** Dials each known address of a device by itself, until one answers. Never rejects. */
+  tryAddresses (device: DeviceId, options: CallOptions): Promise<Tried[]>
 }
 
 const LISTEN = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Connection } from '@libp2p/interface'
 import { ElderError, deviceOfAddress } from '@elder-node/protocol'
 import type { DeviceId, Value } from '@elder-node/protocol'
-import type { CallOptions, Directory, FrameStream, Gate, GossipHandler, MeshEvents, Peer, Reach as Reached, RequestHandler, Service, StreamHandler, Topic } from '../../ports/mesh.ts'
+import type { CallOptions, Directory, FrameStream, Gate, GossipHandler, MeshEvents, Peer, Reach as Reached, RequestHandler, Service, StreamHandler, Topic, Tried } from '../../ports/mesh.ts'
 import { isRelayed } from './addresses.ts'
 import { Clients } from './clients.ts'
 import type { Candidate } from './dial-plan.ts'
@@ -32,6 +32,7 @@ import { Probes } from './probes.ts'
 import { Reach } from './reach.ts'
 import { Services, streamProtocol } from './services.ts'
 import { Supervisor } from './supervisor.ts'
+import { tryAddresses } from './try-addresses.ts'
 import type { DialAttempt } from './supervisor.ts'
 
 export type { Libp2pMesh, Libp2pMeshComponents, Libp2pMeshInit } from './mesh-init.ts'
@@ -153,6 +154,10 @@ class Libp2pMeshNode implements Libp2pMesh {
   reach (): Reached { return { reachable: this.#nat.reachable, through: this.#nat.through(), relays: this.#nat.relays } }
 
   attempts (): DialAttempt[] { return this.#supervisor.attempts() }
+
+  async tryAddresses (device: DeviceId, { signal }: CallOptions): Promise<Tried[]> {
+    return await tryAddresses(device, this.#supervisor.addressesOf(device), (to, addresses, until) => this.#live().links.dial(to, addresses, until), signal)
+  }
 
   on<E extends keyof MeshEvents> (event: E, listener: MeshEvents[E]): () => void { return this.#events.on(event, listener) }
 

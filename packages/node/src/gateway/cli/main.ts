@@ -18,9 +18,11 @@ const COMMANDS: Entry[] = [
   { name: 'demo', usage: '', summary: 'the whole story on this machine', group: 'Start', load: () => import('./commands/demo.ts') },
   { name: 'status', usage: '', summary: 'devices, builds, memory, problems', group: 'Look', load: () => import('./commands/status.ts') },
   { name: 'devices', usage: '', summary: 'the devices of the mesh', group: 'Look', load: () => import('./commands/devices.ts') },
+  { name: 'ping', usage: '<device>', summary: 'round trips to a device, and the path', group: 'Look', load: () => import('./commands/ping.ts') },
   { name: 'builds', usage: '', summary: 'builds: list, logs, attach, cancel, why', group: 'Look', load: () => import('./commands/builds.ts') },
   { name: 'build', usage: '[dir] -- <command…>', summary: 'run a command on the nearest free builder', group: 'Work', load: () => import('./commands/build.ts') },
   { name: 'stack', usage: '', summary: 'the shared memory: add, show, edit, mirror, restore', group: 'Work', load: () => import('./commands/stack.ts') },
+  { name: 'leave', usage: '', summary: 'this device leaves the mesh and forgets it', group: 'Start', load: () => import('./commands/leave.ts') },
   { name: 'config', usage: '', summary: 'what this device is set to: list, get, set, unset', group: 'Setup', load: () => import('./commands/config.ts') },
   { name: 'evict', usage: '<device>', summary: 'remove a device from the mesh, for ever', group: 'Setup', load: () => import('./commands/evict.ts') },
 ]

@@ -1,7 +1,7 @@
 /** `devices`: who is in the mesh, with roles and ids. */
 import type { Command } from 'commander'
 import { table } from '../../render/table.ts'
-import { ago, milliseconds } from '../../render/units.ts'
+import { ago, milliseconds, plain } from '../../render/units.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 
@@ -13,6 +13,13 @@ Examples:
   elder-node devices
   elder-node devices --json | jq -r '.devices[].id'`)
     .action(act(devices))
+  command.command('promote').description('make a member an admin: it may invite and evict').argument('<device>', 'name or id prefix').action(act(promote))
+    .addHelpText('after', '\nExamples:\n  elder-node devices promote mini')
+}
+
+async function promote ({ client, output, signal }: Context, _options: object, [device = '']: string[]): Promise<void> {
+  const admin = await client.call('promote', { device }, { signal })
+  output.answer('devices-promote', { device: admin }, () => `${plain(admin.name)} (${admin.id.slice(0, 12)}) is an admin of this mesh.`)
 }
 
 async function devices ({ client, output, signal }: Context): Promise<void> {

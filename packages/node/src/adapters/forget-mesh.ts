@@ -1,0 +1,8 @@
+/** What a device that left keeps nothing of: its key, its mesh, its stacks, its builds. What its owner set stays, and the log. */
+import { rmSync } from 'node:fs'
+import type { DataDir } from './data-dir.ts'
+
+/** The key first: without it the rest says nothing in this device's name. Only while nobody else uses the directory. */
+export function forgetMesh (dir: DataDir): void {
+  for (const path of [dir.key, dir.mesh, dir.stacks, dir.mirrors, dir.builds]) rmSync(path, { recursive: true, force: true })
+}
