@@ -28,7 +28,7 @@ describe('status', () => {
     expect(lines[0]).toContain('mesh bramble   2 of 3 devices online   here: laptop')
     expect(lines.find((line) => line.startsWith('mini'))).toMatch(/0\.62ms\s+direct\s+25%\s+50%\s+20%\s+1\/2\s+idle/)
     expect(lines.find((line) => line.startsWith('cabin'))).toContain('down')
-    expect(lines.at(-1)).toBe('  fix: free some space')
+    expect(lines.at(-1)).toBe('! disk 91 % ·[31mfull   fix: free some space')
     expect(stdout).not.toContain('\u001b')
   })
 

@@ -36,8 +36,8 @@ describe('help', () => {
 
 const LATER = [
   'doctor --fix', 'bench run --peers 3', 'service install', 'completion bash', 'mcp', 'task list', 'lock', 'msg', 'artifact', 'agent', 'pause', 'stop', 'dashboard', 'top',
-  'stack search word', 'stack log', 'stack verify', 'stack recall', 'stack render', 'stack watch', 'stack import', 'stack export', 'stack remote rm s u',
-  'status --watch', 'join --from http://x', 'join --recovery-file -', 'stack restore http://x --adopt',
+  'stack recall', 'stack render', 'stack watch', 'stack import', 'stack export',
+  'join --from http://x', 'join --recovery-file -', 'stack restore http://x --adopt',
   'build --image node:24 -- true', 'build --sealed -- true', 'build --exclusive -- true', 'build --wait 10m -- true',
 ]
 

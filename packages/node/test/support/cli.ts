@@ -15,6 +15,8 @@ export interface RunOptions {
   stdin?: string
   env?: NodeJS.ProcessEnv
   cwd?: string
+  /** Both streams are a terminal of this size. */
+  tty?: { columns: number, rows: number }
   nodeFactory?: NodeFactory
   /** `interrupt(ms)`: Ctrl-C, so long after the one before. */
   onStart?: (interrupt: (laterMs?: number) => void, out: { stdout: () => string }, fault: (error: unknown) => void) => void
@@ -35,8 +37,8 @@ export class Desk implements AsyncDisposable {
   get socket (): string { return locate(this.dir, {}).socket }
 
   async run (argv: string[], options: RunOptions = {}): Promise<Ran> {
-    const stdout = sink()
-    const stderr = sink()
+    const stdout = sink(options.tty)
+    const stderr = sink(options.tty)
     let interrupt = (): void => {}
     let fault = (_error: unknown): void => {}
     let nowMs = 0
@@ -61,9 +63,10 @@ export class Desk implements AsyncDisposable {
   }
 }
 
-function sink (): { stream: PassThrough, text: () => string } {
+function sink (tty?: RunOptions['tty']): { stream: PassThrough, text: () => string } {
   const chunks: Buffer[] = []
   const stream = new PassThrough()
   stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+  if (tty !== undefined) Object.assign(stream, { isTTY: true, ...tty })
   return { stream, text: () => Buffer.concat(chunks).toString('utf8') }
 }

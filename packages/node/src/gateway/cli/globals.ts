@@ -23,7 +23,7 @@ export function addGlobals (command: Command, { hidden }: { hidden: boolean }): 
     new Option('--no-color', 'no colours (also NO_COLOR)'),
     new Option('--no-input', 'never ask, not even on a terminal'),
     new Option('--timeout <duration>', 'give up after 500ms, 15s, 10m'),
-    new Option('-q, --quiet', 'no progress on stderr'),
+    new Option('-q, --quiet', 'no progress on stderr; lists print ids alone'),
     new Option('-v, --verbose', 'details on stderr'),
   ]
   for (const option of options) command.addOption(hidden ? option.hideHelp() : option)

@@ -2,10 +2,13 @@
 import type { Readable, Writable } from 'node:stream'
 import type { NodeFactory } from './node-factory.ts'
 
+/** `columns` and `rows` of a terminal. */
+export type Screen = Writable & { isTTY?: boolean, columns?: number, rows?: number }
+
 export interface Io {
   stdin: Readable & { isTTY?: boolean }
-  stdout: Writable & { isTTY?: boolean }
-  stderr: Writable & { isTTY?: boolean }
+  stdout: Screen
+  stderr: Screen
   env: NodeJS.ProcessEnv
   cwd: string
   /** Calls back on SIGINT, SIGTERM and SIGHUP until the returned function is called. */

@@ -2,12 +2,19 @@
 import type { Io } from './io.ts'
 import { painter } from '../render/style.ts'
 import type { Paint } from '../render/style.ts'
+import { WIDTH } from '../render/table.ts'
+import { startProgress } from './progress.ts'
 
 export interface OutputFlags { json: boolean, color: boolean, quiet: boolean, verbose: boolean }
+
+/** Below it a table would be dots alone. */
+const NARROWEST = 40
 
 export class Output {
   readonly json: boolean
   readonly verbose: boolean
+  /** No progress, and ids alone where there is a list. */
+  readonly quiet: boolean
   /** True where a line can be painted over: a person looks at stdout. */
   readonly live: boolean
   /** How a build's progress is shown on stderr: painted over, as lines, or not at all. */
@@ -16,18 +23,26 @@ export class Output {
   readonly paint: Paint
   readonly paintError: Paint
   readonly #io: Io
-  readonly #quiet: boolean
 
   constructor (io: Io, flags: OutputFlags) {
     this.#io = io
     this.json = flags.json
     this.verbose = flags.verbose
     this.live = io.stdout.isTTY === true && io.env.TERM !== 'dumb' && !flags.json
-    this.#quiet = flags.quiet
+    this.quiet = flags.quiet
     this.progressAs = flags.json || flags.quiet ? 'none' : io.stderr.isTTY === true && io.env.TERM !== 'dumb' ? 'paint' : 'lines'
     this.paint = painter(io.stdout, io.env, flags.color)
     this.paintError = painter(io.stderr, io.env, flags.color)
   }
+
+  /** Columns of the terminal; 80 where there is none. */
+  get width (): number {
+    const { isTTY, columns } = this.#io.stdout
+    return isTTY === true && columns !== undefined && columns >= NARROWEST ? columns : WIDTH
+  }
+
+  /** Says on stderr what is under way once it takes more than a second, until the returned function is called. Silent with -q. */
+  progress (what: string): () => void { return this.quiet ? () => {} : startProgress(this.#io.stderr, this.#io.env, what) }
 
   /** One line of a result for people. */
   line (text: string): void { this.#io.stdout.write(`${text}\n`) }
@@ -52,7 +67,7 @@ export class Output {
 
   /** Progress: silent with -q. */
   note (text: string): void {
-    if (!this.#quiet) this.#io.stderr.write(`${text}\n`)
+    if (!this.quiet) this.#io.stderr.write(`${text}\n`)
   }
 
   /** Puts a text in the place of the current line of stderr; the empty text clears it. */

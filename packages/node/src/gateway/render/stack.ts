@@ -1,12 +1,22 @@
 /** Memory for people, and the JSON of an entry. */
-import type { Entry } from '@elder-node/crdt-stack'
-import type { StackStatus } from '../../api.ts'
+import type { Author, Entry, HistoryItem } from '@elder-node/crdt-stack'
+import type { SearchHit, StackProof, StackStatus } from '../../api.ts'
+import { renderProblems } from './status.ts'
 import type { Paint } from './style.ts'
 import { table } from './table.ts'
-import { ago, plain } from './units.ts'
+import { age, ago, plain } from './units.ts'
+import { fitTo } from './width.ts'
+
+/** Names of devices by id, as far as they are known. */
+export type Names = ReadonlyMap<string, string>
+export interface Page { paint: Paint, nowMs: number, width: number }
 
 const STACKS = [{ title: 'STACK', flexible: true }, { title: 'ENTRIES', align: 'right' as const }, { title: 'COPIES', align: 'right' as const }, { title: 'MIRRORS', flexible: true }, { title: '' }]
 const ENTRIES = [{ title: 'ID' }, { title: 'KIND', flexible: true }, { title: 'TITLE', flexible: true }, { title: 'BY', flexible: true }, { title: 'CHANGED', align: 'right' as const }]
+const LOG = [{ title: 'WHEN', align: 'right' as const }, { title: 'BY', flexible: true }, { title: 'DID', flexible: true }, { title: 'ENTRY' }, { title: 'TITLE', flexible: true }]
+/** As many characters of an id as a person needs: the millisecond it was made in, and two more. */
+const ID_CHARS = 12
+const DID: Record<string, string> = { new: 'added', remove: 'removed', restore: 'restored' }
 
 /** The contract's fields; rivals, unknown fields and `removed` only where there is something to say. */
 export function entryJson (entry: Entry): object {
@@ -17,25 +27,70 @@ export function entryJson (entry: Entry): object {
   }
 }
 
-export function renderStacks (stacks: StackStatus[], paint: Paint, nowMs: number): string[] {
-  if (stacks.length === 0) return ['no stack yet: elder-node stack add <stack> --kind note --title "…"']
+export function renderStacks (stacks: StackStatus[], { paint, nowMs, width }: Page): string {
+  if (stacks.length === 0) return 'no stack yet: elder-node stack add <stack> --kind note --title "…"'
   return table(STACKS, stacks.map((stack) => [
     stack.name, String(stack.entries), String(stack.copies),
     stack.mirrors.map(({ state, lastPush }) => lastPush === null ? state : `${state}, ${ago(lastPush, nowMs)}`).join('; ') || 'none', stack.archived ? 'archived' : '',
-  ]), paint)
+  ]), paint, width).join('\n')
 }
 
-export function renderEntries (entries: Entry[], paint: Paint, nowMs: number): string {
+export function renderEntries (entries: Entry[], names: Names, { paint, nowMs, width }: Page): string {
   if (entries.length === 0) return 'no entries'
-  return table(ENTRIES, entries.map((entry) => [entry.id, entry.kind, entry.title, by(entry), ago(entry.updatedAt, nowMs)]), paint, 100).join('\n')
+  const chars = idChars(entries.map(({ id }) => id))
+  return table(ENTRIES, entries.map((entry) => [entry.id.slice(0, chars), entry.kind, entry.title, by(entry.author, names), age(entry.updatedAt, nowMs)]), paint, width).join('\n')
 }
 
-export function renderEntry (entry: Entry, paint: Paint): string {
+/** What tells these entries apart, and no less than {@link ID_CHARS}. */
+function idChars (ids: string[]): number {
+  const sorted = ids.toSorted()
+  let most = ID_CHARS
+  for (const [i, id] of sorted.entries()) while (sorted[i + 1]?.startsWith(id.slice(0, most)) === true && most < id.length) most++
+  return most
+}
+
+export function renderEntry (entry: Entry, names: Names, paint: Paint): string {
   const rivals = Object.entries(entry.rivals).map(([field, all]) => `also ${plain(field)}: ${all.map(({ value }) => plain(JSON.stringify(value))).join(', ')}`)
-  const facts = [`${entry.kind} ${entry.id}`, `by ${by(entry)}`, `changed ${entry.updatedAt}`, ...(entry.tags.length > 0 ? [`tags ${entry.tags.join(', ')}`] : []), ...(entry.supersedes === null ? [] : [`replaces ${entry.supersedes}`])]
+  const facts = [`${entry.kind} ${entry.id}`, `by ${by(entry.author, names)}`, `changed ${entry.updatedAt}`, ...(entry.tags.length > 0 ? [`tags ${entry.tags.join(', ')}`] : []), ...(entry.supersedes === null ? [] : [`replaces ${entry.supersedes}`])]
   return [paint('bold', plain(entry.title)), paint('dim', plain(facts.join('   '))), ...rivals, '', plain(entry.body, { lines: true }).replace(/\n$/, '')].join('\n')
 }
 
-function by ({ author }: Entry): string {
-  return `${author.agent === undefined ? '' : `${author.agent}@`}${author.device.slice(0, 8)}`
+/** Two lines a hit: what it is, and where the words stand. */
+export function renderHits (hits: SearchHit[], names: Names, { paint, nowMs, width }: Page): string {
+  return hits.flatMap(({ stack, snippet, entry }) => {
+    const title = fitTo(plain(entry.title), Math.max(20, width - ID_CHARS - 2))
+    const facts = [plain(entry.kind), plain(stack), by(entry.author, names), age(entry.updatedAt, nowMs), ...(entry.tags.length > 0 ? [entry.tags.map((tag) => `#${plain(tag)}`).join(' ')] : [])]
+    return [
+      `${entry.id.slice(0, ID_CHARS)}  ${paint('bold', title)}`, `  ${paint('dim', fitTo(facts.join('  '), width - 2))}`,
+      ...(snippet === '' ? [] : [`  ${fitTo(plain(snippet), width - 2)}`]),
+    ]
+  }).join('\n')
+}
+
+export function renderLog (items: HistoryItem[], names: Names, { paint, nowMs, width }: Page): string {
+  if (items.length === 0) return 'nothing was written yet'
+  return table(LOG, items.map(({ at, author, change, field, entry }) => [
+    ago(at, nowMs), by(author, names), DID[change] ?? (field === null ? change : `edited ${field}`), entry?.id.slice(0, ID_CHARS) ?? '-', entry?.title ?? '',
+  ]), paint, width).join('\n')
+}
+
+/** What the stack is, who holds exactly that, and what is wrong. */
+export function renderProof (proof: StackProof, { paint, width }: Omit<Page, 'nowMs'>): string {
+  const { stack, digest, feeds, entries, records, signatures, writers, devices, remotes, problems } = proof
+  const good = (text: string): string => paint('green', text.padEnd(11))
+  const other = (text: string): string => paint('yellow', text.padEnd(11))
+  const devicesLine = devices.map(({ name, state }) => `  ${state === 'self' || state === 'same' ? good(state === 'self' ? 'this device' : 'same') : other(state)}  ${plain(name)}`)
+  const remotesLine = remotes.map(({ url, state, commit, lacks, message }) => `  ${state === 'same' ? good(state) : other(state)}  ${fitTo(plain(
+    `${url}${commit === null ? '' : ` @ ${commit.slice(0, 12)}`}${lacks === null || lacks === 0 ? '' : `   ${lacks} records not pushed yet`}${message === null ? '' : `   ${message}`}`), width - 15)}`)
+  return [
+    `${problems.length === 0 ? paint('green', 'ok') : paint('red', 'wrong')}  ${paint('bold', plain(stack))}   ${entries} entries from ${records} records of ${writers.length} ${writers.length === 1 ? 'feed' : 'feeds'}, ${signatures} signatures`,
+    `digest  ${digest}`, `feeds   ${feeds}`,
+    'devices', ...devicesLine, ...(remotes.length === 0 ? ['remotes   none: elder-node stack remote add'] : ['remotes', ...remotesLine]),
+    ...renderProblems(problems, paint, width),
+  ].join('\n')
+}
+
+function by (author: Author, names: Names): string {
+  const device = names.get(author.device) ?? author.device.slice(0, 8)
+  return plain(author.agent === undefined ? device : `${author.agent}@${device}`)
 }

@@ -1,41 +1,67 @@
 /** One screen that answers "is it fine?": devices, builds, memory, problems last. */
 import type { BuildStatus, DeviceStatus, MirrorStatus, StackStatus, Status } from '../../api.ts'
 import type { Paint } from './style.ts'
-import { table } from './table.ts'
+import { table, WIDTH } from './table.ts'
 import type { Cell, Column } from './table.ts'
-import { ago, clock, milliseconds, percent, plain } from './units.ts'
+import { age, ago, clock, milliseconds, percent, plain } from './units.ts'
+import { fitTo, widthOf, wrap } from './width.ts'
+
+export interface StatusOptions {
+  /** Columns. @default 80 */
+  width?: number
+  /** Addresses, folder and engine of this device too. */
+  verbose?: boolean
+}
 
 const RUNNING = new Set(['electing', 'sending', 'running', 'returning'])
-const STACKS_SHOWN = 12
+const STACKS_SHOWN = 6
+/** A disk or memory as full as that is marked. */
+const FULL = 0.9
 
 const COLUMNS: Column[] = [
   { title: 'DEVICE', flexible: true }, { title: 'RTT', align: 'right' }, { title: 'PATH' }, { title: 'CPU', align: 'right' }, { title: 'MEM', align: 'right' },
   { title: 'DISK', align: 'right' }, { title: 'SLOTS', align: 'right' }, { title: 'DOING', flexible: true }, { title: 'SEEN', align: 'right' },
 ]
 
-export function renderStatus (status: Status, paint: Paint, nowMs: number): string {
-  const online = status.devices.filter((device) => device.online).length
-  const head = `mesh ${paint('bold', plain(status.mesh.name))}   ${online} of ${status.devices.length} devices online   here: ${plain(status.self.name)}   v${plain(status.self.version)}`
-  return [head, ...renderDevices(status.devices, status.builds, status.self.id, paint, nowMs), ...builds(status, paint), ...stacks(status.stacks, paint, nowMs), ...problems(status, paint)].join('\n')
+export function renderStatus (status: Status, paint: Paint, nowMs: number, { width = WIDTH, verbose = false }: StatusOptions = {}): string {
+  const { self, devices } = status
+  return [
+    head(status, paint, width), ...verbose ? details(status) : [],
+    ...renderDevices(devices, status.builds, self.id, paint, nowMs, width),
+    ...builds(status, paint), ...stacks(status.stacks, paint, nowMs, width), ...renderProblems(status.problems, paint, width),
+  ].join('\n')
 }
 
-export function renderDevices (devices: DeviceStatus[], builds: BuildStatus[], self: string, paint: Paint, nowMs: number): string[] {
-  return table(COLUMNS, devices.map((device) => row(device, builds, self, nowMs)), paint)
+export function renderDevices (devices: DeviceStatus[], builds: BuildStatus[], self: string, paint: Paint, nowMs: number, width: number = WIDTH): string[] {
+  return table(COLUMNS, devices.map((device) => row(device, builds, self, nowMs)), paint, width)
+}
+
+function head ({ mesh, self, devices }: Status, paint: Paint, width: number): string {
+  const online = devices.filter((device) => device.online).length
+  const facts = `   ${online} of ${devices.length} devices online   here: ${fitTo(plain(self.name), 20)}   v${plain(self.version)}`
+  return `mesh ${paint('bold', fitTo(plain(mesh.name), Math.max(8, width - 5 - widthOf(facts))))}${facts}`
+}
+
+function details ({ self }: Status): string[] {
+  return [`  data ${plain(self.dir)}   pid ${self.pid}   engine ${plain(self.engineNote)}`, ...self.addresses.map((address) => `  ${plain(address)}`)]
 }
 
 function row (device: DeviceStatus, builds: BuildStatus[], self: string, nowMs: number): Array<string | Cell> {
-  const { cpu, memory, disk, slots } = device
-  const live = device.online
+  const { cpu, memory, disk, slots, online } = device
+  const used = (of: { totalBytes: number, freeBytes: number } | null): string | Cell => {
+    if (of === null || !online) return '-'
+    const text = percent(of.totalBytes - of.freeBytes, of.totalBytes)
+    return of.freeBytes < (1 - FULL) * of.totalBytes ? { text: `${text}!`, format: 'yellow' } : text
+  }
   return [
-    { text: device.id === self ? `${device.name} *` : device.name, ...(live ? {} : { format: 'dim' as const }) },
-    device.rttMs === null || !live || device.path === 'self' ? '-' : milliseconds(device.rttMs).replace(' ', ''),
-    live ? device.path : { text: 'down', format: 'red' },
-    cpu === null || !live ? '-' : percent(cpu.load, 1),
-    memory === null || !live ? '-' : percent(memory.totalBytes - memory.freeBytes, memory.totalBytes),
-    disk === null || !live ? '-' : percent(disk.totalBytes - disk.freeBytes, disk.totalBytes),
-    slots.total === 0 || !live ? '-' : `${slots.free}/${slots.total}`,
-    live ? doing(device, builds, nowMs) : '-',
-    live ? 'now' : ago(device.lastSeen, nowMs),
+    { text: device.id === self ? `${device.name} *` : device.name, ...(online ? {} : { format: 'dim' as const }) },
+    device.rttMs === null || !online || device.path === 'self' ? '-' : milliseconds(device.rttMs).replace(' ', ''),
+    online ? device.path : { text: 'down', format: 'red' },
+    cpu === null || !online ? '-' : percent(cpu.load, 1),
+    used(memory), used(disk),
+    slots.total === 0 || !online ? '-' : `${slots.free}/${slots.total}`,
+    online ? doing(device, builds, nowMs) : '-',
+    device.suspect === true ? { text: 'suspect', format: 'yellow' } : online ? 'now' : age(device.lastSeen, nowMs),
   ]
 }
 
@@ -55,11 +81,18 @@ function builds ({ builds: all, devices }: Status, paint: Paint): string[] {
   return offered ? lines : [...lines, '         no device here takes builds: elder-node join --engine process --slots 1']
 }
 
-function stacks (all: StackStatus[], paint: Paint, nowMs: number): string[] {
+/** Those that are worst off first. */
+function stacks (all: StackStatus[], paint: Paint, nowMs: number, width: number): string[] {
   if (all.length === 0) return [`${paint('dim', 'memory')}   no stack yet`]
-  const shown = all.slice(0, STACKS_SHOWN).map((stack, i) =>
-    `${paint('dim', i === 0 ? 'memory' : '      ')}   ${plain(stack.name)}: ${stack.entries} ${stack.entries === 1 ? 'entry' : 'entries'}, ${stack.copies} ${stack.copies === 1 ? 'copy' : 'copies'}, ${mirrors(stack.mirrors, nowMs)}${stack.archived ? ', archived' : ''}`)
+  const sorted = all.toSorted((a, b) => Number(isMirrored(a)) - Number(isMirrored(b)) || a.copies - b.copies)
+  const shown = sorted.slice(0, STACKS_SHOWN).map((stack, i) => `${paint('dim', i === 0 ? 'memory' : '      ')}   ${fitTo(oneStack(stack, nowMs), width - 9)}`)
   return all.length > STACKS_SHOWN ? [...shown, `         and ${all.length - STACKS_SHOWN} more: elder-node stack list`] : shown
+}
+
+function isMirrored ({ mirrors }: StackStatus): boolean { return mirrors.every(({ state }) => state === 'ok') }
+
+function oneStack (stack: StackStatus, nowMs: number): string {
+  return `${fitTo(plain(stack.name), 28)}: ${stack.entries} ${stack.entries === 1 ? 'entry' : 'entries'}, ${stack.copies} ${stack.copies === 1 ? 'copy' : 'copies'}, ${mirrors(stack.mirrors, nowMs)}${stack.archived ? ', archived' : ''}`
 }
 
 function mirrors (all: MirrorStatus[], nowMs: number): string {
@@ -68,6 +101,12 @@ function mirrors (all: MirrorStatus[], nowMs: number): string {
     : mirror.lastPush === null ? mirror.message === null ? 'not mirrored yet' : 'mirror behind' : `mirrored ${ago(mirror.lastPush, nowMs)}${mirror.state === 'behind' ? ' (behind)' : ''}`).join('; ')
 }
 
-function problems (status: Status, paint: Paint): string[] {
-  return status.problems.map(({ message, fix }) => `${paint('yellow', '!')} ${plain(message)}${fix === '' ? '' : `\n  ${paint('dim', 'fix:')} ${plain(fix)}`}`)
+/** With its fix on the same line where both fit. A fix is never broken: it is there to be copied. */
+export function renderProblems (problems: Status['problems'], paint: Paint, width: number = WIDTH): string[] {
+  return problems.flatMap(({ message, fix }) => {
+    const [mark, what, how] = [paint('yellow', '!'), plain(message), plain(fix)]
+    if (how === '') return wrap(`${mark} ${what}`, width, '  ')
+    const line = `${mark} ${what}   ${paint('dim', 'fix:')} ${how}`
+    return widthOf(line) <= width ? [line] : [...wrap(`${mark} ${what}`, width, '  '), `  ${paint('dim', 'fix:')} ${how}`]
+  })
 }

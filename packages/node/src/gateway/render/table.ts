@@ -1,6 +1,7 @@
-/** A table for a terminal of 80 columns: one line per row, the widest flexible column gives way first. */
+/** A table for a terminal: one line per row, the widest flexible column gives way first. */
 import type { Format, Paint } from './style.ts'
 import { plain } from './units.ts'
+import { fitTo, widthOf } from './width.ts'
 
 export interface Column {
   title: string
@@ -13,23 +14,21 @@ export interface Column {
 export interface Cell { text: string, format?: Format }
 
 const GAP = 2
-const WIDTH = 80
+export const WIDTH = 80
 const FLEXIBLE_MIN = 6
 
-/** Lines without a trailing newline. Cell text is data: control characters are replaced. */
+/** Lines without a trailing newline. Cell text is data: control characters are replaced. `width` in columns of the terminal. */
 export function table (columns: Column[], rows: Array<Array<string | Cell>>, paint: Paint, width: number = WIDTH): string[] {
   const cells = rows.map((row) => row.map(cell))
-  const widths = fit(columns, columns.map((column, i) => Math.max(column.title.length, ...cells.map((row) => length(row[i]?.text ?? '')))), width)
+  const widths = fit(columns, columns.map((column, i) => cells.reduce((widest, row) => Math.max(widest, widthOf(row[i]?.text ?? '')), column.title.length)), width)
   const head = line(columns, widths, columns.map((column) => ({ text: column.title, format: 'dim' })), paint)
   return [head, ...cells.map((row) => line(columns, widths, row, paint))]
 }
 
+/** One line, whatever stands in it. */
 function cell (value: string | Cell): Cell {
   return typeof value === 'string' ? { text: plain(value) } : { ...value, text: plain(value.text) }
 }
-
-/** Characters, not UTF-16 units; names and figures are what stands in these tables. */
-function length (text: string): number { return [...text].length }
 
 /** Takes what is too much from the widest flexible column, one character at a time. */
 function fit (columns: Column[], natural: number[], width: number): number[] {
@@ -47,14 +46,9 @@ function fit (columns: Column[], natural: number[], width: number): number[] {
 function line (columns: Column[], widths: number[], row: Cell[], paint: Paint): string {
   return columns.map((column, i) => {
     const { text, format } = row[i] ?? { text: '' }
-    const shown = cut(text, widths[i] ?? 0)
-    const pad = ' '.repeat((widths[i] ?? 0) - length(shown))
+    const shown = fitTo(text, widths[i] ?? 0)
+    const pad = ' '.repeat((widths[i] ?? 0) - widthOf(shown))
     const painted = format === undefined ? shown : paint(format, shown)
     return column.align === 'right' ? pad + painted : painted + pad
   }).join(' '.repeat(GAP)).trimEnd()
-}
-
-function cut (text: string, width: number): string {
-  const chars = [...text]
-  return chars.length <= width ? text : `${chars.slice(0, Math.max(0, width - 1)).join('')}…`
 }

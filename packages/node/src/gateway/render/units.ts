@@ -37,7 +37,17 @@ export function clock (iso: string, nowMs: number): string {
   return `${String(Math.floor(seconds / 60)).padStart(2, '0')}:${String(seconds % 60).padStart(2, '0')}`
 }
 
-/** Text of a peer as data: no escape sequence reaches the terminal. Newlines and tabs stay where `lines` is set. */
+/** The same where a column is narrow: `now`, `40s`, `12m`, `3h`, `2d`. */
+export function age (iso: string | null, nowMs: number): string {
+  return iso === null ? 'never' : ago(iso, nowMs).replace(/ ago$/, '').replace(' min', 'm').replace(' ', '')
+}
+
+/** Marks on one character, as scripts need them; what a prank adds beyond is left out. */
+const MARKS = /(\p{M}{4})\p{M}+/gu
+const NOT_SHOWN = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]|(?![\u200c\u200d])\p{Cf}/gu
+const NOT_SHOWN_IN_LINES = /(?![\n\t\u200c\u200d])[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Cf}]/gu
+
+/** Text of a peer as data: no escape sequence reaches the terminal, nothing is invisible or turns the line around. Newlines and tabs stay where `lines` is set. */
 export function plain (text: string, { lines = false }: { lines?: boolean } = {}): string {
-  return text.replace(lines ? /(?![\n\t])[\p{Cc}\p{Bidi_Control}]/gu : /[\p{Cc}\p{Bidi_Control}]/gu, '·')
+  return text.replace(lines ? NOT_SHOWN_IN_LINES : NOT_SHOWN, '·').replace(MARKS, '$1')
 }

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { renderCandidates } from '../../render/build.ts'
 import { table } from '../../render/table.ts'
-import { ago, plain } from '../../render/units.ts'
+import { age, plain } from '../../render/units.ts'
 import { BuildPrinter } from '../build-printer.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
@@ -26,10 +26,10 @@ export function register (command: Command, { act }: Kit): void {
 
 async function list ({ client, output, signal }: Context): Promise<void> {
   const builds = await client.call('builds.list', {}, { signal })
-  output.answer('builds', { builds }, () => builds.length === 0 ? 'no builds yet: elder-node build . -- npm test' : table(COLUMNS, builds.map((build) => [
+  output.answer('builds', { builds }, () => builds.length === 0 ? 'no builds yet: elder-node build . -- npm test' : output.quiet ? builds.map(({ id }) => id).join('\n') : table(COLUMNS, builds.map((build) => [
     build.id.slice(0, 8), build.state, build.builder?.name ?? '-', String(build.attempt), build.exitCode === null ? '-' : String(build.exitCode),
-    ago(build.startedAt, Date.now()), build.command.join(' '),
-  ]), output.paint).join('\n'))
+    age(build.startedAt, Date.now()), build.command.join(' '),
+  ]), output.paint, output.width).join('\n'))
 }
 
 async function logs (context: Context, { follow = false }: { follow?: boolean }, [id = '']: string[]): Promise<void> {

@@ -1,11 +1,11 @@
 /** `devices`: who is in the mesh, with roles and ids. */
 import type { Command } from 'commander'
 import { table } from '../../render/table.ts'
-import { ago, milliseconds, plain } from '../../render/units.ts'
+import { age, milliseconds, plain } from '../../render/units.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 
-const COLUMNS = [{ title: 'DEVICE', flexible: true }, { title: 'ID' }, { title: 'ROLE' }, { title: 'ONLINE' }, { title: 'RTT', align: 'right' as const }, { title: 'PLATFORM' }, { title: 'ENGINE' }, { title: 'SEEN', align: 'right' as const }]
+const COLUMNS = [{ title: 'DEVICE', flexible: true }, { title: 'ID' }, { title: 'ROLE' }, { title: 'ONLINE' }, { title: 'RTT', align: 'right' as const }, { title: 'PLATFORM', flexible: true }, { title: 'ENGINE' }, { title: 'SEEN', align: 'right' as const }]
 
 export function register (command: Command, { act }: Kit): void {
   command.addHelpText('after', `
@@ -24,8 +24,8 @@ async function promote ({ client, output, signal }: Context, _options: object, [
 
 async function devices ({ client, output, signal }: Context): Promise<void> {
   const all = await client.call('devices', {}, { signal })
-  output.answer('devices', { devices: all }, () => table(COLUMNS, all.map((device) => [
-    device.name, device.id.slice(0, 12), device.role, device.online ? 'yes' : 'no', device.rttMs === null || device.path === 'self' ? '-' : milliseconds(device.rttMs),
-    device.platform ?? '-', device.engine ?? '-', device.online ? 'now' : ago(device.lastSeen, Date.now()),
-  ]), output.paint).join('\n'))
+  output.answer('devices', { devices: all }, () => output.quiet ? all.map(({ id }) => id).join('\n') : table(COLUMNS, all.map((device) => [
+    device.name, device.id.slice(0, 12), device.role, device.online ? 'yes' : 'no', device.rttMs === null || device.path === 'self' ? '-' : milliseconds(device.rttMs).replace(' ', ''),
+    device.platform ?? '-', device.engine ?? '-', device.suspect === true ? 'suspect' : device.online ? 'now' : age(device.lastSeen, Date.now()),
+  ]), output.paint, output.width).join('\n'))
 }

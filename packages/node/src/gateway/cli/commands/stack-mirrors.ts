@@ -7,7 +7,7 @@ import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../failure.ts'
 import { stackNamed } from '../stack-name.ts'
-import { LATER_REMOTE, addLaterCommands, addLaterOptions } from '../later.ts'
+import { addLaterOptions } from '../later.ts'
 
 const help = (lines: string): string => `\nExamples:\n${lines}`
 const REMOTES = [{ title: 'STACK' }, { title: 'URL', flexible: true }, { title: 'STATE' }, { title: 'PUSHED', align: 'right' as const }, { title: '', flexible: true }]
@@ -18,7 +18,9 @@ export function registerMirrors (stack: Command, { act }: Kit): void {
     .option('--all', 'every stack, those made later too').action(act(addRemote))
     .addHelpText('after', help('  elder-node stack remote add my-repo https://git.example.org/me/memory.git\n  elder-node stack remote add --all git@git.example.org:me/memory.git'))
   remote.command('list').description('every remote and its state').action(act(listRemotes)).addHelpText('after', help('  elder-node stack remote list'))
-  addLaterCommands(remote, LATER_REMOTE)
+  remote.command('rm').description('mirror there no longer; what is there stays').usage('<stack|--all> <url>').argument('<words...>', '<stack> <url>, or --all and <url>')
+    .option('--all', 'the remote of every stack').action(act(removeRemote))
+    .addHelpText('after', help('  elder-node stack remote rm my-repo https://git.example.org/me/memory.git\n  elder-node stack remote rm --all git@git.example.org:me/memory.git'))
   remote.addHelpText('after', help('  elder-node stack remote add my-repo https://git.example.org/me/memory.git\n  elder-node stack remote list'))
   stack.command('sync').description('pull and push now').argument('[stack]', 'default: all of them').action(act(sync))
     .addHelpText('after', help('  elder-node stack sync\n  elder-node stack sync my-repo'))
@@ -28,23 +30,35 @@ export function registerMirrors (stack: Command, { act }: Kit): void {
 }
 
 async function addRemote ({ client, output, signal }: Context, { all }: { all?: true }, words: string[]): Promise<void> {
-  const [url, stack] = all === true ? [words[0], '--all'] : [words[1], words[0]]
-  if (url === undefined || stack === undefined || words.length !== (all === true ? 1 : 2)) {
-    throw new ElderError('USAGE', 'a stack and the URL of a git remote are needed', 'elder-node stack remote add my-repo https://git.example.org/me/memory.git')
-  }
-  const made = await client.call('stack.remote.add', { stack: all === true ? stack : stackNamed(stack), url }, { signal })
+  const { stack, url } = remoteOf('add', all, words)
+  const made = await client.call('stack.remote.add', { stack, url }, { signal })
   if (all !== true && !(await client.call('stacks.list', {}, { signal })).some(({ name }) => name === stack)) output.warn(`there is no stack "${stack}" yet: its first entry makes it`)
   output.answer('stack-remote', { remote: made }, () => `${plain(made.stack)} is mirrored to ${plain(made.url)}. Push now: elder-node stack sync`)
+}
+
+/** The copies stay: git is asked for nothing. */
+async function removeRemote ({ client, output, signal }: Context, { all }: { all?: true }, words: string[]): Promise<void> {
+  const gone = await client.call('stack.remote.rm', remoteOf('rm', all, words), { signal })
+  output.answer('stack-remote-rm', { removed: gone }, () => `${gone.stack === '--all' ? 'every stack' : plain(gone.stack)} is no longer mirrored to ${plain(gone.url)}; what is there stays.`)
+}
+
+function remoteOf (verb: string, all: true | undefined, words: string[]): { stack: string, url: string } {
+  const [url, stack] = all === true ? [words[0], '--all'] : [words[1], words[0]]
+  if (url === undefined || stack === undefined || words.length !== (all === true ? 1 : 2)) {
+    throw new ElderError('USAGE', 'a stack and the URL of a git remote are needed', `elder-node stack remote ${verb} my-repo https://git.example.org/me/memory.git`)
+  }
+  return { stack: all === true ? stack : stackNamed(stack), url }
 }
 
 async function listRemotes ({ client, output, signal }: Context): Promise<void> {
   const remotes = await client.call('stack.remote.list', {}, { signal })
   output.answer('stack-remotes', { remotes }, () => remotes.length === 0 ? 'no remotes yet: elder-node stack remote add <stack> <url>'
-    : table(REMOTES, remotes.map((one) => [one.stack, one.url, one.state, ago(one.lastPush, Date.now()), one.message ?? '']), output.paint).join('\n'))
+    : table(REMOTES, remotes.map((one) => [one.stack, one.url, one.state, ago(one.lastPush, Date.now()), one.message ?? '']), output.paint, output.width).join('\n'))
 }
 
 async function sync ({ client, output, signal }: Context, _options: object, [stack]: string[]): Promise<number> {
-  const results = await client.call('stack.sync', stack === undefined ? {} : { stack: stackNamed(stack) }, { signal })
+  const done = output.progress(`syncing ${stack ?? 'every stack'} with its remotes`)
+  const results = await client.call('stack.sync', stack === undefined ? {} : { stack: stackNamed(stack) }, { signal }).finally(done)
   if (results.length === 0 && stack !== undefined) throw new ElderError('NO_REMOTE', `"${stack}" has no remote`, `elder-node stack remote add ${stack} <url>   (elder-node stack list shows the stacks)`)
   output.answer('stack-sync', { results }, () => results.length === 0 ? 'no remotes yet: elder-node stack remote add <stack> <url>'
     : results.map((one) => `${one.ok ? output.paint('green', 'ok') : output.paint('red', 'failed')}  ${plain(one.stack)}  ${plain(one.url)}  ${one.commit?.slice(0, 12) ?? ''}${one.message === null ? '' : `  ${plain(one.message)}`}`.trimEnd()).join('\n'))
@@ -52,6 +66,7 @@ async function sync ({ client, output, signal }: Context, _options: object, [sta
 }
 
 async function restoreAll ({ client, output, signal }: Context, _options: object, [url = '']: string[]): Promise<void> {
-  const stacks = await client.call('stack.restore', { url }, { signal })
+  const done = output.progress('reading and verifying the mirror')
+  const stacks = await client.call('stack.restore', { url }, { signal }).finally(done)
   output.answer('stack-restore', { stacks }, () => stacks.map((one) => `${plain(one.name)}: ${one.entries} entries${one.archived ? ', archived' : ''}\n  digest  ${one.digest}\n  feeds   ${one.feeds}`).join('\n'))
 }

@@ -3,12 +3,13 @@ import { ElderError, LIMITS } from '@elder-node/protocol'
 import type { Entry } from '@elder-node/crdt-stack'
 import type { Command } from 'commander'
 import { entryJson, renderEntries, renderEntry, renderStacks } from '../../render/stack.ts'
-import { plain } from '../../render/units.ts'
+import { parseCount, plain } from '../../render/units.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { readInput } from '../input.ts'
 import { LATER_STACK, addLaterCommands } from '../later.ts'
 import { defaultStack, stackNamed } from '../stack-name.ts'
+import { deviceNames, page, registerLook } from './stack-look.ts'
 import { registerMirrors } from './stack-mirrors.ts'
 
 interface WriteOptions { kind?: string, title?: string, body?: string, tag?: string[], supersedes?: string }
@@ -27,7 +28,7 @@ export function register (command: Command, kit: Kit): void {
     .option('--body <text|->', 'the text; - reads standard input').option('--tag <tag>', 'repeatable', collect).option('--supersedes <id>', 'the entry that this one replaces')
     .action(act(add)).addHelpText('after', help('  elder-node stack add my-repo --kind note --title "build needs zig 0.15"\n  elder-node stack add --kind decision --title "PASETO" --body - < why.md'))
   command.command('show').description('entries, or one entry').argument('[stack]').argument('[id]', 'id or unique prefix')
-    .option('--kind <kind>').option('--tag <tag>')
+    .option('--kind <kind>').option('--tag <tag>').option('--limit <n>', 'the newest n')
     .action(act(show)).addHelpText('after', help('  elder-node stack show my-repo\n  elder-node stack show my-repo 01K9ABCD\n  elder-node stack show --kind decision --json'))
   command.command('edit').description('change an entry; edits elsewhere in the text survive').usage('[stack] <id> [options]').argument('<words...>', '[stack] <id>')
     .option('--title <title>').option('--body <text|->', 'the whole new text; - reads standard input')
@@ -36,13 +37,15 @@ export function register (command: Command, kit: Kit): void {
     .action(act(remove)).addHelpText('after', help('  elder-node stack rm my-repo 01K9ABCD'))
   command.command('digest').description('what every converged device prints alike').argument('[stack]')
     .action(act(digest)).addHelpText('after', help('  elder-node stack digest my-repo'))
+  registerLook(command, kit)
   addLaterCommands(command, LATER_STACK)
   registerMirrors(command, kit)
 }
 
-async function list ({ client, output, signal }: Context): Promise<void> {
+async function list (context: Context): Promise<void> {
+  const { client, output, signal } = context
   const stacks = await client.call('stacks.list', {}, { signal })
-  output.answer('stack-list', { stacks }, () => renderStacks(stacks, output.paint, Date.now()).join('\n'))
+  output.answer('stack-list', { stacks }, () => output.quiet ? stacks.map(({ name }) => plain(name)).join('\n') : renderStacks(stacks, page(context)))
 }
 
 async function add (context: Context, options: WriteOptions, [named]: string[]): Promise<void> {
@@ -83,7 +86,7 @@ function written ({ output }: Context, schema: string, stack: string, entry: Ent
   line()
 }
 
-async function show (context: Context, { kind, tag }: { kind?: string, tag?: string }, words: string[]): Promise<void> {
+async function show (context: Context, { kind, tag, limit }: { kind?: string, tag?: string, limit?: string }, words: string[]): Promise<void> {
   const { client, output, signal } = context
   const [first, second] = words
   const onlyId = second === undefined && first !== undefined && ENTRY.test(first)
@@ -92,7 +95,11 @@ async function show (context: Context, { kind, tag }: { kind?: string, tag?: str
   const entries: Entry[] = []
   const params = { stack: name, ...(id === undefined ? {} : { id }), ...(kind === undefined ? {} : { kind }), ...(tag === undefined ? {} : { tag }) }
   for await (const entry of client.stream('stack.show', params, { signal })) entries.push(entry)
-  output.answer('stack-show', { stack: name, entries: entries.map(entryJson) }, () => id !== undefined && entries[0] !== undefined ? renderEntry(entries[0], output.paint) : renderEntries(entries, output.paint, Date.now()))
+  const shown = limit === undefined ? entries : entries.slice(-parseCount(limit, { min: 1, integer: true }))
+  if (output.quiet && !output.json) return void shown.forEach((entry) => { output.line(entry.id) })
+  const names = output.json ? new Map() : await deviceNames(context)
+  output.answer('stack-show', { stack: name, entries: shown.map(entryJson) }, () => id !== undefined && entries[0] !== undefined ? renderEntry(entries[0], names, output.paint) : renderEntries(shown, names, page(context)))
+  if (shown.length < entries.length) output.note(`the newest ${shown.length} of ${entries.length}`)
 }
 
 async function digest (context: Context, _options: object, [named]: string[]): Promise<void> {
