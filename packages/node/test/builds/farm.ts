@@ -45,6 +45,10 @@ const clock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() }
 export class Farm {
   readonly network: MemoryNetwork = new MemoryNetwork()
   readonly devices: Device[] = []
+  readonly #explore: number
+
+  constructor ({ explore = 0 }: { explore?: number } = {}) { this.#explore = explore }
+
   /** What every snapshot could not take. */
   warnings: string[] = []
   /** Files of every snapshot: path to text. */
@@ -77,7 +81,7 @@ export class Farm {
       offer: capacity => { resources.offer(capacity) }, log,
     }, { epoch: 1 })
     const resolve = (text: string): DeviceId => (this.devices.find(d => d.name === text) as Device).id
-    device.builds = new Builds({ mesh, link, resources, reader: fakeSource(() => this.warnings, this.source), writer: fakeWriter(written), files: init.files ?? memoryFiles(), crypto, clock, randomBytes: n => randomBytes(n), resolve, ref, log }, { explore: 0, settleMs: 500 })
+    device.builds = new Builds({ mesh, link, resources, reader: fakeSource(() => this.warnings, this.source), writer: fakeWriter(written), files: init.files ?? memoryFiles(), crypto, clock, randomBytes: n => randomBytes(n), resolve, ref, log }, { explore: this.#explore, settleMs: 500 })
     link.serve(device)
     device.stop = async () => {
       await device.builds.stop()
