@@ -48,12 +48,14 @@ export interface NodeInit {
   buildNetwork?: 'full' | 'none'
   /** Names of the owner's environment variables that every build gets, besides certificates, proxies and registries. @default [] */
   buildEnv?: string[]
-  /** `host:port` of /healthz, /readyz and /metrics, or `off`. @default loopback, a free port, kept after the first start */
+  /** `host:port` of /healthz, /readyz and /metrics; `auto`: loopback, port 4708 or a free one, kept after the first start; or `off`. @default `httpDefault` */
   http?: string
   /** Readings of the machine. @default this machine's */
   sensors?: Sensors
   /** @default silent */
   log?: Logger
+  /** What holds when neither `http` nor the owner's settings say. A library opens no port unasked; `join` gives `auto`. @default 'off' */
+  httpDefault?: 'auto' | 'off'
   /** Ends the start; a started node ends with `stop()`. */
   signal?: AbortSignal
 }

@@ -11,6 +11,7 @@ import { systemClock } from './adapters/clock.ts'
 import { nodeCrypto, randomBytes, signerFromSeed } from './adapters/crypto.ts'
 import { dataDirAt, dataDirPath, prepareDataDir } from './adapters/data-dir.ts'
 import { openEngine } from './adapters/engines.ts'
+import { openLoopMonitor } from './adapters/event-loop.ts'
 import { privateFiles } from './adapters/files.ts'
 import { forgetMesh } from './adapters/forget-mesh.ts'
 import { GitCache } from './adapters/git-cache.ts'
@@ -20,7 +21,7 @@ import { openIdentity } from './adapters/identity.ts'
 import { createMesh } from './adapters/libp2p/mesh.ts'
 import { defaultPorts, keepPorts, listenAddresses } from './adapters/listen-ports.ts'
 import { takeLock } from './adapters/lock.ts'
-import { beginLife, writeConfig } from './adapters/node-config.ts'
+import { beginLife, endLife, writeConfig } from './adapters/node-config.ts'
 import { FileOutputReader } from './adapters/output-reader.ts'
 import { FileOutputWriter } from './adapters/output-writer.ts'
 import { PrepareCache } from './adapters/prepare-cache.ts'
@@ -29,6 +30,8 @@ import type { Departure, ElderNode } from './api.ts'
 import { Closing } from './closing.ts'
 import { deviceNameOf, mirrorDelays, type NodeInit } from './config.ts'
 import { withOwnersSettings } from './device-config/load.ts'
+import { openHttp } from './gateway/http/open.ts'
+import { Alerts } from './services/alerts.ts'
 import { BuildHost, BuildLink, Builds } from './services/builds/index.ts'
 import { leave } from './services/leaving.ts'
 import { openMembership } from './services/membership/open-membership.ts'
@@ -44,6 +47,7 @@ import { proveStack } from './services/stack-proof.ts'
 import { searchStacks } from './services/stack-search.ts'
 import { Stacks } from './services/stacks.ts'
 import { StatusService } from './services/status.ts'
+import { Telemetry } from './services/telemetry.ts'
 import { uniform } from './services/uniform.ts'
 
 /** The version of this package, as `status` and the adverts say it. */
@@ -59,6 +63,10 @@ export interface RunningNode extends ElderNode {
   readonly evicted: Promise<ElderError>
   /** Resolves once this device has left the mesh, stopped, and kept nothing of it. */
   readonly left: Promise<Departure>
+  /** Where /healthz, /readyz and /metrics are answered, if anywhere. */
+  readonly http?: string
+  /** `unclean`: the next start counts this life as a crash. */
+  stop (options?: { unclean?: boolean }): Promise<void>
 }
 
 const SILENT = { debug () {}, info () {}, warn () {}, error () {} }
@@ -102,6 +110,14 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
   const { device, signer, seed } = openIdentity(dir.key, randomBytes)
   const config = beginLife(dir.config, clock.wallMs())
   const { epoch } = config
+  let unclean = false
+  closing.add('life', () => { if (!unclean) endLife(dir.config) })
+
+  // What is counted from here on, and who on this machine may read it.
+  const telemetry = new Telemetry({ clock }, { restarts: config.lives - 1, crashes: config.crashes })
+  const { metrics } = telemetry
+  const http = await openHttp(telemetry, { listen: init.http ?? init.httpDefault ?? 'off', kept: config.ports['http'] })
+  closing.add('http', () => http.server?.close())
 
   // Who belongs here, and the door.
   const { membership, state, recoverySecret } = openMembership(
@@ -109,7 +125,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
     { deviceName: deviceNameOf(init), ...(init.ticket === undefined ? {} : { ticket: init.ticket }), ...(init.meshName === undefined ? {} : { meshName: init.meshName }) }
   )
   const { asked, ports } = init.listen === undefined ? await defaultPorts(config.ports) : { asked: init.listen, ports: config.ports }
-  const mesh = createMesh({ seed, admission: membership, clock, log }, {
+  const mesh = createMesh({ seed, admission: membership, clock, log, metrics }, {
     listen: listenAddresses(asked, ports), announce: init.announce ?? [], mdns: init.mdns ?? true, relay: init.relay ?? 'auto',
   })
   membership.attach(mesh)
@@ -137,7 +153,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
     offer: capacity => { resources.offer(capacity) },
   }, { epoch })
   const builds = new Builds({
-    mesh, link, resources, crypto, clock, randomBytes, log,
+    mesh, link, resources, crypto, clock, randomBytes, log, metrics,
     reader: new GitSource({ dir: join(dir.builds, 'snapshots') }), writer: new FileOutputWriter(), files: privateFiles(dir.builds),
     resolve: name => membership.find(name).device, ref: of => ({ id: of, name: membership.nameOf(of) }),
   }, init.explore === undefined ? {} : { explore: init.explore })
@@ -161,16 +177,21 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
   }, mirrorDelays(init))
 
   const stackList = (): ReturnType<Stacks['list']> => stacks.list({ copies: held => replication.copies(held), mirrors: held => mirror.status(folderOf(held)) })
+  const alerts = new Alerts({
+    clock, loop: openLoopMonitor(), self: device, devices: () => status.devices(), addresses: () => mesh.addresses(), builds: () => builds.list(), stacks: stackList,
+    found: () => [...mirror.problems(), ...stacks.problems(), ...http.problems],
+  }, { version: VERSION, crashesMs: config.crashesMs })
+  closing.add('alerts', () => { alerts.stop() })
   const status = new StatusService(
-    { membership, mesh, resources, clock, builds: () => builds.list(), stacks: stackList, problems: () => [...mirror.problems(), ...stacks.problems()] },
-    { dir: dir.root, version: VERSION, engineNote }
+    { membership, mesh, resources, clock, builds: () => builds.list(), stacks: stackList, problems: () => alerts.problems() },
+    { dir: dir.root, version: VERSION, engineNote, http: http.server?.url ?? null }
   )
 
   // Everything is there: start; what has begun to start is stopped, in reverse.
   init.signal?.throwIfAborted()
   closing.add('mesh', () => mesh.stop())
   await mesh.start()
-  writeConfig(dir.config, { ...config, ports: keepPorts(asked, mesh.addresses(), ports) })
+  writeConfig(dir.config, { ...config, ports: { ...keepPorts(asked, mesh.addresses(), ports), ...http.keep } })
   closing.add('membership', () => { membership.stop() })
   membership.start()
   const admission = state === 'joining' ? [AbortSignal.timeout(init.timeoutMs ?? JOIN_MS)] : []
@@ -186,6 +207,10 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
   replication.start()
   closing.add('mirror', () => mirror.stop())
   mirror.start()
+  alerts.start()
+  telemetry.ready({
+    status: () => status.status(), brokenStacks: () => stacks.broken.map(({ name }) => name), queues: () => resources.queues(), cpuPressure: () => resources.sample?.pressure ?? null, loopLagS: () => alerts.loopLagS,
+  })
   log.info({ device, mesh: membership.meshId, state, engine: engineNote }, 'ready')
 
   return {
@@ -250,6 +275,10 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
         return restored
       },
     },
-    stop: () => closing.run(),
+    ...(http.server === undefined ? {} : { http: http.server.url }),
+    stop: async (options = {}) => {
+      unclean = options.unclean === true
+      await closing.run()
+    },
   }
 }

@@ -36,3 +36,10 @@ export interface Sensors {
   facts (): Promise<HostFacts>
   sample (): Promise<HostSample>
 }
+
+/** Stalls of the event loop of this process. */
+export interface LoopMonitor {
+  /** The longest one since the last call, seconds. */
+  worstLagS (): number
+  close (): void
+}

@@ -117,6 +117,12 @@ export class ResourceService {
   /** Takes an advert from gossip or from a direct message. @returns false when it is malformed. */
   hear (from: DeviceId, message: Value): boolean { return this.#others.hear(from, message) }
 
+  /** Builds in line by device: here, and where a fresh advert says. */
+  queues (): Map<DeviceId, number> {
+    const { clock, mesh } = this.#components
+    return new Map([[mesh.self, this.#capacity.queue], ...this.table.live(clock.monotonicMs()).map(([device, { advert }]) => [device, advert.queue] as const)])
+  }
+
   /** Every device that could build, this one first. */
   known (): Known[] {
     const { mesh: { self }, role } = this.#components

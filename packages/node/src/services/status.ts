@@ -1,7 +1,7 @@
 /** One picture of the mesh from what every service knows: what `status` and `devices` answer. */
 import type { Advert, DeviceId } from '@elder-node/protocol'
 import type { BuildStatus, DeviceRef, DeviceStatus, Problem, StackStatus, Status } from '../api.ts'
-import type { Clock, HostSample } from '../ports/host.ts'
+import type { Clock } from '../ports/host.ts'
 import type { Mesh, Peer } from '../ports/mesh.ts'
 import type { Membership } from './membership.ts'
 import type { ResourceService } from './resources.ts'
@@ -13,17 +13,11 @@ export interface StatusComponents {
   clock: Clock
   builds: () => BuildStatus[]
   stacks: () => StackStatus[]
-  /** What other services found wrong. */
+  /** What the alerts say. */
   problems: () => Problem[]
 }
 
-export interface StatusInit { dir: string, version: string, engineNote: string }
-
-const DISK_LOW = 0.1
-const NO_NETWORK: Problem = {
-  code: 'NO_NETWORK', message: 'This device has no address but loopback: no other machine can reach it, and none is online.',
-  fix: 'Connect to a network. What is written meanwhile is kept here, and exchanged then.',
-}
+export interface StatusInit { dir: string, version: string, engineNote: string, /** Where /metrics is, if anywhere. */ http: string | null }
 
 export class StatusService {
   readonly #components: StatusComponents
@@ -41,15 +35,15 @@ export class StatusService {
   }
 
   status (): Status {
-    const { membership, mesh, builds, stacks } = this.#components
-    const { dir, version, engineNote } = this.#init
+    const { membership, mesh, builds, stacks, problems } = this.#components
+    const { dir, version, engineNote, http } = this.#init
     return {
       mesh: { id: membership.meshId, name: membership.meshName },
-      self: { id: mesh.self, name: membership.nameOf(mesh.self), addresses: mesh.addresses(), dir, pid: process.pid, version, engineNote, ...this.#reached() },
+      self: { id: mesh.self, name: membership.nameOf(mesh.self), addresses: mesh.addresses(), dir, pid: process.pid, version, engineNote, http, ...this.#reached() },
       devices: this.devices(),
       builds: builds(),
       stacks: stacks(),
-      problems: this.#problems(),
+      problems: problems(),
     }
   }
 
@@ -83,19 +77,6 @@ export class StatusService {
   }
 
   #ref (device: DeviceId): DeviceRef { return { id: device, name: this.#components.membership.nameOf(device) } }
-
-  #problems (): Problem[] {
-    const { resources, problems, stacks } = this.#components
-    const known = problems()
-    return [...this.#networkProblems(), ...known, ...mirrorProblems(stacks(), known), ...stacks().filter(isOnlyCopy).map(onlyCopy), ...diskProblems(resources.sample)]
-  }
-
-  /** Why everybody is offline, when the reason is here. */
-  #networkProblems (): Problem[] {
-    const { membership, mesh } = this.#components
-    const isAlone = membership.roster.members.size > 1 && mesh.peers().length === 0
-    return isAlone && mesh.addresses().every(isLoopback) ? [NO_NETWORK] : []
-  }
 }
 
 function readings (advert: Advert | undefined): Pick<DeviceStatus, 'cpu' | 'memory' | 'disk' | 'slots' | 'engine' | 'platform' | 'version'> {
@@ -104,8 +85,6 @@ function readings (advert: Advert | undefined): Pick<DeviceStatus, 'cpu' | 'memo
   return { cpu: { cores, load }, memory, disk, slots, engine, platform, version }
 }
 
-function isLoopback (address: string): boolean { return /^\/(ip4\/127\.|ip6\/::1\/)/.test(address) }
-
 function roundTrip (peer: Peer | undefined): number | null {
   return peer?.rttMs === undefined ? null : Math.round(peer.rttMs * 1000) / 1000
 }
@@ -113,27 +92,4 @@ function roundTrip (peer: Peer | undefined): number | null {
 function byNearness (a: DeviceStatus, b: DeviceStatus): number {
   const rank = (device: DeviceStatus): number => device.path === 'self' ? -1 : device.online ? device.rttMs ?? 1e6 : 1e9
   return rank(a) - rank(b) || a.name.localeCompare(b.name)
-}
-
-/** Neither another device nor a remote has all of it. */
-function isOnlyCopy ({ copies, entries, mirrors }: StackStatus): boolean {
-  return entries > 0 && copies === 1 && !mirrors.some(({ state }) => state === 'ok')
-}
-
-function onlyCopy ({ name }: StackStatus): Problem {
-  return { code: 'ONLY_COPY', message: `The stack ${name} is on no other device that is connected, nor in full on a remote.`, fix: `elder-node invite   (a second device), or elder-node stack remote add ${name} <git url>` }
-}
-
-/** One per remote that does not take what it should; `known` are those that the mirror explained itself. */
-function mirrorProblems (stacks: StackStatus[], known: Problem[]): Problem[] {
-  const broken = stacks.flatMap(({ mirrors }) => mirrors).filter(({ state, message }) => state !== 'ok' && message !== null && !known.some(problem => problem.message === message))
-  return [...new Map(broken.map(mirror => [mirror.url, mirror])).values()].map(({ url, message }) => ({
-    code: 'MIRROR_BEHIND', message: message?.includes(url) === true ? `A mirror is behind: ${message}` : `The mirror at ${url} is behind: ${message}`, fix: `Check with: git ls-remote ${url}   then: elder-node stack sync`,
-  }))
-}
-
-function diskProblems (sample: HostSample | undefined): Problem[] {
-  if (sample === undefined || sample.diskFreeBytes >= DISK_LOW * sample.diskTotalBytes) return []
-  const percent = Math.round(100 * sample.diskFreeBytes / sample.diskTotalBytes)
-  return [{ code: 'DISK_LOW', message: `This device has ${percent} % of its disk free.`, fix: 'Free some space: below 10 % builds and memory are at risk.' }]
 }

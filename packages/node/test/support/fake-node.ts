@@ -68,7 +68,7 @@ export class FakeNode implements ElderNode {
 
   async status (): Promise<Status> {
     return {
-      mesh: this.mesh, self: { ...SELF, addresses: this.addresses(), dir: '/d', pid: 1, version: '0.1.0', engineNote: 'process: no isolation', reachable: 'unknown', relays: [] },
+      mesh: this.mesh, self: { ...SELF, addresses: this.addresses(), dir: '/d', pid: 1, version: '0.1.0', engineNote: 'process: no isolation', http: null, reachable: 'unknown', relays: [] },
       devices: [...await this.devices(), device({ id: 'c'.repeat(52), name: 'cabin' }, { online: false, path: 'none', cpu: null, memory: null, disk: null, slots: { total: 0, free: 0 } })],
       builds: await this.builds.list(), stacks: await this.stacks.list(), problems: this.problems,
     }

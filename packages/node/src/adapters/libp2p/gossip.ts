@@ -10,6 +10,7 @@ import { ElderError, LIMITS, decode, encode } from '@elder-node/protocol'
 import type { DeviceId, MeshId, Value } from '@elder-node/protocol'
 import type { Gate, GossipHandler, Topic } from '../../ports/mesh.ts'
 import type { Logger } from '../../ports/log.ts'
+import type { Metrics } from '../../ports/metrics.ts'
 import type { Gatekeeper } from './gate.ts'
 import { deviceOf } from './peer-id.ts'
 
@@ -20,7 +21,7 @@ export function topicName (meshId: MeshId, topic: Topic): string { return `/elde
 interface Received { from: DeviceId, value: Value }
 interface Subscriber { gate: Gate, handler: GossipHandler }
 
-export interface GossipComponents { meshId: MeshId, gatekeeper: Gatekeeper, log: Logger }
+export interface GossipComponents { meshId: MeshId, gatekeeper: Gatekeeper, log: Logger, metrics?: Metrics | undefined }
 
 export class Gossip {
   readonly #components: GossipComponents
@@ -52,6 +53,7 @@ export class Gossip {
     if (bytes.length > LIMITS.gossipBytesMax) {
       throw new ElderError('TOO_LARGE', `a gossip message of ${bytes.length} bytes exceeds the bound of ${LIMITS.gossipBytesMax}`, 'Gossip a hint, and send the rest over a stream.')
     }
+    this.#components.metrics?.count('elder_gossip_messages_total', { topic, direction: 'sent' })
     const result = await this.#pubsub?.publish(topicName(this.#components.meshId, topic), bytes)
     return result?.recipients.length ?? 0
   }
@@ -80,6 +82,7 @@ export class Gossip {
     const received = this.#decoded.get(message)
     const topic = TOPICS.find(topic => topicName(this.#components.meshId, topic) === message.topic)
     if (received === undefined || topic === undefined) return
+    this.#components.metrics?.count('elder_gossip_messages_total', { topic, direction: 'received' })
     try {
       this.#subscribers.get(topic)?.handler(received.from, received.value)
     } catch (error) {

@@ -2,6 +2,7 @@
 import type { Admission } from '../../ports/admission.ts'
 import type { Clock } from '../../ports/host.ts'
 import type { Logger } from '../../ports/log.ts'
+import type { Metrics } from '../../ports/metrics.ts'
 import type { DeviceId } from '@elder-node/protocol'
 import type { CallOptions, Directory, Mesh, Tried } from '../../ports/mesh.ts'
 import type { RelayChoice } from './nat/nat.ts'
@@ -13,6 +14,8 @@ export interface Libp2pMeshComponents {
   admission: Admission
   clock: Clock
   log: Logger
+  /** @default not counted */
+  metrics?: Metrics
 }
 
 export interface Libp2pMeshInit {

@@ -73,7 +73,7 @@ class Libp2pMeshNode implements Libp2pMesh {
   #wasAdmitted = false
 
   constructor (components: Libp2pMeshComponents, init: Libp2pMeshInit) {
-    const { admission, clock, log } = components
+    const { admission, clock, log, metrics } = components
     this.self = deviceOfSeed(components.seed)
     this.#components = components
     this.#init = withDefaults(init)
@@ -82,7 +82,7 @@ class Libp2pMeshNode implements Libp2pMesh {
     this.#changes = new Events(listenerFailed)
     this.#gatekeeper = new Gatekeeper(device => admission.isRevoked(device) ? undefined : admission.role(device))
     this.#services = new Services({ meshId: admission.meshId, gatekeeper: this.#gatekeeper, log })
-    this.#gossip = new Gossip({ meshId: admission.meshId, gatekeeper: this.#gatekeeper, log })
+    this.#gossip = new Gossip({ meshId: admission.meshId, gatekeeper: this.#gatekeeper, log, metrics })
     this.directory = new DhtDirectory({ dht: () => this.#running?.node.services.dht, isMember: device => this.#gatekeeper.allows(device, { role: 'observer' }), log })
     this.#presence = new Presence({
       greet: device => this.#greet(device, true),

@@ -6,7 +6,7 @@ import type { RunningNode } from '../../node.ts'
 export type { EngineChoice } from '../../adapters/engines.ts'
 
 /** What the flags of `join` say. */
-export type JoinInit = Pick<NodeInit, 'ticket' | 'name' | 'listen' | 'announce' | 'relay' | 'slots' | 'mdns' | 'agent' | 'timeoutMs' | 'log' | 'signal'> & { dir: string, engine?: EngineChoice }
+export type JoinInit = Pick<NodeInit, 'ticket' | 'name' | 'listen' | 'announce' | 'relay' | 'slots' | 'mdns' | 'agent' | 'timeoutMs' | 'httpDefault' | 'log' | 'signal'> & { dir: string, engine?: EngineChoice }
 
 export type JoinedNode = RunningNode
 

@@ -5,8 +5,10 @@ import type { PrivateFiles } from '../../ports/files.ts'
 import type { Clock, RandomBytes } from '../../ports/host.ts'
 import type { Logger } from '../../ports/log.ts'
 import type { Mesh } from '../../ports/mesh.ts'
+import type { Metrics } from '../../ports/metrics.ts'
 import type { OutputWriter, SourceReader } from '../../ports/source.ts'
 import type { ResourceService } from '../resources.ts'
+import { timed, watchBuild } from '../telemetry/build-watch.ts'
 import { BuildBook, explanationOf } from './build-book.ts'
 import { BuildRun, type RunHooks } from './build-run.ts'
 import { Elector, type ElectHow, type ElectorInit } from './elector.ts'
@@ -31,6 +33,8 @@ export interface BuildsComponents {
   resolve: (device: string) => DeviceId
   ref: (device: DeviceId) => DeviceRef
   log: Logger
+  /** @default not counted */
+  metrics?: Metrics
 }
 
 const PREFETCH_MS = 600_000
@@ -64,6 +68,7 @@ export class Builds {
       warnings: [...snapshot.warnings ?? [], ...recipe.warnings, ...warnings],
     })
     this.#book.add(run)
+    if (request.dryRun !== true) void watchBuild(run.log, this.#components, clock.monotonicMs())
     cancelOn(signal, run)
     if (request.dryRun === true) this.#explain(run, needs, how).catch((error: Error) => { run.refused({ code: codeOf(error), message: error.message, fix: '' }) })
     else run.start(request.waitMs === undefined ? this.#offline(on) : undefined)
@@ -118,7 +123,7 @@ export class Builds {
     const { reader, writer, crypto, clock, ref, link, resources } = this.#components
     return {
       reader, writer, crypto, clock, ref,
-      elect: localOnly => this.#elector.elect(localOnly ? { ...needs, local: 'only' } : needs, spec, how),
+      elect: localOnly => timed(this.#components, 'elder_build_election_seconds', () => this.#elector.elect(localOnly ? { ...needs, local: 'only' } : needs, spec, how)),
       ask: (to, word) => link.ask(to, word),
       open: (to, openSignal) => link.open(to, openSignal),
       busy: (device, queue, expectedWaitS) => { this.#elector.busy(device, queue, expectedWaitS) },
