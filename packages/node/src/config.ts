@@ -1,6 +1,6 @@
 /** What a node may be told when it is made. */
 import { hostname } from 'node:os'
-import type { EngineChoice } from './adapters/engines.ts'
+import type { EngineChoice, EngineInit } from './adapters/engines.ts'
 import type { Engine } from './ports/engine.ts'
 import type { Sensors } from './ports/host.ts'
 import type { Logger } from './ports/log.ts'
@@ -27,6 +27,10 @@ export interface NodeInit {
   engine?: EngineChoice | Engine
   /** Folder of build trees; see the process engine. */
   engineRoot?: string
+  /** Unix socket of Docker or Podman. @default `DOCKER_HOST` or `CONTAINER_HOST`, else the well-known ones */
+  engineSocket?: string
+  /** Network of builds that are not sealed, as Docker or Podman name it. @default the engine's own */
+  engineNetwork?: string
   /**
    * Look for members on the local network. What mDNS tells everybody there, in clear text: a tag that only members can tell from another
    * mesh's, this device's public key, and its addresses. @default true
@@ -64,4 +68,9 @@ export function deviceNameOf (init: NodeInit): string { return init.name ?? (hos
 
 export function mirrorDelays ({ mirrorDelayMs: { idle, max } = {} }: NodeInit): { idleMs?: number, busyMs?: number } {
   return { ...(idle === undefined ? {} : { idleMs: idle }), ...(max === undefined ? {} : { busyMs: max }) }
+}
+
+export function engineInit (dataDir: string, { engineRoot: root, engineSocket: socket, engineNetwork: network, image, buildEnv: pass }: NodeInit): EngineInit {
+  const given = Object.entries({ root, socket, network, image, pass }).filter(([, value]) => value !== undefined)
+  return { dataDir, ...Object.fromEntries(given) }
 }

@@ -28,7 +28,7 @@ import { PrepareCache } from './adapters/prepare-cache.ts'
 import { openSensors } from './adapters/sensors.ts'
 import type { Departure, ElderNode } from './api.ts'
 import { Closing } from './closing.ts'
-import { deviceNameOf, mirrorDelays, type NodeInit } from './config.ts'
+import { deviceNameOf, engineInit, mirrorDelays, type NodeInit } from './config.ts'
 import { withOwnersSettings } from './device-config/load.ts'
 import { openHttp } from './gateway/http/open.ts'
 import { Alerts } from './services/alerts.ts'
@@ -131,7 +131,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
   membership.attach(mesh)
 
   // What this device offers.
-  const { engine, note: engineNote, environment, close: closeEngine } = await openEngine(init.engine ?? 'auto', { dataDir: dir.root, ...(init.engineRoot === undefined ? {} : { root: init.engineRoot }) })
+  const { engine, note: engineNote, environment, close: closeEngine } = await openEngine(init.engine ?? 'auto', engineInit(dir.root, init))
   closing.add('engine', closeEngine)
   const sensors = init.sensors ?? openSensors({ dir: dir.root })
   const resources = new ResourceService(

@@ -168,11 +168,16 @@ describe('limits on cgroup v2', () => {
 })
 
 describe('selection', () => {
-  test('auto and none select nothing and say why; process only by name; the others are not here yet', async () => {
-    expect(await openEngine('auto', initOf())).toMatchObject({ note: expect.stringContaining('--engine process') as string })
-    expect((await openEngine('auto', initOf())).engine).toBeUndefined()
-    expect((await openEngine('none', initOf())).engine).toBeUndefined()
-    for (const name of ['docker', 'podman', 'sandbox'] as const) await expect(openEngine(name, initOf())).rejects.toMatchObject({ code: 'NOT_IN_THIS_VERSION' })
+  test('auto never takes process and says why the others are not here; none is none; what is named and cannot run is an error', async () => {
+    const init = { ...initOf(), socket: join(base, 'no.sock') }
+    const auto = await openEngine('auto', init)
+    expect(auto.engine?.name).not.toBe('process')
+    expect(auto.note).toContain('docker: no socket at')
+    expect(auto.note).toContain('podman: no socket at')
+    if (auto.engine === undefined) expect(auto.note).toContain('--engine process')
+    await auto.close()
+    expect((await openEngine('none', init)).engine).toBeUndefined()
+    for (const name of ['docker', 'podman'] as const) await expect(openEngine(name, init)).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE', fix: expect.stringContaining('Install') as string })
     const { engine, note, environment } = await openEngine('process', initOf())
     expect(await environment({ CI: '1' })).toMatchObject({ CI: '1', PATH: expect.not.stringContaining('node_modules') as string })
     expect(engine?.name).toBe('process')

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
-import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ProcessEngine } from '../src/adapters/engine-process/engine.ts'
 import { BuildEnvironment, readableByAll } from '../src/adapters/environment.ts'
@@ -43,6 +43,23 @@ describe('environment of a build', () => {
     expect(config).toContain('@own:registry=https://own.test/')
     expect(config).not.toMatch(/canary|auth|password/)
     for (const name of ['NODE_EXTRA_CA_CERTS', 'npm_config_globalconfig']) expect(await readableByAll(built[name] ?? '')).toBe(true)
+  })
+
+  test('builds in images get the image\'s PATH and copies of files and folders, wherever the originals lie', async () => {
+    const open = join(base, 'open')
+    await mkdir(join(open, 'certs/sub'), { recursive: true })
+    await writeFile(join(open, 'ca.pem'), 'CERT')
+    await symlink('../ca.pem', join(open, 'certs/hash.0'))
+    await symlink('nowhere', join(open, 'certs/broken'))
+    const env = { PATH: SYSTEM, HOME: open, LANG: 'de_DE.UTF-8', SSL_CERT_FILE: join(open, 'ca.pem'), SSL_CERT_DIR: join(open, 'certs'), npm_config_userconfig: join(open, 'none') }
+    const dir = join(base, 'files3')
+    const built = await new BuildEnvironment({ dir, separateUsers: true, images: true, env }).build({ CI: '1' })
+    expect(built['PATH']).toBeUndefined()
+    expect(built['LANG']).toBe('C.UTF-8')
+    for (const name of ['SSL_CERT_FILE', 'SSL_CERT_DIR']) expect(dirname(built[name] ?? '')).toBe(dir)
+    expect(await readdir(built['SSL_CERT_DIR'] ?? '')).toEqual(['hash.0'])
+    expect(await readFile(join(built['SSL_CERT_DIR'] ?? '', 'hash.0'), 'utf8')).toBe('CERT')
+    for (const name of ['SSL_CERT_FILE', 'SSL_CERT_DIR']) expect(await readableByAll(built[name] ?? '')).toBe(true)
   })
 
   test('lines of an npmrc', () => {

@@ -1,11 +1,23 @@
 import { join } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 import type { Engine, EngineName } from '../ports/engine.ts'
-import { BuildEnvironment } from './environment.ts'
+import { ContainerEngine } from './engine-container/engine.ts'
 import { ProcessEngine, type ProcessEngineInit } from './engine-process/engine.ts'
+import { BuildEnvironment } from './environment.ts'
 
 /** What the owner may ask for: `--engine`. */
 export type EngineChoice = 'auto' | 'none' | EngineName
+
+export interface EngineInit extends ProcessEngineInit {
+  /** Docker's or Podman's Unix socket. @default DOCKER_HOST or CONTAINER_HOST, else the well-known ones */
+  socket?: string
+  /** The image of builds that name none. @default elder-node/default */
+  image?: string
+  /** Network of builds that are not sealed, as Docker or Podman name it. @default the engine's own */
+  network?: string
+  /** More of the owner's variables that every build gets. */
+  pass?: string[]
+}
 
 /** The engine that runs here, checked; `note` says which and why, for `status`, `doctor` and the log. */
 export interface SelectedEngine {
@@ -17,31 +29,67 @@ export interface SelectedEngine {
   close: () => Promise<void>
 }
 
+/** An engine of this package: it has a folder in which files for builds can lie. */
+type OwnEngine = Engine & { close: () => Promise<void>, root: () => Promise<string> }
+interface Kind { make: (init: EngineInit) => OwnEngine, images?: boolean, separateUsers: (engine: OwnEngine) => Promise<boolean> }
+
+const container = (name: 'docker' | 'podman'): Kind => ({ make: init => new ContainerEngine({ ...init, name }), images: true, separateUsers: async () => true })
+
+const KINDS: Partial<Record<EngineName, Kind>> = {
+  docker: container('docker'),
+  podman: container('podman'),
+  process: { make: init => new ProcessEngine(init), separateUsers: engine => (engine as ProcessEngine).separateUsers() },
+}
+
+/** In this order; `process` has no isolation and is only ever used when its owner says so. */
+const AUTO: EngineName[] = ['docker', 'podman', 'sandbox']
+const PROCESS_HINT = 'process (no isolation) is only used when its owner says --engine process'
 const NO_BUILDS: Pick<SelectedEngine, 'environment' | 'close'> = { environment: async requested => requested, close: async () => {} }
 
 /**
  * Selects by the owner's word; never a silent fallback to less isolation. An engine of the embedding program is taken as it is.
  *
- * @throws ElderError `NOT_IN_THIS_VERSION` for docker, podman and sandbox; `ENGINE_UNAVAILABLE` when the chosen one cannot run here.
+ * @throws ElderError `ENGINE_UNAVAILABLE` when the chosen one cannot run here.
  */
-export async function openEngine (choice: EngineChoice | Engine, init: ProcessEngineInit): Promise<SelectedEngine> {
+export async function openEngine (choice: EngineChoice | Engine, init: EngineInit): Promise<SelectedEngine> {
   if (choice === 'none') return { note: 'no engine: this device was told to run no builds', ...NO_BUILDS }
-  if (choice === 'auto') {
-    return { note: 'no engine: this version has neither Docker, Podman nor sandbox yet, and process (no isolation) is only used when its owner says --engine process', ...NO_BUILDS }
-  }
-  if (choice === 'process') return await openProcessEngine(new ProcessEngine(init))
-  if (typeof choice === 'string') throw new ElderError('NOT_IN_THIS_VERSION', `the engine "${choice}" is not in this version`, 'Use --engine process (no isolation), or --engine none.')
-  await choice.check()
-  const { PATH = '/usr/local/bin:/usr/bin:/bin' } = process.env
-  return { engine: choice, note: choice.description, environment: async requested => ({ PATH, ...requested }), close: async () => { await choice.close?.() } }
+  if (choice === 'auto') return await openFirst(init)
+  return typeof choice === 'string' ? await openKind(choice, init) : await openGiven(choice)
 }
 
-async function openProcessEngine (engine: ProcessEngine): Promise<SelectedEngine> {
+/** The first that can run here; why the ones before it cannot is said with it. */
+async function openFirst (init: EngineInit): Promise<SelectedEngine> {
+  const reasons: string[] = []
+  for (const name of AUTO.filter(name => KINDS[name] !== undefined)) {
+    try {
+      const selected = await openKind(name, init)
+      return { ...selected, note: reasons.length === 0 ? selected.note : `${selected.note} (not ${reasons.join('; not ')})` }
+    } catch (error) {
+      if (!(error instanceof ElderError)) throw error
+      reasons.push(error.message.startsWith(name) ? error.message : `${name}: ${error.message}`)
+    }
+  }
+  return { note: `no engine: ${reasons.join('; ')}; ${PROCESS_HINT}`, ...NO_BUILDS }
+}
+
+async function openKind (name: EngineName, init: EngineInit): Promise<SelectedEngine> {
+  const kind = KINDS[name]
+  if (kind === undefined) throw new ElderError('NOT_IN_THIS_VERSION', `the engine "${name}" is not in this version`, 'Use --engine docker, podman, process (no isolation), or none.')
+  const engine = kind.make(init)
   await engine.check()
-  const environment = new BuildEnvironment({ dir: join(await engine.root(), 'environment'), separateUsers: await engine.separateUsers() })
+  const environment = new BuildEnvironment({
+    dir: join(await engine.root(), 'environment'), separateUsers: await kind.separateUsers(engine),
+    ...(kind.images === undefined ? {} : { images: kind.images }), ...(init.pass === undefined ? {} : { pass: init.pass }),
+  })
   const close = async (): Promise<void> => {
     await environment.close()
     await engine.close()
   }
   return { engine, note: engine.description, environment: requested => environment.build(requested), close }
+}
+
+async function openGiven (engine: Engine): Promise<SelectedEngine> {
+  await engine.check()
+  const { PATH = '/usr/local/bin:/usr/bin:/bin' } = process.env
+  return { engine, note: engine.description, environment: async requested => ({ PATH, ...requested }), close: async () => { await engine.close?.() } }
 }

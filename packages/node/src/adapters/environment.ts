@@ -3,7 +3,7 @@
  * registries of the builder's owner. Never the node's own environment, never credentials.
  */
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { hasMore, readNpmSettings, withoutUser, type NpmSettings } from './npm-settings.ts'
@@ -11,6 +11,8 @@ import { hasMore, readNpmSettings, withoutUser, type NpmSettings } from './npm-s
 /** Variables that hold the path of a certificate file or folder. */
 const CERTIFICATES = ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'GIT_SSL_CAINFO', 'CURL_CA_BUNDLE', 'REQUESTS_CA_BUNDLE', 'PIP_CERT', 'CARGO_HTTP_CAINFO']
 const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'all_proxy', 'no_proxy']
+/** Debian's folder of certificates holds some 300, each under two names. */
+const FOLDER_FILES_MAX = 2000
 const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 export interface BuildEnvironmentInit {
@@ -18,6 +20,10 @@ export interface BuildEnvironmentInit {
   dir: string
   /** True when builds run as users of their own ({@link ProcessEngine.separateUsers}). */
   separateUsers: boolean
+  /** True when builds see the files of an image: PATH is the image's, and of the owner's files they get copies alone. */
+  images?: boolean
+  /** For builds that see only a part of this machine: whether the path is in it. */
+  sees?: (path: string) => boolean
   /** The owner's environment. @default process.env */
   env?: NodeJS.ProcessEnv
   /** More of the owner's variables to pass as they are. */
@@ -42,7 +48,8 @@ export class BuildEnvironment {
       this.#owner = undefined
       throw error
     })
-    const { LANG = 'C.UTF-8' } = this.#env
+    // An image has no other language for sure.
+    const { LANG = 'C.UTF-8' } = this.#init.images === true ? {} : this.#env
     return { LANG, TERM: 'dumb', ...await this.#owner, ...requested }
   }
 
@@ -54,7 +61,7 @@ export class BuildEnvironment {
 
   /** Read once, at the first build: asking npm costs half a second. */
   async #readOwner (): Promise<Record<string, string>> {
-    const env: Record<string, string> = { PATH: await this.#path() }
+    const env: Record<string, string> = this.#init.images === true ? {} : { PATH: await this.#path() }
     for (const name of [...PROXIES, ...this.#init.pass ?? []]) {
       const value = this.#env[name]
       if (value !== undefined) env[name] = withoutUser(value)
@@ -71,7 +78,7 @@ export class BuildEnvironment {
     const own = this.#init.exclude ?? checkoutAround(import.meta.dirname)
     const dirs = (this.#env['PATH'] ?? '').split(':').filter(dir => isAbsolute(dir) && !/(^|\/)node_modules(\/|$)/.test(dir) && !own.some(root => dir === root || dir.startsWith(`${root}/`)))
     const usable: string[] = []
-    for (const dir of new Set(dirs)) if (!this.#init.separateUsers || await readableByAll(dir)) usable.push(dir)
+    for (const dir of new Set(dirs)) if (await this.#canRead(dir)) usable.push(dir)
     return usable.length > 0 ? usable.join(':') : PATH_DEFAULT
   }
 
@@ -95,7 +102,7 @@ export class BuildEnvironment {
     return this.#put('npmrc', Buffer.from(`${lines.filter(line => !line.startsWith('cafile=')).join('\n')}\n`))
   }
 
-  async #canRead (path: string): Promise<boolean> { return !this.#init.separateUsers || await readableByAll(path) }
+  async #canRead (path: string): Promise<boolean> { return this.#init.images !== true && this.#init.sees?.(path) !== false && (!this.#init.separateUsers || await readableByAll(path)) }
 
   /** The path when a build can read it, a copy of a file that it cannot, undefined for what is missing. */
   async #readable (path: string | undefined): Promise<string | undefined> {
@@ -104,9 +111,20 @@ export class BuildEnvironment {
     if (found === undefined) return undefined
     const absolute = resolve(path)
     if (await this.#canRead(absolute)) return absolute
-    if (!found.isFile()) return undefined
     const name = `${createHash('sha256').update(absolute).digest('hex').slice(0, 12)}-${basename(absolute)}`
-    return this.#put(name, await readFile(absolute))
+    if (found.isDirectory()) return this.#init.images === true || this.#init.sees !== undefined ? this.#putFolder(name, absolute) : undefined
+    return found.isFile() ? this.#put(name, await readFile(absolute)) : undefined
+  }
+
+  /** A folder of certificates, links resolved; undefined when it is none of a usual size. */
+  async #putFolder (name: string, from: string): Promise<string | undefined> {
+    if ((await readdir(from)).length > FOLDER_FILES_MAX) return undefined
+    const path = join(this.#init.dir, name)
+    await mkdir(path, { recursive: true, mode: 0o755 })
+    for (const entry of await readdir(from)) {
+      if ((await stat(join(from, entry)).catch(() => undefined))?.isFile() === true) await cp(join(from, entry), join(path, entry), { dereference: true }).catch(() => undefined)
+    }
+    return path
   }
 
   async #put (name: string, content: Buffer): Promise<string> {
