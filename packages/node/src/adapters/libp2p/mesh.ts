@@ -341,7 +341,11 @@ class Libp2pMeshNode implements Libp2pMesh {
   }
 
   /** Of the interfaces, and announced by hand. */
-  #ownAddresses (): string[] { return this.#running?.node.getMultiaddrs().map(String).filter(address => !isRelayed(address)) ?? [] }
+  #ownAddresses (): string[] {
+    const node = this.#running?.node
+    node?.services.own.confirm()
+    return node?.getMultiaddrs().map(String).filter(address => !isRelayed(address)) ?? []
+  }
 
   #isConnected (device: DeviceId): boolean { return (this.#running?.links.open(device).length ?? 0) > 0 }
 

@@ -21,12 +21,14 @@ import type { DoorEvents } from './door.ts'
 import { gater } from './gater.ts'
 import { TOPICS, topicName } from './gossip.ts'
 import type { LocalDiscovery } from './mdns.ts'
+import { ownAddresses } from './nat/own-addresses.ts'
+import type { OwnAddresses } from './nat/own-addresses.ts'
 import { relayServer } from './nat/relay-link.ts'
 import type { RelayLink } from './nat/relay-link.ts'
 import { libp2pLogger } from './quiet-logger.ts'
 
 /** A type, not an interface: libp2p asks for an index signature. */
-export type MeshServices = { identify: Identify, ping: Ping, pubsub: GossipSub, dht: KadDHT, relay: CircuitRelayService }
+export type MeshServices = { identify: Identify, ping: Ping, pubsub: GossipSub, dht: KadDHT, relay: CircuitRelayService, own: OwnAddresses }
 export type MeshNode = Libp2p<MeshServices>
 
 export interface NodeSettings {
@@ -95,7 +97,7 @@ export async function createLibp2pNode (settings: NodeSettings): Promise<MeshNod
     // Its first late ping closes a healthy connection when an event loop stalls; probes.ts does this job. Nobody reads connection.rtt.
     connectionMonitor: { enabled: false, abortConnectionOnPingFailure: false },
     peerDiscovery: settings.discovery === undefined ? [] : [settings.discovery.component],
-    services: { identify: identify(), ping: ping(), pubsub: gossip(admission), dht: dht(admission), relay: relayServer() },
+    services: { identify: identify(), ping: ping(), pubsub: gossip(admission), dht: dht(admission), relay: relayServer(), own: ownAddresses() },
   })
 }
 
