@@ -12,6 +12,8 @@ export interface BookComponents { self: DeviceId, ref: (device: DeviceId) => Dev
 /** Ended builds whose whole log is still here. */
 const RUNS_KEPT = 50
 const PREFIX_CHARS_MIN = 4
+/** Of the log of a build, kept on disk. */
+const TAIL_CHARS = 4096
 
 export class BuildBook {
   readonly #components: BookComponents
@@ -30,10 +32,19 @@ export class BuildBook {
 
   run (id: string): BuildRun | undefined { return this.#runs.get(id) }
 
-  /** From now on the build is listed; when it has ended it is stored. */
+  /** From now on the build is listed; when it has ended it is stored. What is only explained is neither. */
   add (run: BuildRun): void {
     this.#runs.set(run.id, run)
     void run.result.then(result => { this.#keep(run, result) }).catch((error: Error) => { this.#components.log.warn({ error: error.message }, 'build history not written') })
+  }
+
+  /** What has begun is told after the end of this node, too. */
+  begun (run: BuildRun): void {
+    try {
+      if (!run.log.ended) this.#store.begin(this.#status(run))
+    } catch (error) {
+      this.#components.log.warn({ error: (error as Error).message }, 'build history not written')
+    }
   }
 
   list (): BuildStatus[] {
@@ -61,7 +72,8 @@ export class BuildBook {
     for (const old of ended.slice(0, Math.max(0, ended.length - RUNS_KEPT))) this.#runs.delete(old.id)
     if (run.init.request.dryRun === true) return
     const { candidates, why, attempts } = explanationOf(run)
-    this.#store.add({ status: this.#status(run), why, candidates, attempts, result, past: run.past })
+    const running = this.runs().filter(other => !other.log.ended).map(other => this.#status(other))
+    this.#store.add({ status: this.#status(run), why, candidates, attempts, result, past: run.past, tail: tailOf(run.log.events) }, running)
   }
 
   #status (run: BuildRun): BuildStatus {
@@ -74,6 +86,19 @@ export class BuildBook {
       command: spec.command, exitCode: result?.exitCode ?? null, requester: ref(self),
     }
   }
+}
+
+/** The last pieces of the log, a few kilobytes of them. */
+function tailOf (events: BuildEvent[]): NonNullable<PastBuild['tail']> {
+  const tail: NonNullable<PastBuild['tail']> = []
+  let chars = TAIL_CHARS
+  for (let i = events.length - 1; i >= 0 && chars > 0; i--) {
+    const event = events[i]
+    if (event?.event !== 'log') continue
+    tail.unshift({ stream: event.stream, data: event.data.slice(-chars) })
+    chars -= event.data.length
+  }
+  return tail
 }
 
 export function explanationOf (run: BuildRun): BuildExplanation {

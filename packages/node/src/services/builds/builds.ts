@@ -72,6 +72,7 @@ export class Builds {
     cancelOn(signal, run)
     if (request.dryRun === true) this.#explain(run, needs, how).catch((error: Error) => { run.refused({ code: codeOf(error), message: error.message, fix: '' }) })
     else run.start(request.waitMs === undefined ? this.#offline(on) : undefined)
+    if (request.dryRun !== true) this.#book.begun(run)
     if (signal.aborted) run.cancel()
     return { id: run.id, events: run.log, result: run.result, cancel: async () => { run.cancel() } }
   }
@@ -160,8 +161,8 @@ function cancelOn (signal: AbortSignal, run: BuildRun): void {
 }
 
 /** What is left of a build of an earlier life of this node. */
-function remembered ({ status, result }: PastBuild): BuildEvent[] {
-  return [{ event: 'warning', build: status.id, message: 'this node was restarted since: of this build only its end is kept, not its log' }, result]
+function remembered ({ status: { id: build }, result, tail = [] }: PastBuild): BuildEvent[] {
+  return [{ event: 'warning', build, message: 'of this build only the end of its log is kept' }, ...tail.map((piece): BuildEvent => ({ event: 'log', build, ...piece })), result]
 }
 
 async function * replay (events: BuildEvent[]): AsyncGenerator<BuildEvent> { yield * events }

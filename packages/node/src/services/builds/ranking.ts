@@ -1,5 +1,5 @@
 /** From what is known of the devices to whom a build asks, and why. */
-import { rank, refusal, score, type DeviceId, type History, type Known, type Needs, type Prospect, type RankContext, type Ranked } from '@elder-node/protocol'
+import { imageHint, rank, refusal, score, type Advert, type DeviceId, type History, type Known, type Needs, type Prospect, type RankContext, type Ranked } from '@elder-node/protocol'
 import type { CandidateExplanation, DeviceRef } from '../../api.ts'
 
 export interface RankingInput {
@@ -26,6 +26,8 @@ const DIRECT_BYTES_PER_S = 10_000_000
 const RELAYED_BYTES_PER_S = 1_000_000
 /** Measured: `docker run` 0.6 s, a sandbox 10 ms. */
 const CONTAINER_BOOT_S = 0.6
+/** An image of 400 MB at 100 Mbit/s. */
+const PULL_S = 32
 
 export function electBuilder (input: RankingInput): ElectionResult {
   const refused = new Map(input.known.map(known => [known.device, refusal(known, input.needs)]))
@@ -46,10 +48,16 @@ function prospect ({ device, self, advert }: Known, input: RankingInput): Prospe
     device, rttMs: self ? 0 : input.rttMs(device), bytesMissing: self ? 0 : warm ? WARM_BYTES : COLD_BYTES,
     bandwidthBytesPerS: input.relayed(device) ? RELAYED_BYTES_PER_S : DIRECT_BYTES_PER_S,
     queueWaitS: advert === undefined || advert.slots.free > 0 ? 0 : Math.max(1, advert.expectedWaitS),
-    bootS: advert?.engine === 'docker' || advert?.engine === 'podman' ? CONTAINER_BOOT_S : 0,
+    bootS: bootS(advert, input.needs),
     runS: history.runS(input.project, input.command), speed: history.speed(device) * (advert?.speed || 1),
     success: history.success(device, nowMs), unusedMs: used === undefined ? Infinity : nowMs - used,
   }
+}
+
+/** Which images are warm is a hint of at most eight: the advert of a builder with more may not name the one. */
+function bootS (advert: Advert | undefined, { image }: Needs): number {
+  if (advert?.engine !== 'docker' && advert?.engine !== 'podman') return 0
+  return CONTAINER_BOOT_S + (image === null || advert.images.includes(imageHint(image)) ? 0 : PULL_S)
 }
 
 function explain (device: DeviceId, input: RankingInput, scored: Ranked | undefined, refused: string | null): CandidateExplanation {
