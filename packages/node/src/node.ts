@@ -135,7 +135,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
   closing.add('engine', closeEngine)
   const sensors = init.sensors ?? openSensors({ dir: dir.root })
   const resources = new ResourceService(
-    { mesh, sensors, clock, directory: mesh.directory, role: of => membership.role(of), random, log },
+    { mesh, sensors, clock, images: engine?.images?.bind(engine), directory: mesh.directory, role: of => membership.role(of), random, log },
     { epoch, version: VERSION, engine: engine?.name ?? null, ...(init.slots === undefined ? {} : { slots: init.slots }) }
   )
 

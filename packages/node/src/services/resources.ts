@@ -8,6 +8,8 @@ import { defaultSlots, ownAdvert, type Capacity } from './resources/own-advert.t
 
 export interface ResourceComponents extends KnownDevicesComponents {
   sensors: Sensors
+  /** Images that are here, newest first; left out by engines without images. */
+  images?: (() => Promise<string[]>) | undefined
   /** 0 to 1: jitter of the heartbeat. */
   random: () => number
 }
@@ -27,6 +29,8 @@ export interface ResourceInit {
   sampleMs?: number
   /** Time between two look-ups in the directory. @default 60_000 */
   lookupMs?: number
+  /** Time between two looks at the images. @default 60_000 */
+  imagesMs?: number
 }
 
 const TELL_MS = 5_000
@@ -45,6 +49,7 @@ export class ResourceService {
   readonly #offs: Array<() => void> = []
   #facts: HostFacts | undefined
   #sample: HostSample | undefined
+  #images: string[] = []
   #capacity: Capacity = { free: 0, queue: 0, expectedWaitS: 0, projects: [], draining: false }
   #seq = 0
   /** Up to when adverts are paid for, each with `coalesceMs` (generic cell rate algorithm, ITU-T I.371). */
@@ -78,17 +83,18 @@ export class ResourceService {
   /** Reads this machine: {@link slots} are known then, and nobody is told yet. */
   async measure (): Promise<void> {
     this.#facts = await this.#components.sensors.facts()
-    await this.#read()
+    await Promise.all([this.#read(), this.#look()])
   }
 
   /** Begins to tell: after the builder has swept and offered, so that the first advert is true. */
   async start (): Promise<void> {
     const { mesh } = this.#components
-    const { sampleMs = 5_000, heartbeatMs = 15_000, lookupMs = 60_000 } = this.#init
+    const { sampleMs = 5_000, heartbeatMs = 15_000, lookupMs = 60_000, imagesMs = 60_000 } = this.#init
     if (this.#facts === undefined) await this.measure()
     this.#offs.push(mesh.on('admitted', device => { void this.#tell(device) }), mesh.on('gone', () => { this.#others.wake() }))
     this.#loops.every(sampleMs, () => this.#read())
     this.#loops.every(heartbeatMs, () => this.#publish())
+    this.#loops.every(imagesMs, () => this.#look())
     this.#loops.every(lookupMs, () => this.lookUp(this.#ended.signal))
     for (const peer of mesh.peers()) void this.#tell(peer.device)
     void this.#publish()
@@ -111,7 +117,7 @@ export class ResourceService {
 
   own (): Advert {
     const { epoch, version, engine } = this.#init
-    return ownAdvert({ epoch, version, engine, seq: this.#seq, slots: this.slots, capacity: this.#capacity, facts: this.#facts, sample: this.#sample })
+    return ownAdvert({ epoch, version, engine, seq: this.#seq, slots: this.slots, capacity: this.#capacity, images: this.#images, facts: this.#facts, sample: this.#sample })
   }
 
   /** Takes an advert from gossip or from a direct message. @returns false when it is malformed. */
@@ -136,6 +142,9 @@ export class ResourceService {
   async lookUp (signal: AbortSignal): Promise<void> {
     if (this.#facts !== undefined) await this.#others.lookUp(this.#facts.platform, AbortSignal.any([signal, AbortSignal.timeout(LOOKUP_MS_MAX)]))
   }
+
+  /** A hint: an engine that cannot say which images it has keeps the last word. */
+  async #look (): Promise<void> { this.#images = await this.#components.images?.().catch(() => this.#images) ?? [] }
 
   async #read (): Promise<void> {
     const before = this.slots

@@ -6,6 +6,10 @@ import type { HostFacts, HostSample } from '../../ports/host.ts'
 /** What the build host says of itself. */
 export interface Capacity { free: number, queue: number, expectedWaitS: number, projects: string[], draining: boolean }
 
+/** Bytes of image names in one advert: the newest go, and adverts stay small on every device that runs none. */
+const IMAGES_BYTES_MAX = 192
+const IMAGE_CHARS_MAX = 64
+
 export interface OwnState {
   epoch: number
   seq: number
@@ -13,20 +17,28 @@ export interface OwnState {
   engine: EngineName | null
   slots: number
   capacity: Capacity
+  /** Images that are here, newest first. */
+  images: string[]
   /** Undefined before the first reading. */
   facts: HostFacts | undefined
   sample: HostSample | undefined
 }
 
-export function ownAdvert ({ epoch, seq, version, engine, slots, capacity, facts, sample }: OwnState): Advert {
+export function ownAdvert ({ epoch, seq, version, engine, slots, capacity, images, facts, sample }: OwnState): Advert {
   const { free, queue, expectedWaitS, projects, draining } = capacity
   return {
-    epoch, seq, version, platform: facts?.platform ?? 'unknown', engine, projects, images: [],
+    epoch, seq, version, platform: facts?.platform ?? 'unknown', engine, projects, images: imageHints(images),
     cores: facts?.cores ?? 1, load: Math.min(1, sample?.load ?? 0), pressure: sample?.pressure === undefined ? null : Math.min(1, sample.pressure),
     memory: { totalBytes: facts?.memoryTotalBytes ?? 0, freeBytes: sample?.memoryFreeBytes ?? 0 },
     disk: { totalBytes: sample?.diskTotalBytes ?? 0, freeBytes: sample?.diskFreeBytes ?? 0 },
     slots: { total: slots, free: Math.min(free, slots) }, queue, expectedWaitS, speed: 1, draining, coordinate: null,
   }
+}
+
+/** As many of the first names as fit. */
+function imageHints (images: string[]): string[] {
+  let left = IMAGES_BYTES_MAX
+  return images.filter(name => name.length <= IMAGE_CHARS_MAX && (left -= name.length) >= 0)
 }
 
 /** Builds at once by default: a quarter of the cores, none on battery. */

@@ -1,0 +1,41 @@
+import { createHash } from 'node:crypto'
+import { decodeAdvert, deviceId, encodeAdvert, History, imageHint, type Advert, type DeviceId, type Needs } from '@elder-node/protocol'
+import { expect, test } from 'vitest'
+import { electBuilder } from '../../src/services/builds/ranking.ts'
+import { ownAdvert } from '../../src/services/resources/own-advert.ts'
+
+const GIB = 2 ** 30
+const device = (name: string): DeviceId => deviceId(createHash('sha256').update(name).digest())
+const advert = (images: string[]): Advert => decodeAdvert(encodeAdvert(ownAdvert({
+  epoch: 1, seq: 1, version: '0.1.0', engine: 'docker', slots: 1, capacity: { free: 1, queue: 0, expectedWaitS: 0, projects: [], draining: false }, images,
+  facts: { platform: 'linux/x64', cores: 4, memoryTotalBytes: 8 * GIB, cpuModel: 'fake', hostname: 'fake' },
+  sample: { load: 0, pressure: undefined, memoryFreeBytes: 4 * GIB, diskFreeBytes: GIB, diskTotalBytes: GIB, onBattery: false },
+})))
+
+test('an advert names the first images that fit, and stays within its bounds', () => {
+  const long = Array.from({ length: 20 }, (_, i) => `registry.test/team/project-${i}/with-a-long-name:1.${i}`)
+  const sent = advert(['node:24', 'x'.repeat(65), ...long]).images
+  expect(sent.slice(0, 2)).toEqual(['node:24', long[0]])
+  expect(sent.join('').length).toBeLessThanOrEqual(192)
+  expect(advert([]).images).toEqual([])
+})
+
+test('one name for an image, however it is written', () => {
+  const same = ['node', 'node:latest', 'library/node', 'docker.io/library/node:latest', 'localhost/node:latest']
+  expect(new Set(same.map(imageHint))).toEqual(new Set(['node:latest']))
+  expect(imageHint('localhost:5000/a')).toBe('localhost:5000/a:latest')
+  expect(imageHint(`a@sha256:${'0'.repeat(64)}`)).toBe(`a@sha256:${'0'.repeat(64)}`)
+})
+
+test('a builder that has the image is predicted to start earlier, and wins', () => {
+  const needs: Needs = { platform: null, image: 'docker.io/library/node:24', memoryBytes: null, cpus: null, sealed: false, local: 'never', on: null }
+  const known = [['cold', []], ['warm', ['node:24']]] as const
+  const { candidates, order } = electBuilder({
+    known: known.map(([name, images]) => ({ device: device(name), self: false, role: 'builder' as const, online: true, advert: advert([...images]) })),
+    needs, project: 'p', command: 'c', history: new History(), nowMs: 0, rttMs: () => 1, relayed: () => false,
+    ref: of => ({ id: of, name: of === device('warm') ? 'warm' : 'cold' }), context: { recentBusy: false, explore: 0, random: () => 0.5 },
+  })
+  expect(order[0]?.device).toBe(device('warm'))
+  const boot = Object.fromEntries(candidates.map(candidate => [candidate.device.name, candidate.terms['boot']]))
+  expect(boot['cold']).toBeGreaterThan(10 * (boot['warm'] ?? Infinity))
+})
