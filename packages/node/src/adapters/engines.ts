@@ -3,6 +3,8 @@ import { ElderError } from '@elder-node/protocol'
 import type { Engine, EngineName } from '../ports/engine.ts'
 import { ContainerEngine } from './engine-container/engine.ts'
 import { ProcessEngine, type ProcessEngineInit } from './engine-process/engine.ts'
+import { SandboxEngine } from './engine-sandbox/engine.ts'
+import { isVisible } from './engine-sandbox/plan.ts'
 import { BuildEnvironment } from './environment.ts'
 
 /** What the owner may ask for: `--engine`. */
@@ -31,13 +33,14 @@ export interface SelectedEngine {
 
 /** An engine of this package: it has a folder in which files for builds can lie. */
 type OwnEngine = Engine & { close: () => Promise<void>, root: () => Promise<string> }
-interface Kind { make: (init: EngineInit) => OwnEngine, images?: boolean, separateUsers: (engine: OwnEngine) => Promise<boolean> }
+interface Kind { make: (init: EngineInit) => OwnEngine, images?: boolean, sees?: (path: string) => boolean, separateUsers: (engine: OwnEngine) => Promise<boolean> }
 
 const container = (name: 'docker' | 'podman'): Kind => ({ make: init => new ContainerEngine({ ...init, name }), images: true, separateUsers: async () => true })
 
-const KINDS: Partial<Record<EngineName, Kind>> = {
+const KINDS: Record<EngineName, Kind> = {
   docker: container('docker'),
   podman: container('podman'),
+  sandbox: { make: init => new SandboxEngine(init), sees: isVisible, separateUsers: async () => false },
   process: { make: init => new ProcessEngine(init), separateUsers: engine => (engine as ProcessEngine).separateUsers() },
 }
 
@@ -60,7 +63,7 @@ export async function openEngine (choice: EngineChoice | Engine, init: EngineIni
 /** The first that can run here; why the ones before it cannot is said with it. */
 async function openFirst (init: EngineInit): Promise<SelectedEngine> {
   const reasons: string[] = []
-  for (const name of AUTO.filter(name => KINDS[name] !== undefined)) {
+  for (const name of AUTO) {
     try {
       const selected = await openKind(name, init)
       return { ...selected, note: reasons.length === 0 ? selected.note : `${selected.note} (not ${reasons.join('; not ')})` }
@@ -74,12 +77,11 @@ async function openFirst (init: EngineInit): Promise<SelectedEngine> {
 
 async function openKind (name: EngineName, init: EngineInit): Promise<SelectedEngine> {
   const kind = KINDS[name]
-  if (kind === undefined) throw new ElderError('NOT_IN_THIS_VERSION', `the engine "${name}" is not in this version`, 'Use --engine docker, podman, process (no isolation), or none.')
   const engine = kind.make(init)
   await engine.check()
   const environment = new BuildEnvironment({
     dir: join(await engine.root(), 'environment'), separateUsers: await kind.separateUsers(engine),
-    ...(kind.images === undefined ? {} : { images: kind.images }), ...(init.pass === undefined ? {} : { pass: init.pass }),
+    ...(kind.images === undefined ? {} : { images: kind.images }), ...(kind.sees === undefined ? {} : { sees: kind.sees }), ...(init.pass === undefined ? {} : { pass: init.pass }),
   })
   const close = async (): Promise<void> => {
     await environment.close()

@@ -20,8 +20,8 @@ export interface Cage {
   readonly seals: boolean
   /** The uid of a slot's builds; undefined when builds run as this node's user. */
   uidOf: (slot: number) => number | undefined
-  /** HOME and TMPDIR as the build sees them. */
-  places: (folder: BuildFolder) => { home: string, tmp: string }
+  /** The tree, HOME and TMPDIR as the build sees them. */
+  places: (folder: BuildFolder) => Omit<BuildFolder, 'folder'>
   /** Starts `sh script command…` in the cage. */
   start: (spec: RunSpec, script: string, folder: BuildFolder) => Promise<Caged>
   /** Folders outside of the build's own that it can have filled: they count for its disk limit. */

@@ -141,8 +141,8 @@ async function prepare (name: EngineName, { root, cage }: Opened, spec: RunSpec)
   checkTree(root, spec.tree)
   if (spec.command.length === 0) throw new ElderError('COMMAND_INVALID', 'the command is empty')
   const own = folderOf(spec.tree)
-  const { home, tmp } = cage.places(own)
-  const cwd = await workingDirectory(spec)
+  const { tree, home, tmp } = cage.places(own)
+  const cwd = join(tree, await workingDirectory(spec))
   const script = join(own.folder, `run-${spec.id}.sh`)
   await writeFile(script, buildScript({ ...spec.env, HOME: home, TMPDIR: tmp }, cwd, findTool('env') ?? '/usr/bin/env'), { mode: 0o400, flag: 'wx' })
   const uid = cage.uidOf(spec.slot)
@@ -154,13 +154,14 @@ async function prepare (name: EngineName, { root, cage }: Opened, spec: RunSpec)
 }
 
 /** @returns the real path of a spec's working directory. @throws ElderError `CWD_INVALID` */
-export async function workingDirectory ({ tree, cwd }: RunSpec): Promise<string> {
+export /** Relative to the tree, links resolved. */
+async function workingDirectory ({ tree, cwd }: RunSpec): Promise<string> {
   const real = await realpath(join(tree, cwd)).catch(() => undefined)
   const inside = real === undefined ? '..' : relative(await realpath(tree), real)
   if (isAbsolute(cwd) || real === undefined || inside === '..' || inside.startsWith('../')) {
     throw new ElderError('CWD_INVALID', `the working directory "${cwd}" is not a folder of the tree`, 'Is it committed, or ignored by .gitignore?')
   }
-  return real
+  return inside
 }
 
 export function checkId (id: string): string {

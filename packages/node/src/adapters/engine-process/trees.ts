@@ -10,17 +10,17 @@ import { findTool } from '../system-tools.ts'
 /** Where anybody may leave files that outlive a build. */
 const SHARED = ['/tmp', '/var/tmp', '/dev/shm']
 
-const asRoot = process.getuid?.() === 0
+const asRoot = (): boolean => process.getuid?.() === 0
 
 export function rootName (dataDir: string): string { return createHash('sha256').update(resolve(dataDir)).digest('hex').slice(0, 16) }
 
 /** Makes the engine's root. @throws ElderError `ENGINE_UNAVAILABLE` when it is not ours or, as root, when a build's user could not reach it. */
 export async function openRoot (dataDir: string, given: string | undefined): Promise<string> {
   const shared = join(tmpdir(), `elder-node-${process.getuid?.() ?? 0}`)
-  const parents = given !== undefined ? [dirname(resolve(given))] : asRoot ? ['/var/lib/elder-node', shared] : [shared]
+  const parents = given !== undefined ? [dirname(resolve(given))] : asRoot() ? ['/var/lib/elder-node', shared] : [shared]
   for (const parent of parents) {
     const root = given === undefined ? join(parent, rootName(dataDir)) : resolve(given)
-    const mode = asRoot ? 0o711 : 0o700
+    const mode = asRoot() ? 0o711 : 0o700
     try {
       await mkdir(root, { recursive: true, mode })
       const own = await lstat(root)
@@ -35,7 +35,7 @@ export async function openRoot (dataDir: string, given: string | undefined): Pro
 }
 
 async function reachable (root: string): Promise<string> {
-  if (!asRoot) return root
+  if (!asRoot()) return root
   for (let dir = dirname(root); dir !== sep; dir = dirname(dir)) {
     if (((await stat(dir)).mode & 0o001) === 0) {
       throw new ElderError('ENGINE_UNAVAILABLE', `builds run as their own users, and those cannot traverse ${dir}`, `Choose a root outside of it, or: chmod o+x ${dir}`)
