@@ -21,7 +21,28 @@ const ETHERNET = 'eth0'
 /** Every host on one side, and one bridge for the other side of a partition. */
 type Side = 'side-a' | 'side-b'
 
-export interface Host { readonly name: string, readonly namespace: string, readonly port: string }
+/** `port` is the other end of its cable, in the namespace `switch`. */
+export interface Host { readonly name: string, readonly namespace: string, readonly port: string, switch: string }
+
+/** A network behind a router: see {@link Lab.home}. */
+export interface Home { readonly router: Host, readonly gateway: string }
+const HOME_BRIDGE = 'lan'
+
+const ROUTER_RULES = `
+table ip home {
+  chain before { type nat hook prerouting priority -100; }
+  chain after { type nat hook postrouting priority 100; oifname ${ETHERNET} masquerade; }
+  chain through {
+    type filter hook forward priority 0; policy accept;
+    iifname ${ETHERNET} ct state established,related accept
+    iifname ${ETHERNET} drop
+  }
+  chain in {
+    type filter hook input priority 0; policy accept;
+    iifname ${ETHERNET} ct state established,related accept
+    iifname ${ETHERNET} drop
+  }
+}`
 
 let labs = 0
 
@@ -53,20 +74,51 @@ export class Lab {
 
   /** `addresses` with their prefix lengths: `10.99.0.2/16`, `fd99::2/64`. */
   async host (name: string, ...addresses: string[]): Promise<Host> {
-    const host = { name, namespace: `${this.#id}-${name}`, port: `p${this.#hosts.length}` }
-    this.#hosts.push(host)
-    await ip('netns', 'add', host.namespace)
-    await ip('link', 'add', host.port, 'netns', this.#switch, 'type', 'veth', 'peer', 'name', ETHERNET, 'netns', host.namespace)
-    await ip('-n', this.#switch, 'link', 'set', host.port, 'master', 'side-a', 'up')
-    await ip('-n', host.namespace, 'link', 'set', 'lo', 'up')
-    await ip('-n', host.namespace, 'link', 'set', ETHERNET, 'up')
+    const host = await this.#cabled(name, this.#switch, 'side-a')
     await this.#address(host, addresses)
     return host
   }
 
+  /**
+   * A home network: a router with one address on the outside and one, with its prefix length, on the inside, which translates addresses
+   * as home routers do (source ports kept where they are free), lets answers in, and drops whatever nobody inside has asked for.
+   */
+  async home (name: string, outside: string, inside: string): Promise<Home> {
+    const router = await this.host(name, outside)
+    const at = ['-n', router.namespace]
+    await ip(...at, 'link', 'add', HOME_BRIDGE, 'type', 'bridge', 'stp_state', '0', 'forward_delay', '0', 'mcast_snooping', '0')
+    await ip(...at, 'addr', 'add', inside, 'dev', HOME_BRIDGE)
+    await ip(...at, 'link', 'set', HOME_BRIDGE, 'up')
+    await run(...onHost(router, ['sysctl', '-qw', 'net.ipv4.ip_forward=1']))
+    await run(...onHost(router, ['nft', ROUTER_RULES]))
+    return { router, gateway: inside.split('/')[0] ?? '' }
+  }
+
+  /** A host inside of a home. */
+  async hostAt (home: Home, name: string, address: string): Promise<Host> {
+    const host = await this.#cabled(name, home.router.namespace, HOME_BRIDGE)
+    await this.#settle(host, home, address)
+    return host
+  }
+
+  /** The host is carried into another home: other cable, other address, the old one gone at once. */
+  async carry (host: Host, home: Home, address: string): Promise<void> {
+    await ip('-n', host.switch, 'link', 'set', host.port, 'netns', home.router.namespace)
+    host.switch = home.router.namespace
+    await ip('-n', host.switch, 'link', 'set', host.port, 'master', HOME_BRIDGE, 'up')
+    await ip('-n', host.namespace, 'addr', 'flush', 'dev', ETHERNET, 'scope', 'global')
+    await this.#settle(host, home, address)
+  }
+
+  /** The owner of the router forwards one TCP port to a host inside. */
+  async forward (home: Home, port: number, to: string): Promise<void> {
+    await run(...onHost(home.router, ['nft', `add rule ip home before iifname ${ETHERNET} tcp dport ${port} dnat to ${to}:${port}`]))
+    await run(...onHost(home.router, ['nft', `insert rule ip home through iifname ${ETHERNET} ip daddr ${to} tcp dport ${port} accept`]))
+  }
+
   /** Nothing goes through, nobody is told. */
   async cut (...hosts: Host[]): Promise<void> {
-    await Promise.all(hosts.map(host => ip('-n', this.#switch, 'link', 'set', host.port, 'nomaster')))
+    await Promise.all(hosts.map(host => ip('-n', host.switch, 'link', 'set', host.port, 'nomaster')))
   }
 
   async heal (...hosts: Host[]): Promise<void> { await this.#plug(hosts, 'side-a') }
@@ -105,6 +157,22 @@ export class Lab {
     removeData(this.dir)
   }
 
+  async #cabled (name: string, switchNamespace: string, bridge: string): Promise<Host> {
+    const host = { name, namespace: `${this.#id}-${name}`, port: `p${this.#hosts.length}`, switch: switchNamespace }
+    this.#hosts.push(host)
+    await ip('netns', 'add', host.namespace)
+    await ip('link', 'add', host.port, 'netns', switchNamespace, 'type', 'veth', 'peer', 'name', ETHERNET, 'netns', host.namespace)
+    await ip('-n', switchNamespace, 'link', 'set', host.port, 'master', bridge, 'up')
+    await ip('-n', host.namespace, 'link', 'set', 'lo', 'up')
+    await ip('-n', host.namespace, 'link', 'set', ETHERNET, 'up')
+    return host
+  }
+
+  async #settle (host: Host, home: Home, address: string): Promise<void> {
+    await ip('-n', host.namespace, 'addr', 'add', address, 'dev', ETHERNET)
+    await ip('-n', host.namespace, 'route', 'replace', 'default', 'via', home.gateway)
+  }
+
   async #plug (hosts: Host[], side: Side): Promise<void> {
     await Promise.all(hosts.map(host => ip('-n', this.#switch, 'link', 'set', host.port, 'master', side)))
   }
@@ -138,6 +206,20 @@ export async function labUnavailable (): Promise<string | undefined> {
     return undefined
   } catch (error) {
     return `no network namespaces with bridges here: ${(error as Error).message.trim().split('\n').at(-1) ?? ''}`
+  } finally {
+    await ip('netns', 'del', name).catch(() => {})
+  }
+}
+
+/** Why no router can be made here; undefined when it can. For machines that can make a lab. */
+export async function routersUnavailable (): Promise<string | undefined> {
+  const name = `${PREFIX}-${process.pid}-${startTime(process.pid)}-nat`
+  try {
+    await ip('netns', 'add', name)
+    await run('nsenter', [`--net=${join(NAMESPACES, name)}`, 'nft', ROUTER_RULES])
+    return undefined
+  } catch (error) {
+    return `no address translation here (nftables): ${(error as Error).message.trim().split('\n').at(-1) ?? ''}`
   } finally {
     await ip('netns', 'del', name).catch(() => {})
   }

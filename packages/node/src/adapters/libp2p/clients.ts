@@ -28,6 +28,9 @@ export class Clients {
     return client
   }
 
+  /** The device has a better connection: see {@link RequestClient.renew}. */
+  renew (device: DeviceId): void { for (const client of this.#clients.get(device)?.values() ?? []) client.renew() }
+
   /** The device has no connection any more: what waits rejects now. */
   drop (device: DeviceId): void {
     for (const client of this.#clients.get(device)?.values() ?? []) client.close()

@@ -269,7 +269,10 @@ class Libp2pMeshNode implements Libp2pMesh {
 
   #onOpen (connection: Connection): void {
     const device = deviceOf(connection.remotePeer)
-    if (device !== undefined) this.#presence.connected(device)
+    if (device === undefined) return
+    // From relayed to direct: the other one goes on until nothing runs over it.
+    if (connection.direct) this.#running?.clients.renew(device)
+    this.#presence.connected(device)
   }
 
   #onClose (connection: Connection): void {

@@ -11,7 +11,7 @@ export interface RequestClientInit {
 
 const OPEN_MS = 10_000
 
-interface Waiting { resolve: (value: Value) => void, reject: (error: Error) => void }
+interface Waiting { stream: Libp2pFrameStream, resolve: (value: Value) => void, reject: (error: Error) => void }
 
 export class RequestClient {
   readonly #device: DeviceId
@@ -44,6 +44,9 @@ export class RequestClient {
     }
   }
 
+  /** There is a better connection: the next request opens its stream there, and those in flight are answered where they were asked. */
+  renew (): void { this.#stream = undefined }
+
   /** Ends the stream; requests in flight reject. */
   close (): void {
     void this.#stream?.then(stream => { stream.abort(unreachable(this.#device, 'this node closed the connection')) }, () => {})
@@ -62,6 +65,7 @@ export class RequestClient {
         signal.removeEventListener('abort', onAbort)
       }
       this.#waiting.set(id, {
+        stream,
         resolve: value => { settle(); resolve(value) },
         reject: error => { settle(); reject(error) },
       })
@@ -73,20 +77,25 @@ export class RequestClient {
 
   // Opened under a time of its own: the first caller may give up while others wait for the same stream.
   async #connected (): Promise<Libp2pFrameStream> {
-    this.#stream ??= this.#openAndRead()
-    const stream = await this.#stream
+    const stream = await (this.#stream ?? this.#begin())
     if (!stream.closed.aborted) return stream
-    return await (this.#stream ??= this.#openAndRead())
+    return await (this.#stream ?? this.#begin())
   }
 
-  async #openAndRead (): Promise<Libp2pFrameStream> {
+  #begin (): Promise<Libp2pFrameStream> {
+    const opened = this.#openAndRead(() => { if (this.#stream === opened) this.#stream = undefined })
+    this.#stream = opened
+    return opened
+  }
+
+  async #openAndRead (gone: () => void): Promise<Libp2pFrameStream> {
     try {
       const stream = await this.#open(AbortSignal.timeout(OPEN_MS))
       void this.#read(stream)
-      stream.closed.addEventListener('abort', () => { this.#stream = undefined })
+      stream.closed.addEventListener('abort', gone)
       return stream
     } catch (error) {
-      this.#stream = undefined
+      gone()
       throw error
     }
   }
@@ -99,7 +108,7 @@ export class RequestClient {
       why = error as Error
     }
     stream.abort(why)
-    for (const waiting of this.#waiting.values()) waiting.reject(unreachable(this.#device, why.message))
+    for (const waiting of this.#waiting.values()) if (waiting.stream === stream) waiting.reject(unreachable(this.#device, why.message))
   }
 
   #onReply (bytes: Uint8Array): void {
