@@ -18,8 +18,9 @@ export default defineConfig({
       unit('node', 'packages/node'),
       unit('repository', '.', ['test/simulator/**/*.test.ts', 'test/exports.test.ts', 'test/walks.test.ts']),
       process('scenarios', ['test/scenarios/**/*.test.ts', 'test/readme.test.ts', 'test/examples.test.ts'], 1),
-      // Not part of `npm test`, each a step of .ci/run: container engines that it starts first; the command line as promised;
+      // Not part of `npm test`, each a step of .ci/run: homes behind routers; container engines that it starts first; the command line as promised;
       // every command of the docs; the benchmark.
+      process('networks', ['test/networks/**/*.test.ts'], 2),
       process('engines', ['test/engines/**/*.test.ts'], 2),
       process('contract', ['test/contract/**/*.test.ts'], 2),
       process('docs', ['test/docs/**/*.test.ts'], 2),
