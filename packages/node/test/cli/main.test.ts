@@ -13,7 +13,7 @@ afterAll(async () => { await desk[Symbol.asyncDispose]() })
 
 const COMMANDS = [
   'join', 'invite', 'status', 'devices', 'evict', 'build', 'builds', 'builds logs', 'builds attach', 'builds cancel', 'builds why', 'stack', 'stack list', 'stack add', 'stack show', 'stack edit', 'stack rm',
-  'stack digest', 'stack remote', 'stack remote add', 'stack remote list', 'stack sync', 'stack restore', 'demo',
+  'stack digest', 'stack remote', 'stack remote add', 'stack remote list', 'stack remote rm', 'stack sync', 'stack restore', 'stack search', 'stack log', 'stack verify', 'completion', 'demo',
 ]
 
 describe('help', () => {
@@ -35,7 +35,7 @@ describe('help', () => {
 })
 
 const LATER = [
-  'doctor --fix', 'bench run --peers 3', 'service install', 'completion bash', 'mcp', 'task list', 'lock', 'msg', 'artifact', 'agent', 'pause', 'stop', 'dashboard', 'top',
+  'doctor --fix', 'bench run --peers 3', 'service install', 'mcp', 'task list', 'lock', 'msg', 'artifact', 'agent', 'pause', 'stop', 'dashboard', 'top',
   'stack recall', 'stack render', 'stack watch', 'stack import', 'stack export',
   'join --from http://x', 'join --recovery-file -', 'stack restore http://x --adopt',
   'build --image node:24 -- true', 'build --sealed -- true', 'build --exclusive -- true', 'build --wait 10m -- true',

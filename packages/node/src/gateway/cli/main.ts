@@ -1,6 +1,7 @@
 /** The command line: finds the command, loads it alone, runs it, answers with an exit code. */
 import { ElderError } from '@elder-node/protocol'
 import { Command, CommanderError } from 'commander'
+import { complete } from './completion/complete.ts'
 import { addGlobals, guessFlags, readGlobals } from './globals.ts'
 import { createContext } from './context.ts'
 import type { CommandModule, Handler, Kit } from './command.ts'
@@ -24,6 +25,7 @@ const COMMANDS: Entry[] = [
   { name: 'stack', usage: '', summary: 'the shared memory: add, show, edit, mirror, restore', group: 'Work', load: () => import('./commands/stack.ts') },
   { name: 'leave', usage: '', summary: 'this device leaves the mesh and forgets it', group: 'Start', load: () => import('./commands/leave.ts') },
   { name: 'config', usage: '', summary: 'what this device is set to: list, get, set, unset', group: 'Setup', load: () => import('./commands/config.ts') },
+  { name: 'completion', usage: '<shell>', summary: 'Tab completion for bash, zsh, fish', group: 'Setup', load: () => import('./commands/completion.ts') },
   { name: 'evict', usage: '<device>', summary: 'remove a device from the mesh, for ever', group: 'Setup', load: () => import('./commands/evict.ts') },
 ]
 
@@ -39,6 +41,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 no mesh here yet, 4 node not running, 5 de
 
 /** Runs one command line (without `node` and the script). Never throws. */
 export async function runCli (argv: string[], io: Io): Promise<number> {
+  if (argv[0] === '__complete') return await complete(io, argv.slice(1), (words) => commandTree(io, words))
   const at = argv.indexOf('--')
   const words = at < 0 ? argv : argv.slice(0, at)
   const rest = at < 0 ? undefined : argv.slice(at + 1)
@@ -74,6 +77,14 @@ function createProgram (io: Io): Command {
     .configureOutput({ writeOut: (text) => { io.stdout.write(text) }, writeErr: () => {} })
     .addHelpText('after', EXAMPLES)
   return addGlobals(program, { hidden: false })
+}
+
+/** The commands without anything behind them, the one that is meant with all that is below it: to be read, not run. */
+async function commandTree (io: Io, words: string[]): Promise<Command> {
+  const program = createProgram(io)
+  const state: State = { code: 0, output: undefined, path: 'elder-node' }
+  await addCommands(program, words, createKit(io, undefined, state), state)
+  return program
 }
 
 /** Only the command that is meant is loaded; the others are there for the help. */
