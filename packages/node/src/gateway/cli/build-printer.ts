@@ -38,9 +38,9 @@ export class BuildPrinter {
 
   /** A command that runs tells its own story. */
   #goesOn (event: BuildEvent): void {
-    if (event.event === 'queued') this.#progress.show(event.why === undefined ? 'elect' : 'wait', plain(event.why ?? 'looking for a builder'))
+    if (event.event === 'queued') this.#progress.show(event.why === undefined ? 'elect' : 'wait', 'for a builder')
     else if (event.event === 'elected') this.#progress.show('send', `to ${plain(event.builder.name)}`)
-    else if (event.event === 'moved') this.#progress.show('elect', 'looking for another builder')
+    else if (event.event === 'moved') this.#progress.show('elect', 'for another builder')
     else if (event.event === 'result' || (event.event === 'progress' && event.phase === 'running')) this.#progress.done()
     else if (event.event === 'progress') this.#progress.show(WORDS[event.phase], plain(event.message))
   }

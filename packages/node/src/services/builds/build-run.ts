@@ -7,7 +7,7 @@ import type { OutputFile, Snapshot } from '../../ports/source.ts'
 import { adviceFor, type Surroundings } from './advice.ts'
 import { BuildStory } from './build-story.ts'
 import type { EventLog } from './event-log.ts'
-import { durationText, listRefusals, outcomeOfFailure, outcomeOfResult, type Outcome, type ResultEvent } from './outcome.ts'
+import { durationText, fixFor, listRefusals, outcomeOfFailure, outcomeOfResult, type Outcome, type ResultEvent } from './outcome.ts'
 import type { ElectionResult } from './ranking.ts'
 import { Session, type SessionComponents } from './session.ts'
 
@@ -255,7 +255,7 @@ export class BuildRun {
     const { waitMs } = this.init.request
     const waited = waitMs === undefined ? '' : `, and in ${durationText(waitMs)} of --wait that did not change`
     const known = this.#hooks.nobody()
-    return { ...failure, ...known, message: `${known?.message ?? `${failure.message}: ${listRefusals(this.elected.candidates)}`}${waited}` }
+    return { ...failure, fix: fixFor(this.elected.candidates), ...known, message: `${known?.message ?? `${failure.message}: ${listRefusals(this.elected.candidates)}`}${waited}` }
   }
 
   #finish ({ state, exitCode, failure }: Outcome, outputs: OutputFile[] = [], timings: Partial<BuildResult['timings']> = {}): void {

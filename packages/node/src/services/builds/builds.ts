@@ -13,7 +13,7 @@ import { BuildBook, explanationOf } from './build-book.ts'
 import { BuildRun, type RunHooks } from './build-run.ts'
 import { Elector, type ElectHow, type ElectorInit } from './elector.ts'
 import type { BuildLink } from './link.ts'
-import { listRefusals } from './outcome.ts'
+import { fixFor, listRefusals } from './outcome.ts'
 import { isWish, readRecipe } from './recipe.ts'
 import { specOf } from './spec-of.ts'
 import { prefetchSource } from './source-send.ts'
@@ -141,7 +141,7 @@ export class Builds {
   async #explain (run: BuildRun, needs: Needs, how: ElectHow): Promise<void> {
     run.elected = await this.#elector.elect(needs, run.init.spec, how)
     const first = run.elected.order[0]
-    if (first === undefined) return run.refused(this.#offline(needs.on) ?? { code: 'NO_CANDIDATE', message: `no builder would take the build: ${listRefusals(run.elected.candidates)}`, fix: 'See `elder-node status`; a device offers build slots with: elder-node join --engine process --slots 1' })
+    if (first === undefined) return run.refused(this.#offline(needs.on) ?? { code: 'NO_CANDIDATE', message: `no builder would take the build: ${listRefusals(run.elected.candidates)}`, fix: fixFor(run.elected.candidates) })
     run.explained(first.device)
   }
 

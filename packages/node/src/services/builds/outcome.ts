@@ -30,6 +30,15 @@ export function listRefusals (candidates: CandidateExplanation[]): string {
   return candidates.length === 0 ? 'no other device is known here' : candidates.map(c => `${c.device.name}: ${c.refused ?? 'no answer'}`).join('; ')
 }
 
+/** What would change it, going by why each was refused. */
+export function fixFor (candidates: CandidateExplanation[]): string {
+  const refused = (why: string): boolean => candidates.some(candidate => candidate.refused?.includes(why) === true)
+  if (refused('runs no image')) return 'An image needs a builder with Docker or Podman: `elder-node doctor` there says what is missing. Without an image the tools of the builder are used.'
+  if (refused('cannot seal')) return 'Drop --sealed, or use a builder with Docker, Podman or the sandbox: join --engine auto.'
+  if (refused('local auto')) return 'Wait with --wait 10m, or see `elder-node status`.'
+  return 'See `elder-node status`; a device offers build slots with: elder-node join --engine process --slots 1'
+}
+
 /** Milliseconds to `10 m`, `1.5 s`, `500 ms`: the largest unit that needs at most one decimal. */
 export function durationText (ms: number): string {
   const [unit, size] = UNITS_MS.find(([, unitMs]) => ms >= unitMs && Number.isInteger(10 * ms / unitMs)) ?? ['ms', 1]

@@ -39,14 +39,16 @@ Examples:
   elder-node build --prepare 'npm ci' --out 'dist/**' -- npm run build
   elder-node build ~/kernel --on mini --memory 2g --deadline 10m -- make -j4
   elder-node build --image node:24 --sealed -- node --test
-  elder-node build --on mini --wait 10m --detach -- make   follow: elder-node builds attach <id>
+  elder-node build --on mini --wait 10m --detach -- make
   elder-node build --dry-run -- true
 
-Without a command, .elder.json at the root of the tree says what to build; flags go before it:
-  {"build":{"image":"node:24","prepare":"npm ci","command":["npm","test"],"outputs":["dist/**"],
-            "needs":{"platform":"linux/x64","memory":"2g","cpus":2}}}
-The image: --image, else .elder.json, else that of .devcontainer/devcontainer.json where a builder
-runs images, else the builder's own. --timeout bounds this command: it gives up and cancels the build.
+Without a command, .elder.json at the root of the tree says what to build;
+flags go before it:
+  {"build":{"image":"node:24","prepare":"npm ci","command":["npm","test"],
+    "outputs":["dist/**"],"needs":{"platform":"linux/x64","memory":"2g"}}}
+The image is that of --image, else .elder.json, else (where a builder runs
+images) .devcontainer/devcontainer.json, else the builder's own.
+--timeout is this command's patience: it then cancels the build, exit 6.
 
 The command's exit code is passed on; 124 deadline, 125 the mesh could not run it, 130 cancelled (Ctrl-C).`)
     .action(act(async (context, options: BuildOptions, args) => await run(context, buildParams(context, options, args[0] ?? '.', rest), options)))

@@ -28,8 +28,14 @@ async function list ({ client, output, signal }: Context): Promise<void> {
   const builds = await client.call('builds.list', {}, { signal })
   output.answer('builds', { builds }, () => builds.length === 0 ? 'no builds yet: elder-node build . -- npm test' : output.quiet ? builds.map(({ id }) => id).join('\n') : table(COLUMNS, builds.map((build) => [
     build.id.slice(0, 8), build.state, build.builder?.name ?? '-', String(build.attempt), build.exitCode === null ? '-' : String(build.exitCode),
-    age(build.startedAt, Date.now()), build.command.join(' '),
+    age(build.startedAt, Date.now()), commandText(build.command),
   ]), output.paint, output.width).join('\n'))
+}
+
+/** A command line of `.elder.json` runs in a shell: the shell is no news. */
+function commandText (command: string[]): string {
+  const [program, flag, line] = command
+  return program === '/bin/sh' && flag === '-c' && command.length === 3 ? line ?? '' : command.join(' ')
 }
 
 async function logs (context: Context, { follow = false }: { follow?: boolean }, [id = '']: string[]): Promise<void> {
@@ -60,7 +66,7 @@ async function cancel ({ client, output, signal }: Context, _options: object, [i
 async function why ({ client, output, signal }: Context, _options: object, [id = '']: string[]): Promise<void> {
   const reason = await client.call('builds.why', { id }, { signal })
   output.answer('builds-why', reason, () => [
-    ...renderCandidates(reason.candidates, reason.attempts.at(-1)?.builder.id, output.paint),
+    ...reason.candidates.length === 0 ? [] : renderCandidates(reason.candidates, reason.attempts.at(-1)?.builder.id, output.paint),
     plain(reason.why),
     ...reason.attempts.map(({ attempt, builder, outcome }) => `attempt ${attempt} on ${plain(builder.name)}: ${plain(outcome)}`),
   ].join('\n'))
