@@ -69,7 +69,11 @@ function copyTypes (at, stems) {
     const to = join(fresh, relative(join(at, 'dist'), file))
     mkdirSync(dirname(to), { recursive: true })
     writeFileSync(to, text)
-    for (const [, specifier] of text.matchAll(/(?:\bfrom |\bimport ?\(?)['"](\.[^'"]+)['"]/g)) {
+    for (const [, specifier] of text.matchAll(/(?:\bfrom |\bimport ?\(?)['"]([^'"]+)['"]/g)) {
+      if (!specifier.startsWith('.')) {
+        if (EXTERNAL.some(rule => rule.test(specifier))) continue
+        throw new Error(`${relative(root, file)} is published and names ${specifier}, which is inlined: its users could not resolve the type. Fix: keep that type out of what the entry points reach`)
+      }
       const next = resolve(dirname(file), specifier.replace(/\.[jt]s$/, '.d.ts'))
       if (existsSync(next) && !seen.has(next)) { seen.add(next); waiting.push(next) }
     }
@@ -90,7 +94,7 @@ function publishedManifest (manifest, { inlined, imported }) {
     ...kept,
     exports: Object.fromEntries(Object.entries(exports).map(([name, target]) => [name, { types: `./types/${stemOf(target)}.d.ts`, default: `./lib/${stemOf(target)}.js` }])),
     ...(imports === undefined ? {} : { imports: { '#cli': './lib/cli.js' } }),
-    files: [...(manifest.bin === undefined ? [] : ['bin']), 'lib', 'types', 'LICENSE-*', 'THIRD_PARTY_LICENSES'],
+    files: [...['bin', 'images'].filter(name => manifest.files.includes(name)), 'lib', 'types', 'LICENSE-*', 'THIRD_PARTY_LICENSES'],
     ...(outside.length === 0 ? {} : { dependencies: Object.fromEntries(outside) }),
   }
 }

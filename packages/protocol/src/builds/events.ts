@@ -9,7 +9,7 @@ import type { Crypto, Signer } from '../crypto.ts'
 import { MalformedError } from '../errors.ts'
 import { deviceKey, type BuildId, type DeviceId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
-import { traceparentSchema } from '../trace/traceparent.ts'
+import { traceparentSchema } from '../trace/schema.ts'
 import { parseSpec, type BuildSpec } from './spec.ts'
 
 /** What travels from requester to builder. */
@@ -46,6 +46,8 @@ export interface BuildResult {
   signal: string | null
   /** Why the builder ended the command: a limit or the deadline. */
   reason: 'memory' | 'pids' | 'disk' | 'deadline' | null
+  /** The limit that was hit: bytes, processes, or milliseconds of the deadline. */
+  limit: number | null
   timings: BuildTimings
   /** sha256 over the canonical manifest. */
   manifestDigest: Uint8Array
@@ -98,7 +100,7 @@ const requestSchema = v.variant('type', [
 const result = v.strictObject({
   build: v.pipe(v.string(), v.regex(/^[a-z2-7]{26}$/)), lease, fence: count, inputDigest: hash,
   exitCode: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255)), signal: v.nullable(text(16)),
-  reason: v.nullable(v.picklist(['memory', 'pids', 'disk', 'deadline'])),
+  reason: v.nullable(v.picklist(['memory', 'pids', 'disk', 'deadline'])), limit: v.nullable(count),
   timings: v.strictObject({ sourceMs: count, prepareMs: count, bootMs: count, runMs: count, returnMs: count }),
   traceparent: traceparentSchema, manifestDigest: hash, unmatched: v.pipe(v.array(text(LIMITS.pathCharsMax)), v.maxLength(LIMITS.globsMax)),
   leftOut: v.pipe(v.array(text(LEFT_OUT.charsMax)), v.maxLength(LEFT_OUT.max)),

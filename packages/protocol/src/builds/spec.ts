@@ -6,7 +6,7 @@ import type { Crypto } from '../crypto.ts'
 import { MalformedError } from '../errors.ts'
 import type { BuildId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
-import { traceparentSchema } from '../trace/traceparent.ts'
+import { traceparentSchema } from '../trace/schema.ts'
 
 export interface BuildSpec {
   build: BuildId

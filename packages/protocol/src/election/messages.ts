@@ -6,7 +6,7 @@ import * as v from 'valibot'
 import type { Value } from '../codec/cbor.ts'
 import { MalformedError } from '../errors.ts'
 import type { BuildId } from '../ids.ts'
-import { traceparentSchema } from '../trace/traceparent.ts'
+import { traceparentSchema } from '../trace/schema.ts'
 
 /** What the build will take from the builder: checked against its ceilings before a slot is given. */
 export type ClaimNeeds = { memoryBytes: number | null, cpus: number | null }

@@ -6,7 +6,6 @@
  * The requester of a build or of an exchange makes one, or goes on with its caller's; what happens on other devices are spans of the same
  * trace id, so that one id finds the log lines of every device that took part.
  */
-import * as v from 'valibot'
 import { fromHex, toHex } from '../codec/text.ts'
 import { MalformedError } from '../errors.ts'
 
@@ -43,9 +42,6 @@ export function nextSpan (parent: TraceContext | undefined, random: (length: num
 
 /** Undefined for what is no traceparent. */
 export function traceIdOf (traceparent: string | null | undefined): string | undefined { return parseTraceparent(traceparent)?.traceId }
-
-/** On the wire: a valid traceparent or null. */
-export const traceparentSchema: v.GenericSchema<unknown, string | null> = v.nullable(v.pipe(v.string(), v.check(text => parseTraceparent(text) !== undefined, 'not a traceparent of version 00')))
 
 /** @throws MalformedError unless the value is a valid traceparent or null */
 export function traceparentOf (value: unknown): string | null {
