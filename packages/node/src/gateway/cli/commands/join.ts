@@ -36,7 +36,7 @@ export function register (command: Command, { act }: Kit): void {
     .option('--announce <multiaddr>', 'told to other devices besides the addresses of the interfaces (repeatable)', collect)
     .option('--relay <auto|on|off>', 'pass connections on between members that cannot dial each other')
     .option('--slots <n>', 'builds at once (default: a quarter of the cores; 0: none)')
-    .option('--engine <name>', 'auto, process (NO isolation), none')
+    .option('--engine <name>', 'auto (Docker, else Podman, else sandbox), docker, podman, sandbox, process (NO isolation), none')
     .option('--no-mdns', 'do not look for devices on the local network')
     .option('--detach', 'go on in the background; returns when the node is ready')
     .addHelpText('after', `
