@@ -19,7 +19,7 @@ export interface HttpServer {
 
 const CONNECTIONS_MAX = 32
 const HEADER_BYTES_MAX = 8_192
-const REQUEST_MS = 5_000
+const REQUEST_MS = 3_000
 /** A connection on which nothing moves, a reader that does not read included. */
 const IDLE_MS = 10_000
 const REQUESTS_PER_CONNECTION = 1_000
@@ -29,7 +29,7 @@ const PATH_CHARS_MAX = 1_024
 /** @throws the error of node:net, EADDRINUSE among them */
 export async function serveHttp (node: Observed, { host, port }: { host: string, port: number }): Promise<HttpServer> {
   const pages = new PageMemory(node)
-  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: REQUEST_MS, connectionsCheckingInterval: 2_000 }, (request, response) => { answer(request, response, host, pages) })
+  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: REQUEST_MS, connectionsCheckingInterval: 1_000 }, (request, response) => { answer(request, response, host, pages) })
   server.maxConnections = CONNECTIONS_MAX
   server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION
   server.setTimeout(IDLE_MS, socket => { socket.destroy() })
