@@ -3,8 +3,10 @@
 export interface Clock {
   /** Milliseconds since 1970; may jump. For display and hybrid clocks only. */
   wallMs (): number
-  /** Milliseconds on a clock that never jumps. For leases, deadlines and ages. */
+  /** Milliseconds on a clock that never goes back; it goes on while the machine sleeps. For leases, deadlines and ages. */
   monotonicMs (): number
+  /** Called once this machine or this process goes on after a pause of some seconds. Returns the unsubscriber. */
+  onWake? (listener: (pausedMs: number) => void): () => void
 }
 
 export type RandomBytes = (length: number) => Uint8Array

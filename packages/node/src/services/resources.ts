@@ -92,6 +92,8 @@ export class ResourceService {
     const { sampleMs = 5_000, heartbeatMs = 15_000, lookupMs = 60_000, imagesMs = 60_000 } = this.#init
     if (this.#facts === undefined) await this.measure()
     this.#offs.push(mesh.on('admitted', device => { void this.#tell(device) }), mesh.on('gone', () => { this.#others.wake() }))
+    // What others hold of this device has run out meanwhile, and so has its reading of itself.
+    this.#offs.push(this.#components.clock.onWake?.(() => { void this.#read().then(() => this.#publish()).catch(() => {}) }) ?? (() => {}))
     this.#loops.every(sampleMs, () => this.#read())
     this.#loops.every(heartbeatMs, () => this.#publish())
     this.#loops.every(imagesMs, () => this.#look())

@@ -47,7 +47,7 @@ export function createMesh (components: Libp2pMeshComponents, init: Libp2pMeshIn
 }
 
 /** What exists only while the node runs. */
-interface Running { node: MeshNode, discovery: LocalDiscovery | undefined, links: Links, clients: Clients, epoch: Uint8Array, offRemoved: () => void, announced: string }
+interface Running { node: MeshNode, discovery: LocalDiscovery | undefined, links: Links, clients: Clients, epoch: Uint8Array, offs: Array<() => void>, announced: string }
 
 class Libp2pMeshNode implements Libp2pMesh {
   readonly self: DeviceId
@@ -216,8 +216,9 @@ class Libp2pMeshNode implements Libp2pMesh {
     })
     const links = new Links(node)
     const clients = new Clients({ links, meshId: admission.meshId, concurrencyMax: service => this.#services.concurrencyMax(service) })
-    const offRemoved = admission.onRemoved(device => { void this.expel(device) })
-    this.#running = { node, discovery, links, clients, epoch: randomBytes(8), offRemoved, announced: '' }
+    const offWake = this.#components.clock.onWake?.(pausedMs => { this.#onWake(pausedMs) })
+    const offs = [admission.onRemoved(device => { void this.expel(device) }), () => offWake?.()]
+    this.#running = { node, discovery, links, clients, epoch: randomBytes(8), offs, announced: '' }
     await this.#services.attach(node)
     node.addEventListener('connection:open', event => { this.#onOpen(event.detail) })
     node.addEventListener('connection:close', event => { this.#onClose(event.detail) })
@@ -244,7 +245,7 @@ class Libp2pMeshNode implements Libp2pMesh {
     this.#network.stop()
     this.#watchdog.stop()
     this.#probes.stop()
-    running.offRemoved()
+    for (const off of running.offs) off()
     running.clients.close()
     const late = new Promise(resolve => { setTimeout(resolve, STOP_MS).unref() })
     await Promise.race([running.node.stop(), late]).catch((error: unknown) => {
@@ -313,11 +314,23 @@ class Libp2pMeshNode implements Libp2pMesh {
   /** Another Wi-Fi, a cable that is back: everybody is looked for anew, and who is still here hears where we are. */
   #onNetworkChanged (): void {
     this.#components.log.info({ addresses: this.addresses() }, 'the addresses of this device changed')
-    this.#supervisor.lookAgain()
     this.#nat.moved()
+    this.#lookAgain()
+    this.#onSelfMoved()
+  }
+
+  /** The lid is open again: connections may be dead without a sign, and others may have moved. */
+  #onWake (pausedMs: number): void {
+    this.#components.log.info({ pausedMs: Math.round(pausedMs) }, 'awake after a pause')
+    this.#probes.verify()
+    this.#nat.awake()
+    this.#lookAgain()
+  }
+
+  #lookAgain (): void {
+    this.#supervisor.lookAgain()
     const { node, discovery } = this.#live()
     discovery?.lookAgain(() => node.status === 'started').catch((error: unknown) => { this.#components.log.warn({ err: error }, 'mDNS did not start again') })
-    this.#onSelfMoved()
   }
 
   #onDiscovered (device: DeviceId | undefined, addresses: string[]): void {

@@ -15,6 +15,9 @@ export interface ProbesComponents {
   lost (device: DeviceId, why: 'dead' | 'path', silentMs: number): void
 }
 
+/** One round trip to the far side of the world, and another when the first packet is lost. */
+const VERIFY_MS = 3_000
+
 interface Relayed { reached: boolean, word: LivenessWord }
 
 export class Probes {
@@ -79,6 +82,14 @@ export class Probes {
   /** Measures now; on performance.now(), because libp2p's own figure is a whole millisecond of Date.now(). */
   async measure (device: DeviceId, signal: AbortSignal): Promise<number> {
     return await this.#measure(device, this.#silentWord(), signal)
+  }
+
+  /** After a sleep: a device that does not answer now is dialled anew at once. */
+  verify (): void {
+    for (const [device, { signal }] of this.#watched) {
+      this.#measure(device, this.#silentWord(), AbortSignal.any([signal, AbortSignal.timeout(VERIFY_MS)]))
+        .catch(() => { if (!signal.aborted) this.#components.lost(device, 'path', VERIFY_MS) })
+    }
   }
 
   tick (): void {

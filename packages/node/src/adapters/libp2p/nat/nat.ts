@@ -124,7 +124,13 @@ export class Nat {
   /** Seen on the local network: worth a direct dial now. */
   seen (device: DeviceId): void { if (this.#direct(device) === undefined) this.#upgrades.tryNow(device) }
 
-  /** Another network, or awake after a sleep. */
+  /** After a sleep. */
+  awake (): void {
+    this.#reachability.again()
+    this.#upgrades.tryNow()
+  }
+
+  /** Another network. */
   moved (): void {
     this.#reachability.moved()
     this.#upgrades.tryNow()

@@ -58,6 +58,9 @@ export class Reachability {
     this.#later(SOON_MS)
   }
 
+  /** Awake after a sleep, on the same network as far as is known. */
+  again (): void { this.#later(SOON_MS) }
+
   async check (): Promise<void> {
     if (this.#checking || this.#stopped) return
     const { outside, ask, log } = this.#components
