@@ -115,7 +115,12 @@ export interface BuildExplanation {
   why: string
   /** `outcome`: `running`, `done`, or the code of what went wrong, with the reason behind it. */
   attempts: Array<{ attempt: number, builder: DeviceRef, outcome: string }>
+  /** How it ended, once it has. */
+  ended?: { state: 'done' | 'failed' | 'cancelled', exitCode: number, reason: 'memory' | 'pids' | 'disk' | 'deadline' | null, error: BuildFailure | null }
 }
+
+/** What ended a build that its command did not end: of the mesh, a limit, the deadline. */
+export interface BuildFailure { code: string, message: string, fix: string }
 
 export interface OutputInfo { path: string, bytes: number, sha256: string }
 
@@ -131,7 +136,7 @@ export type BuildEvent =
   | { event: 'log', build: string, stream: 'stdout' | 'stderr', data: string }
   | { event: 'moved', build: string, from: DeviceRef, attempt: number, why: string }
   | { event: 'warning', build: string, message: string }
-  | { event: 'result', build: string, state: 'done' | 'failed' | 'cancelled', exitCode: number, builder: DeviceRef | null, attempt: number, sealed?: boolean, timings: Record<string, number>, outputs: OutputInfo[], error: { code: string, message: string, fix: string } | null, traceparent?: string }
+  | { event: 'result', build: string, state: 'done' | 'failed' | 'cancelled', exitCode: number, builder: DeviceRef | null, attempt: number, sealed?: boolean, timings: Record<string, number>, outputs: OutputInfo[], error: BuildFailure | null, reason?: 'memory' | 'pids' | 'disk' | 'deadline', traceparent?: string }
 
 export interface RunningBuild {
   id: string
@@ -201,6 +206,15 @@ export interface LeaveOptions {
 /** `told`: members that know of it already. `lost`: stacks that were only here. */
 export interface Departure { device: DeviceRef, mesh: { id: string, name: string }, told: DeviceRef[], lost: string[] }
 
+/** What only the running node sees; `doctor` judges it. */
+export interface Diagnosis {
+  /** `found`: devices that announced themselves on the local network since the start. */
+  mdns: { on: boolean, found: DeviceRef[] }
+  connections: Array<{ device: DeviceRef, path: 'direct' | 'relay', address: string }>
+  /** How far the clock of each connected device was ahead of this one at its last hello, milliseconds; good to a round trip. */
+  clocks: Array<{ device: DeviceRef, aheadMs: number }>
+}
+
 export interface ElderNode {
   readonly device: DeviceRef
   readonly mesh: { id: string, name: string }
@@ -209,6 +223,7 @@ export interface ElderNode {
   devices (): Promise<DeviceStatus[]>
   invite (options?: { role?: Role, expiresMs?: number }): Promise<{ ticket: string, expires: string, role: Role, command: string }>
   evict (device: string, options?: { undo?: boolean }): Promise<DeviceRef>
+  diagnosis (): Promise<Diagnosis>
   /** Makes a member an admin. @throws ElderError `NOT_ADMIN`, `NO_SUCH_DEVICE`, `AMBIGUOUS`, `SELF` */
   promote (device: string): Promise<DeviceRef>
   /**

@@ -74,7 +74,7 @@ const TARGETS: Target[] = [
       encodeFrame({ type: 'log', offset: 1, stream: 'stdout', data: HASH }), encodeFrame({ type: 'have', commits: null }), encodeFrame({ type: 'failed', code: 'X', message: 'm', fix: '' }),
       encodeFrame({
         type: 'result', signature: new Uint8Array(64), result: {
-          build: BUILD, lease: '1.1', fence: 1, inputDigest: HASH, exitCode: 0, signal: null, reason: null, timings: { sourceMs: 1, prepareMs: 1, bootMs: 1, runMs: 1, returnMs: 1 }, manifestDigest: HASH, unmatched: [], traceparent: null, leftOut: [],
+          build: BUILD, lease: '1.1', fence: 1, inputDigest: HASH, exitCode: 0, signal: null, reason: null, limit: null, timings: { sourceMs: 1, prepareMs: 1, bootMs: 1, runMs: 1, returnMs: 1 }, manifestDigest: HASH, unmatched: [], traceparent: null, leftOut: [],
         },
       }),
     ],

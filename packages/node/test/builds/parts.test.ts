@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { LogRing } from '../../src/services/builds/log-ring.ts'
 import { LogText } from '../../src/services/builds/log-text.ts'
-import { EXIT, outcomeOfFailure, outcomeOfResult } from '../../src/services/builds/outcome.ts'
+import { EXIT, outcomeOfFailure, outcomeOfResult, type Asked } from '../../src/services/builds/outcome.ts'
 import { Loops } from '../../src/services/resources/loops.ts'
 import { uniform } from '../../src/services/uniform.ts'
 
@@ -28,7 +28,7 @@ test('a command that flushes every byte does not cost its builder a hundred time
 })
 
 test('how a build ends', () => {
-  const [lax, strict] = [false, true].map(strictOutputs => ({ strictOutputs, deadlineMs: 600_000 })) as [{ strictOutputs: boolean, deadlineMs: number }, { strictOutputs: boolean, deadlineMs: number }]
+  const [lax, strict] = [false, true].map(strictOutputs => ({ strictOutputs, deadlineMs: 600_000, memoryBytes: 2 ** 29, builder: 'mini' })) as [Asked, Asked]
   const result = { exitCode: 0, unmatched: ['dist/**'] } as Parameters<typeof outcomeOfResult>[0]
   expect(outcomeOfResult(result, undefined, lax)).toEqual({ state: 'done', exitCode: 0, failure: null })
   expect(outcomeOfResult(result, undefined, strict)).toMatchObject({ state: 'failed', exitCode: EXIT.strictOutputs, failure: { code: 'OUTPUT_MISSING', message: expect.stringContaining('dist/**') as string } })
@@ -37,6 +37,19 @@ test('how a build ends', () => {
   expect(outcomeOfResult({ ...result, exitCode: 124, reason: 'deadline' }, undefined, lax)).toMatchObject({ state: 'failed', exitCode: 124, failure: { code: 'DEADLINE', message: expect.stringContaining('deadline of 10 m that --deadline set') as string } })
   const failure = { code: 'DEADLINE', message: '', fix: '' }
   expect([outcomeOfFailure('failed', failure), outcomeOfFailure('cancelled', failure), outcomeOfFailure('failed', { ...failure, code: 'X' })].map(({ exitCode }) => exitCode)).toEqual([124, 130, 125])
+})
+
+test('a limit that ended a build is said with its size, whose it is, and what to do', () => {
+  const end = (reason: 'memory' | 'pids' | 'disk', limit: number | null, memoryBytes: number | null = null): string => {
+    const { state, exitCode, failure, reason: why } = outcomeOfResult({ exitCode: 137, unmatched: [], reason, limit } as unknown as Parameters<typeof outcomeOfResult>[0], undefined, { strictOutputs: false, deadlineMs: null, memoryBytes, builder: 'mini' })
+    expect({ state, exitCode, why }).toEqual({ state: 'failed', exitCode: 137, why: reason })
+    return `${failure?.code}: ${failure?.message}. ${failure?.fix}`
+  }
+  expect(end('memory', 2 ** 29, 2 ** 29)).toMatch(/^MEMORY_LIMIT: killed: used more than 512 MB of memory on mini, the limit that was asked for\. .*--memory 1g/)
+  expect(end('memory', 1.5 * 2 ** 30)).toMatch(/more than 1\.5 GB of memory on mini, the most that its owner gives one build\. .*--on <device>/)
+  expect(end('pids', 4096)).toMatch(/^PIDS_LIMIT: failed after it could start no more than 4096 processes/)
+  expect(end('disk', 20 * 2 ** 30)).toMatch(/^DISK_LIMIT: killed: its files, temporary ones included, took more than 20 GB on mini/)
+  expect(end('disk', null)).toContain('took more than their limit')
 })
 
 test('a loop goes on after an act that failed, and not after its stop', async () => {

@@ -15,11 +15,6 @@ export interface Surroundings {
 
 const NOT_FOUND = 127
 const SEEN = 'The image is taken from --image <ref>, else from {"build":{"image":"…"}} in .elder.json, else from "image" in .devcontainer/devcontainer.json, else it is the builder\'s default; --prepare adds tools to the tree.'
-const LIMIT: Record<string, string> = {
-  memory: 'its memory limit: raise --memory, or {"build":{"needs":{"memory":"4g"}}} in .elder.json; the builder\'s owner sets the ceiling',
-  pids: 'its limit of processes: the builder\'s owner sets it',
-  disk: 'its disk limit: the builder\'s owner sets it',
-}
 
 /** `docker; network: full, as the owner of mini allows`: said when an attempt begins. */
 export function aboutNetwork ({ builder, network, sealed }: Surroundings): string {
@@ -28,10 +23,8 @@ export function aboutNetwork ({ builder, network, sealed }: Surroundings): strin
 }
 
 /** One sentence each, for the result that counts. */
-export function adviceFor (result: Pick<BuildResult, 'exitCode' | 'reason' | 'unmatched' | 'leftOut'>, around: Surroundings | undefined): string[] {
-  const limit = LIMIT[result.reason ?? '']
+export function adviceFor (result: Pick<BuildResult, 'exitCode' | 'unmatched' | 'leftOut'>, around: Surroundings | undefined): string[] {
   return [
-    ...(limit === undefined ? [] : [`the builder ended the command at ${limit}`]),
     ...(result.exitCode === NOT_FOUND && around !== undefined ? [missingTool(around)] : []),
     ...(result.exitCode === 0 ? result.unmatched.map(glob => `no output matches ${glob}`) : []),
     ...result.leftOut,

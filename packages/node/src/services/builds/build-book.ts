@@ -102,5 +102,10 @@ function tailOf (events: BuildEvent[]): NonNullable<PastBuild['tail']> {
 }
 
 export function explanationOf (run: BuildRun): BuildExplanation {
-  return { build: run.id, candidates: run.elected.candidates, why: run.elected.why, attempts: run.attempts() }
+  const last = run.log.events.at(-1)
+  return { build: run.id, candidates: run.elected.candidates, why: run.elected.why, attempts: run.attempts(), ...(last?.event === 'result' ? { ended: endOf(last) } : {}) }
+}
+
+export function endOf ({ state, exitCode, reason, error }: ResultEvent): NonNullable<BuildExplanation['ended']> {
+  return { state, exitCode, reason: reason ?? null, error }
 }

@@ -235,8 +235,9 @@ export class BuildRun {
     const accepted = this.#accepted as Extract<BuildEffect, { type: 'accept' }>
     this.past.push(this.#hooks.attempted(accepted.from, true, result.signal === null && result.reason === null ? result.timings.runMs / 1000 : null))
     for (const advice of adviceFor(result, this.#around)) this.#story.warn(advice)
-    const { request: { strictOutputs = false }, spec: { deadlineMs } } = this.init
-    this.#finish(outcomeOfResult(result, error, { strictOutputs, deadlineMs }), outputs, result.timings)
+    const { request: { strictOutputs = false }, spec: { deadlineMs, memoryBytes } } = this.init
+    const asked = { strictOutputs, deadlineMs, memoryBytes, builder: this.#hooks.ref(accepted.from).name }
+    this.#finish(outcomeOfResult(result, error, asked), outputs, result.timings)
   }
 
   #moved (effect: Extract<BuildEffect, { type: 'moved' }>): void {
@@ -258,13 +259,13 @@ export class BuildRun {
     return { ...failure, fix: fixFor(this.elected.candidates), ...known, message: `${known?.message ?? `${failure.message}: ${listRefusals(this.elected.candidates)}`}${waited}` }
   }
 
-  #finish ({ state, exitCode, failure }: Outcome, outputs: OutputFile[] = [], timings: Partial<BuildResult['timings']> = {}): void {
+  #finish ({ state, exitCode, failure, reason }: Outcome, outputs: OutputFile[] = [], timings: Partial<BuildResult['timings']> = {}): void {
     clearTimeout(this.#timer)
     this.#over.abort(new ElderError('ENDED', 'the build has ended'))
     const totalMs = this.#hooks.clock.monotonicMs() - this.#startMs
     const event: ResultEvent = {
       event: 'result', build: this.id, state, exitCode, builder: this.builder, attempt: this.attempt, ...(this.init.spec.sealed ? { sealed: true } : {}), timings: { ...timings, totalMs },
-      outputs: outputs.map(({ path, bytes, sha256 }) => ({ path, bytes, sha256 })), error: failure, ...this.#story.trace,
+      outputs: outputs.map(({ path, bytes, sha256 }) => ({ path, bytes, sha256 })), error: failure, ...(reason === undefined ? {} : { reason }), ...this.#story.trace,
     }
     this.#story.end(event)
     this.#resolve(event)

@@ -9,7 +9,7 @@ import type { Metrics } from '../../ports/metrics.ts'
 import type { OutputWriter, SourceReader } from '../../ports/source.ts'
 import type { ResourceService } from '../resources.ts'
 import { timed, watchBuild } from '../telemetry/build-watch.ts'
-import { BuildBook, explanationOf } from './build-book.ts'
+import { BuildBook, endOf, explanationOf } from './build-book.ts'
 import { BuildRun, type RunHooks } from './build-run.ts'
 import { Elector, type ElectHow, type ElectorInit } from './elector.ts'
 import type { BuildLink } from './link.ts'
@@ -97,8 +97,8 @@ export class Builds {
   async why (id: string): Promise<BuildExplanation> {
     const found = this.#book.find(id)
     if (found instanceof BuildRun) return explanationOf(found)
-    const { status, candidates, why, attempts } = found
-    return { build: status.id, candidates, why, attempts }
+    const { status, candidates, why, attempts, result } = found
+    return { build: status.id, candidates, why, attempts, ended: endOf(result) }
   }
 
   /** Answers a builder that holds a slot for one of our reservations. */

@@ -1,10 +1,12 @@
 /** How a build ends for who asked for it: state, exit code, failure. Pure. */
 import { ElderError, type BuildResult, type Failure } from '@elder-node/protocol'
 import type { BuildEvent, CandidateExplanation } from '../../api.ts'
+import { limitFailure, type LimitAsked } from './limit-failure.ts'
 
 export type ResultEvent = Extract<BuildEvent, { event: 'result' }>
-export interface Outcome { state: ResultEvent['state'], exitCode: number, failure: Failure | null }
-export interface Asked { strictOutputs: boolean, deadlineMs: number | null }
+/** `reason`: what the builder ended the command for. */
+export interface Outcome { state: ResultEvent['state'], exitCode: number, failure: Failure | null, reason?: NonNullable<BuildResult['reason']> }
+export interface Asked extends LimitAsked { strictOutputs: boolean, deadlineMs: number | null }
 
 /** Exit codes of a build that the mesh, not its command, has ended. */
 export const EXIT = { infrastructure: 125, deadline: 124, cancelled: 130, strictOutputs: 1 } as const
@@ -12,9 +14,12 @@ export const EXIT = { infrastructure: 125, deadline: 124, cancelled: 130, strict
 const UNITS_MS: Array<[string, number]> = [['d', 86_400_000], ['h', 3_600_000], ['m', 60_000], ['s', 1000], ['ms', 1]]
 
 /** The command ran; `error` when its outputs could not be written here. */
-export function outcomeOfResult (result: BuildResult, error: Error | undefined, { strictOutputs, deadlineMs }: Asked): Outcome {
+export function outcomeOfResult (result: BuildResult, error: Error | undefined, asked: Asked): Outcome {
+  const { strictOutputs, deadlineMs } = asked
   if (error !== undefined) return { state: 'failed', exitCode: EXIT.infrastructure, failure: failureOf(error) }
-  if (result.reason === 'deadline') return { state: 'failed', exitCode: EXIT.deadline, failure: deadlineFailure(deadlineMs) }
+  if (result.reason === 'deadline') return { state: 'failed', exitCode: EXIT.deadline, failure: deadlineFailure(deadlineMs), reason: 'deadline' }
+  const limit = limitFailure(result, asked)
+  if (limit !== null && result.reason !== null) return { state: 'failed', exitCode: result.exitCode, failure: limit, reason: result.reason }
   if (strictOutputs && result.exitCode === 0 && result.unmatched.length > 0) return { state: 'failed', exitCode: EXIT.strictOutputs, failure: missingOutputs(result.unmatched) }
   return { state: 'done', exitCode: result.exitCode, failure: null }
 }
@@ -22,7 +27,7 @@ export function outcomeOfResult (result: BuildResult, error: Error | undefined, 
 /** There is no result. */
 export function outcomeOfFailure (state: 'failed' | 'cancelled', failure: Failure, { deadlineMs }: Pick<Asked, 'deadlineMs'> = { deadlineMs: null }): Outcome {
   const exitCode = state === 'cancelled' ? EXIT.cancelled : failure.code === 'DEADLINE' ? EXIT.deadline : EXIT.infrastructure
-  return { state, exitCode, failure: failure.code === 'DEADLINE' ? deadlineFailure(deadlineMs) : failure }
+  return { state, exitCode, ...(failure.code === 'DEADLINE' ? { failure: deadlineFailure(deadlineMs), reason: 'deadline' as const } : { failure }) }
 }
 
 /** `mini: 0 slots; pi: offline`. */

@@ -27,7 +27,7 @@ export interface RunComponents {
 const DEADLINE_EXIT = 124
 const SHELL = ['/bin/sh', '-c']
 
-type Exit = Extract<RunEvent, { type: 'exit' }> & { deadline: boolean }
+type Exit = Extract<RunEvent, { type: 'exit' }> & { deadline: boolean, limit: number | null }
 
 export async function runJob (job: Job, components: RunComponents): Promise<void> {
   const { engine, clock } = components
@@ -103,12 +103,16 @@ async function runCommand (job: Job, { engine }: RunComponents, spec: RunSpec): 
   try {
     for await (const event of engine.run(spec, { signal: AbortSignal.any([job.controller.signal, stop.signal]) })) {
       if (event.type === 'log') job.write(event.stream, event.data)
-      if (event.type === 'exit') return { ...event, deadline }
+      if (event.type === 'exit') return { ...event, deadline, limit: deadline ? job.spec.deadlineMs : limitOf(event.reason, spec.limits) }
     }
   } finally {
     clearTimeout(timer)
   }
   throw new ElderError('ENGINE_FAILED', `the engine ${engine.name} ended without an exit code`, 'See `elder-node doctor` on the builder.')
+}
+
+function limitOf (reason: Exit['reason'], { memoryBytes, pidsMax, diskBytes }: Limits): number | null {
+  return reason === null ? null : { memory: memoryBytes, pids: pidsMax, disk: diskBytes }[reason]
 }
 
 async function runSpec (job: Job, { environment, limits, network }: RunComponents, tree: string, command: string[], sealed: boolean): Promise<RunSpec> {
@@ -156,7 +160,7 @@ async function sendResult (job: Job, components: RunComponents, exit: Exit, timi
   const { crypto, signer } = components
   const result: BuildResult = {
     build: job.spec.build, lease: job.lease.id, fence: job.lease.fence, inputDigest: inputDigest(job.spec, crypto),
-    exitCode: exit.deadline ? DEADLINE_EXIT : exit.exitCode, signal: exit.signal, reason: exit.deadline ? 'deadline' : exit.reason,
+    exitCode: exit.deadline ? DEADLINE_EXIT : exit.exitCode, signal: exit.signal, reason: exit.deadline ? 'deadline' : exit.reason, limit: exit.limit,
     timings, manifestDigest: manifestDigest(manifest, crypto), unmatched, leftOut,
     traceparent: spanOf(job, components),
   }

@@ -7,7 +7,7 @@ import type { BuildExplanation, BuildStatus } from '../../api.ts'
 import type { PrivateFiles } from '../../ports/files.ts'
 import type { ResultEvent } from './outcome.ts'
 
-export interface PastBuild extends Omit<BuildExplanation, 'build'> {
+export interface PastBuild extends Omit<BuildExplanation, 'build' | 'ended'> {
   status: BuildStatus
   result: ResultEvent
   past: Past[]

@@ -1,5 +1,6 @@
 /** `builds`: what was built, where, why there. */
 import type { Command } from 'commander'
+import type { BuildExplanation } from '../../../api.ts'
 import { renderCandidates } from '../../render/build.ts'
 import { table } from '../../render/table.ts'
 import { age, plain } from '../../render/units.ts'
@@ -69,5 +70,11 @@ async function why ({ client, output, signal }: Context, _options: object, [id =
     ...reason.candidates.length === 0 ? [] : renderCandidates(reason.candidates, reason.attempts.at(-1)?.builder.id, output.paint),
     plain(reason.why),
     ...reason.attempts.map(({ attempt, builder, outcome }) => `attempt ${attempt} on ${plain(builder.name)}: ${plain(outcome)}`),
+    ...(reason.ended === undefined ? [] : ending(reason.ended)),
   ].join('\n'))
+}
+
+/** The command's own exit needs no explanation. */
+function ending ({ state, exitCode, error }: NonNullable<BuildExplanation['ended']>): string[] {
+  return error === null ? [`${state} with exit code ${exitCode}`] : [`${state} with exit code ${exitCode}: ${plain(error.message)}`, ...(error.fix === '' ? [] : [`Fix: ${plain(error.fix)}`])]
 }
