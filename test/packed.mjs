@@ -11,6 +11,7 @@ import { checkContents } from './published/contents.mjs'
 import { lintTarballs } from './published/lint.mjs'
 import { checkLightCli, checkMesh } from './published/mesh.mjs'
 import { checkArm64, checkTooOld, oldestNode } from './published/nodes.mjs'
+import { checkService } from './published/service.mjs'
 import { endAll, folderOf, install, say } from './published/support.mjs'
 import { checkTree } from './published/tree.mjs'
 import { checkTypes } from './published/types.mjs'
@@ -34,6 +35,7 @@ try {
   await checkMesh(work, folders, { label: `node-${process.versions.node}` })
   const oldest = oldestNode(work)
   if (oldest !== undefined) await checkMesh(work, folders, { node: oldest, label: 'node-22.13' })
+  await checkService(work, tarballs, cache)
   await checkArm64(work, folders[0])
   await lintTarballs(work, tarballs, cache)
 } finally {

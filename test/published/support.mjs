@@ -44,7 +44,12 @@ const started = new Set()
 export async function startNode (folder, args, { stdin = '', node = [process.execPath], data = 'data' } = {}) {
   const [command, ...before] = node
   const words = ['join', '--json', '--dir', join(folder, data), '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns', ...args]
-  const child = spawn(command, [...before, binOf(folder), ...words], { cwd: folder, env, stdio: ['pipe', 'pipe', 'inherit'] })
+  return await startProgram(command, [...before, binOf(folder), ...words], { cwd: folder, stdin })
+}
+
+/** Starts a `join --json` in whatever words and resolves with its ready line. */
+export async function startProgram (command, args, { cwd, stdin = '', env: more = {} }) {
+  const child = spawn(command, args, { cwd, env: { ...env, ...more }, stdio: ['pipe', 'pipe', 'inherit'] })
   started.add(child)
   child.once('exit', () => started.delete(child))
   child.stdin.on('error', () => {}).end(stdin)

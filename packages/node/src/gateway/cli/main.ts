@@ -27,6 +27,7 @@ const COMMANDS: Entry[] = [
   { name: 'config', usage: '', summary: 'what this device is set to: list, get, set, unset', group: 'Setup', load: () => import('./commands/config.ts') },
   { name: 'completion', usage: '<shell>', summary: 'Tab completion for bash, zsh, fish', group: 'Setup', load: () => import('./commands/completion.ts') },
   { name: 'evict', usage: '<device>', summary: 'remove a device from the mesh, for ever', group: 'Setup', load: () => import('./commands/evict.ts') },
+  { name: 'service', usage: '', summary: 'start at boot: install, status, remove', group: 'Setup', load: () => import('./commands/service.ts') },
   { name: 'image', usage: '', summary: 'what builds run in here: build, list', group: 'Setup', load: () => import('./commands/image.ts') },
 ]
 
