@@ -94,11 +94,14 @@ export class Device {
     return { told, ended }
   }
 
+  /** All that the node logged. */
+  log (): string {
+    try { return readFileSync(locate(this.dir, {}).log, 'utf8') } catch { return '' /* it never came so far */ }
+  }
+
   /** The end of what the node said. */
   tail (): string {
-    let log = ''
-    try { log = readFileSync(locate(this.dir, {}).log, 'utf8') } catch { /* it never came so far */ }
-    return [...log.trim().split('\n').slice(-12), this.#stderr].join('\n')
+    return [...this.log().trim().split('\n').slice(-12), this.#stderr].join('\n')
   }
 
   async #end (signal: NodeJS.Signals): Promise<void> {
