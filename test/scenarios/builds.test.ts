@@ -1,5 +1,5 @@
 /** Builds that cannot run, must end, or send back what they should not: the exit code says which, and nothing is left running. */
-import { lstatSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { BuildStatus } from '../../packages/node/src/api.ts'
@@ -20,6 +20,7 @@ beforeAll(async () => {
 
 const resultOf = (build: Command): Result => must(build.events.findLast(event => event.event === 'result'), `the build ends with a result: ${build.stdout}${build.stderr}`)
 const buildOf = async (id: string): Promise<BuildStatus | undefined> => (await desk.call('builds.list', {})).find(build => build.id === id)
+const warningsOf = (build: Command): string[] => build.events.flatMap(event => event.event === 'warning' ? [event.message] : [])
 /** Long work with a grandchild that leaves its session; the mark is in every argument list. */
 const work = (mark: string): string[] => ['--', 'sh', '-c', 'setsid sleep 600 & echo begun; sleep 600', mark]
 
@@ -58,7 +59,7 @@ describe('a build that nobody can run: 125, and why each was refused', () => {
     }
   })
 
-  test('a device that is offline, and one that does not exist', async () => {
+  test('a device that is offline, unless it is waited for, and one that does not exist', async () => {
     const away = await lab.admit('away', desk, { slots: 1 })
     await desk.sees('away', 'builder', 'desk')
     await away.stop()
@@ -66,6 +67,11 @@ describe('a build that nobody can run: 125, and why each was refused', () => {
     const offline = await lab.run(desk.dir, ['build', dir, '--on', 'away', '--', 'true'])
     expect(offline.code).toBe(125)
     expect(resultOf(offline.command).error).toMatchObject({ code: 'OFFLINE', message: expect.stringContaining('away') as string, fix: expect.stringContaining('elder-node status') as string })
+    const waiting = desk.begin(['build', dir, '--on', 'away', '--wait', '5m', '--', 'true'])
+    await until('the build waits', () => waiting.events.some(event => event.event === 'queued' && event.why === 'away is offline; waiting up to 5 m'))
+    await away.start()
+    expect(await waiting.exited, waiting.stdout).toBe(0)
+    expect(resultOf(waiting).builder?.name).toBe('away')
     const unknown = await lab.run(desk.dir, ['build', dir, '--on', 'nobody', '--', 'true'])
     expect(unknown.code).toBe(125)
     expect(unknown.last?.error).toMatchObject({ code: 'NO_SUCH_DEVICE', message: expect.stringContaining('"nobody"') as string, fix: expect.stringContaining('elder-node devices') as string })
@@ -98,6 +104,46 @@ test('a command that is not installed there: its own exit code, 127, and its nam
   const { code, command } = await lab.run(desk.dir, ['build', dir, '--', 'no-such-tool-anywhere'])
   expect(code).toBe(127)
   expect(command.stdout).toContain('no-such-tool-anywhere')
+  expect(warningsOf(command).filter(message => /not found \(exit 127\).*installed on builder.*--image/.test(message))).toHaveLength(1)
+})
+
+describe('what a project says of its builds', () => {
+  test('its command, its outputs; what cannot come back is told, and keys that mean nothing', async () => {
+    const own = project(lab, 'own', { '.elder.json': '{"build":{\n"command":"mkdir dist && echo built > dist/a && ln -s a dist/b",\n"outputs":["dist/**"],"needs":{"memory":"64m"},"speed":1}}' })
+    const to = lab.folder('own-outputs')
+    const { code, command } = await lab.run(desk.dir, ['build', own, '--to', to])
+    expect(code, command.stdout).toBe(0)
+    expect(readFileSync(join(to, 'dist', 'a'), 'utf8')).toBe('built\n')
+    expect(warningsOf(command)).toEqual(expect.arrayContaining([expect.stringMatching(/line 3: "build\.speed" means nothing here/), 'the symlink dist/b is left out: outputs are regular files']))
+    expect(command.events.find(event => event.event === 'started')).toMatchObject({ engine: 'process', network: 'full', message: 'network: full, as the owner of builder allows' })
+    const sealed = await lab.run(desk.dir, ['build', own, '--sealed'])
+    expect([sealed.code, resultOf(sealed.command)]).toMatchObject([125, { sealed: true, error: { code: 'NO_CANDIDATE', message: expect.stringContaining('builder: engine process cannot seal a build') as string } }])
+  })
+
+  test('an error in it names the line', async () => {
+    const wrong = project(lab, 'wrong', { '.elder.json': '{"build":{\n"outputs":"dist"}}' })
+    const { code, last } = await lab.run(desk.dir, ['build', wrong, '--', 'true'])
+    expect(code).toBe(125)
+    expect(last?.error).toMatchObject({ code: 'RECIPE_INVALID', message: expect.stringContaining('.elder.json, line 2: build.outputs') as string })
+  })
+})
+
+test('a detached build outlives its command: its log, its end and its outputs are there for whoever asks', async () => {
+  const to = lab.folder('detached')
+  // Where any user may look: the build runs as one of its own.
+  const gate = mkdtempSync('/tmp/elder-gate-')
+  lab.later(() => { rmSync(gate, { recursive: true, force: true }) })
+  chmodSync(gate, 0o755)
+  const begun = await lab.run(desk.dir, ['build', dir, '--detach', '--out', 'o.txt', '--to', to, '--', 'sh', '-c', `echo begun; while [ ! -e ${gate}/go ]; do sleep 0.1; done; echo made > o.txt; exit 3`])
+  expect(begun.code).toBe(0)
+  const id = must(begun.last as { build?: string } | undefined, 'it has an id').build ?? ''
+  await until('it runs', async () => (await desk.ask<{ builds: BuildStatus[] }>('builds')).builds.find(build => build.id === id)?.state === 'running')
+  await until('its log so far is told, and no more is waited for', async () => (await lab.run(desk.dir, ['builds', 'logs', id.slice(0, 8)])).command.printed === 'begun\n')
+  const attached = desk.begin(['builds', 'attach', id])
+  await until('the one who attached sees the log', () => attached.printed === 'begun\n')
+  writeFileSync(join(gate, 'go'), '')
+  expect(await attached.exited).toBe(3)
+  expect(readFileSync(join(to, 'o.txt'), 'utf8')).toBe('made\n')
 })
 
 describe('a build that must end leaves no process behind', () => {
