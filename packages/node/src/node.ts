@@ -33,6 +33,7 @@ import { withOwnersSettings } from './device-config/load.ts'
 import { openHttp } from './gateway/http/open.ts'
 import { Alerts } from './services/alerts.ts'
 import { BuildHost, BuildLink, Builds } from './services/builds/index.ts'
+import { diagnose } from './services/diagnosis.ts'
 import { leave } from './services/leaving.ts'
 import { openMembership } from './services/membership/open-membership.ts'
 import { archiveWriters, readForeignRoster } from './services/membership/writers.ts'
@@ -231,6 +232,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
       const { device: id, name: label } = membership.evict(name)
       return { id, name: label }
     },
+    diagnosis: async () => diagnose({ mesh, ref: of => ({ id: of, name: membership.nameOf(of) }) }),
     promote: async name => {
       const { device: id, name: label } = membership.promote(name)
       return { id, name: label }

@@ -14,6 +14,7 @@
 export * from './port.ts'
 export { redact } from './failure.ts'
 export { nativeGitWorks } from './command.ts'
+export { checkRemote } from './remote-check.ts'
 export { openNativeGit } from './native.ts'
 export type { NativeGitInit } from './native.ts'
 export { openIsomorphicGit } from './isomorphic.ts'

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { ElderError } from '@elder-node/protocol'
 import type { DeviceId, EntryId, FeedId } from '@elder-node/protocol'
 import type { Entry, EntryPatch, NewEntry } from '@elder-node/crdt-stack'
-import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, Departure, DeviceStatus, ElderNode, LeaveOptions, OpenStack, PingEvent, PingOptions, RemoteInfo, Role, RunningBuild, StackProof, Status } from '../../src/api.ts'
+import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, Departure, DeviceStatus, Diagnosis, ElderNode, LeaveOptions, OpenStack, PingEvent, PingOptions, RemoteInfo, Role, RunningBuild, StackProof, Status } from '../../src/api.ts'
 
 export const SELF = { id: 'a'.repeat(52), name: 'laptop' }
 export const MINI = { id: 'b'.repeat(52), name: 'mini' }
@@ -77,6 +77,9 @@ export class FakeNode implements ElderNode {
   async invite ({ role = 'builder', expiresMs = 900_000 }: { role?: Role, expiresMs?: number } = {}): ReturnType<ElderNode['invite']> {
     return { ticket: 'elder1ticket', expires: new Date(Date.parse(NOW) + expiresMs).toISOString(), role, command: 'elder-node join --ticket-file -' }
   }
+
+  diagnosed: Diagnosis = { mdns: { on: true, found: [] }, connections: [], clocks: [] }
+  async diagnosis (): Promise<Diagnosis> { return this.diagnosed }
 
   async promote (name: string): Promise<{ id: string, name: string }> { return await this.evict(name) }
 

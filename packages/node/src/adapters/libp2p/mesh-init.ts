@@ -37,6 +37,10 @@ export interface Libp2pMesh extends Mesh {
   attempts (): DialAttempt[]
   /** Dials each known address of a device by itself, until one answers. Never rejects. */
   tryAddresses (device: DeviceId, options: CallOptions): Promise<Tried[]>
+  /** Whether mDNS runs, and whom it has found. */
+  localDiscovery (): { on: boolean, found: DeviceId[] }
+  /** How far the clock of each connected device was ahead of this one when it last said hello, milliseconds. */
+  clocks (): Array<{ device: DeviceId, aheadMs: number }>
 }
 
 const LISTEN = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']

@@ -68,6 +68,7 @@ class Libp2pMeshNode implements Libp2pMesh {
   readonly #relayLink = relayLink()
   readonly #nat: Nat
   readonly #reach: Reach
+  readonly #aheadMs = new Map<DeviceId, number>()
   #running: Running | undefined
   /** Some device has admitted this one: a ticket's addresses have done their work. */
   #wasAdmitted = false
@@ -91,6 +92,7 @@ class Libp2pMeshNode implements Libp2pMesh {
       learned: (device, hello) => {
         if (hello.addresses.length > 0) admission.learned(device, hello.addresses)
         this.#nat.heard(device, hello)
+        if (hello.atMs !== undefined) this.#aheadMs.set(device, hello.atMs - clock.wallMs())
       },
       failed: (device, error) => {
         this.#supervisor.failed(device, error)
@@ -154,6 +156,10 @@ class Libp2pMeshNode implements Libp2pMesh {
   reach (): Reached { return { reachable: this.#nat.reachable, through: this.#nat.through(), relays: this.#nat.relays } }
 
   attempts (): DialAttempt[] { return this.#supervisor.attempts() }
+
+  localDiscovery (): { on: boolean, found: DeviceId[] } { return { on: this.#init.mdns, found: this.#supervisor.seen } }
+
+  clocks (): Array<{ device: DeviceId, aheadMs: number }> { return [...this.#aheadMs].map(([device, aheadMs]) => ({ device, aheadMs })) }
 
   async tryAddresses (device: DeviceId, { signal }: CallOptions): Promise<Tried[]> {
     return await tryAddresses(device, this.#supervisor.addressesOf(device), (to, addresses, until) => this.#live().links.dial(to, addresses, until), signal)
@@ -256,7 +262,7 @@ class Libp2pMeshNode implements Libp2pMesh {
 
   async #greet (device: DeviceId, first: boolean): Promise<Hello> {
     const { clients, epoch } = this.#live()
-    const answer = await clients.of(device, 'hello').request(encodeHello(epoch, this.addresses(), { first, relay: this.#nat.relays }), AbortSignal.timeout(HELLO_MS))
+    const answer = await clients.of(device, 'hello').request(encodeHello(epoch, this.addresses(), { first, relay: this.#nat.relays, atMs: this.#components.clock.wallMs() }), AbortSignal.timeout(HELLO_MS))
     return decodeHello(device, answer)
   }
 
@@ -295,6 +301,7 @@ class Libp2pMeshNode implements Libp2pMesh {
   }
 
   #onGone (device: DeviceId): void {
+    this.#aheadMs.delete(device)
     this.#probes.unwatch(device)
     this.#nat.gone(device)
     this.#supervisor.lost(device)

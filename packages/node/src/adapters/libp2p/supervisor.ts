@@ -63,6 +63,9 @@ export class Supervisor {
   /** Where the device may be: seen just now, then announced. */
   addressesOf (device: DeviceId): string[] { return this.#candidates().find(candidate => candidate.device === device)?.addresses ?? [] }
 
+  /** Whom mDNS has found. */
+  get seen (): DeviceId[] { return [...this.#discovered.keys()] }
+
   /** A device was seen at these addresses (mDNS): it is due at once. */
   discovered (device: DeviceId, addresses: string[]): void {
     this.#discovered.delete(device)

@@ -5,7 +5,7 @@ import type { Command } from 'commander'
 import { version } from './version.ts'
 
 export const LATER_COMMANDS: string[] = [
-  'doctor', 'bench', 'mcp', 'task', 'lock', 'msg', 'artifact', 'agent', 'pause', 'stop', 'dashboard', 'top',
+  'bench', 'mcp', 'task', 'lock', 'msg', 'artifact', 'agent', 'pause', 'stop', 'dashboard', 'top',
 ]
 export const LATER_STACK: string[] = ['recall', 'render', 'watch', 'import', 'export']
 

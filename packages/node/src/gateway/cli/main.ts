@@ -20,6 +20,7 @@ const COMMANDS: Entry[] = [
   { name: 'status', usage: '', summary: 'devices, builds, memory, problems', group: 'Look', load: () => import('./commands/status.ts') },
   { name: 'devices', usage: '', summary: 'the devices of the mesh', group: 'Look', load: () => import('./commands/devices.ts') },
   { name: 'ping', usage: '<device>', summary: 'round trips to a device, and the path', group: 'Look', load: () => import('./commands/ping.ts') },
+  { name: 'doctor', usage: '', summary: 'what is wrong here, and how to fix it', group: 'Look', load: () => import('./commands/doctor.ts') },
   { name: 'builds', usage: '', summary: 'builds: list, logs, attach, cancel, why', group: 'Look', load: () => import('./commands/builds.ts') },
   { name: 'build', usage: '[dir] -- <command…>', summary: 'run a command on the nearest free builder', group: 'Work', load: () => import('./commands/build.ts') },
   { name: 'stack', usage: '', summary: 'the shared memory: add, show, edit, mirror, restore', group: 'Work', load: () => import('./commands/stack.ts') },

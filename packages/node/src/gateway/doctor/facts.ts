@@ -1,0 +1,36 @@
+/** What the checks look at: everything that was read, and nothing that was decided. */
+import type { Diagnosis, Status } from '../../api.ts'
+
+/** A failure in words that can be shown. */
+export interface Fault { code: string, message: string, fix: string }
+
+export interface Facts {
+  platform: NodeJS.Platform
+  /** Null where the system has no users. */
+  uid: number | null
+  user: string
+  /** `via`: how this command was started. */
+  program: { version: string, node: string, via: 'npx' | 'other', service: boolean }
+  /** `missing`: folders that every start makes. */
+  dir: { path: string, there: boolean, mode: number, uid: number, writable: boolean, disk: { freeBytes: number, totalBytes: number } | null, missing: string[] }
+  key: { path: string, mode: number, bytes: number } | null
+  lock: { path: string, there: boolean, holder: number | null }
+  /** `folder`: where the socket is made, when that is not the data directory. */
+  socket: { path: string, there: boolean, answers: boolean, folder: { path: string, mode: number, uid: number } | null }
+  settings: { fault: Fault | null, recoverySaved: boolean, engine: string, mdns: boolean }
+  /** TCP ports this node listens on, or will. `holder`: undefined when nobody or nobody we may see. */
+  ports: Array<{ port: number, taken: boolean, holder: { pid: number, name: string } | undefined }>
+  engines: Array<{ name: string, note: string, fault: Fault | null }>
+  /** The Docker socket, when there is one: the code of the error that opening it gave. */
+  docker: { path: string, error: string | null, inGroup: boolean } | null
+  /** Files of the kernel and of a Raspberry Pi; null where there is none. */
+  kernel: { model: string | null, cgroups: string | null, controllers: string | null, cmdline: { path: string, text: string } | null, swaps: string | null, mounts: string | null, memoryBytes: number }
+  time: { synchronized: boolean | null, why: string }
+  git: { works: boolean }
+  /** Null: nobody could say which remotes there are. */
+  remotes: Array<{ url: string, fault: Fault | null }> | null
+  /** What the running node says; null when none runs. */
+  mesh: { status: Status, diagnosis: Diagnosis } | null
+  /** This directory belongs to a mesh. */
+  hasMesh: boolean
+}

@@ -1,0 +1,18 @@
+/** What `doctor` asks of the running node: facts of the network, with names; the judging is the doctor's. */
+import type { DeviceId } from '@elder-node/protocol'
+import type { DeviceRef, Diagnosis } from '../api.ts'
+import type { Mesh } from '../ports/mesh.ts'
+
+export interface DiagnosisComponents {
+  mesh: Mesh & { localDiscovery: () => { on: boolean, found: DeviceId[] }, clocks: () => Array<{ device: DeviceId, aheadMs: number }> }
+  ref: (device: DeviceId) => DeviceRef
+}
+
+export function diagnose ({ mesh, ref }: DiagnosisComponents): Diagnosis {
+  const { on, found } = mesh.localDiscovery()
+  return {
+    mdns: { on, found: found.map(ref) },
+    connections: mesh.peers().map(({ device, path, address }) => ({ device: ref(device), path, address })),
+    clocks: mesh.clocks().map(({ device, aheadMs }) => ({ device: ref(device), aheadMs })),
+  }
+}
