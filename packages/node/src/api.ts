@@ -33,7 +33,7 @@ export interface DeviceStatus {
 }
 
 export interface Problem { code: string, message: string, fix: string }
-export interface MirrorStatus { url: string, state: 'ok' | 'behind' | 'failing' | 'never', lastPush: string | null, message: string | null }
+export interface MirrorStatus { url: string, state: 'ok' | 'behind' | 'failing' | 'never', lastPush: string | null, message: string | null, /** Since when something of the stack is not on the remote, as far as this device tried; left out while all is. */ behindSince?: string }
 export interface StackStatus { name: string, entries: number, copies: number, mirrors: MirrorStatus[], archived: boolean }
 
 export type BuildState = 'queued' | 'electing' | 'sending' | 'running' | 'returning' | 'done' | 'failed' | 'cancelled'

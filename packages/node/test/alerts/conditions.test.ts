@@ -14,7 +14,7 @@ const STACK: StackStatus = { name: 'my-repo', entries: 3, copies: 2, mirrors: []
 const down = device(MINI, { online: false, path: 'none', cpu: null, memory: null, disk: null, slots: { total: 0, free: 0 } })
 const waiting = { id: 'abcdefghij', state: 'queued' } as BuildStatus
 const mirror = (state: StackStatus['mirrors'][number]['state'], hoursAgo: number | null, message: string | null = null): StackStatus['mirrors'][number] =>
-  ({ url: 'https://git/x', state, lastPush: hoursAgo === null ? null : new Date(NOW - hoursAgo * HOUR).toISOString(), message })
+  ({ url: 'https://git/x', state, lastPush: null, message, ...(hoursAgo === null ? {} : { behindSince: new Date(NOW - hoursAgo * HOUR).toISOString() }) })
 const lonely = (mirrors: StackStatus['mirrors']): Partial<World> => ({ stacks: [{ ...STACK, copies: 1, mirrors }] })
 const mirrored = (mirrors: StackStatus['mirrors']): Partial<World> => ({ stacks: [{ ...STACK, mirrors }] })
 const memory = (freeBytes: number): Partial<World> => ({ devices: [device(SELF), device(MINI, { memory: { totalBytes: 100, freeBytes } })] })
@@ -62,7 +62,7 @@ test('every finding says what, about whom, and what to do; a name of another dev
   expect(all.filter(({ code }) => code === 'DISK_LOW').map(({ message }) => message)).toEqual(['This device has 1 % of its disk free.', 'mini has 1 % of its disk free.'])
 })
 
-test('a remote that never took a stack is late only from when that was seen; a push that is written down counts back', () => {
+test('a mirror is late from when it fell behind, if that is written down, else from when that is seen', () => {
   const held = (hoursAgo: number | null): number | undefined => findingsOf({ ...FINE, ...mirrored([mirror('behind', hoursAgo)]) })[0]?.heldMs
   expect([held(null), held(5)]).toEqual([0, 5 * HOUR])
 })

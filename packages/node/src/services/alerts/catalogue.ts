@@ -8,7 +8,7 @@ export interface AlertFacts {
   /** Milliseconds for which the condition must hold without a break. */
   readonly holdMs: number
   /**
-   * For a condition that is known to have held before anybody looked (a last push is written down): milliseconds for which this node must
+   * For a condition that is known to have held before anybody looked (since when a mirror is behind is written down): milliseconds for which this node must
    * have seen it itself, so that a device that just woke up has the time to make up for it. @default holdMs
    */
   readonly settleMs?: number

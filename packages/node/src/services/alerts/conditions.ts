@@ -97,7 +97,7 @@ function mirrorsBehind ({ stacks, found }: World): Finding[] {
 
 /** One per remote, for the stack that waits longest. */
 function mirrorsStale ({ stacks, wallMs }: World): Finding[] {
-  const late = stacks.flatMap(({ name, entries, mirrors }) => entries === 0 ? [] : mirrors.filter(({ state }) => state !== 'ok').map(mirror => ({ name, ...mirror, sinceMs: mirror.lastPush === null ? wallMs : Date.parse(mirror.lastPush) })))
+  const late = stacks.flatMap(({ name, entries, mirrors }) => entries === 0 ? [] : mirrors.filter(({ state }) => state !== 'ok').map(mirror => ({ name, ...mirror, sinceMs: mirror.behindSince === undefined ? wallMs : Date.parse(mirror.behindSince) })))
   const oldest = new Map(late.toSorted((a, b) => b.sinceMs - a.sinceMs).map(mirror => [mirror.url, mirror]))
   return [...oldest.values()].map(({ url, name, sinceMs, lastPush }) => ({
     code: 'MIRROR_STALE', about: url, heldMs: wallMs - sinceMs, message: `Changes of the stack ${name} have not been on ${url} for 4 hours${lastPush === null ? '; it never was' : ''}.`, fix: `elder-node stack sync ${name}   says why; the other devices still have them`,

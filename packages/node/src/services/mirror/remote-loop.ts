@@ -163,6 +163,7 @@ export class RemoteLoop {
         state: stop !== undefined ? 'failing' : covered ? 'ok' : this.#late(stack.key, was),
         lastPush: newly ? new Date(this.#parts.clock.wallMs()).toISOString() : was.lastPush,
         message: stop?.message ?? null,
+        ...(covered ? {} : this.#behind(was)),
       }
     }
     this.#persist()
@@ -174,10 +175,12 @@ export class RemoteLoop {
     for (const stack of stacks) {
       const was = this.stateOf(stack.key)
       const settled = was.state === 'ok' && !this.#dirty.has(stack.key)
-      this.#memory.stacks[stack.key] = { ...was, state: settled ? 'ok' : this.#late(stack.key, { ...was, state: 'behind' }), message }
+      this.#memory.stacks[stack.key] = { ...was, state: settled ? 'ok' : this.#late(stack.key, { ...was, state: 'behind' }), message, ...(settled ? {} : this.#behind(was)) }
     }
     this.#persist()
   }
+
+  #behind ({ behindSince }: StackState): { behindSince: string } { return { behindSince: behindSince ?? new Date(this.#parts.clock.wallMs()).toISOString() } }
 
   #late (key: string, was: StackState): StackState['state'] {
     const since = this.#dirty.get(key)?.firstMs

@@ -13,7 +13,7 @@ export type ReadName =
   | 'elder_build_info' | 'elder_device_up' | 'elder_peer_rtt_seconds' | 'elder_cpu_cores' | 'elder_cpu_usage_ratio' | 'elder_cpu_pressure_ratio'
   | 'elder_memory_available_bytes' | 'elder_memory_total_bytes' | 'elder_memory_usage_ratio' | 'elder_disk_available_bytes' | 'elder_disk_size_bytes'
   | 'elder_disk_usage_ratio' | 'elder_build_slots' | 'elder_build_slots_free' | 'elder_build_queue_length' | 'elder_builds_running'
-  | 'elder_builds_waiting' | 'elder_stacks' | 'elder_stack_entries' | 'elder_stack_copies' | 'elder_stack_git_push_timestamp_seconds' | 'elder_alert'
+  | 'elder_builds_waiting' | 'elder_stacks' | 'elder_stack_entries' | 'elder_stack_copies' | 'elder_stack_git_push_timestamp_seconds' | 'elder_stack_mirrored' | 'elder_alert'
   | 'elder_event_loop_lag_seconds' | 'elder_restarts_total' | 'elder_crashes_total' | 'process_resident_memory_bytes' | 'process_cpu_seconds_total'
   | 'process_start_time_seconds'
 
@@ -69,7 +69,8 @@ const READ: Record<ReadName, MetricFacts> = {
   elder_stacks: gauge('none', '', 'Stacks on this device.'),
   elder_stack_entries: gauge('none', 'stack', 'Entries of the stack; of the first 200 stacks by name.'),
   elder_stack_copies: gauge('none', 'stack', 'Devices known to hold all of the stack that this device holds, this one included.'),
-  elder_stack_git_push_timestamp_seconds: gauge('seconds', 'stack remote', 'When the stack was last whole on the remote, by the clock of this device; 0: never. The URL is without user, password and query.'),
+  elder_stack_git_push_timestamp_seconds: gauge('seconds', 'stack remote', 'When this device last found all of the stack on the remote after something of it was missing there; 0: never. The URL is without user, password and query.'),
+  elder_stack_mirrored: gauge('none', 'stack remote', '1 while the remote holds all that this device holds of the stack, as far as it knows.'),
   elder_alert: gauge('none', 'code', 'Problems of this code in `elder-node status` now.'),
   elder_event_loop_lag_seconds: gauge('seconds', '', 'Longest stall of the event loop in the last window of 15 s.'),
   elder_restarts_total: counter('', 'Starts of this node after its first one.'),

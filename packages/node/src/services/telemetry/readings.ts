@@ -64,10 +64,12 @@ function space ({ totalBytes, freeBytes }: { totalBytes: number, freeBytes: numb
 }
 
 function stackSamples ({ name: stack, entries, copies, mirrors }: StackStatus): Sample[] {
-  const remotes = new Map(mirrors.map(({ url, lastPush }) => [remoteLabel(url), lastPush === null ? 0 : Date.parse(lastPush) / 1000]))
+  const remotes = new Map(mirrors.map(mirror => [remoteLabel(mirror.url), mirror]))
   return [
     one('elder_stack_entries', entries, { stack }), one('elder_stack_copies', copies, { stack }),
-    ...[...remotes].map(([remote, pushedS]) => one('elder_stack_git_push_timestamp_seconds', pushedS, { stack, remote })),
+    ...[...remotes].flatMap(([remote, { state, lastPush }]) => [
+      one('elder_stack_git_push_timestamp_seconds', lastPush === null ? 0 : Date.parse(lastPush) / 1000, { stack, remote }), one('elder_stack_mirrored', state === 'ok' ? 1 : 0, { stack, remote }),
+    ]),
   ]
 }
 
