@@ -142,6 +142,11 @@ test.each([
 test('builds: list, logs, why, cancel', async () => {
   expect((await desk.run(['builds', '--json'])).json()[0]).toMatchObject({ schema: 'elder/builds.v1', builds: [{ id: 'buildid123456', state: 'done', builder: MINI, attempt: 1, startedAt: '2026-11-21T10:00:00.000Z' }] })
   expect((await desk.run(['builds', 'list'])).stdout).toContain('npm test')
+  desk.node.built.push({ id: 'otherbuild123', state: 'cancelled', builder: { ...MINI, name: 'a-device-with-a-long-name-indeed' }, attempt: 3, startedAt: '2026-11-21T10:00:00.000Z', command: ['/bin/sh', '-c', 'make everything that there is and then some more of it'], exitCode: 130, requester: MINI })
+  const rows = (await desk.run(['builds'])).stdout.trimEnd().split('\n')
+  expect(Math.max(...rows.map((row) => row.length))).toBeLessThanOrEqual(80)
+  expect(rows.at(-1)).toMatch(/otherbui.*make every/)
+  desk.node.built.pop()
   expect((await desk.run(['builds', 'logs', 'buildid'])).stdout).toBe('compiled\n')
   expect((await desk.run(['builds', 'why', 'buildid', '--json'])).json()[0]).toMatchObject({ why: 'nearest of a tie', attempts: [{ builder: MINI, outcome: 'done' }] })
   expect(desk.node.followed).toBe(false)
