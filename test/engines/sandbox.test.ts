@@ -1,5 +1,5 @@
 /** The suite of every engine on bubblewrap. These tests may run as root; the engine never does: it lives in a process that gave root away. */
-import { existsSync, mkdirSync, rmdirSync, chownSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { chmod } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -8,6 +8,7 @@ import { INSIDE } from '../../packages/node/src/adapters/engine-sandbox/plan.ts'
 import { engineAcceptance } from '../../packages/node/test/engine/acceptance.ts'
 import { RemoteEngine } from '../../packages/node/test/engine/remote.ts'
 import { needs } from '../../packages/node/test/support/when.ts'
+import { delegated } from './support/delegated.ts'
 import { openFolder, survivors } from './support/engine.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -21,7 +22,7 @@ let n = 0
 const initOf = (more: object): object => ({ dataDir: join(folder.path, `data${++n}`), root: join(folder.path, `root${n}`), ...(uid === undefined ? {} : { uid }), ...more })
 
 /** Control groups of that user's own, as a system delegates them; where they can be made. */
-const groups = isRoot && uid !== undefined ? delegate(uid) : { join: [], names: [], remove: () => undefined }
+const groups = delegated(uid)
 afterAll(groups.remove)
 
 function accept (name: string, more: object, limits: { memory: true | string, pids: true | string }): void {
@@ -54,28 +55,3 @@ describe.runIf(here)('sandbox', () => {
     await expect(new SandboxEngine({ dataDir: folder.path, root: join(folder.path, 'never') }).check()).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE', message: expect.stringContaining('never runs as root') as string })
   })
 })
-
-function delegate (user: number): { join: string[], names: string[], remove: () => void } {
-  const made = ['memory', 'pids'].flatMap(name => {
-    const path = `/sys/fs/cgroup/${name}/elder-test-${process.pid}`
-    try {
-      mkdirSync(path)
-      chownSync(path, user, user)
-      return [{ name, path }]
-    } catch {
-      return []
-    }
-  })
-  return {
-    join: made.map(({ path }) => join(path, 'cgroup.procs')), names: made.map(({ name }) => name),
-    remove: () => {
-      for (const { path } of made) {
-        try {
-          rmdirSync(path)
-        } catch {
-          // A process that is still ending holds it; it is empty all the same.
-        }
-      }
-    },
-  }
-}

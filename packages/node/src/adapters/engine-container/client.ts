@@ -40,6 +40,12 @@ export class ContainerClient {
   version (signal?: AbortSignal): Promise<DaemonVersion> { return this.#get('/version', signal === undefined ? {} : { signal }) }
   info (): Promise<DaemonInfo> { return this.#get('/info') }
 
+  /** Podman only: the file of its default system call filter. */
+  async seccompPath (): Promise<string | undefined> {
+    const { host } = await this.#get<{ host?: { security?: { seccompProfilePath?: string } } }>('/v4.0.0/libpod/info')
+    return host?.security?.seccompProfilePath
+  }
+
   images (): Promise<ImageSummary[]> { return this.#get('/images/json') }
 
   /** Undefined when there is no such image. */

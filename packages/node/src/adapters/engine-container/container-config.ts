@@ -21,6 +21,8 @@ export interface ContainerInput {
   volumes: string[]
   identity: Identity
   info: DaemonInfo
+  /** File of a system call filter; undefined: the daemon's own. */
+  seccomp: string | undefined
   /** Name of this node's engine on the machine. */
   node: string
   /** Network of builds that are not sealed. */
@@ -51,7 +53,7 @@ export function containerConfig (input: ContainerInput): object {
     Healthcheck: { Test: ['NONE'] },
     HostConfig: {
       ...limits(input), ...mounts(input), NetworkMode: mode,
-      Privileged: false, CapDrop: ['ALL'], CapAdd: [], SecurityOpt: ['no-new-privileges'], ReadonlyRootfs: true, Init: true,
+      Privileged: false, CapDrop: ['ALL'], CapAdd: [], SecurityOpt: ['no-new-privileges', ...(input.seccomp === undefined ? [] : [`seccomp=${input.seccomp}`])], ReadonlyRootfs: true, Init: true,
       IpcMode: 'private', PidMode: '', ShmSize: 64 * MB, OomScoreAdj: 500, ...(identity.keepId ? { UsernsMode: 'keep-id' } : {}),
       Ulimits: ulimits(input),
       // The attached stream is the only log: a daemon's disk is not for builds.

@@ -1,7 +1,7 @@
 /** One container from its creation to its removal. */
 import type { Duplex } from 'node:stream'
 import type { ContainerClient } from './client.ts'
-import { daemonFailed } from './http.ts'
+import { daemonFailed, DaemonError } from './http.ts'
 import type { LimitWatch } from './limit-watch.ts'
 import { Watchdog } from './watchdog.ts'
 
@@ -46,7 +46,8 @@ export class Container {
       const { State } = await this.#client.inspect(this.#id)
       return { exitCode, outOfMemory: State.OOMKilled }
     } catch (error) {
-      throw daemonFailed('the container daemon went away while the build ran', error)
+      const removed = error instanceof DaemonError && error.status === 404
+      throw daemonFailed(removed ? 'the container of the build was removed by somebody else' : 'the container daemon went away while the build ran', error)
     }
   }
 

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs'
 import { rmdir, writeFile } from 'node:fs/promises'
 import { constants } from 'node:os'
-import { join, relative } from 'node:path'
+import { join } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 import type { Engine, RunEvent, RunSpec } from '../../ports/engine.ts'
 import { DiskWatch } from '../disk-watch.ts'
@@ -20,6 +20,7 @@ import { identityOf, type Identity } from './identity.ts'
 import { findImage, listImages, type FoundImage } from './images.ts'
 import { InitWord } from './init-word.ts'
 import { LimitWatch, type LimitReason } from './limit-watch.ts'
+import { readTightened } from './seccomp.ts'
 import { findDaemon, socketCandidates, type ContainerEngineName } from './sockets.ts'
 
 export interface ContainerEngineInit {
@@ -36,7 +37,17 @@ export interface ContainerEngineInit {
   network?: string
 }
 
-interface Opened { root: string, node: string, client: ContainerClient, info: DaemonInfo, rootless: boolean, uids: UidBlock | undefined }
+interface Opened {
+  root: string
+  /** Names this node's containers. */
+  node: string
+  client: ContainerClient
+  info: DaemonInfo
+  rootless: boolean
+  uids: UidBlock | undefined
+  /** A system call filter; undefined: the daemon's own. */
+  seccomp: string | undefined
+}
 type Exit = Extract<RunEvent, { type: 'exit' }>
 
 export class ContainerEngine implements Engine {
@@ -130,7 +141,7 @@ export class ContainerEngine implements Engine {
   }
 
   async #config (opened: Opened, spec: RunSpec, cwd: string, { name, details }: FoundImage): Promise<object> {
-    const { root, node, info } = opened
+    const { root, node, info, seccomp } = opened
     const { folder, tree, home, tmp } = folderOf(spec.tree)
     const uid = slotUid(opened, spec.slot)
     if (uid !== undefined) await ownTree(tree, uid)
@@ -139,6 +150,7 @@ export class ContainerEngine implements Engine {
     return containerConfig({
       engine: this.name, spec, cwd, image: name, volumes: Object.keys(details.Config?.Volumes ?? {}), identity, info, node, tree, home, tmp,
       network: this.#init.network ?? (this.name === 'docker' ? 'default' : ''),
+      seccomp: seccomp === undefined ? undefined : await put(folder, 'seccomp.json', seccomp),
       readOnly: { ...await names(folder, identity), ...(existsSync(environment) ? { [environment]: environment } : {}) },
     })
   }
@@ -179,14 +191,15 @@ export class ContainerEngine implements Engine {
     const rootless = (info.SecurityOptions ?? []).includes('name=rootless') || info.Rootless === true
     const root = await openRoot(dataDir, this.#init.root)
     const uids = process.getuid?.() === 0 ? await claimUids(root) : undefined
-    const opened = { root, node: rootName(root), client, info, rootless, uids }
+    const opened: Opened = { root, node: rootName(root), client, info, rootless, uids, seccomp: undefined }
     try {
       this.#identity(opened, 0)
+      if (name === 'podman') opened.seccomp = await readTightened(await client.seccompPath())
     } catch (error) {
       await uids?.release()
       throw error
     }
-    this.#description = `${name} ${version}${rootless ? ', rootless' : ''}: a container without privileges per build; ${limitsText(info)}`
+    this.#description = `${name} ${version}${rootless ? ', rootless' : ''}: a container without privileges per build${name === 'podman' && opened.seccomp === undefined ? ' (Podman\'s own system call filter: user namespaces are allowed)' : ''}; ${limitsText(info)}`
     return opened
   }
 }
@@ -201,7 +214,7 @@ async function checkSpec (root: string, spec: RunSpec): Promise<string> {
   for (const [name, value] of Object.entries(spec.env)) {
     if (name === '' || /[=\0]/.test(name) || value.includes('\0')) throw new ElderError('ENV_INVALID', `"${name}" cannot be passed to a build: a name is not empty and holds no "=", a value no NUL`, 'Leave it out of --env.')
   }
-  return relative(spec.tree, await workingDirectory(spec))
+  return await workingDirectory(spec)
 }
 
 /** A user database that knows the build's user: programs that ask who they are get an answer in any image. */
@@ -209,8 +222,14 @@ async function names (folder: string, { user }: Identity): Promise<Record<string
   const [uid, gid] = user.split(':')
   if (uid === '0') return {}
   const files = { passwd: `root:x:0:0:root:/root:/bin/sh\nbuild:x:${uid}:${gid}:build:/elder/home:/bin/sh\n`, group: `root:x:0:\nbuild:x:${gid}:\n` }
-  for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text, { mode: 0o644 })
-  return Object.fromEntries(Object.keys(files).map(name => [`/etc/${name}`, join(folder, name)]))
+  return Object.fromEntries(await Promise.all(Object.entries(files).map(async ([name, text]) => [`/etc/${name}`, await put(folder, name, text)])))
+}
+
+/** A file beside the tree, which the build cannot reach. */
+async function put (folder: string, name: string, text: string): Promise<string> {
+  const path = join(folder, name)
+  await writeFile(path, text, { mode: 0o644 })
+  return path
 }
 
 /** An exit code of 128 + n is the shell's and the container's word for a death by signal n. */

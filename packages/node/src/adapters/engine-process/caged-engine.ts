@@ -153,9 +153,8 @@ async function prepare (name: EngineName, { root, cage }: Opened, spec: RunSpec)
   return script
 }
 
-/** @returns the real path of a spec's working directory. @throws ElderError `CWD_INVALID` */
-export /** Relative to the tree, links resolved. */
-async function workingDirectory ({ tree, cwd }: RunSpec): Promise<string> {
+/** Relative to the tree, links resolved. @throws ElderError `CWD_INVALID` */
+export async function workingDirectory ({ tree, cwd }: RunSpec): Promise<string> {
   const real = await realpath(join(tree, cwd)).catch(() => undefined)
   const inside = real === undefined ? '..' : relative(await realpath(tree), real)
   if (isAbsolute(cwd) || real === undefined || inside === '..' || inside.startsWith('../')) {
