@@ -243,7 +243,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
     }, name, options),
     left: left.promise,
     leave: async options => {
-      const departure = await leave({ mesh, membership, stacks: stackList, push: stack => mirror.sync(stack) }, options)
+      const departure = await leave({ mesh, membership, stacks: stackList, exchange: of => replication.exchange(of), push: stack => mirror.sync(stack) }, options)
       hasLeft = true
       await closing.run()
       left.resolve(departure)

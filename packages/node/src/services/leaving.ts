@@ -1,6 +1,6 @@
 /** `leave`: what has to be true before a device goes, and the handing over. What it held is removed by the composition, afterwards. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ElderError } from '@elder-node/protocol'
+import { ElderError, type DeviceId } from '@elder-node/protocol'
 import type { Departure, LeaveOptions, StackStatus } from '../api.ts'
 import type { Mesh } from '../ports/mesh.ts'
 import type { Membership } from './membership.ts'
@@ -9,6 +9,8 @@ export interface LeavingComponents {
   mesh: Mesh
   membership: Membership
   stacks: () => StackStatus[]
+  /** Compares stacks with a device now, and moves what either lacks. */
+  exchange: (device: DeviceId) => Promise<unknown>
   /** Pushes one stack to its remotes now. */
   push: (stack: string) => Promise<unknown>
 }
@@ -18,7 +20,7 @@ export interface LeavingInit {
   handoverMs?: number
 }
 
-const LOOK_MS = 50
+const LOOK_MS = 100
 
 /**
  * Makes this device no member any more, once nothing stands against it. `force` goes all the same.
@@ -42,11 +44,18 @@ export async function leave (components: LeavingComponents, { force = false, sig
 }
 
 /** Names of the stacks that are only here when the signal aborts; none as soon as there are none. */
-async function handOver ({ stacks, push }: LeavingComponents, signal: AbortSignal): Promise<string[]> {
+async function handOver ({ mesh, stacks, exchange, push }: LeavingComponents, signal: AbortSignal): Promise<string[]> {
   const onlyHere = (): StackStatus[] => stacks().filter(isOnlyHere)
   for (const { name, mirrors } of onlyHere()) if (mirrors.length > 0) push(name).catch(() => { /* the state of the mirror says so */ })
-  while (onlyHere().length > 0 && !signal.aborted) await sleep(LOOK_MS, undefined, { signal }).catch(() => {})
+  while (onlyHere().length > 0 && !signal.aborted) {
+    await Promise.race([Promise.allSettled(mesh.peers().map(({ device }) => exchange(device))), aborted(signal)])
+    if (onlyHere().length > 0) await sleep(LOOK_MS, undefined, { signal }).catch(() => {})
+  }
   return onlyHere().map(({ name }) => name)
+}
+
+async function aborted (signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await new Promise<void>(resolve => { signal.addEventListener('abort', () => { resolve() }, { once: true }) })
 }
 
 /** Neither another device nor a remote has all of it. */

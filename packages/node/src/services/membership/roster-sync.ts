@@ -8,6 +8,7 @@
  *
  * A proof shown at a door leaves holes in a set, so heads alone would not tell what is missing: hashes do.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { equalBytes, LIMITS, MalformedError, type DeviceId, type MemberRecord, type Value } from '@elder-node/protocol'
 import type { RandomBytes } from '../../ports/host.ts'
 import type { CallOptions, Gate, Mesh } from '../../ports/mesh.ts'
@@ -20,6 +21,7 @@ const GATE: Gate = { role: 'observer' }
 const PREFIX_BYTES = 16
 const REQUEST_MS = 5000
 const INTERVAL_MS = 30_000
+const GOES_MS = 2_000
 /** Batches of one exchange: a full roster is sixteen. */
 const ROUNDS_MAX = 32
 
@@ -119,8 +121,17 @@ export class RosterSync {
    */
   async tell (record: MemberRecord): Promise<DeviceId[]> {
     const asked = this.#others()
-    const isTold = await Promise.all(asked.map(device => this.#request(device, { give: [record.bytes] }).then(() => true, () => !this.#others().includes(device))))
+    const isTold = await Promise.all(asked.map(device => this.#request(device, { give: [record.bytes] }).then(() => true, () => this.#goes(device))))
     return asked.filter((_, i) => isTold[i])
+  }
+
+  /** True once the connection is closed: the end of its streams is seen a moment earlier. */
+  async #goes (device: DeviceId): Promise<boolean> {
+    const gone = Promise.withResolvers<void>()
+    const off = this.#mesh.on('gone', who => { if (who === device) gone.resolve() })
+    if (this.#others().includes(device)) await Promise.race([gone.promise, sleep(GOES_MS, undefined, { ref: false })])
+    off()
+    return !this.#others().includes(device)
   }
 
   /** Live members that are connected. */
