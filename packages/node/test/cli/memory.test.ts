@@ -65,7 +65,7 @@ describe('stack verify', () => {
     const { code, stdout } = await desk.run(['stack', 'verify', 'my-repo'])
     expect(code).toBe(0)
     expect(stdout.split('\n')).toEqual([
-      'ok  my-repo   1 entries from 2 records of 0 feeds, 2 signatures', expect.stringMatching(/^digest {2}[0-9a-f]{64}$/) as string, 'feeds   feeds',
+      'ok  my-repo   1 entry from 2 records of 0 feeds, 2 signatures', expect.stringMatching(/^digest {2}[0-9a-f]{64}$/) as string, 'feeds   feeds',
       'devices', '  this device  laptop', '  same         mini', 'remotes', '  same         https://git.example/m.git @ cccccccccccc', '',
     ])
   })

@@ -83,11 +83,11 @@ describe('status', () => {
   test('the screen, at 80 columns', async () => {
     expect(renderStatus(await status(), bare, NOW).split('\n')).toEqual([
       'mesh bramble   3 of 4 devices online   here: laptop   v0.1.0',
-      'DEVICE              RTT  PATH    CPU  MEM  DISK  SLOTS  DOING               SEEN',
-      'laptop *              -  self    25%  50%   20%    1/2  idle (no isola…      now',
-      'mini             0.62ms  direct  25%  50%  91%!    1/2  build 7f3c2a 0…  suspect',
-      'a-device-with-…   123ms  relay   25%  50%   20%    1/2  idle (no isola…      now',
-      'cabin                 -  down      -    -     -      -  -                     3h',
+      'DEVICE             RTT  PATH    CPU  MEM  DISK  SLOTS  DOING                SEEN',
+      'laptop *             -  self    25%  50%   20%    1/2  idle, unisolated      now',
+      'mini            0.62ms  direct  25%  50%  91%!    1/2  build 7f3c 00:41  suspect',
+      'a-device-with…   123ms  relay   25%  50%   20%    1/2  idle, unisolated      now',
+      'cabin                -  down      -    -     -      -  -                      3h',
       'builds   1 running, 0 queued',
       'memory   lost: 1 entry, 1 copy, no mirror',
       '         my-repo: 12 entries, 3 copies, mirrored 2 min ago',
@@ -100,7 +100,7 @@ describe('status', () => {
 
   test('wider terminals show more, and every line fits', async () => {
     const wide = renderStatus(await status(), bare, NOW, { width: 120 }).split('\n')
-    expect(wide[3]).toContain('build 7f3c2a 00:41')
+    expect(wide[3]).toContain('build 7f3c 00:41')
     expect(wide[4]).toContain('a-device-with-a-name-that-is-l')
     expect(wide.every((line) => widthOf(line) <= 120)).toBe(true)
   })

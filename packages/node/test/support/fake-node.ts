@@ -53,6 +53,7 @@ export class FakeNode implements ElderNode {
   readonly requests: BuildRequest[] = []
   problems: Status['problems'] = []
   cancels = 0
+  ticket = 'elder1ticket'
   proof: Omit<StackProof, 'stack' | 'digest' | 'feeds'> = { entries: 1, records: 2, signatures: 2, writers: [], devices: [{ ...SELF, state: 'self' }, { ...MINI, state: 'same' }], remotes: [], problems: [] }
   stopped = false
   /** Whether the last reader of events wanted what comes. */
@@ -75,7 +76,7 @@ export class FakeNode implements ElderNode {
   }
 
   async invite ({ role = 'builder', expiresMs = 900_000 }: { role?: Role, expiresMs?: number } = {}): ReturnType<ElderNode['invite']> {
-    return { ticket: 'elder1ticket', expires: new Date(Date.parse(NOW) + expiresMs).toISOString(), role, command: 'elder-node join --ticket-file -' }
+    return { ticket: this.ticket, expires: new Date(Date.parse(NOW) + expiresMs).toISOString(), role, command: 'elder-node join --ticket-file -' }
   }
 
   diagnosed: Diagnosis = { mdns: { on: true, found: [] }, connections: [], clocks: [] }

@@ -18,8 +18,8 @@ export async function readTicket (io: Io, { word, file, signal }: { word: string
 
 /** The ticket in a text, whatever a mail client or a shell put around and into it. @throws ElderError `TICKET_MALFORMED` */
 export function findTicket (text: string): string {
-  const found = /elder1[a-z2-7]+/.exec(text.replace(/[\s"'`]+/g, ''))
-  if (found !== null) return found[0]
+  const found = /elder1[a-z2-7]+/i.exec(text.replace(/[\s"'`]+/g, ''))
+  if (found !== null) return found[0].toLowerCase()
   if (text.trim() === '') throw new ElderError('TICKET_MALFORMED', 'the ticket is empty', INVITE)
   if (text.includes('elder-recovery1')) throw new ElderError('TICKET_MALFORMED', 'that is a recovery text, not a ticket: keep it away from devices', INVITE)
   throw new ElderError('TICKET_MALFORMED', 'that is not a ticket: a ticket begins with elder1', INVITE)

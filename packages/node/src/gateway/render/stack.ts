@@ -81,14 +81,16 @@ export function renderProof (proof: StackProof, { paint, width }: Omit<Page, 'no
   const other = (text: string): string => paint('yellow', text.padEnd(11))
   const devicesLine = devices.map(({ name, state }) => `  ${state === 'self' || state === 'same' ? good(state === 'self' ? 'this device' : 'same') : other(state)}  ${plain(name)}`)
   const remotesLine = remotes.map(({ url, state, commit, lacks, message }) => `  ${state === 'same' ? good(state) : other(state)}  ${fitTo(plain(
-    `${url}${commit === null ? '' : ` @ ${commit.slice(0, 12)}`}${lacks === null || lacks === 0 ? '' : `   ${lacks} records not pushed yet`}${message === null ? '' : `   ${message}`}`), width - 15)}`)
+    `${url}${commit === null ? '' : ` @ ${commit.slice(0, 12)}`}${lacks === null || lacks === 0 ? '' : `   ${count(lacks, 'record')} not pushed yet`}${message === null ? '' : `   ${message}`}`), width - 15)}`)
   return [
-    `${problems.length === 0 ? paint('green', 'ok') : paint('red', 'wrong')}  ${paint('bold', plain(stack))}   ${entries} entries from ${records} records of ${writers.length} ${writers.length === 1 ? 'feed' : 'feeds'}, ${signatures} signatures`,
+    `${problems.length === 0 ? paint('green', 'ok') : paint('red', 'wrong')}  ${paint('bold', plain(stack))}   ${count(entries, 'entry', 'entries')} from ${count(records, 'record')} of ${count(writers.length, 'feed')}, ${count(signatures, 'signature')}`,
     `digest  ${digest}`, `feeds   ${feeds}`,
     'devices', ...devicesLine, ...(remotes.length === 0 ? ['remotes   none: elder-node stack remote add'] : ['remotes', ...remotesLine]),
     ...renderProblems(problems, paint, width),
   ].join('\n')
 }
+
+function count (many: number, one: string, more: string = `${one}s`): string { return `${many} ${many === 1 ? one : more}` }
 
 function by (author: Author, names: Names): string {
   const device = names.get(author.device) ?? author.device.slice(0, 8)

@@ -20,7 +20,7 @@ const FULL = 0.9
 
 const COLUMNS: Column[] = [
   { title: 'DEVICE', flexible: true }, { title: 'RTT', align: 'right' }, { title: 'PATH' }, { title: 'CPU', align: 'right' }, { title: 'MEM', align: 'right' },
-  { title: 'DISK', align: 'right' }, { title: 'SLOTS', align: 'right' }, { title: 'DOING', flexible: true }, { title: 'SEEN', align: 'right' },
+  { title: 'DISK', align: 'right' }, { title: 'SLOTS', align: 'right' }, { title: 'DOING', flexible: true, wanted: 16 }, { title: 'SEEN', align: 'right' },
 ]
 
 export function renderStatus (status: Status, paint: Paint, nowMs: number, { width = WIDTH, verbose = false }: StatusOptions = {}): string {
@@ -68,9 +68,9 @@ function row (device: DeviceStatus, builds: BuildStatus[], self: string, nowMs: 
 function doing (device: DeviceStatus, builds: BuildStatus[], nowMs: number): string {
   const mine = builds.filter((build) => build.builder?.id === device.id && RUNNING.has(build.state))
   const first = mine[0]
-  if (first !== undefined) return `build ${first.id.slice(0, 6)} ${clock(first.startedAt, nowMs)}${mine.length > 1 ? ` +${mine.length - 1}` : ''}`
+  if (first !== undefined) return `build ${first.id.slice(0, 4)} ${clock(first.startedAt, nowMs)}${mine.length > 1 ? ` +${mine.length - 1}` : ''}`
   if (device.slots.total === 0) return '-'
-  return device.engine === 'process' ? 'idle (no isolation)' : 'idle'
+  return device.engine === 'process' ? 'idle, unisolated' : 'idle'
 }
 
 function builds ({ builds: all, devices }: Status, paint: Paint): string[] {
@@ -101,12 +101,13 @@ function mirrors (all: MirrorStatus[], nowMs: number): string {
     : mirror.lastPush === null ? mirror.message === null ? 'not mirrored yet' : 'mirror behind' : `mirrored ${ago(mirror.lastPush, nowMs)}${mirror.state === 'behind' ? ' (behind)' : ''}`).join('; ')
 }
 
-/** With its fix on the same line where both fit. A fix is never broken: it is there to be copied. */
+/** With its fix on the same line where both fit. A fix that is a command is never broken: it is there to be copied. */
 export function renderProblems (problems: Status['problems'], paint: Paint, width: number = WIDTH): string[] {
   return problems.flatMap(({ message, fix }) => {
     const [mark, what, how] = [paint('yellow', '!'), plain(message), plain(fix)]
     if (how === '') return wrap(`${mark} ${what}`, width, '  ')
     const line = `${mark} ${what}   ${paint('dim', 'fix:')} ${how}`
-    return widthOf(line) <= width ? [line] : [...wrap(`${mark} ${what}`, width, '  '), `  ${paint('dim', 'fix:')} ${how}`]
+    const below = `  ${paint('dim', 'fix:')} ${how}`
+    return widthOf(line) <= width ? [line] : [...wrap(`${mark} ${what}`, width, '  '), ...how.includes('elder-node ') ? [below] : wrap(below, width, '       ')]
   })
 }

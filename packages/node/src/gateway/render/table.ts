@@ -9,6 +9,8 @@ export interface Column {
   align?: 'left' | 'right'
   /** May be cut (with `…`) when the table is too wide. */
   flexible?: boolean
+  /** Stays this wide while another flexible column can give way. @default 6 */
+  wanted?: number
 }
 
 export interface Cell { text: string, format?: Format }
@@ -35,8 +37,10 @@ function fit (columns: Column[], natural: number[], width: number): number[] {
   const widths = [...natural]
   const total = (): number => widths.reduce((sum, next) => sum + next, GAP * (widths.length - 1))
   while (total() > width) {
-    const widest = columns.reduce((best, column, i) =>
-      column.flexible === true && (widths[i] ?? 0) > FLEXIBLE_MIN && (widths[i] ?? 0) > (widths[best] ?? 0) ? i : best, -1)
+    const widestAbove = (min: (column: Column) => number): number => columns.reduce((best, column, i) =>
+      column.flexible === true && (widths[i] ?? 0) > min(column) && (widths[i] ?? 0) > (widths[best] ?? 0) ? i : best, -1)
+    const preferred = widestAbove(({ wanted = FLEXIBLE_MIN }) => wanted)
+    const widest = preferred < 0 ? widestAbove(() => FLEXIBLE_MIN) : preferred
     if (widest < 0) break
     widths[widest] = (widths[widest] ?? 0) - 1
   }
