@@ -16,6 +16,14 @@ const EXTERNAL = [/^@elder-node\//, /^elder-node$/, /^yjs$/, /^node:/]
 /** Entry points that no `exports` names: file in lib -> source. */
 const OWN_ENTRIES = { node: { cli: 'gateway/cli/start' } }
 
+/** V8 keeps a source in one byte a character unless one of them needs two: escaped, a started node is 3 MB smaller. */
+const narrow = {
+  name: 'narrow',
+  generateBundle (_options, bundle) {
+    for (const chunk of Object.values(bundle)) if (chunk.type === 'chunk') chunk.code = chunk.code.replaceAll(/[^\0-\xff]/g, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  },
+}
+
 const readJson = path => JSON.parse(readFileSync(path, 'utf8'))
 
 /** `./dist/fs/index.js` of the manifest -> `fs/index`. */
@@ -33,9 +41,9 @@ async function bundlePackage (folder) {
     input: Object.fromEntries(Object.entries(entries).map(([name, stem]) => [name, join('src', `${stem}.ts`)])),
     onLog: (level, log, next) => next(level === 'warn' ? 'error' : level, log),
   })
-  // Names stay: stack traces are read by people, and errors are matched by the names of their classes.
+  // Names and lines stay: stack traces are read by people, and errors are matched by the names of their classes.
   const { output } = await build.write({
-    dir: fresh, format: 'esm', entryFileNames: '[name].js', chunkFileNames: '[name].js', sourcemap: false,
+    dir: fresh, format: 'esm', entryFileNames: '[name].js', chunkFileNames: '[name].js', sourcemap: false, comments: false, plugins: [narrow],
     minify: { mangle: false, compress: true, codegen: { removeWhitespace: false } },
   })
   await build.close()
