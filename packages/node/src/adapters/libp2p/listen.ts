@@ -25,5 +25,5 @@ async function portInUse (port: number): Promise<ElderError> {
   const holder = await portHolder(port)
   const who = holder === undefined ? 'another process' : `process ${holder.pid} (${holder.name})`
   const data = { port, ...(holder === undefined ? {} : { pid: holder.pid, process: holder.name }) }
-  return new ElderError('PORT_IN_USE', `port ${port} is held by ${who}`, `Stop it, or choose another port: elder-node join --listen /ip4/0.0.0.0/tcp/${port + 1}`, data)
+  return new ElderError('PORT_IN_USE', `port ${port} is held by ${who}`, `Stop it, or choose another port, for good: elder-node config set listen /ip4/0.0.0.0/tcp/${port + 1}`, data)
 }
