@@ -130,8 +130,8 @@ export type BuildEvent =
   | { event: 'elected', build: string, builder: DeviceRef, attempt: number, why: string, candidates: CandidateExplanation[] }
   /** An attempt begins on its builder; `message` says what network the build has, and why. */
   | { event: 'started', build: string, builder: DeviceRef, attempt: number, engine: string, network: 'full' | 'none', sealed: boolean, image: string | null, message: string }
-  /** `bytes`: of source, sent so far. */
-  | { event: 'progress', build: string, phase: 'sending' | 'preparing' | 'running' | 'returning', message: string, bytes?: number }
+  /** `bytes`: of source, sent so far; `totalBytes`: about how many there are. */
+  | { event: 'progress', build: string, phase: 'sending' | 'preparing' | 'running' | 'returning', message: string, bytes?: number, totalBytes?: number }
   /** `data` is UTF-8 text. */
   | { event: 'log', build: string, stream: 'stdout' | 'stderr', data: string }
   | { event: 'moved', build: string, from: DeviceRef, attempt: number, why: string }

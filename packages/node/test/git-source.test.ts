@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { chmod, lstat, mkdir, readdir, readFile, readlink, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -125,6 +126,23 @@ describe('snapshot', () => {
     await running
     await waiting
     expect(new TextDecoder().decode(await from.read(await from.snapshot(dir, { signal }), 'a'))).toBe('2')
+  })
+
+  test('how much a pack will be is known before it is made, roughly: for a builder that has nothing, and for one that has nearly all', async () => {
+    const dir = await repository({ a: randomBytes(200_000).toString('hex'), b: 'b\n' })
+    const reader = await source()
+    const first = await reader.snapshot(dir, { signal })
+    const size = async (snapshot: Snapshot, have: string[]): Promise<number> => {
+      let bytes = 0
+      for await (const chunk of reader.pack(snapshot, have, { signal })) bytes += chunk.length
+      return bytes
+    }
+    const [told, sent] = [await reader.packBytes(first, [], { signal }), await size(first, [])]
+    expect(Math.abs((told ?? 0) - sent) / sent).toBeLessThan(0.1)
+    await put(dir, { b: 'more\n' })
+    const second = await reader.snapshot(dir, { signal })
+    expect(await reader.packBytes(second, [first.commit], { signal })).toBeLessThan(2_000)
+    expect(await reader.packBytes({ ...second, commit: 'f'.repeat(40) }, [], { signal })).toBeUndefined()
   })
 
   test('a snapshot that everybody gave up is not what the next one gets', async () => {

@@ -105,6 +105,14 @@ export class GitSource implements SourceReader {
     }
   }
 
+  async packBytes (snapshot: Snapshot, have: string[], { signal }: { signal: AbortSignal }): Promise<number | undefined> {
+    const repo = this.#repo(snapshot.root)
+    const bases = await known(repo, have)
+    const { code, stdout } = await runGit(['rev-list', '--objects', '--disk-usage', snapshot.commit, ...bases.map(base => `^${base}^{tree}`)], { env: { GIT_DIR: repo }, allow: [128, 129], signal })
+    const bytes = Number(stdout.toString().trim())
+    return code === 0 && bytes > 0 ? bytes : undefined
+  }
+
   read (snapshot: Snapshot, path: string): Promise<Uint8Array | undefined> {
     const name = `${snapshot.commit}:${path}`
     const reading = this.#reads.get(name) ?? this.#read(snapshot, name)

@@ -22,6 +22,8 @@ export interface SourceReader {
   snapshot (dir: string, options: { signal: AbortSignal }): Promise<Snapshot>
   /** A thin pack of the snapshot against the commits the builder has. Chunks of at most LIMITS.chunkBytesMax. */
   pack (snapshot: Snapshot, have: string[], options: { signal: AbortSignal }): AsyncIterable<Uint8Array>
+  /** About how many bytes {@link pack} will be, for progress: what the objects take on this disk. Undefined when nobody can say. */
+  packBytes (snapshot: Snapshot, have: string[], options: { signal: AbortSignal }): Promise<number | undefined>
   /** Content of a file of the snapshot, undefined when it is not there: `.elder.json`, lock files. */
   read (snapshot: Snapshot, path: string): Promise<Uint8Array | undefined>
 }

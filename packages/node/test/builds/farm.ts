@@ -53,6 +53,8 @@ export class Farm {
   warnings: string[] = []
   /** Files of every snapshot: path to text. */
   readonly source: Map<string, string> = new Map()
+  /** What the source is sent as. */
+  packs: (thin: boolean) => AsyncIterable<Uint8Array> = async function * (thin) { yield Buffer.from(thin ? 'thin' : 'whole pack') }
   signerOf: (signer: Signer) => Signer = signer => signer
 
   async add (name: string, init: { slots?: number, role?: Role, script?: Script, offline?: boolean, engine?: EngineName, network?: BuildNetwork, files?: PrivateFiles } = {}): Promise<Device> {
@@ -81,7 +83,7 @@ export class Farm {
       offer: capacity => { resources.offer(capacity) }, log,
     }, { epoch: 1 })
     const resolve = (text: string): DeviceId => (this.devices.find(d => d.name === text) as Device).id
-    device.builds = new Builds({ mesh, link, resources, reader: fakeSource(() => this.warnings, this.source), writer: fakeWriter(written), files: init.files ?? memoryFiles(), crypto, clock, randomBytes: n => randomBytes(n), resolve, ref, log }, { explore: this.#explore, settleMs: 500 })
+    device.builds = new Builds({ mesh, link, resources, reader: fakeSource(() => this.warnings, this.source, thin => this.packs(thin)), writer: fakeWriter(written), files: init.files ?? memoryFiles(), crypto, clock, randomBytes: n => randomBytes(n), resolve, ref, log }, { explore: this.#explore, settleMs: 500 })
     link.serve(device)
     device.stop = async () => {
       await device.builds.stop()
@@ -135,10 +137,11 @@ function fakeEngine (name: EngineName, script: Script, running: { now: number, m
 const COMMIT = 'c'.repeat(40)
 const BASE = 'b'.repeat(40)
 
-function fakeSource (warnings: () => string[], files: Map<string, string>): SourceReader {
+function fakeSource (warnings: () => string[], files: Map<string, string>, packs: (thin: boolean) => AsyncIterable<Uint8Array>): SourceReader {
   return {
     snapshot: async () => ({ commit: COMMIT, project: 'project-0001', cwd: '.', ancestors: [BASE], root: '/src', warnings: warnings() }),
-    async * pack (_snapshot, have) { yield Buffer.from(have.length > 0 ? 'thin' : 'whole pack') },
+    async * pack (_snapshot, have) { yield * packs(have.length > 0) },
+    packBytes: async () => 3 * 2 ** 20,
     read: async (_snapshot, path) => files.has(path) ? Buffer.from(files.get(path) ?? '') : undefined,
   }
 }

@@ -170,6 +170,26 @@ describe('waiting', () => {
   })
 })
 
+it('a source that takes longer than a second is told as it leaves, and of how much', async () => {
+  farm = new Farm()
+  farm.packs = async function * () {
+    for (let i = 0; i < 3; i++) {
+      yield new Uint8Array(2 ** 18)
+      await new Promise(resolve => { setTimeout(resolve, 550) })
+    }
+    yield new Uint8Array(2 ** 18)
+    await new Promise(resolve => { setTimeout(resolve, 1_050) })
+    yield new Uint8Array(2 ** 18)
+  }
+  await farm.add('mini')
+  const laptop = await farm.add('laptop', { slots: 0 })
+  const run = await laptop.builds.build({ command: ['x'] })
+  expect(await run.result).toMatchObject({ exitCode: 0 })
+  const told = of(await collect(run.events), 'progress').flatMap(({ message, bytes, totalBytes }) => bytes === undefined ? [] : [{ message, bytes, totalBytes }])
+  expect(told[0]).toMatchObject({ message: expect.stringMatching(/^0\.\d MiB$/) as string, totalBytes: undefined })
+  expect(told.at(-1)).toEqual({ message: '1.3 MiB of about 3.0 MiB', bytes: 5 * 2 ** 18, totalBytes: 3 * 2 ** 20 })
+})
+
 describe('exclusive', () => {
   it('a builder that is lost is waited for: it is asked again, and nobody else, while its lease may live', async () => {
     farm = new Farm()

@@ -171,7 +171,7 @@ export class BuildRun {
     const { spec, snapshot, request } = this.init
     const session = new Session(this.#hooks, { builder: to, lease, fence, attempt, spec, snapshot, to: request.to ?? snapshot.root, logOffset: this.#story.logOffset }, {
       frame: frame => { this.#frame(lease, frame) },
-      sent: bytes => { this.#story.sent(bytes, this.#hooks.clock.monotonicMs()) },
+      sent: (bytes, have) => { this.#sent(bytes, have) },
       result: () => this.#offer(lease, fence),
       broken: error => { this.#broken(lease, error) },
       settled: (result, outputs, error) => { this.#settled(result, outputs, error) },
@@ -210,6 +210,12 @@ export class BuildRun {
       case 'attached': this.#attached(frame); this.#drive({ type: 'heard', lease }); break
       default: this.#drive({ type: 'heard', lease })
     }
+  }
+
+  /** The whole is asked for only when it takes long enough to be told. */
+  #sent (bytes: number, have: string[]): void {
+    const first = this.#story.sent(bytes, this.#hooks.clock.monotonicMs())
+    if (first) void this.#hooks.reader.packBytes(this.init.snapshot, have, { signal: this.#over.signal }).then(total => { this.#story.sendsInAll(total) }, () => {})
   }
 
   #attached ({ resumed, engine, network }: Extract<BuilderFrame, { type: 'attached' }>): void {

@@ -20,6 +20,8 @@ export class BuildStory {
   #text = new LogText()
   #sentBytes = 0
   #sentMs = 0
+  #told = false
+  #totalBytes: number | undefined
   #waits: string | undefined
 
   constructor (build: string, ref: (device: DeviceId) => DeviceRef, traceparent: string | null) {
@@ -43,6 +45,8 @@ export class BuildStory {
     this.#text = new LogText()
     this.#waits = undefined
     this.#sentBytes = 0
+    this.#told = false
+    this.#totalBytes = undefined
     this.#sentMs = nowMs
     this.log.push({ event: 'elected', build: this.#build, builder: this.#ref(device), attempt, why, candidates })
   }
@@ -55,13 +59,21 @@ export class BuildStory {
 
   progress ({ phase, message }: Extract<BuilderFrame, { type: 'phase' }>): void { this.log.push({ event: 'progress', build: this.#build, phase, message }) }
 
-  /** Bytes of source that left this device. */
-  sent (bytes: number, nowMs: number): void {
+  /** Bytes of source that left this device. True when that is told for the first time in this attempt. */
+  sent (bytes: number, nowMs: number): boolean {
     this.#sentBytes += bytes
-    if (nowMs - this.#sentMs < SENT_MS) return
+    if (nowMs - this.#sentMs < SENT_MS) return false
     this.#sentMs = nowMs
-    this.log.push({ event: 'progress', build: this.#build, phase: 'sending', message: `${(this.#sentBytes / 2 ** 20).toFixed(1)} MiB sent`, bytes: this.#sentBytes })
+    const total = this.#totalBytes
+    const message = `${mebibytes(this.#sentBytes)}${total === undefined ? '' : ` of about ${mebibytes(Math.max(total, this.#sentBytes))}`}`
+    this.log.push({ event: 'progress', build: this.#build, phase: 'sending', message, bytes: this.#sentBytes, ...(total === undefined ? {} : { totalBytes: total }) })
+    const first = !this.#told
+    this.#told = true
+    return first
   }
+
+  /** About. */
+  sendsInAll (totalBytes: number | undefined): void { this.#totalBytes = totalBytes }
 
   printed (frame: Extract<BuilderFrame, { type: 'log' }>): void {
     const { text: data, droppedBytes } = this.#text.take(frame)
@@ -75,6 +87,8 @@ export class BuildStory {
 
   end (result: ResultEvent): void { this.log.end(result) }
 }
+
+function mebibytes (bytes: number): string { return `${(bytes / 2 ** 20).toFixed(1)} MiB` }
 
 /** Bytes of what a builder says, whatever it says: the log is bounded by them. What the machine says comes a few times per attempt. */
 function weightOf (event: BuildEvent): number {

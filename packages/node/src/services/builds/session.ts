@@ -22,8 +22,8 @@ export interface SessionInit {
 /** What a session tells its build. */
 export interface SessionEvents {
   frame: (frame: BuilderFrame) => void
-  /** So many bytes of source more have left. */
-  sent: (bytes: number) => void
+  /** So many bytes of source more have left, to a builder that has these commits. */
+  sent: (bytes: number, have: string[]) => void
   /** The result is whole and verified: true when it is the build's, and only then are outputs written. */
   result: (result: BuildResult) => boolean
   /** The session is over without a result. */
@@ -91,7 +91,7 @@ export class Session {
   #send (stream: FrameStream, have: Extract<BuilderFrame, { type: 'have' }>): void {
     if (this.#sending) throw new MalformedError('a builder says once what it has')
     this.#sending = true
-    sendSource(stream, this.#components.reader, this.#init.snapshot, have, this.#controller.signal, this.#events.sent).catch((error: Error) => { stream.abort(error) })
+    sendSource(stream, this.#components.reader, this.#init.snapshot, have, this.#controller.signal, bytes => { this.#events.sent(bytes, have.commits ?? []) }).catch((error: Error) => { stream.abort(error) })
   }
 
   async #output (bytes: Uint8Array): Promise<void> {
