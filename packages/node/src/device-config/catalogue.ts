@@ -41,7 +41,7 @@ export const SETTINGS: readonly Setting[] = [
   setting('election.explore', share, { value: 0.02 }, 'share of builds that try a builder unused for ten minutes', explore => ({ explore })),
   setting('mirror.idle', duration, { value: '30s' }, 'how long a changed stack rests before it is pushed', idle => ({ mirrorDelayMs: { idle } })),
   setting('mirror.max', duration, { value: '5m' }, 'how long a push waits at most while changes go on', max => ({ mirrorDelayMs: { max } })),
-  setting('http.listen', socket, { words: 'loopback, a free port' }, 'where /healthz, /readyz and /metrics answer, or off', http => ({ http })),
+  setting('http.listen', socket, { words: 'auto: loopback, port 4708 or a free one' }, 'where /healthz, /readyz and /metrics answer, or off', http => ({ http })),
   setting('relay', oneOf('auto', 'on', 'off'), { value: 'auto' }, 'pass connections on between members that cannot dial each other; auto: once another network has reached this device', relay => ({ relay })),
   setting('recovery.saved', flag, { value: false }, 'you keep the recovery text of the mesh: doctor then trusts one admin', () => ({}), 'now'),
 ]

@@ -30,7 +30,7 @@ export const size: SettingType<number> = { name: 'a size', example: '2g', parse:
 export const duration: SettingType<number> = { name: 'a duration', example: '30s', parse: parseDuration }
 export const addresses: SettingType<string[]> = { name: 'a list of addresses', example: '/ip4/0.0.0.0/tcp/4707', parse: text => listOf(text).map(checkAddress), json: value => value }
 export const variables: SettingType<string[]> = { name: 'a list of environment variables', example: 'GOPROXY,PIP_INDEX_URL', parse: text => listOf(text).map(item => matching(item, VARIABLE)), json: value => value }
-export const socket: SettingType<string> = { name: 'host:port, or off', example: '127.0.0.1:9100', parse: text => text === 'off' ? text : checkSocket(text) }
+export const socket: SettingType<string> = { name: 'host:port, auto or off', example: '127.0.0.1:9100', parse: text => text === 'off' || text === 'auto' ? text : checkSocket(text) }
 
 export function oneOf<T extends string> (...words: T[]): SettingType<T> {
   return { name: `one of ${words.join(', ')}`, example: words[0] ?? '', parse: text => matching(text, new RegExp(`^(${words.join('|')})$`)) as T }

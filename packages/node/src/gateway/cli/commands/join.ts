@@ -47,7 +47,8 @@ Examples:
   elder-node join --detach                            in the background; prints how it is stopped
   ssh mini elder-node invite | elder-node join --ticket-file -
 
-Runs until Ctrl-C; again Ctrl-C leaves at once. --timeout bounds the admission (default 60s, exit 6), not the running node.`)
+Runs until Ctrl-C; again Ctrl-C leaves at once. --timeout bounds the admission (default 60s, exit 6), not the running node.
+/healthz, /readyz and /metrics answer programs on this machine, on the port that is printed: elder-node config set http.listen off`)
     .action(act<Options>(async (context, options, args) => await (options.detach === true ? joinDetached(context, options, args, command) : join(context, options, args)), { unbounded: true }))
   addLaterOptions(command, ['--from <url>', '--recovery-file <path>'])
 }

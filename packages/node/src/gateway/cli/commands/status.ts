@@ -23,7 +23,8 @@ Examples:
   elder-node status --watch
   elder-node status --check && echo fine
   elder-node status -q                               the problems alone
-  elder-node status --json | jq '.devices[] | {name, rttMs, slots}'`)
+  elder-node status --json | jq '.devices[] | {name, rttMs, slots}'
+  curl $(elder-node status --json | jq -r .self.http)/metrics`)
     .action(act(status))
 }
 
