@@ -126,6 +126,41 @@ describe.concurrent('torn and damaged files', () => {
   })
 })
 
+describe.concurrent('looking at memory', () => {
+  test('search, log and verify on one device show what another wrote; rm and remote rm take away; a bent byte is found', async () => {
+    const url = bareRepository('looked-at.git')
+    const laptop = await lab.join('looker')
+    const mini = await lab.admit('writer', laptop)
+    await laptop.note('repo', 'the door', 'whoever knocks must know the secret\n')
+    const { id } = await mini.ask<{ id: string }>('stack', 'add', 'repo', '--kind', 'decision', '--title', 'tokens are PASETO', '--body', 'the secret is not in them', '--as', 'juno')
+    await until('the decision is on the laptop', async () => (await laptop.entries('repo')).length === 2)
+    await laptop.ask('stack', 'remote', 'add', 'repo', url)
+    await laptop.ask('stack', 'sync', 'repo')
+
+    expect(await laptop.ask('stack', 'search', 'repo', 'secret', 'paseto')).toMatchObject({ stack: 'repo', hits: [{ stack: 'repo', entry: { id, title: 'tokens are PASETO' } }, { snippet: 'whoever knocks must know the secret' }] })
+    const log = (await laptop.run('stack', 'log', 'repo')).command.documents
+    expect(log.map(({ change, entry }) => [change, (entry as { title: string }).title]).sort()).toEqual([['new', 'the door'], ['new', 'tokens are PASETO']])
+    expect(log.find(({ entry }) => (entry as { id: string }).id === id)).toMatchObject({ schema: 'elder/stack-log.v1', author: { device: mini.ready.device.id, agent: 'juno' } })
+    const proof = await laptop.ask<Digest & { ok: boolean }>('stack', 'verify', 'repo')
+    expect(proof).toMatchObject({ ok: true, entries: 2, problems: [], devices: [{ state: 'self' }, { name: 'writer', state: 'same' }], remotes: [{ url, state: 'same', lacks: 0, commit: git(url, 'rev-parse', 'elder/memory').trim() }] })
+    expect(await laptop.digest('repo')).toMatchObject({ digest: proof.digest, feeds: proof.feeds })
+
+    await laptop.ask('stack', 'rm', 'repo', id)
+    await until('it is gone on the other device too', async () => (await mini.entries('repo')).length === 1)
+    expect(await mini.ask('stack', 'search', 'paseto')).toMatchObject({ hits: [] })
+    expect((await mini.run('stack', 'log', 'repo', '--entry', id, '--limit', '1')).last).toMatchObject({ change: 'remove', author: { device: laptop.ready.device.id } })
+    await mini.ask('stack', 'remote', 'rm', 'repo', url)
+    await until('no device mirrors it any more', async () => (await mirrorOf(laptop, 'repo')) === undefined)
+
+    const path = must(storeFiles(mini, name => name.endsWith('.log') && name.startsWith(mini.ready.device.id))[0], 'the writer has a feed')
+    writeFileSync(path, readFileSync(path).map((byte, i) => i === 100 ? byte ^ 1 : byte))
+    const { code, last } = await mini.run('stack', 'verify', 'repo')
+    expect(code).toBe(1)
+    expect(last).toMatchObject({ ok: false, problems: [{ code: 'FEED_DAMAGED', fix: expect.stringContaining('move that file away') as string }] })
+    await Promise.all([laptop.stop(), mini.stop()])
+  })
+})
+
 describe.concurrent('a remote', () => {
   test('alone brings the memory back, with the digest that was printed before', async () => {
     const url = bareRepository('memory.git')

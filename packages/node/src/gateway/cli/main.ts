@@ -131,10 +131,12 @@ function createKit (io: Io, rest: string[] | undefined, state: State): Kit {
       const globals = readGlobals(command)
       state.output = new Output(io, globals)
       const context = createContext(io, globals, state.output, { bounded: how.unbounded !== true })
+      const began = io.nowMs()
       try {
         state.code = await (handler as Handler<unknown>)(context, command.opts(), command.args) ?? 0
       } finally {
         context.dispose()
+        if (globals.verbose) state.output.note(`${command.name()}: ${Math.round(io.nowMs() - began)} ms, data directory ${context.location.dir}`)
       }
     },
   }

@@ -1,5 +1,6 @@
 /** What is under way, said on stderr once it takes more than a second: one line that is painted over on a terminal, one plain line elsewhere. */
 import { WIDTH } from '../render/table.ts'
+import { plain } from '../render/units.ts'
 import { fitTo } from '../render/width.ts'
 import type { Screen } from './io.ts'
 
@@ -11,8 +12,8 @@ export function startProgress (stderr: Screen, env: NodeJS.ProcessEnv, what: str
   let seconds = 0
   const timer = setInterval(() => {
     seconds++
-    if (paints) return void stderr.write(`\r\u001b[K${fitTo(`${what} … ${seconds} s`, (stderr.columns ?? WIDTH) - 1)}`)
-    stderr.write(`${what} …\n`)
+    if (paints) return void stderr.write(`\r\u001b[K${fitTo(plain(`${what} … ${seconds} s`), (stderr.columns ?? WIDTH) - 1)}`)
+    stderr.write(`${plain(what)} …\n`)
     clearInterval(timer)
   }, EVERY_MS)
   timer.unref()

@@ -35,3 +35,16 @@ function complete (text: string): boolean {
     return codeOf(error) !== 'TICKET_MALFORMED'
   }
 }
+
+/** Host and port of every address in a ticket, for people; none of a ticket that does not read. */
+export function doorsOf (ticket: string): string[] {
+  try {
+    return parseTicket(ticket, -Infinity, nodeCrypto()).addresses.map((address) => {
+      const [, kind, host = '', , port = ''] = address.split('/')
+      return kind === 'ip6' ? `[${host}]:${port}` : `${host}:${port}`
+    })
+  } catch {
+    // Whoever redeems it says why.
+    return ['the mesh']
+  }
+}

@@ -15,7 +15,7 @@ import { ENGINES } from '../node-factory.ts'
 import type { EngineChoice, JoinInit, JoinedNode } from '../node-factory.ts'
 import { openNodeLog } from '../node-log.ts'
 import { reserveRecoveryFile, type RecoveryFile } from '../recovery-file.ts'
-import { readTicket } from '../ticket.ts'
+import { doorsOf, readTicket } from '../ticket.ts'
 
 interface Options {
   ticketFile?: string, saveRecovery?: string, name?: string, listen?: string[], announce?: string[], relay?: string, slots?: string, engine?: string, mdns: boolean, detach?: true
@@ -87,10 +87,12 @@ async function joinDetached (context: Context, options: Options, [ticketWord]: s
 /** Starts the node. The file for the recovery text is filled or taken away, whatever happens. */
 async function enter ({ io, output }: Context, init: JoinInit, crashed: Promise<never>, recoveryFile: RecoveryFile | undefined): Promise<JoinedNode> {
   let node: JoinedNode | undefined
+  const done = init.ticket === undefined ? () => {} : output.progress(`waiting to be let in by ${doorsOf(init.ticket).join(', ')}`)
   try {
     const createNode = await io.nodeFactory()
     return node = await Promise.race([createNode({ httpDefault: 'auto', ...init }), crashed])
   } finally {
+    done()
     if (await recoveryFile?.finish(node?.recovery) === false && node !== undefined) output.warn('no recovery text to save: it is given once, when a mesh is founded')
   }
 }
