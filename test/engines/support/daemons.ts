@@ -1,7 +1,7 @@
 /** Private container daemons for tests: sockets, images and state in a folder of their own, no systemd, no bridge, no firewall rules. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -9,6 +9,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 export interface Daemon {
   socket: string
   pid: number
+  /** Ends it in order; its folder stays. */
+  end: () => Promise<void>
   /** Ends it, its containers' mounts and its folder. */
   stop: () => Promise<void>
   /** Ends it as by a crash: containers and folder stay. */
@@ -64,8 +66,10 @@ async function start (program: string, args: string[], { dir, socket, env }: { d
   return {
     socket, pid: child.pid ?? 0,
     kill: () => endProcess(child, 'SIGKILL'),
+    end: () => endProcess(child, 'SIGTERM'),
     stop: async () => {
       await endProcess(child, 'SIGTERM')
+      endLeftovers(dir)
       unmountBelow(dir)
       rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
     },
@@ -79,6 +83,18 @@ async function endProcess (child: ChildProcess, signal: NodeJS.Signals): Promise
   const hard = setTimeout(() => { child.kill('SIGKILL') }, STOP_MS)
   await gone
   clearTimeout(hard)
+}
+
+/** A daemon that was killed leaves the shims of its containers, which name its folder. */
+function endLeftovers (dir: string): void {
+  for (const pid of readdirSync('/proc').filter(name => /^\d+$/.test(name) && Number(name) !== process.pid)) {
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+      if (/(^|\/)(containerd(-shim[^/]*)?|conmon)$/.test(words[0] ?? '') && words.some(word => word.startsWith(`${dir}/`))) process.kill(Number(pid), 'SIGKILL')
+    } catch {
+      // It ended by itself.
+    }
+  }
 }
 
 /** A clean stop leaves the daemon's bind of its own folder, a crash those of its containers. */

@@ -2,7 +2,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { request } from 'node:http'
+import { request, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 
@@ -23,11 +23,22 @@ export async function importImage (socketPath: string, { name, programs = [], sc
     copyFileSync(BUSYBOX, join(root, 'bin/busybox'))
     for (const applet of execFileSync(BUSYBOX, ['--list'], { encoding: 'utf8' }).split('\n').filter(Boolean)) if (applet !== 'busybox') symlinkSync('busybox', join(root, 'bin', applet))
     for (const program of programs) addProgram(root, realpathSync(program), basename(program))
-    for (const [path, text] of Object.entries(scripts)) writeFileSync(join(root, path), text, { mode: 0o755 })
+    for (const [path, text] of Object.entries(scripts)) {
+      mkdirSync(dirname(join(root, path)), { recursive: true })
+      writeFileSync(join(root, path), text, { mode: 0o755 })
+    }
     await send(socketPath, root, name)
   } finally {
     rmSync(root, { recursive: true, force: true })
   }
+}
+
+/** Not an error when there is none. */
+export async function removeImage (socketPath: string, name: string): Promise<void> {
+  const asked = request({ socketPath, method: 'DELETE', path: `/images/${encodeURIComponent(name)}?force=1` }).end()
+  const [reply] = await once(asked, 'response') as [IncomingMessage]
+  reply.resume()
+  await once(reply, 'end')
 }
 
 function addProgram (root: string, program: string, name: string): void {
@@ -46,7 +57,7 @@ async function send (socketPath: string, root: string, name: string): Promise<vo
   const tar = spawn('tar', ['-C', root, '-c', '.'], { stdio: ['ignore', 'pipe', 'inherit'] })
   const asked = request({ socketPath, method: 'POST', path: `/images/create?fromSrc=-&repo=${encodeURIComponent(repo)}&tag=${tag}`, headers: { 'Content-Type': 'application/x-tar' } })
   tar.stdout.pipe(asked)
-  const [reply] = await once(asked, 'response') as [import('node:http').IncomingMessage]
+  const [reply] = await once(asked, 'response') as [IncomingMessage]
   let text = ''
   for await (const chunk of reply.setEncoding('utf8') as AsyncIterable<string>) text += chunk
   if (reply.statusCode !== 200 || text.includes('"error"')) throw new Error(`import of ${name} failed: ${text.slice(0, 500)}`)
