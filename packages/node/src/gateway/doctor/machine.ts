@@ -18,14 +18,18 @@ export const MACHINE: Check[] = [
 function engines ({ engines: all, settings }: Facts): Finding[] {
   if (settings.engine === 'none') return [skip('this device is set to run no builds')]
   const wanted = settings.engine === 'auto' ? undefined : settings.engine
-  const works = all.filter(({ fault }) => fault === null)
-  const findings = all.map(({ name, note, fault }): Finding => {
-    if (fault === null) return ok(note)
-    const said = fault.message.startsWith(name) ? fault.message : `${name}: ${fault.message}`
-    return name === wanted ? fail(fault.code, said, fault.fix) : skip(said)
+  if (wanted === undefined && all.every(({ fault }) => fault !== null)) {
+    return [warn('NO_ENGINE', `nothing here can run builds: ${all.map(why).join('; ')}`, 'Install Docker, Podman or bubblewrap; or, without isolation: elder-node config set engine process')]
+  }
+  return all.map((engine): Finding => {
+    if (engine.fault === null) return ok(engine.note)
+    return engine.name === wanted ? fail(engine.fault.code, why(engine), engine.fault.fix) : skip(why(engine))
   })
-  if (works.length > 0 || wanted !== undefined) return findings
-  return [...findings, warn('NO_ENGINE', 'nothing here can run builds: this device only asks others', 'Install Docker, Podman or bubblewrap; or, without isolation: elder-node config set engine process')]
+}
+
+function why ({ name, fault }: Facts['engines'][number]): string {
+  const message = fault?.message.replace(/^no engine: /, '') ?? ''
+  return message.startsWith(name) || name === '' || name === 'no' ? message : `${name}: ${message}`
 }
 
 function dockerGroup ({ docker, user, uid, settings }: Facts): Finding {

@@ -5,18 +5,22 @@ import type { Diagnosed, Summary } from '../../doctor/doctor.ts'
 import { readFacts } from '../../doctor/read.ts'
 import type { Format } from '../../render/style.ts'
 import { plain } from '../../render/units.ts'
+import { wrap } from '../../render/width.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../failure.ts'
 import { version } from '../version.ts'
 
+/** Below the name. */
+const INDENT = '       '
 const COLORS: Record<Diagnosed['status'], Format> = { ok: 'green', warn: 'yellow', fail: 'red', skip: 'dim' }
 
 export function register (command: Command, { act }: Kit): void {
   command
     .option('--fix', 'repair what is safe: modes, stale lock and socket, missing folders')
     .addHelpText('after', `
-Exit 5 when something fails, 0 otherwise; warnings are no failure. A skipped check says why.
+Exit 5 when something fails, 0 otherwise; warnings are no failure.
+A skipped check says why; -v shows each on its own line.
 
 Examples:
   elder-node doctor
@@ -50,10 +54,12 @@ function gathered (checks: Diagnosed[]): Diagnosed[] {
   return checks.filter(one => !isLater(one)).map(one => one.status === 'skip' ? { ...one, name: byReason.get(one.message)?.map(({ name }) => name).join(', ') ?? one.name } : one)
 }
 
-function linesOf ({ name, status, message, code, fix }: Diagnosed, { output: { paint } }: Context): string[] {
+function linesOf ({ name, status, message, code, fix }: Diagnosed, { output: { paint, width } }: Context): string[] {
   const mark = `[${status}]`.padEnd(6)
-  const head = `${paint(COLORS[status], mark)} ${paint('bold', name)}: ${plain(message)}${code === null ? '' : paint('dim', `  ${code}`)}`
-  return fix === null ? [head] : [head, `       fix: ${plain(fix)}`]
+  // The message may break, a command to paste may not.
+  const text = wrap(`${paint('bold', name)}: ${plain(message)}${code === null ? '' : ` ${paint('dim', code)}`}`, width - INDENT.length)
+  const head = text.map((line, i) => i === 0 ? `${paint(COLORS[status], mark)} ${line}` : INDENT + line)
+  return fix === null ? head : [...head, `${INDENT}fix: ${plain(fix)}`]
 }
 
 function sentence ({ ok, warn, fail, skip }: Summary, { running, repairable }: { running: boolean, repairable: number }): string {

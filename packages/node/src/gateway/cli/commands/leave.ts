@@ -18,13 +18,14 @@ export function register (command: Command, { act }: Kit): void {
     .option('--force', 'also as the last admin, with stacks that are only here, or with nobody told')
     .option('-y, --yes', 'do not ask')
     .addHelpText('after', `
-Waits up to 10 s until others hold what is only here, tells them, stops the node and removes its key, its stacks and its builds from
-this device. What you set with \`config\` stays. A later \`join\` is a new device.
+Waits up to 10 s until others hold what is only here, tells them, stops the node
+and removes its key, its stacks and its builds from this device. What you set
+with \`config\` stays. A later \`join\` is a new device.
 
 Examples:
   elder-node leave
   elder-node leave --yes --json
-  elder-node leave --force                            also when no node runs here: others then still list this device`)
+  elder-node leave --force      also when no node runs here: the others still list it`)
     .action(act(leave))
 }
 

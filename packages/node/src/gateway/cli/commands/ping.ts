@@ -20,7 +20,8 @@ export function register (command: Command, { act }: Kit): void {
     .option('-i, --interval <duration>', 'from one to the next (default: 1s)')
     .option('--until-direct', 'go on until no relay is between; exit 1 when there still is one')
     .addHelpText('after', `
-Each line: the round trip, the path (direct, or the member that passes it on), the address.
+Each line: the round trip, the path (direct, or the member that passes it on),
+the address.
 
 Examples:
   elder-node ping mini
