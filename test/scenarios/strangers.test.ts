@@ -131,9 +131,9 @@ const bounded = (): { signal: AbortSignal } => ({ signal: AbortSignal.timeout(2_
 
 /** Every protocol that a member may open. */
 function protocols (): string[] {
-  const own = (['hello', 'roster', 'join', 'probe', 'claim'] as const).map(service => requestProtocol(ticket.mesh, service))
+  const own = (['hello', 'dial-back', 'roster', 'join', 'probe', 'claim'] as const).map(service => requestProtocol(ticket.mesh, service))
   const streams = (['build', 'sync'] as const).map(service => streamProtocol(ticket.mesh, service))
-  return [...own, ...streams, '/meshsub/1.2.0', '/ipfs/id/1.0.0', '/ipfs/ping/1.0.0', `/elder/${ticket.mesh}/kad/1.0.0`]
+  return [...own, ...streams, '/meshsub/1.2.0', '/ipfs/id/1.0.0', '/ipfs/ping/1.0.0', '/libp2p/circuit/relay/0.2.0/hop', '/libp2p/circuit/relay/0.2.0/stop', `/elder/${ticket.mesh}/kad/1.0.0`]
 }
 
 describe('who knows the secret of the mesh from a ticket, and is no member', () => {

@@ -4,7 +4,7 @@
  */
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import type { CircuitRelayServerComponents, CircuitRelayService, CircuitRelayTransportComponents } from '@libp2p/circuit-relay-v2'
-import type { PeerId, Transport } from '@libp2p/interface'
+import type { Connection, PeerId, Stream, Transport } from '@libp2p/interface'
 
 /** Devices that nobody can dial, and that this one keeps a way open to. */
 const RESERVATIONS_MAX = 64
@@ -34,8 +34,9 @@ export interface RelayLink {
   cancelAll (): void
 }
 
-/** What the library keeps of its reservations; not in the type of its transport. */
+/** What the library keeps of its reservations, and what it does when a relay brings a connection; not in the type of its transport. */
 interface Reserving {
+  onStop (stream: Stream, connection: Connection): Promise<void>
   reservationStore: { addRelay (relay: PeerId, type: 'configured'): Promise<unknown>, hasReservation (relay: PeerId): boolean, cancelReservations (): void }
 }
 
@@ -44,7 +45,14 @@ export function relayLink (): RelayLink {
   return {
     transport: components => {
       const transport = circuitRelayTransport({ reservationCompletionTimeout: RESERVE_MS, maxInboundStopStreams: RELAYED_PER_PEER_MAX })(components)
-      store = (transport as unknown as Reserving).reservationStore
+      const reserving = transport as unknown as Reserving
+      const { reservationStore, onStop } = reserving
+      store = reservationStore
+      // The library would make a reservation, and a listener each time, with any member that claims to bring a connection.
+      reserving.onStop = async (stream, connection) => {
+        if (reservationStore.hasReservation(connection.remotePeer)) await onStop(stream, connection)
+        else stream.abort(new Error('no relay of ours'))
+      }
       return transport
     },
     reserve: async relay => { await store?.addRelay(relay, 'configured') },
