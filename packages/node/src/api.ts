@@ -177,8 +177,8 @@ export interface StackProof {
   records: number
   signatures: number
   writers: Array<{ device: DeviceRef, feed: string, records: number }>
-  /** `same`: it holds exactly this. `silent`: connected, but it did not answer. */
-  devices: Array<DeviceRef & { state: 'self' | 'same' | 'differs' | 'silent' | 'offline' }>
+  /** `same`: it holds exactly this. `busy`: records came in during every exchange. `silent`: connected, but it did not answer. */
+  devices: Array<DeviceRef & { state: 'self' | 'same' | 'differs' | 'busy' | 'silent' | 'offline' }>
   /** Read from the remote now. `lacks`: records that were not pushed yet. */
   remotes: Array<{ url: string, state: 'same' | 'behind' | 'damaged' | 'unreachable', commit: string | null, lacks: number | null, message: string | null }>
   problems: Problem[]

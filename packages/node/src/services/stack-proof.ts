@@ -25,7 +25,9 @@ export interface StackProofComponents {
   nameOf: (device: DeviceId) => string
 }
 
-/** Exchanges with a device that is being written to; a record under way is no disagreement. */
+type Failed = ReadonlyMap<DeviceId, 'silent' | 'busy'>
+
+/** Exchanges with a device until it holds what this one holds: a record under way is no disagreement. */
 const ROUNDS = 4
 const ANSWER_MS = 20_000
 const FIXES: Record<string, string> = {
@@ -40,10 +42,10 @@ export async function proveStack (parts: StackProofComponents, name: string, { s
   const held = parts.stacks.named(name)
   if (held === undefined || held.stack.vector().size === 0) throw noSuchStack(name)
   const limit = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)])
-  const [silent, remotes] = await Promise.all([askDevices(parts, held, limit), parts.remotes(held, { signal })])
+  const [failed, remotes] = await Promise.all([askDevices(parts, held, limit), parts.remotes(held, { signal })])
   signal.throwIfAborted()
   const audit = await held.stack.audit({ pause: async () => { await setImmediate(undefined, { signal }) } })
-  const devices = parts.members().map(device => ({ ...device, state: stateOf(parts, held, device.id as DeviceId, silent) }))
+  const devices = parts.members().map(device => ({ ...device, state: stateOf(parts, held, device.id as DeviceId, failed) }))
   return {
     stack: name, digest: audit.digest, feeds: audit.feeds, entries: held.entries(), records: audit.records, signatures: audit.signatures,
     writers: audit.perFeed.map(({ feed, records }) => ({ device: { id: feedDevice(feed), name: parts.nameOf(feedDevice(feed)) }, feed, records })),
@@ -51,20 +53,21 @@ export async function proveStack (parts: StackProofComponents, name: string, { s
   }
 }
 
-/** @returns the connected devices that did not answer */
-async function askDevices ({ mesh, replication, crypto }: StackProofComponents, held: HeldStack, signal: AbortSignal): Promise<Set<DeviceId>> {
-  const silent = new Set<DeviceId>()
+/** @returns the connected devices whose last exchange did not end, or brought or left something new */
+async function askDevices ({ mesh, replication, crypto }: StackProofComponents, held: HeldStack, signal: AbortSignal): Promise<Failed> {
+  const failed = new Map<DeviceId, 'silent' | 'busy'>()
   await Promise.all(mesh.peers().map(async ({ device }) => {
     for (let round = 0; round < ROUNDS && !signal.aborted; round++) {
       const before = vectorDigest(held.stack.vector(), crypto).join()
       const answered = await Promise.race([replication.exchange(device).then(({ reason }) => reason === 'done', () => false), ended(signal)])
-      if (answered) silent.delete(device)
-      else silent.add(device)
       const moved = vectorDigest(held.stack.vector(), crypto).join() !== before
+      if (!answered) failed.set(device, 'silent')
+      else if (moved) failed.set(device, 'busy')
+      else failed.delete(device)
       if (replication.holders(held).includes(device) && !moved) return
     }
   }))
-  return silent
+  return failed
 }
 
 async function ended (signal: AbortSignal): Promise<false> {
@@ -72,11 +75,11 @@ async function ended (signal: AbortSignal): Promise<false> {
   return await new Promise(resolve => { signal.addEventListener('abort', () => { resolve(false) }, { once: true }) })
 }
 
-function stateOf ({ mesh, replication }: StackProofComponents, held: HeldStack, device: DeviceId, silent: Set<DeviceId>): StackProof['devices'][number]['state'] {
+function stateOf ({ mesh, replication }: StackProofComponents, held: HeldStack, device: DeviceId, failed: Failed): StackProof['devices'][number]['state'] {
   if (device === mesh.self) return 'self'
   if (!mesh.peers().some(peer => peer.device === device)) return 'offline'
   if (replication.holders(held).includes(device)) return 'same'
-  return silent.has(device) ? 'silent' : 'differs'
+  return failed.get(device) ?? 'differs'
 }
 
 function auditProblems ({ problems }: Audit): Problem[] {

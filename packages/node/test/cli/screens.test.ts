@@ -3,6 +3,8 @@ import fc from 'fast-check'
 import { PassThrough } from 'node:stream'
 import { describe, expect, test, vi } from 'vitest'
 import type { Status } from '../../src/api.ts'
+import type { Screen } from '../../src/gateway/cli/io.ts'
+import { startProgress } from '../../src/gateway/cli/progress.ts'
 import { Repaint } from '../../src/gateway/cli/repaint.ts'
 import { renderStatus } from '../../src/gateway/render/status.ts'
 import { renderEntries } from '../../src/gateway/render/stack.ts'
@@ -155,7 +157,7 @@ describe('painting over', () => {
   })
 })
 
-describe('status --watch', () => {
+describe.concurrent('status --watch', () => {
   test('on a terminal: paints over until Ctrl-C, exit 0, the cursor is back', async () => {
     await using desk = await Desk.open()
     const { code, stdout } = await desk.run(['status', '--watch'], {
@@ -195,4 +197,41 @@ test('colour: FORCE_COLOR, NO_COLOR, --no-color, TERM=dumb', async () => {
   expect(await Promise.all([
     colours([], {}), colours([], {}, tty), colours([], { NO_COLOR: '1' }, tty), colours(['--no-color'], {}, tty), colours([], { TERM: 'dumb' }, tty), colours([], { FORCE_COLOR: '1' }), colours([], { FORCE_COLOR: '0' }, tty),
   ])).toEqual([false, true, false, false, false, true, false])
+})
+
+describe('what takes long', () => {
+  function lines (tty: boolean): { screen: Screen, text: () => string } {
+    let all = ''
+    const screen = Object.assign(new PassThrough(), { isTTY: tty, columns: 30 })
+    screen.write = (chunk: unknown) => { all += String(chunk); return true }
+    return { screen, text: () => all }
+  }
+
+  test('says nothing for a second; then one line that is painted over and goes, or one that stays', () => {
+    vi.useFakeTimers()
+    try {
+      const [terminal, pipe] = [lines(true), lines(false)]
+      const ends = [terminal, pipe].map(({ screen }) => startProgress(screen, {}, 'verifying 構成 with the other devices'))
+      vi.advanceTimersByTime(900)
+      expect([terminal.text(), pipe.text()]).toEqual(['', ''])
+      vi.advanceTimersByTime(1200)
+      for (const end of ends) end()
+      vi.advanceTimersByTime(5000)
+      expect(terminal.text()).toBe(`${'\r\u001b[Kverifying 構成 with the othe…'.repeat(2)}\r\u001b[K`)
+      expect(pipe.text()).toBe('verifying 構成 with the other devices …\n')
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+})
+
+test('-q leaves ids alone, -v says how long it took', async () => {
+  await using desk = await Desk.open()
+  expect((await desk.run(['devices', '-q'])).stdout).toBe(`${SELF.id}\n${MINI.id}\n`)
+  expect((await desk.run(['builds', '-q'])).stdout).toBe('buildid123456\n')
+  expect((await desk.run(['stack', 'add', 's', '--kind', 'note', '--title', 't', '-q'])).stderr).toBe('')
+  expect((await desk.run(['stack', 'list', '-q'])).stdout).toBe('s\n')
+  const { stderr, stdout } = await desk.run(['status', '-v'])
+  expect(stderr).toMatch(/^status: \d+ ms, data directory \S+\n$/)
+  expect(stdout).toContain('pid 1   engine process: no isolation')
 })
