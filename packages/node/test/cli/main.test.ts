@@ -13,7 +13,7 @@ afterAll(async () => { await desk[Symbol.asyncDispose]() })
 
 const COMMANDS = [
   'join', 'invite', 'status', 'devices', 'evict', 'build', 'builds', 'builds logs', 'builds attach', 'builds cancel', 'builds why', 'stack', 'stack list', 'stack add', 'stack show', 'stack edit', 'stack rm',
-  'stack digest', 'stack remote', 'stack remote add', 'stack remote list', 'stack remote rm', 'stack sync', 'stack restore', 'stack search', 'stack log', 'stack verify', 'completion', 'demo',
+  'stack digest', 'stack remote', 'stack remote add', 'stack remote list', 'stack remote rm', 'stack sync', 'stack restore', 'stack search', 'stack log', 'stack verify', 'completion', 'demo', 'service', 'service install', 'service status', 'service remove',
 ]
 
 describe('help', () => {

@@ -21,7 +21,7 @@ const PLANS: Array<[string, Plan]> = (['user', 'system'] as const).flatMap(scope
 
 test.each(PLANS)('%s: restarts always, stops in order, has no ticket in argv and nothing that ends V8', (_name, plan) => {
   const unit = renderUnit(plan)
-  for (const line of ['Type=exec', 'Restart=on-failure', 'RestartSec=10s', 'KillMode=mixed', 'UMask=0077']) expect(unit.split('\n')).toContain(line)
+  for (const line of ['Type=exec', 'Restart=always', 'RestartPreventExitStatus=0', 'RestartSec=10s', 'KillMode=mixed', 'UMask=0077']) expect(unit.split('\n')).toContain(line)
   expect(unit).not.toMatch(/MemoryDenyWriteExecute/)
   expect(entryIn(unit)).toBe(entryOf(plan))
   expect(unit.includes('--ticket-file')).toBe(plan.ticket)

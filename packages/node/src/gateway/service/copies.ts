@@ -41,7 +41,9 @@ export async function copyProgram (from: string, versions: string, { node }: { n
 /** Removes all versions but `current` and the one that ran before it. Answers what is gone. */
 export async function pruneVersions (versions: string, { current, before }: { current: string, before: string | undefined }): Promise<string[]> {
   const others = (await readdir(versions)).filter(name => name !== current).sort(byVersion)
-  const kept = before !== undefined && others.includes(before) ? [before] : others.slice(-EARLIER_KEPT)
+  // Hidden ones are halves that a killed install left.
+  const whole = others.filter(name => !name.startsWith('.'))
+  const kept = before !== undefined && whole.includes(before) ? [before] : whole.slice(-EARLIER_KEPT)
   const gone = others.filter(name => !kept.includes(name))
   for (const name of gone) await rm(join(versions, name), { recursive: true, force: true })
   return gone

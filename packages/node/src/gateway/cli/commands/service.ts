@@ -111,6 +111,7 @@ function settingsOf ({ name, listen, announce, relay, slots, engine, mdns }: Ins
   return Object.fromEntries(Object.entries(given).flatMap(([key, words]) => {
     if (words === undefined) return []
     const setting = settingOf(key)
-    return [[key, setting.type.json?.(valueOf(setting, words, `--${key}`)) ?? words]]
+    const value = valueOf(setting, words, `--${key}`)
+    return [[key, setting.type.json?.(value) ?? words]]
   }))
 }
