@@ -70,6 +70,16 @@ describe('leave', () => {
     expect((await desk.run(['leave', '--force'])).stdout).toContain('Lost with it: notes')
   })
 
+  test('a person at a terminal is asked; no is 130 and nothing happens; --yes and --no-input do not ask', async () => {
+    mkdirSync(join(desk.dir, 'mesh'))
+    writeFileSync(join(desk.dir, 'mesh/mesh.cbor'), 'x')
+    const no = await desk.run(['leave'], { tty: { columns: 80, rows: 24 }, stdin: 'n\n' })
+    expect([no.code, no.stdout]).toEqual([130, ''])
+    expect(no.stderr).toMatch(/\[y\/N\] .*nothing was done/s)
+    expect((await desk.run(['leave'], { tty: { columns: 80, rows: 24 }, stdin: 'yes\n' })).stdout).toContain('has left the mesh')
+    for (const flag of ['--yes', '--no-input']) expect((await desk.run(['leave', flag], { tty: { columns: 80, rows: 24 } })).stderr).not.toContain('[y/N]')
+  })
+
   test('without a node: 4 unless --force, which forgets the mesh and keeps the settings', async () => {
     await using idle = new Desk()
     for (const path of ['mesh', 'stacks/a', 'mirrors', 'builds']) mkdirSync(join(idle.dir, path), { recursive: true })

@@ -38,7 +38,6 @@ const LATER = [
   'bench run --peers 3', 'mcp', 'task list', 'lock', 'msg', 'artifact', 'agent', 'pause', 'stop', 'dashboard', 'top',
   'stack recall', 'stack render', 'stack watch', 'stack import', 'stack export',
   'join --from http://x', 'join --recovery-file -', 'stack restore http://x --adopt',
-  'build --image node:24 -- true', 'build --sealed -- true', 'build --exclusive -- true', 'build --wait 10m -- true',
 ]
 
 test.each(LATER)('%s is refused as not in this version', async (line) => {

@@ -44,7 +44,7 @@ export class Desk implements AsyncDisposable {
     let nowMs = 0
     const exited = Promise.withResolvers<number>()
     const running = runCli(argv, {
-      stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]), stdout: stdout.stream, stderr: stderr.stream,
+      stdin: Object.assign(Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]), { isTTY: options.tty !== undefined }), stdout: stdout.stream, stderr: stderr.stream,
       env: { ELDER_NODE_DIR: this.dir, ...options.env }, cwd: options.cwd ?? this.dir,
       onInterrupt: (listener) => { interrupt = listener; return () => { interrupt = () => {} } },
       onFault: (listener) => { fault = listener; return () => { fault = () => {} } },

@@ -9,6 +9,7 @@ const ticket = book.ticket(0, 50)
 const contents: MemberContent[] = [
   { type: 'lost', subject: idOf(1) },
   { type: 'revoke', subject: idOf(1), cutoffs: [{ stack: 'aaaaaaaaaaaaaaaaaaaaaaaaaa' as never, incarnation: new Uint8Array(8), seq: 7 }] },
+  { type: 'leave' },
   { type: 'addAdmin', subject: idOf(1) },
   { type: 'recover', subject: idOf(1), name: 'phoenix' },
   { type: 'unknown', name: 'from-the-future', fields: ['anything', 1] },

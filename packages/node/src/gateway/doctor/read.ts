@@ -15,6 +15,7 @@ import { readConfig } from '../../adapters/node-config.ts'
 import { portHolder } from '../../adapters/port-holder.ts'
 import { runTool } from '../../adapters/run-tool.ts'
 import { readSettingsFile } from '../../adapters/settings-file.ts'
+import { SETTINGS } from '../../device-config/catalogue.ts'
 import { resolveSetting, settingOf } from '../../device-config/resolve.ts'
 import { failureJson } from '../cli/failure.ts'
 import type { ControlClient } from '../control-client.ts'
@@ -53,6 +54,7 @@ function settingsOf ({ settings }: DataDir, env: NodeJS.ProcessEnv): Facts['sett
   const value = (key: string, stored: ReturnType<typeof readSettingsFile>): unknown => resolveSetting(settingOf(key), env, stored).value
   try {
     const stored = readSettingsFile(settings)
+    for (const setting of SETTINGS) resolveSetting(setting, env, stored)
     return { fault: null, recoverySaved: value('recovery.saved', stored) === true, engine: String(value('engine', stored)), mdns: value('mdns', stored) === true }
   } catch (error) {
     return { fault: faultOf(error), recoverySaved: false, engine: 'auto', mdns: true }

@@ -55,12 +55,12 @@ async function unset (context: Context, _options: object, [key = '']: string[]):
 }
 
 function change (context: Context, setting: Setting, values: StoredSettings): void {
-  const before = resolved(context, setting)
+  const before = stored(context)[setting.key] ?? null
   writeSettingsFile(pathOf(context), values)
   const after = resolved(context, setting)
   const pid = lockHolder(dataDirAt(context.location.dir).lock)
   const waits = pid !== undefined && setting.applies === 'next start'
-  context.output.answer('config', { ...documentOf(after), previous: before.value ?? null, running: pid !== undefined }, () => `${setting.key} = ${shown(after)}`)
+  context.output.answer('config', { ...documentOf(after), previous: before, running: pid !== undefined }, () => `${setting.key} = ${shown(after)}`)
   if (after.source === 'environment') context.output.warn(`${setting.env} is set here and goes before settings.json`)
   if (waits && !context.output.json) context.output.note(`The node that runs (process ${pid}) takes it at its next start.`)
 }

@@ -33,7 +33,8 @@ Examples:
 async function doctor (context: Context, { fix }: { fix?: true }): Promise<number> {
   const { output, location, io, client, signal } = context
   const read = async (): ReturnType<typeof readFacts> => await readFacts({ dir: location.dir, env: io.env, client, version: version(), signal })
-  let facts = await read()
+  const done = output.progress('looking at this device, its mesh and its remotes')
+  let facts = await read().finally(done)
   const fixed = fix === true ? repairsOf(facts).map(repair) : []
   if (fixed.length > 0) facts = await read()
   const checks = examine(facts)

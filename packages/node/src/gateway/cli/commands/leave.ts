@@ -32,12 +32,16 @@ Examples:
 async function leave (context: Context, { force, yes }: Options): Promise<void> {
   const { client, output, signal } = context
   if (yes !== true) await confirm(context)
+  const done = output.progress('waiting until others hold what is only here')
   try {
     const departure = await client.call('leave', force === true ? { force } : {}, { signal })
+    done()
     output.answer('leave', { ...departure, offline: false }, () => `${plain(departure.device.name)} has left the mesh ${plain(departure.mesh.name)}; ${toldOf(departure)}.${departure.lost.length === 0 ? '' : `\nLost with it: ${departure.lost.map(name => plain(name)).join(', ')}`}`)
   } catch (error) {
     if (codeOf(error) !== 'NOT_RUNNING') throw error
     leaveOffline(context, force === true)
+  } finally {
+    done()
   }
 }
 
