@@ -1,5 +1,7 @@
 /** The suite of every engine, on Docker and on Podman: as root, and as an ordinary user whom the daemon trusts. */
-import { chmod, mkdir } from 'node:fs/promises'
+import { once } from 'node:events'
+import { chmod, chown, mkdir } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe } from 'vitest'
 import { ContainerEngine } from '../../packages/node/src/adapters/engine-container/engine.ts'
@@ -38,5 +40,46 @@ describe.each(givenEngines())('$name', given => {
       return { engine, kill: () => engine.kill(), next: async () => start(init), close: async () => undefined }
     },
     survivors, limits: { memory: true, pids: true }, separate: true, inside: () => INSIDE.tree, marks: MARKS[given.name],
+  })
+})
+
+/** A user whom the system's daemon lets in, as the group `docker` does: builds run as that user, and its files are its own. */
+describe.each(process.getuid?.() === 0 ? givenEngines() : [])('$name, ordinary user', given => {
+  const USER = 69_004
+  const base = join(folder.path, `user-${given.name}`)
+  const ended: RemoteEngine[] = []
+  const start = (init: object): RemoteEngine => {
+    const engine = new RemoteEngine({ ...init, name: given.name }, ['/usr/bin/setpriv', '--reuid', `${USER}`, '--regid', `${USER}`, '--clear-groups', '--'], 'container')
+    ended.push(engine)
+    return engine
+  }
+  // The user's own way to the daemon: its socket and folders stay as they are.
+  const door = createServer(client => {
+    const daemon = connect(given.socket)
+    client.pipe(daemon).pipe(client)
+    for (const end of [client, daemon]) end.on('error', () => { client.destroy(); daemon.destroy() })
+  })
+  const socket = join(base, 'door.sock')
+  beforeAll(async () => {
+    await importImage(given.socket, { name: TEST_IMAGE, programs: ['/usr/bin/perl'] })
+    await mkdir(base)
+    door.listen(socket)
+    await once(door, 'listening')
+    for (const path of [base, socket]) await chown(path, USER, USER)
+  })
+  afterAll(async () => {
+    for (const engine of ended) await engine.kill()
+    door.close()
+  })
+  const init = (): object => initOf({ ...given, socket }, base)
+  engineAcceptance(`${given.name}, ordinary user`, {
+    make: async () => start(init()),
+    mortal: async () => {
+      const same = init()
+      const engine = start(same)
+      return { engine, kill: () => engine.kill(), next: async () => start(same), close: async () => undefined }
+    },
+    survivors, limits: { memory: true, pids: true }, separate: true, inside: () => INSIDE.tree, marks: MARKS[given.name], nodeUid: USER,
+    unthrottled: 'the proxy between test and engine takes everything at once',
   })
 })
