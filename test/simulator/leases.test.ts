@@ -12,11 +12,11 @@ const SLOT_MUTANTS: Array<[keyof SlotRules, number, string]> = [
   ['countAsked', 1, 'more processes than slots'],
   ['countEnding', 1, 'more processes than slots'],
   ['idempotent', 1, 'a claim that holds a slot is told no when it asks again'],
-  ['fence', 1, 'a fence did not rise'],
+  ['fence', 2, 'a fence did not rise'],
   ['lapse', 1, 'a slot leaked'],
   ['grace', 1, 'a build was killed within its grace'],
-  ['stamp', 10, TWICE],
-  ['sweepFirst', 11, 'more processes than slots'],
+  ['stamp', 56, TWICE],
+  ['sweepFirst', 7, 'more processes than slots'],
   ['bindTimeout', 1, 'a slot leaked'],
 ]
 const BUILD_MUTANTS: Array<[keyof BuildRules, number, string]> = [

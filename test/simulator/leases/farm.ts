@@ -31,6 +31,8 @@ interface Build { machine: BuildMachine, requester: string, exclusive: boolean, 
 const BUILDERS = 3
 const REQUESTERS = 4
 const HOUR_MS = 3_600_000
+/** Some builds wait for a builder while nobody can be asked. */
+const WAIT_MS = 60_000
 /** An engine promises that the processes of a dead node are gone within this time. */
 const ORPHAN_MS = 2_000
 
@@ -182,7 +184,7 @@ export class LeaseFarm {
   #submit (name: string): void {
     const id = `${(this.#count++).toString(36)}`.padStart(26, 'a') as BuildId
     const exclusive = this.world.random() < 0.4
-    const machine = new BuildMachine({ build: id, needs: { memoryBytes: null, cpus: null }, exclusive, rules: this.#plan.buildRules ?? {} })
+    const machine = new BuildMachine({ build: id, needs: { memoryBytes: null, cpus: null }, exclusive, ...(this.#count % 3 === 0 ? { waitMs: WAIT_MS } : {}), rules: this.#plan.buildRules ?? {} })
     this.#builds.set(id, { machine, requester: name, exclusive, accepted: 0 })
     const now = this.world.clockOf(name)
     this.#effects(name, id, machine.handle({ type: 'start' }, now), now)
@@ -194,6 +196,8 @@ export class LeaseFarm {
     if (build === undefined) return
     const { machine } = build
     const lease = message.type === 'word' ? '' : message.lease
+    // Frames come on the stream of one builder: a late one of another builder whose lease has the same id is not among them.
+    if (message.type !== 'word' && message.type !== 'result' && machine.current?.device !== from) return
     const handle = (input: Parameters<BuildMachine['handle']>[0]): void => { this.#effects(name, id, machine.handle(input, now), now) }
     switch (message.type) {
       case 'word': return handle({ type: 'word', from: from as DeviceId, word: message.word })

@@ -170,14 +170,20 @@ export class BuildRun {
     this.#session?.session.abort(new ElderError('REPLACED', 'a new stream takes over'))
     const { spec, snapshot, request } = this.init
     const session = new Session(this.#hooks, { builder: to, lease, fence, attempt, spec, snapshot, to: request.to ?? snapshot.root, logOffset: this.#story.logOffset }, {
-      frame: frame => { this.#frame(lease, frame) },
+      frame: frame => { if (this.#holds(to, lease)) this.#frame(lease, frame) },
       sent: (bytes, have) => { this.#sent(bytes, have) },
       result: () => this.#offer(lease, fence),
-      broken: error => { this.#broken(lease, error) },
+      broken: error => { if (this.#holds(to, lease)) this.#broken(lease, error) },
       settled: (result, outputs, error) => { this.#settled(result, outputs, error) },
     })
     this.#session = { lease, session }
     void session.run(signal => this.#hooks.open(to, signal))
+  }
+
+  /** Ids of leases are their builder's own: two builders may have the same one. */
+  #holds (device: DeviceId, lease: string): boolean {
+    const { current } = this.#machine
+    return current?.device === device && current.lease === lease
   }
 
   /** A builder that breaks the rules is not asked again by reattaching; any other end of a stream may be the network's. */
@@ -201,7 +207,6 @@ export class BuildRun {
   }
 
   #frame (lease: string, frame: BuilderFrame): void {
-    if (this.#machine.current?.lease !== lease) return
     switch (frame.type) {
       case 'stamp': this.#drive({ type: 'stamp', lease, stamp: frame.stamp }); break
       case 'failed': this.#drive({ type: 'failed', lease, code: frame.code, message: frame.message, fix: frame.fix }); break
