@@ -67,7 +67,10 @@ test('the pages of a real node: builds are counted, both devices are there, ever
   expect([ready.status, await ready.json()]).toMatchObject([200, { schema: 'elder/ready.v1', ready: true, checks: { mesh: { ok: true }, engine: { ok: true } } }])
   expect((await fetch(new URL('/healthz', await urlOf(mini)))).status).toBe(200)
   await until('the builds are counted', async () => valueOf(await text(laptop, '/metrics'), 'elder_builds_total{result="success"}') === 2)
-  const metrics = await text(laptop, '/metrics')
+  const metrics = await until('the other device is in the metrics', async () => {
+    const answer = await text(laptop, '/metrics')
+    return answer.includes('elder_peer_rtt_seconds{peer="mini"') && answer
+  })
   expect(metrics).toMatch(/^elder_device_up\{device="laptop"\} 1\nelder_.*/m)
   expect(valueOf(metrics, 'elder_device_up{device="mini"}')).toBe(1)
   expect(metrics).toMatch(/^elder_peer_rtt_seconds\{peer="mini",path="direct"\} 0\.\d+$/m)
@@ -92,8 +95,10 @@ test('neither a ticket nor the password of a remote is in a log, a metric or the
   await laptop.ask('stack', 'remote', 'add', 'secrets', 'http://127.0.0.1:9/memory.git')
   await laptop.run('stack', 'sync', 'secrets')
   await until('the note is on both devices', async () => (await mini.digest('secrets')) !== undefined)
-  const metrics = await text(laptop, '/metrics')
-  expect(metrics).toContain('elder_stack_git_push_timestamp_seconds{stack="secrets",remote="http://127.0.0.1:9/memory.git"} 0\n')
+  const metrics = await until('the remote is in the metrics', async () => {
+    const answer = await text(laptop, '/metrics')
+    return answer.includes('elder_stack_git_push_timestamp_seconds{stack="secrets",remote="http://127.0.0.1:9/memory.git"} 0\n') && answer
+  })
   const seen = [metrics, logOf(laptop), logOf(mini), JSON.stringify(await laptop.status())]
   for (const text of seen) expect([text.includes(CANARY), text.includes(ticket.trim())]).toEqual([false, false])
 })
@@ -106,8 +111,14 @@ test('two nodes of one machine have two ports, and keep them; a SIGKILL is count
   const [first, second] = [await urlOf(laptop), await urlOf(mini)]
   expect(first.port).not.toBe(second.port)
   await mini.kill()
+  await laptop.note('secrets', 'while mini is away')
   await mini.start()
   expect((await urlOf(mini)).href).toBe(second.href)
   const metrics = await text(mini, '/metrics')
   expect(['elder_restarts_total', 'elder_crashes_total'].map(name => valueOf(metrics, name))).toEqual([1, 1])
+
+  // What it missed comes by an exchange, which both devices log under one trace.
+  await until('mini has what it missed', async () => (await mini.digest('secrets')) !== undefined && (await mini.titles('secrets')).length === 2)
+  const exchanges = (node: Node): string[] => linesOf(node, 'stacks exchanged').filter(({ reason }) => reason === 'done').map(({ trace }) => String(trace))
+  await until('both log the exchange', () => exchanges(mini).some(trace => exchanges(laptop).includes(trace)))
 })
