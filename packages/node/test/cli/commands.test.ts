@@ -126,6 +126,7 @@ test.each([
   ['an empty title', ['stack', 'add', 'my-repo', '--kind', 'note', '--title', ' '], '--title'],
   ['a name in capitals', ['stack', 'show', 'My Repo'], 'Call it my-repo.'],
   ['a remote without its URL', ['stack', 'remote', 'add', 'my-repo'], 'elder-node stack remote add'],
+  ['a stack without an entry', ['stack', 'rm', 'my-repo'], 'elder-node stack show my-repo lists the ids'],
   ['an option of a subcommand', ['stack', 'add', '--knd', 'note'], 'elder-node stack add --help'],
 ])('%s is a usage error that says what to write', async (_what, argv, fix) => {
   const { code, stdout, stderr } = await desk.run(argv)

@@ -10,7 +10,7 @@ import { stackNamed } from '../stack-name.ts'
 import { addLaterOptions } from '../later.ts'
 
 const help = (lines: string): string => `\nExamples:\n${lines}`
-const REMOTES = [{ title: 'STACK' }, { title: 'URL', flexible: true }, { title: 'STATE' }, { title: 'PUSHED', align: 'right' as const }, { title: '', flexible: true }]
+const REMOTES = [{ title: 'STACK', flexible: true }, { title: 'URL', flexible: true }, { title: 'STATE' }, { title: 'PUSHED', align: 'right' as const }, { title: '', flexible: true }]
 
 export function registerMirrors (stack: Command, { act }: Kit): void {
   const remote = stack.command('remote').description('git remotes that hold a readable copy')

@@ -63,9 +63,8 @@ async function add (context: Context, options: WriteOptions, [named]: string[]):
 }
 
 async function edit (context: Context, options: WriteOptions, words: string[]): Promise<void> {
-  if (words.length > 2) throw new ElderError('USAGE', 'too many arguments', 'elder-node stack edit [stack] <id> --body "…"')
+  const { id, named } = entryNamed('edit', words)
   if (options.title === undefined && options.body === undefined) throw new ElderError('USAGE', 'nothing to change', 'Give --title, --body or both.')
-  const [id = '', named] = [...words].reverse()
   const { name } = await stackOf(context, named)
   const patch = { ...(options.title === undefined ? {} : { title: options.title }), ...await bodyOf(context, options.body) }
   const entry = await context.client.call('stack.edit', { stack: name, id, patch, ...context.agent }, { signal: context.signal })
@@ -73,11 +72,18 @@ async function edit (context: Context, options: WriteOptions, words: string[]): 
 }
 
 async function remove (context: Context, _options: object, words: string[]): Promise<void> {
-  if (words.length > 2) throw new ElderError('USAGE', 'too many arguments', 'elder-node stack rm [stack] <id>')
-  const [id = '', named] = [...words].reverse()
+  const { id, named } = entryNamed('rm', words)
   const { name } = await stackOf(context, named)
   const gone = await context.client.call('stack.rm', { stack: name, id, ...context.agent }, { signal: context.signal })
   context.output.answer('stack-rm', { stack: name, id: gone.id }, () => `${gone.id} is removed from ${name}.`)
+}
+
+/** [stack] <id>: a word alone is the id. */
+function entryNamed (verb: string, words: string[]): { id: string, named: string | undefined } {
+  const [id = '', named] = words.toReversed()
+  if (words.length > 2) throw new ElderError('USAGE', 'too many words: a stack and the id of an entry are taken', `elder-node stack ${verb} my-repo 01K9ABCD`)
+  if (named === undefined && !ENTRY.test(id.toUpperCase())) throw new ElderError('USAGE', `"${id}" is not the id of an entry`, `elder-node stack ${verb} ${id} <id>   (elder-node stack show ${id} lists the ids)`)
+  return { id, named }
 }
 
 function written ({ output }: Context, schema: string, stack: string, entry: Entry, line: () => void): void {
