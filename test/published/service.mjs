@@ -24,7 +24,7 @@ export async function checkService (work, tarballs, cache) {
 
   const line = /^ExecStart=(.*)$/m.exec(readFileSync(installed.unitPath, 'utf8'))[1]
   const [program, ...args] = line.split(' ')
-  const ready = await startProgram(program, [...args, '--json'], { cwd: home, env })
+  const ready = await startProgram(program, args, { cwd: home, env })
   assert.equal(ready.device.name, 'pi')
   await ready.stop()
 

@@ -42,7 +42,7 @@ const versions = (): string => join(temp, 'data/elder-node/versions')
 describe('install', () => {
   test('copies the program and what it needs, writes settings, ticket and unit, starts it', async () => {
     const on = system()
-    const { plan, state, commands } = await installService(on, places(), init('1.0.0', { ticket: 'elder1abc', settings: { slots: 2 } }))
+    const { plan, state, commands, warnings } = await installService(on, places(), init('1.0.0', { ticket: 'elder1abc', settings: { slots: 2 } }))
     const modules = join(versions(), '1.0.0/node_modules')
     expect(readdirSync(modules).sort()).toEqual(['@elder-node', 'elder-node', 'yjs'])
     expect(readdirSync(join(modules, 'elder-node')).sort(), 'what `files` names').toEqual(['LICENSE-MIT', 'bin', 'lib', 'package.json'])
@@ -51,7 +51,7 @@ describe('install', () => {
     expect(readFileSync(plan.ticketPath, 'utf8')).toBe('elder1abc\n')
     expect(statSync(plan.ticketPath).mode & 0o777).toBe(0o600)
     expect(on.ran).toEqual(['systemctl --user daemon-reload', 'systemctl --user enable elder-node.service', 'systemctl --user restart elder-node.service', 'systemctl --user is-active elder-node.service', 'loginctl enable-linger ann'])
-    expect({ state, commands }).toEqual({ state: 'running', commands: [] })
+    expect({ state, commands, warnings }).toEqual({ state: 'running', commands: [], warnings: [] })
     expect(await serviceStatus(on, places(), 'user')).toMatchObject({ installed: true, version: '1.0.0', versions: ['1.0.0'], active: 'active', enabled: 'enabled' })
   })
 
@@ -76,7 +76,7 @@ describe('install', () => {
     const { state, commands, warnings, plan } = await installService(on, places(), init('1.0.0'))
     expect(state).toBe('written')
     expect(on.ran).toEqual([])
-    expect(warnings).toEqual([expect.stringContaining('systemd')])
+    expect(warnings).toEqual([expect.stringContaining('systemd'), expect.stringMatching(/in no mesh.*--save-recovery/)])
     expect(commands.map(words => words.join(' '))).toEqual(['systemctl --user daemon-reload', 'systemctl --user enable elder-node.service', 'systemctl --user restart elder-node.service', 'loginctl enable-linger ann'])
     expect(existsSync(plan.unitPath)).toBe(true)
   })

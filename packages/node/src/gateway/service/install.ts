@@ -10,6 +10,7 @@ import { readSettingsFile, writeSettingsFile } from '../../adapters/settings-fil
 import { textOf } from '../../device-config/resolve.ts'
 import type { StoredSettings } from '../../device-config/resolve.ts'
 import { copyProgram, pruneVersions } from './copies.ts'
+import { hasMesh } from '../location.ts'
 import { lingerCommand, startCommands, SYSTEM_USER, UNIT, unitPathOf, versionsOf } from './plan.ts'
 import type { Places, Plan, Scope } from './plan.ts'
 import type { System } from './system.ts'
@@ -49,10 +50,12 @@ export async function installService (system: System, places: Places, init: Inst
   const { plan, unit } = await planService(system, places, init)
   const before = existsSync(plan.unitPath) ? versionIn(readFileSync(plan.unitPath, 'utf8')) : undefined
   if (!existsSync(plan.unitPath)) refuseSecondNode(plan.dir)
+  const mesh = hasMesh(plan.dir)
   await copyProgram(init.program, plan.versions, plan.node === init.node ? {} : { node: init.node })
   await prepareData(system, plan, init)
   await writeUnit(plan.unitPath, unit)
   const started = system.hasSystemd() ? await start(system, plan, init.userName) : notStarted(plan, init.userName)
+  if (!plan.ticket && !mesh) started.warnings.push(`this device is in no mesh, so the service founds one, and nobody sees the text that recovers it. To keep it: elder-node service remove --purge${init.scope === 'system' ? ' --system' : ''}; elder-node join --detach --save-recovery <path>; then stop that node and install again`)
   const removedVersions = await pruneVersions(plan.versions, { current: plan.version, before })
   return { plan, unit, removedVersions, ...started }
 }

@@ -47,7 +47,9 @@ export async function removeService (system: System, places: Places, { scope, di
   if (purge) refuseForeign(dir)
   const removed = [unitPath, versionsOf(scope, places), ticketPath, ...purge ? [dir] : []].filter(path => existsSync(path))
   for (const path of removed) await rm(path, { recursive: true, force: true })
-  if (scope === 'system' && existsSync(dirname(ticketPath)) && readdirSync(dirname(ticketPath)).length === 0) await rm(dirname(ticketPath), { recursive: true })
+  for (const parent of [dirname(versionsOf(scope, places)), ...scope === 'system' ? [dirname(ticketPath)] : []]) {
+    if (existsSync(parent) && readdirSync(parent).length === 0) await rm(parent, { recursive: true })
+  }
   if (system.hasSystemd()) await system.run([...systemctl(scope), 'daemon-reload'])
   return { removed, commands }
 }
