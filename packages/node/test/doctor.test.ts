@@ -19,10 +19,10 @@ const path = '/boot/firmware/cmdline.txt'
 
 const status = await new FakeNode().status()
 const healthy: Facts = {
-  platform: 'linux', uid: 1000, user: 'ada', program: { version: '0.1.0', node: 'v24.11.0', via: 'other', service: false },
+  platform: 'linux', uid: 1000, user: 'ada', program: { version: '0.1.0', node: 'v24.11.0', npx: false, service: false },
   dir: { path: '/d', there: true, mode: 0o700, uid: 1000, writable: true, disk: { freeBytes: 5e10, totalBytes: 1e11 }, missing: [] },
   key: { path: '/d/device.key', mode: 0o600, bytes: 32 }, lock: { path: '/d/lock', there: true, holder: 7 }, socket: { path: '/d/control.sock', there: true, answers: true, folder: null },
-  settings: { fault: null, recoverySaved: true, engine: 'auto', mdns: true }, ports: [{ port: 4707, taken: true, holder: { pid: 1, name: 'node' } }],
+  settings: { fault: null, recoverySaved: true, engine: 'auto', mdns: true, slots: null }, ports: [{ port: 4707, taken: true, holder: { pid: 1, name: 'node' } }],
   engines: [{ name: 'docker', note: 'docker 27', fault: null }], docker: { path: '/var/run/docker.sock', error: null, inGroup: true },
   kernel: { model: null, cgroups: CGROUPS_ON, controllers: null, cmdline: null, swaps: 'Filename\tType\n/dev/zram0 partition 1 0 100\n', mounts: '/dev/nvme0n1p2 / ext4 rw 0 0\n', memoryBytes: 8e9 },
   time: { synchronized: true, why: '' }, git: { works: true }, remotes: [{ url: 'https://git.lan/m.git', fault: null }],
@@ -62,7 +62,7 @@ test.each<[string, Over, string, Diagnosed['status'], RegExp]>([
   ['the engine that was asked for', { settings: { engine: 'podman' }, engines: [{ name: 'podman', note: '', fault: { code: 'ENGINE_UNAVAILABLE', message: 'no socket', fix: 'start podman' } }] }, 'ENGINE_UNAVAILABLE', 'fail', /start podman/],
   ['no time server', { time: { synchronized: false } }, 'CLOCK_UNSET', 'warn', /set-ntp true/],
   ['old Node', { program: { node: 'v20.20.2' } }, 'NODE_TOO_OLD', 'fail', /Node 24/],
-  ['npx', { program: { via: 'npx' } }, 'STARTED_BY_NPX', 'warn', /service install/],
+  ['npx', { program: { npx: true } }, 'STARTED_BY_NPX', 'warn', /service install/],
   ['directory of somebody else', { dir: { uid: 0 } }, 'DIR_OWNER', 'fail', /chown/],
   ['directory open to others', { dir: { mode: 0o755 } }, 'DIR_READABLE', 'fail', /chmod 700/],
   ['read-only directory', { dir: { writable: false } }, 'DIR_READ_ONLY', 'fail', /read-only/],
@@ -100,6 +100,9 @@ test('without a node what needs one is skipped with its reason, and the clock of
   expect(all.filter(({ message }) => message === 'needs the running node').length).toBeGreaterThan(5)
   expect(found({ mesh: { diagnosis: { ...healthy.mesh!.diagnosis, clocks: [9e6, 10, 20].map(aheadMs => ({ device: MINI, aheadMs })) } } }, 'CLOCK_SKEW')).toBeUndefined()
   expect(summaryOf(all).fail).toBe(0)
+  // Who wants no builds needs no engine; a service of npx is at home.
+  expect(found({ settings: { slots: 0 }, engines: [{ name: 'docker', note: '', fault: { code: 'X', message: 'x', fix: '' } }] }, 'NO_ENGINE')).toBeUndefined()
+  expect(found({ program: { npx: true, service: true } }, 'STARTED_BY_NPX')).toBeUndefined()
 })
 
 describe('at the command line', () => {

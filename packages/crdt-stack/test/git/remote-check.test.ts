@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
 import { remoteFailure, checkRemote } from '../../src/git/remote-check.ts'
 import { serveGit } from '../../src/git/index.ts'
@@ -42,5 +44,24 @@ test('a remote that can be read, one that is not there, one that nobody serves, 
   } finally {
     await server.close()
     rmSync(root, { recursive: true, force: true })
+  }
+})
+
+test('a host that wants a credential, refuses the one there is, or says nothing: nobody is asked, and it ends in time', async () => {
+  const host = createServer((request, response) => {
+    const status = Number(/^\/(\d+)\//.exec(request.url ?? '')?.[1])
+    if (status > 0) response.writeHead(status, status === 401 ? { 'www-authenticate': 'Basic realm="git"' } : {}).end()
+  })
+  await new Promise<void>(resolve => { host.listen(0, '127.0.0.1', resolve) })
+  const at = (path: string): string => `http://127.0.0.1:${(host.address() as AddressInfo).port}/${path}/m.git`
+  const signal = AbortSignal.timeout(60_000)
+  try {
+    await expect(checkRemote(at('401'), { signal })).rejects.toMatchObject({ code: 'GIT_AUTH' })
+    await expect(checkRemote(at('403'), { signal })).rejects.toMatchObject({ code: 'GIT_FORBIDDEN' })
+    await expect(checkRemote(at('404'), { signal })).rejects.toMatchObject({ code: 'GIT_NOT_FOUND' })
+    await expect(checkRemote(at('silent'), { signal, deadlineMs: 500 })).rejects.toMatchObject({ code: 'GIT_TIMEOUT' })
+  } finally {
+    host.closeAllConnections()
+    await new Promise<void>(resolve => { host.close(() => { resolve() }) })
   }
 })

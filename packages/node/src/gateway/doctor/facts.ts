@@ -9,15 +9,15 @@ export interface Facts {
   /** Null where the system has no users. */
   uid: number | null
   user: string
-  /** `via`: how this command was started. */
-  program: { version: string, node: string, via: 'npx' | 'other', service: boolean }
+  /** `npx`, `service`: how the running node was started, or without one this command. */
+  program: { version: string, node: string, npx: boolean, service: boolean }
   /** `missing`: folders that every start makes. */
   dir: { path: string, there: boolean, mode: number, uid: number, writable: boolean, disk: { freeBytes: number, totalBytes: number } | null, missing: string[] }
   key: { path: string, mode: number, bytes: number } | null
   lock: { path: string, there: boolean, holder: number | null }
   /** `folder`: where the socket is made, when that is not the data directory. */
   socket: { path: string, there: boolean, answers: boolean, folder: { path: string, mode: number, uid: number } | null }
-  settings: { fault: Fault | null, recoverySaved: boolean, engine: string, mdns: boolean }
+  settings: { fault: Fault | null, recoverySaved: boolean, engine: string, mdns: boolean, slots: number | null }
   /** TCP ports this node listens on, or will. `holder`: undefined when nobody or nobody we may see. */
   ports: Array<{ port: number, taken: boolean, holder: { pid: number, name: string } | undefined }>
   engines: Array<{ name: string, note: string, fault: Fault | null }>

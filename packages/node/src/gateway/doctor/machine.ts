@@ -16,7 +16,7 @@ export const MACHINE: Check[] = [
 
 /** One that works is enough; why the others do not is said with it. */
 function engines ({ engines: all, settings }: Facts): Finding[] {
-  if (settings.engine === 'none') return [skip('this device is set to run no builds')]
+  if (settings.engine === 'none' || settings.slots === 0) return [skip('this device is set to run no builds')]
   const wanted = settings.engine === 'auto' ? undefined : settings.engine
   if (wanted === undefined && all.every(({ fault }) => fault !== null)) {
     return [warn('NO_ENGINE', `nothing here can run builds: ${all.map(why).join('; ')}`, 'Install Docker, Podman or bubblewrap; or, without isolation: elder-node config set engine process')]

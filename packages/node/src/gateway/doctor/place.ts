@@ -20,10 +20,10 @@ export const PLACE: Check[] = [
   { name: 'port', decide: ({ ports, mesh, lock: { holder } }) => ports.length === 0 ? skip('this node has not chosen a port yet') : ports.map(port => onePort(port, mesh?.status.self.pid ?? holder ?? undefined)) },
 ]
 
-function node ({ program: { node: version, via, service } }: Facts): Finding {
+function node ({ program: { node: version, npx, service } }: Facts): Finding {
   const [major = 0, minor = 0] = version.replace(/^v/, '').split('.').map(Number)
   if (major < NODE_MIN[0] || (major === NODE_MIN[0] && minor < NODE_MIN[1])) return fail('NODE_TOO_OLD', `Node ${version} is older than ${NODE_MIN.join('.')}`, 'Install Node 24: https://nodejs.org')
-  if (via === 'npx' && !service) return warn('STARTED_BY_NPX', 'this was started by npx: it loads anew after every cleaning of the cache, and ends with its terminal', 'elder-node service install')
+  if (npx && !service) return warn('STARTED_BY_NPX', 'started by npx: loaded anew after every cleaning of the cache, and gone with its terminal', 'elder-node service install')
   return ok(`Node ${version} (needs ${NODE_MIN.join('.')})`)
 }
 

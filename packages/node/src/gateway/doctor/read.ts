@@ -41,7 +41,7 @@ export async function readFacts (init: ReadInit): Promise<Facts> {
   const works = await nativeGitWorks()
   return {
     platform: process.platform, uid: process.platform === 'win32' ? null : uid, user: username,
-    program: { version, node: process.version, via: /[/\\]_npx[/\\]/.test(process.argv[1] ?? '') ? 'npx' : 'other', service: env['INVOCATION_ID'] !== undefined },
+    program: { version, node: process.version, ...await readStart(mesh?.status.self.pid ?? process.pid) },
     dir: await readDir(dir), key: await readKey(dir.key), lock: { path: dir.lock, there: await isThere(dir.lock), holder: lockHolder(dir.lock) ?? null },
     socket: await readSocket(dir), settings, ports: await readPorts(dir, mesh?.status.self.addresses ?? []),
     engines: await readEngines(root, settings.engine, mesh?.status.self.engineNote), docker: await readDocker(username), kernel: await readKernel(), time: await readTime(),
@@ -55,10 +55,16 @@ function settingsOf ({ settings }: DataDir, env: NodeJS.ProcessEnv): Facts['sett
   try {
     const stored = readSettingsFile(settings)
     for (const setting of SETTINGS) resolveSetting(setting, env, stored)
-    return { fault: null, recoverySaved: value('recovery.saved', stored) === true, engine: String(value('engine', stored)), mdns: value('mdns', stored) === true }
+    return { fault: null, recoverySaved: value('recovery.saved', stored) === true, engine: String(value('engine', stored)), mdns: value('mdns', stored) === true, slots: value('slots', stored) as number | undefined ?? null }
   } catch (error) {
-    return { fault: faultOf(error), recoverySaved: false, engine: 'auto', mdns: true }
+    return { fault: faultOf(error), recoverySaved: false, engine: 'auto', mdns: true, slots: null }
   }
+}
+
+/** Of this process or another one of this user; on systems without /proc nothing is known of the other. */
+async function readStart (pid: number): Promise<{ npx: boolean, service: boolean }> {
+  const [words, group] = await Promise.all([text(`/proc/${pid}/cmdline`), text(`/proc/${pid}/cgroup`)])
+  return { npx: /[/\\]_npx[/\\]/.test(words ?? (pid === process.pid ? process.argv[1] ?? '' : '')), service: /\/[^/\n]*elder-node[^/\n]*\.service/.test(group ?? '') }
 }
 
 async function readDir (dir: DataDir): Promise<Facts['dir']> {
