@@ -23,7 +23,7 @@ const SURFACE: Record<string, string[]> = {
     batchOf batchValue builderCapability checkNamed codeOf compareBytes compareFeeds conferred decode decodeAdvert decodeBuilderFrame decodeCanonical
     decodeProbe decodeProbeAnswer decodeRecord decodeRequestFrame decodeSync deviceId deviceKey deviceOfAddress encode encodeAdvert encodeFrame encodeOutputPart encodeProbe encodeProbeAnswer encodeRecord
     encodeSync entryId formatTraceparent nextSpan parseTraceparent traceIdOf equalBytes equalVectors feedDevice feedId feedIdOf feedKey forkMark forkedAt formatRecovery formatTicket fromBase32 fromHex
-    fromUtf8 genesisHash hasRole headOf headValue inputDigest isCount isDeviceId isDeviceName isEntryId isHash isInsideTree isOutputPath isRefusalCode
+    fromUtf8 genesisHash hasRole headOf headValue imageHint inputDigest isCount isDeviceId isDeviceName isEntryId isHash isInsideTree isOutputPath isRefusalCode
     judgeLive lapsesAtMs liveOf liveValue manifestDigest memberRecordHash meshIdOf meshKey missing nextAt openMemberRecord parseClaimWord
     parseControlRequest parseRecovery parseSpec parseStackKey parseTicket peerIdOf proofOf rank recordHash redeemMessage refusal resolveRoster score
     signHead signMemberRecord signRedemption signResult stackId stackIdOf stackKey strayAnswer surelyOverAtMs tieS toBase32 toDeviceName toHex utf8
