@@ -48,7 +48,8 @@ export class BuildHost {
 
   /** Sweeps what an earlier life left behind; until then every claim is told no. */
   async start (slots: number): Promise<void> {
-    const { engine } = this.#components
+    const { engine, network, log } = this.#components
+    if (engine?.name === 'process' && network === 'none') log.warn({ network }, 'every build is refused: the process engine cannot cut builds off from the network')
     this.configure(slots)
     if (engine !== undefined) await engine.sweep()
     this.#drive({ type: 'swept' })
