@@ -1,6 +1,7 @@
 /** Watches what this node knows for what its owner should know: the one place where problems come from. */
 import type { BuildStatus, DeviceStatus, Problem, StackStatus } from '../api.ts'
 import type { Clock, LoopMonitor } from '../ports/host.ts'
+import type { Logger } from '../ports/log.ts'
 import { AlertBook } from './alerts/alert-book.ts'
 import { findingsOf } from './alerts/conditions.ts'
 
@@ -14,6 +15,7 @@ export interface AlertsComponents {
   stacks: () => StackStatus[]
   /** What services found themselves. */
   found: () => Problem[]
+  log: Logger
 }
 
 export interface AlertsInit {
@@ -60,8 +62,12 @@ export class Alerts {
 
   #look (): void {
     this.#lagS = this.#components.loop.worstLagS()
-    if (this.#looks++ % STACKS_EVERY === 0) this.#stacks = this.#components.stacks()
-    this.#evaluate()
+    try {
+      if (this.#looks++ % STACKS_EVERY === 0) this.#stacks = this.#components.stacks()
+      this.#evaluate()
+    } catch (error) {
+      this.#components.log.warn({ err: error }, 'problems could not be looked for')
+    }
   }
 
   #evaluate (): Problem[] {

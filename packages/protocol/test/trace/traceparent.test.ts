@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { formatTraceparent, nextSpan, parseTraceparent, traceIdOf } from '../../src/index.ts'
+import { decodeSync, encode, encodeSync, formatTraceparent, nextSpan, parseClaimWord, parseTraceparent, traceIdOf } from '../../src/index.ts'
+import { crypto } from '../support/crypto.ts'
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
 const SPAN = '00f067aa0ba902b7'
@@ -39,4 +40,18 @@ test('any text parses to what formats to it, or not at all', () => {
     const context = parseTraceparent(text)
     if (context !== undefined) expect(formatTraceparent(context).slice(0, 53)).toBe(text.slice(0, 53))
   }))
+})
+
+test('on the wire a traceparent is valid, null or left out; anything else is malformed', () => {
+  const claim = { type: 'claim', build: 'a'.repeat(26), fence: 1, needs: { memoryBytes: null, cpus: null } }
+  expect(parseClaimWord({ ...claim, traceparent: GOOD })).toMatchObject({ traceparent: GOOD })
+  expect(parseClaimWord({ ...claim, traceparent: null })).toMatchObject({ traceparent: null })
+  expect(parseClaimWord(claim)).not.toHaveProperty('traceparent')
+  const stacks = { type: 'stacks' as const, differing: new Uint8Array(32), stacks: [], more: false }
+  expect(decodeSync(encodeSync({ ...stacks, traceparent: GOOD }), crypto)).toMatchObject({ traceparent: GOOD })
+  for (const bad of ['', GOOD.toUpperCase(), `${GOOD} `, 7, new Uint8Array(55)]) {
+    expect(() => parseClaimWord({ ...claim, traceparent: bad })).toThrow(/not a claim message/)
+    expect(() => decodeSync(encode([2, stacks.differing, [], false, bad]), crypto)).toThrow(/traceparent/)
+  }
+  expect(() => decodeSync(encode([2, stacks.differing, [], false]), crypto)).toThrow(/not a sync message/)
 })
