@@ -1,45 +1,14 @@
 /** Drives one BuildMachine: its effects become port calls, what comes back becomes inputs. */
-import { BuildMachine, codeOf, ElderError, type BuildEffect, type BuilderFrame, type BuildInput, type BuildResult, type BuildSpec, type BuildState, type ClaimWord, type DeviceId, type Failure, type Past } from '@elder-node/protocol'
-import type { BuildEvent, BuildExplanation, BuildRequest, DeviceRef } from '../../api.ts'
-import type { Clock } from '../../ports/host.ts'
-import type { FrameStream } from '../../ports/mesh.ts'
-import type { OutputFile, Snapshot } from '../../ports/source.ts'
+import { BuildMachine, codeOf, ElderError, type BuildEffect, type BuilderFrame, type BuildInput, type BuildResult, type BuildState, type ClaimWord, type DeviceId, type Failure, type Past } from '@elder-node/protocol'
+import type { BuildEvent, BuildExplanation, DeviceRef } from '../../api.ts'
+import type { OutputFile } from '../../ports/source.ts'
 import { adviceFor, type Surroundings } from './advice.ts'
 import { BuildStory } from './build-story.ts'
 import type { EventLog } from './event-log.ts'
-import { durationText, fixFor, listRefusals, outcomeOfFailure, outcomeOfResult, type Outcome, type ResultEvent } from './outcome.ts'
+import { durationText, listRefusals, nobodyTook, outcomeOfFailure, outcomeOfResult, type Outcome, type ResultEvent } from './outcome.ts'
 import type { ElectionResult } from './ranking.ts'
-import { Session, type SessionComponents } from './session.ts'
-
-export interface RunHooks extends SessionComponents {
-  clock: Clock
-  ref: (device: DeviceId) => DeviceRef
-  elect: (localOnly: boolean) => Promise<ElectionResult>
-  ask: (to: DeviceId, word: ClaimWord) => Promise<ClaimWord>
-  open: (to: DeviceId, signal: AbortSignal) => Promise<FrameStream>
-  /** Fresher than gossip: this builder has no slot. */
-  busy: (device: DeviceId, queue: number, expectedWaitS: number) => void
-  /** Sends the source ahead of a slot, until the build has `ended`. */
-  prefetch: (to: DeviceId, snapshot: Snapshot, ended: AbortSignal) => Promise<void>
-  /** One attempt ended: feeds the history, and answers what is to be kept. `runS` is null unless the command ended by itself. */
-  attempted: (device: DeviceId, ok: boolean, runS: number | null) => Past
-  /** Resolves when a device came, or told something new of itself. */
-  news: (signal: AbortSignal) => Promise<void>
-  /** Why nobody can be asked, when there is more to say than the candidates do: the device that was named is offline. */
-  nobody: () => Failure | undefined
-}
-
-export interface RunInit {
-  spec: BuildSpec
-  snapshot: Snapshot
-  request: BuildRequest
-  localFallback: boolean
-  startedWallMs: number
-  /** Who named the image; null: nobody. */
-  imageFrom: string | null
-  /** What is to be said first, one sentence each. */
-  warnings: string[]
-}
+import type { RunHooks, RunInit } from './run-init.ts'
+import { Session } from './session.ts'
 
 const PREFETCH_AT = 2
 
@@ -58,6 +27,8 @@ export class BuildRun {
   readonly #over = new AbortController()
   #timer: NodeJS.Timeout | undefined
   #prefetched = false
+  /** For news, while nobody can be asked. */
+  #listens = false
   #around: Surroundings | undefined
   /** Best place in the queues of builders; forgotten when the build leaves them. */
   #place = Infinity
@@ -259,15 +230,7 @@ export class BuildRun {
   #ended (state: 'failed' | 'cancelled', failure: Failure, refused: Array<{ device: DeviceId, reason: string }>): void {
     const said = new Map(refused.map(({ device, reason }) => [this.#hooks.ref(device).id, reason]))
     this.elected.candidates = this.elected.candidates.map(candidate => ({ ...candidate, refused: candidate.refused ?? said.get(candidate.device.id) ?? null }))
-    this.#finish(outcomeOfFailure(state, this.#reasoned(state === 'cancelled' ? this.#cancelledBy ?? failure : failure), this.init.spec))
-  }
-
-  #reasoned (failure: Failure): Failure {
-    if (failure.code !== 'NO_CANDIDATE') return failure
-    const { waitMs } = this.init.request
-    const waited = waitMs === undefined ? '' : `, and in ${durationText(waitMs)} of --wait that did not change`
-    const known = this.#hooks.nobody()
-    return { ...failure, fix: fixFor(this.elected.candidates), ...known, message: `${known?.message ?? `${failure.message}: ${listRefusals(this.elected.candidates)}`}${waited}` }
+    this.#finish(outcomeOfFailure(state, failure.code === 'NO_CANDIDATE' ? nobodyTook(failure, this.elected.candidates, this.#hooks.nobody(), this.init.request.waitMs) : this.#cancelledBy ?? failure, this.init.spec))
   }
 
   #finish ({ state, exitCode, failure, reason }: Outcome, outputs: OutputFile[] = [], timings: Partial<BuildResult['timings']> = {}): void {
@@ -286,7 +249,12 @@ export class BuildRun {
   #await (): void {
     const { message } = this.#hooks.nobody() ?? { message: `nobody can build it now (${listRefusals(this.elected.candidates)})` }
     this.#story.queued(`${message}; waiting up to ${durationText(this.init.request.waitMs ?? 0)}`)
-    void this.#hooks.news(this.#over.signal).then(() => { if (!this.log.ended) this.#drive({ type: 'news' }) })
+    if (this.#listens) return
+    this.#listens = true
+    void this.#hooks.news(this.#over.signal).then(() => {
+      this.#listens = false
+      if (!this.log.ended) this.#drive({ type: 'news' })
+    })
   }
 
   #queuedAt (device: DeviceId, place: number): void {

@@ -44,6 +44,12 @@ export function fixFor (candidates: CandidateExplanation[]): string {
   return 'See `elder-node status`; a device offers build slots with: elder-node join --engine process --slots 1'
 }
 
+/** Nobody took the build. `known`: a reason of its own, as that the named device is offline; `waitMs`: how long it waited. */
+export function nobodyTook (failure: Failure, candidates: CandidateExplanation[], known: Failure | undefined, waitMs: number | undefined): Failure {
+  const waited = waitMs === undefined ? '' : `, and in ${durationText(waitMs)} of --wait that did not change`
+  return { ...failure, fix: fixFor(candidates), ...known, message: `${known?.message ?? `${failure.message}: ${listRefusals(candidates)}`}${waited}` }
+}
+
 /** Milliseconds to `10 m`, `1.5 s`, `500 ms`: the largest unit that needs at most one decimal. */
 export function durationText (ms: number): string {
   const [unit, size] = UNITS_MS.find(([, unitMs]) => ms >= unitMs && Number.isInteger(10 * ms / unitMs)) ?? ['ms', 1]
