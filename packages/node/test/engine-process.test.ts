@@ -152,8 +152,18 @@ describe('limits on cgroup v2', () => {
     }
     await writeFile(join(root, 'proc/mounts'), `cgroup2 ${mount} cgroup2 rw 0 0\n`)
     await writeFile(join(root, 'proc/self/cgroup'), '0::/user.slice\n')
-    const controllers = await findControllers('elder-x', join(root, 'proc'))
+    const controllers = await findControllers('elder-x', { proc: join(root, 'proc'), asRoot: true })
     expect(controllers.map(({ name, version }) => `${name}${version}`)).toEqual(['memory2', 'pids2', 'cpu2'])
+    // A user finds the nearest group above its own that takes processes; here the root of the hierarchy has no such file.
+    const service = join(mount, 'user.slice/user@1.service')
+    await mkdir(join(service, 'app.slice'), { recursive: true })
+    await writeFile(join(service, 'cgroup.procs'), '')
+    for (const name of ['', 'probe']) {
+      await mkdir(join(service, 'elder-x', name), { recursive: true })
+      for (const file of ['memory.max', 'pids.max']) await writeFile(join(service, 'elder-x', name, file), '')
+    }
+    await writeFile(join(root, 'proc/self/cgroup'), '0::/user.slice/user@1.service/app.slice\n')
+    expect((await findControllers('elder-x', { proc: join(root, 'proc'), asRoot: false })).map(({ name, base }) => [name, base])).toEqual(['memory', 'pids'].map(name => [name, join(service, 'elder-x')]))
     const group = new LimitGroup(controllers, 'b1')
     await group.create({ cpus: 1.5, memoryBytes: 1000, pidsMax: 7, diskBytes: 1000 })
     const read = (file: string): Promise<string> => readFile(join(mount, 'elder-x/b1', file), 'utf8')

@@ -1,6 +1,6 @@
 /** Limits by cgroup, version 1, version 2 or both at once (hybrid). What is not usable here is left out, never faked. */
-import { access, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { access, constants, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Limits } from '../../ports/engine.ts'
 import { kill, pidsIn } from './processes.ts'
@@ -14,17 +14,38 @@ const PERIOD_US = 100_000
 /** A file that exists in every child group when the controller is on. */
 const PROBE = { 1: { memory: 'memory.limit_in_bytes', pids: 'pids.max', cpu: 'cpu.cfs_quota_us' }, 2: { memory: 'memory.max', pids: 'pids.max', cpu: 'cpu.max' } } as const
 
-/** The controllers in which groups named `group` can be made. @param proc - Folder with `mounts` and `self/cgroup`. @default /proc */
-export async function findControllers (group: string, proc = '/proc'): Promise<Controller[]> {
+/**
+ * The controllers in which groups named `group` can be made: by root below the root of the hierarchy, by a user below the
+ * nearest group that was delegated to it, as systemd does for `user@.service` and for services with `Delegate=yes`.
+ *
+ * @param init.proc - Folder with `mounts` and `self/cgroup`. @default /proc
+ * @param init.asRoot - @default whether this process is root
+ */
+export async function findControllers (group: string, init: { proc?: string, asRoot?: boolean } = {}): Promise<Controller[]> {
+  const { proc = '/proc', asRoot = process.getuid?.() === 0 } = init
   const mounts = (await readFile(join(proc, 'mounts'), 'utf8').catch(() => '')).split('\n').map(line => line.split(' '))
   const own = (await readFile(join(proc, 'self/cgroup'), 'utf8').catch(() => '')).split('\n').map(line => line.split(':'))
   const found = await Promise.all(NAMES.map(async name => {
     const v1 = mounts.find(mount => mount[2] === 'cgroup' && mount[3]?.split(',').includes(name) === true)?.[1]
     if (v1 !== undefined) return usable(name, 1, await parentV1(v1, own.find(line => line[1]?.split(',').includes(name) === true)?.[2]), group)
     const v2 = mounts.find(mount => mount[2] === 'cgroup2')?.[1]
-    return v2 === undefined ? undefined : usable(name, 2, v2, group)
+    if (v2 === undefined) return undefined
+    for (const parent of asRoot ? [v2] : await delegated(v2, own.find(line => line[0] === '0')?.[2])) {
+      const controller = await usable(name, 2, parent, group)
+      if (controller !== undefined) return controller
+    }
+    return undefined
   }))
   return found.filter(controller => controller !== undefined)
+}
+
+/** This process's group and those above it into which it may move processes, nearest first. Version 2 wants its processes in leaves, so the nearest may fail. */
+async function delegated (mount: string, own = '/'): Promise<string[]> {
+  const found: string[] = []
+  for (let path = join(mount, own); path.startsWith(mount); path = dirname(path)) {
+    if (await access(join(path, 'cgroup.procs'), constants.W_OK).then(() => true, () => false)) found.push(path)
+  }
+  return found
 }
 
 /** Below the node's own group, so its limits hold too; in a container that path may not be there. */
