@@ -92,7 +92,8 @@ export class FakeNode implements ElderNode {
 
   async * ping (name: string, { count = 5, signal }: PingOptions = {}): AsyncGenerator<PingEvent> {
     await this.evict(name)
-    for (let seq = 1; seq <= count && signal?.aborted !== true; seq++) {
+    for (let seq = 1; seq <= count; seq++) {
+      if (signal?.aborted === true) return
       const rttMs = this.roundTrips[(seq - 1) % this.roundTrips.length] ?? null
       if (rttMs === null) yield { event: 'lost', device: MINI, seq, code: 'TIMEOUT', message: 'no answer' }
       else yield { event: 'pong', device: MINI, seq, rttMs, path: this.relayed ? 'relay' : 'direct', relay: this.relayed ? SELF : null, address: '/ip4/10.0.0.2/tcp/4707/p2p/y' }
