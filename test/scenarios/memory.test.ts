@@ -158,7 +158,8 @@ describe.concurrent('looking at memory', () => {
     expect(code).toBe(1)
     expect(last).toMatchObject({ ok: false, problems: [{ code: 'FEED_DAMAGED', fix: expect.stringContaining('move that file away') as string }] })
     await Promise.all([laptop.stop(), mini.stop()])
-  })
+  // Twenty commands: on a machine that is busy with the other tests each takes a second or two.
+  }, 180_000)
 })
 
 describe.concurrent('a remote', () => {
