@@ -179,7 +179,7 @@ async function build (init: NodeInit, closing: Closing): Promise<RunningNode> {
 
   const stackList = (): ReturnType<Stacks['list']> => stacks.list({ copies: held => replication.copies(held), mirrors: held => mirror.status(folderOf(held)) })
   const alerts = new Alerts({
-    clock, loop: openLoopMonitor(), self: device, devices: () => status.devices(), addresses: () => mesh.addresses(), builds: () => builds.list(), stacks: stackList,
+    clock, loop: openLoopMonitor(), self: device, devices: () => status.devices(), addresses: () => mesh.addresses(), waiting: () => builds.waiting(), stacks: stackList,
     found: () => [...mirror.problems(), ...stacks.problems(), ...http.problems], log,
   }, { version: VERSION, crashesMs: config.crashesMs })
   closing.add('alerts', () => { alerts.stop() })

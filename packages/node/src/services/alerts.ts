@@ -1,9 +1,9 @@
 /** Watches what this node knows for what its owner should know: the one place where problems come from. */
-import type { BuildStatus, DeviceStatus, Problem, StackStatus } from '../api.ts'
+import type { DeviceStatus, Problem, StackStatus } from '../api.ts'
 import type { Clock, LoopMonitor } from '../ports/host.ts'
 import type { Logger } from '../ports/log.ts'
 import { AlertBook } from './alerts/alert-book.ts'
-import { findingsOf } from './alerts/conditions.ts'
+import { findingsOf, type World } from './alerts/conditions.ts'
 
 export interface AlertsComponents {
   clock: Clock
@@ -11,7 +11,7 @@ export interface AlertsComponents {
   self: string
   devices: () => DeviceStatus[]
   addresses: () => string[]
-  builds: () => BuildStatus[]
+  waiting: () => World['waiting']
   stacks: () => StackStatus[]
   /** What services found themselves. */
   found: () => Problem[]
@@ -71,12 +71,12 @@ export class Alerts {
   }
 
   #evaluate (): Problem[] {
-    const { clock, self, devices, addresses, builds, found } = this.#components
+    const { clock, self, devices, addresses, waiting, found } = this.#components
     const { version, crashesMs } = this.#init
     const now = devices()
     this.#expect(now)
     return this.#book.evaluate(findingsOf({
-      devices: now, self, addresses: addresses(), expected: this.#expected, builds: builds(), stacks: this.#stacks, found: found(),
+      devices: now, self, addresses: addresses(), expected: this.#expected, waiting: waiting(), stacks: this.#stacks, found: found(),
       version, loopLagS: this.#lagS, crashesMs, wallMs: clock.wallMs(),
     }), clock.monotonicMs())
   }

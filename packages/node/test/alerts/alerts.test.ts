@@ -19,7 +19,7 @@ function bench (): Bench {
   let reads = 0
   const alerts = new Alerts({
     clock: { monotonicMs: () => performance.now(), wallMs: () => Date.now() }, loop: { worstLagS: () => lagS, close: () => {} }, self: SELF.id,
-    devices: () => devices, addresses: () => ['/ip4/192.168.1.2/tcp/1'], builds: () => [], stacks: () => { reads++; return [] }, found: () => [], log: { debug () {}, info () {}, warn () {}, error () {} },
+    devices: () => devices, addresses: () => ['/ip4/192.168.1.2/tcp/1'], waiting: () => [], stacks: () => { reads++; return [] }, found: () => [], log: { debug () {}, info () {}, warn () {}, error () {} },
   }, { version: '0.1.0', crashesMs: [] })
   alerts.start()
   return { alerts, see: (...others) => { devices = [device(SELF), ...others] }, codes: () => alerts.problems().map(({ code }) => code), lag: seconds => { lagS = seconds }, stackReads: () => reads }

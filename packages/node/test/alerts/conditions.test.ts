@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { BuildStatus, StackStatus } from '../../src/api.ts'
+import type { StackStatus } from '../../src/api.ts'
 import { ALERT_CODES } from '../../src/services/alerts/catalogue.ts'
 import { findingsOf, type World } from '../../src/services/alerts/conditions.ts'
 import { device, MINI, SELF } from '../support/fake-node.ts'
@@ -7,12 +7,12 @@ import { device, MINI, SELF } from '../support/fake-node.ts'
 const HOUR = 3_600_000
 const NOW = Date.parse('2026-11-21T12:00:00Z')
 const FINE: World = {
-  devices: [device(SELF), device(MINI)], self: SELF.id, addresses: ['/ip4/127.0.0.1/tcp/1', '/ip4/192.168.1.2/tcp/1'], expected: new Set([MINI.id]), builds: [], stacks: [], found: [],
+  devices: [device(SELF), device(MINI)], self: SELF.id, addresses: ['/ip4/127.0.0.1/tcp/1', '/ip4/192.168.1.2/tcp/1'], expected: new Set([MINI.id]), waiting: [], stacks: [], found: [],
   version: '0.1.0', loopLagS: 0, crashesMs: [], wallMs: NOW,
 }
 const STACK: StackStatus = { name: 'my-repo', entries: 3, copies: 2, mirrors: [], archived: false }
 const down = device(MINI, { online: false, path: 'none', cpu: null, memory: null, disk: null, slots: { total: 0, free: 0 } })
-const waiting = { id: 'abcdefghij', state: 'queued' } as BuildStatus
+const waiting = { id: 'abcdefghij', candidates: [SELF.id, MINI.id] }
 const mirror = (state: StackStatus['mirrors'][number]['state'], hoursAgo: number | null, message: string | null = null): StackStatus['mirrors'][number] =>
   ({ url: 'https://git/x', state, lastPush: null, message, ...(hoursAgo === null ? {} : { behindSince: new Date(NOW - hoursAgo * HOUR).toISOString() }) })
 const lonely = (mirrors: StackStatus['mirrors']): Partial<World> => ({ stacks: [{ ...STACK, copies: 1, mirrors }] })
@@ -35,8 +35,9 @@ test.each<[string, Partial<World>, string[]]>([
   ['90 % of it', memory(10), []],
   ['a stall of 1.1 s', { loopLagS: 1.1 }, ['LOOP_BLOCKED']],
   ['a stall of 1 s', { loopLagS: 1 }, []],
-  ['a build waits while a slot is free', { builds: [waiting] }, ['QUEUE_STUCK']],
-  ['a build waits, and all are busy', { builds: [waiting], devices: [device(SELF, { slots: { total: 2, free: 0 } })] }, []],
+  ['a build waits while a slot is free', { waiting: [waiting] }, ['QUEUE_STUCK']],
+  ['a build waits, and all are busy', { waiting: [waiting], devices: [device(SELF, { slots: { total: 2, free: 0 } })] }, []],
+  ['a build waits for one device, another is free', { waiting: [{ ...waiting, candidates: [MINI.id] }], devices: [device(SELF), device(MINI, { slots: { total: 2, free: 0 } })] }, []],
   ['four crashes in a quarter of an hour', crashes(4, 60_000), ['RESTART_LOOP']],
   ['three of them', crashes(3, 60_000), []],
   ['four, long ago', crashes(4, 16 * 60_000), []],
@@ -54,7 +55,7 @@ test.each<[string, Partial<World>, string[]]>([
 test('every finding says what, about whom, and what to do; a name of another device stands in it', () => {
   const all = findingsOf({
     ...FINE, devices: [device(SELF, { disk: { totalBytes: 100, freeBytes: 1 }, slots: { total: 2, free: 1 } }), device(MINI, { disk: { totalBytes: 100, freeBytes: 1 }, memory: { totalBytes: 100, freeBytes: 1 }, version: '9' }), { ...down, id: 'c'.repeat(52), name: 'pi' }],
-    expected: new Set(['c'.repeat(52)]), builds: [waiting], stacks: [{ ...STACK, copies: 1, mirrors: [mirror('failing', 5, 'no route')] }], loopLagS: 2, crashesMs: Array.from({ length: 5 }, () => NOW),
+    expected: new Set(['c'.repeat(52)]), waiting: [waiting], stacks: [{ ...STACK, copies: 1, mirrors: [mirror('failing', 5, 'no route')] }], loopLagS: 2, crashesMs: Array.from({ length: 5 }, () => NOW),
   })
   const alone = findingsOf({ ...FINE, devices: [device(SELF), down], addresses: [] })
   expect(new Set([...all, ...alone].map(({ code }) => code))).toEqual(new Set(ALERT_CODES))

@@ -40,7 +40,7 @@ export const ALERTS: Readonly<Record<AlertCode, AlertFacts>> = {
   DISK_LOW: { when: 'less than 10 % of the disk of an online device is free', holdMs: 0 },
   MEMORY_HIGH: { when: 'more than 90 % of the memory of an online device is used', holdMs: 5 * MINUTE_MS },
   LOOP_BLOCKED: { when: 'the event loop of this node stalls for more than 1 s in every window of 15 s', holdMs: MINUTE_MS },
-  QUEUE_STUCK: { when: 'a build of this device waits for a slot while an online device has a free one', holdMs: MINUTE_MS },
+  QUEUE_STUCK: { when: 'a build of this device waits for a slot while an online device that would take it has a free one', holdMs: MINUTE_MS },
   ONLY_COPY: { when: 'a stack with entries is on no other device, and on no remote in full', holdMs: 0 },
   MIRROR_BEHIND: { when: 'a remote did not take what it should', holdMs: 0 },
   MIRROR_STALE: { when: 'changes of a stack have not been on one of its remotes for 4 hours', holdMs: THRESHOLDS.mirrorStaleMs, settleMs: 2 * MINUTE_MS },

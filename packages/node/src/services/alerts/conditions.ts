@@ -1,5 +1,5 @@
 /** What is wrong right now, from what this node knows: pure, one function per condition. Thresholds: catalogue.ts. */
-import type { BuildStatus, DeviceStatus, Problem, StackStatus } from '../../api.ts'
+import type { DeviceStatus, Problem, StackStatus } from '../../api.ts'
 import type { Finding } from './alert-book.ts'
 import { THRESHOLDS } from './catalogue.ts'
 
@@ -10,7 +10,8 @@ export interface World {
   addresses: readonly string[]
   /** Devices that offered slots when they were last heard, by id. */
   expected: ReadonlySet<string>
-  builds: readonly BuildStatus[]
+  /** Builds of this device that wait for a slot, each with the devices that would take it. */
+  waiting: ReadonlyArray<{ id: string, candidates: readonly string[] }>
   stacks: readonly StackStatus[]
   /** What services found themselves. */
   found: readonly Problem[]
@@ -71,11 +72,12 @@ function loopBlocked ({ loopLagS }: World): Finding[] {
   return [{ code: 'LOOP_BLOCKED', about: '', message: `This node stalls, lately for ${loopLagS.toFixed(1)} s: it answers others late, and may be taken for dead.`, fix: 'Less load on this machine, or fewer slots: elder-node config set slots 1' }]
 }
 
-function queueStuck ({ builds, devices }: World): Finding[] {
-  const waiting = builds.find(({ state }) => state === 'queued')
-  const free = devices.find(({ online, slots }) => online && slots.free > 0)
-  if (waiting === undefined || free === undefined) return []
-  return [{ code: 'QUEUE_STUCK', about: waiting.id, message: `A build waits for a slot although ${free.name} has one free.`, fix: `elder-node builds why ${waiting.id.slice(0, 8)}` }]
+function queueStuck ({ waiting, devices }: World): Finding[] {
+  const free = devices.filter(({ online, slots }) => online && slots.free > 0)
+  return waiting.flatMap(({ id, candidates }) => {
+    const idle = free.find(device => candidates.includes(device.id))
+    return idle === undefined ? [] : [{ code: 'QUEUE_STUCK', about: id, message: `The build ${id.slice(0, 8)} waits for a slot although ${idle.name} has one free.`, fix: `elder-node builds why ${id.slice(0, 8)}` }]
+  })
 }
 
 /** Neither another device nor a remote has all of it. */

@@ -80,6 +80,12 @@ export class Builds {
 
   list (): BuildStatus[] { return this.#book.list() }
 
+  /** Builds that wait for a slot, each with the devices that would take it. */
+  waiting (): Array<{ id: string, candidates: string[] }> {
+    return this.#book.runs().filter(run => !run.log.ended && run.state === 'queued')
+      .map(run => ({ id: run.id, candidates: run.elected.candidates.filter(({ refused }) => refused === null).map(({ device }) => device.id) }))
+  }
+
   /** @throws ElderError `NO_SUCH_BUILD` | `AMBIGUOUS` */
   async events (id: string, { signal, follow = true }: { signal?: AbortSignal, follow?: boolean } = {}): Promise<AsyncIterable<BuildEvent>> {
     const found = this.#book.find(id)
