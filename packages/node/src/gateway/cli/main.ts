@@ -27,20 +27,21 @@ const COMMANDS: Entry[] = [
   { name: 'leave', usage: '', summary: 'this device leaves the mesh and forgets it', group: 'Start', load: () => import('./commands/leave.ts') },
   { name: 'config', usage: '', summary: 'what this device is set to: list, get, set, unset', group: 'Setup', load: () => import('./commands/config.ts') },
   { name: 'completion', usage: '<shell>', summary: 'Tab completion for bash, zsh, fish', group: 'Setup', load: () => import('./commands/completion.ts') },
+  { name: 'image', usage: '', summary: 'what builds run in here: build, list', group: 'Setup', load: () => import('./commands/image.ts') },
   { name: 'evict', usage: '<device>', summary: 'remove a device from the mesh, for ever', group: 'Setup', load: () => import('./commands/evict.ts') },
   { name: 'service', usage: '', summary: 'start at boot: install, status, remove', group: 'Setup', load: () => import('./commands/service.ts') },
-  { name: 'image', usage: '', summary: 'what builds run in here: build, list', group: 'Setup', load: () => import('./commands/image.ts') },
 ]
 
 const EXAMPLES = `
 Examples:
-  elder-node join                                    first device: founds a mesh, keeps running
-  elder-node invite                                  a ticket and the command to paste on the next device
-  elder-node build . -- npm test                     on the nearest free device
-  elder-node stack add --kind note --title "…"       remembered on every device
+  elder-node join                                first device: founds a mesh
+  elder-node invite                              a ticket for the next device
+  elder-node build . -- npm test                 on the nearest free device
+  elder-node stack add --kind note --title "…"   remembered on every device
 
-Exit codes: 0 ok, 1 error, 2 usage, 3 no mesh here yet, 4 node not running, 5 degraded (--check), 6 timeout.
-\`build\` passes the command's own; 124 deadline, 125 the mesh could not run it, 130 cancelled.`
+Exit codes: 0 ok, 1 error, 2 usage, 3 no mesh here yet, 4 node not running,
+5 degraded (--check), 6 timeout. \`build\` passes the command's own; 124 deadline,
+125 the mesh could not run it, 130 cancelled.`
 
 /** Runs one command line (without `node` and the script). Never throws. */
 export async function runCli (argv: string[], io: Io): Promise<number> {

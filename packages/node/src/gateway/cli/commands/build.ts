@@ -50,9 +50,11 @@ The image is that of --image, else .elder.json, else (where a builder runs
 images) .devcontainer/devcontainer.json, else the builder's own.
 --timeout is this command's patience: it then cancels the build, exit 6.
 
-TRACEPARENT (W3C) of this command is gone on with: one trace id in the events, in the logs of every device, and in the build's own TRACEPARENT.
+TRACEPARENT (W3C) of this command is gone on with: one trace id in the events,
+in the logs of every device, and in the build's own TRACEPARENT.
 
-The command's exit code is passed on; 124 deadline, 125 the mesh could not run it, 130 cancelled (Ctrl-C).`)
+The command's exit code is passed on; 124 deadline, 125 the mesh could not run
+it, 130 cancelled (Ctrl-C).`)
     .action(act(async (context, options: BuildOptions, args) => await run(context, buildParams(context, options, args[0] ?? '.', rest), options)))
 }
 

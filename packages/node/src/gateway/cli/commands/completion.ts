@@ -10,10 +10,10 @@ export function register (command: Command, { act }: Kit): void {
     .argument('<shell>', 'bash, zsh or fish')
     .addHelpText('after', `
 Examples:
-  elder-node completion bash > ~/.local/share/bash-completion/completions/elder-node
+  echo 'source <(elder-node completion bash)' >> ~/.bashrc
   elder-node completion zsh > "\${fpath[1]}/_elder-node"
   elder-node completion fish > ~/.config/fish/completions/elder-node.fish
-  source <(elder-node completion bash)               for this shell alone`)
+  source <(elder-node completion bash)          for this shell alone`)
     .action(act(completion))
 }
 

@@ -13,7 +13,7 @@ import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 
 const help = (lines: string): string => `\nExamples:\n${lines}`
-const LIST = '  elder-node config list\n  elder-node config list --sources\n  elder-node config list --json | jq \'.settings[] | select(.source != "default")\''
+const LIST = '  elder-node config list\n  elder-node config list --sources\n  elder-node config list --json | jq \'.settings[] | {key, source}\''
 
 export function register (command: Command, { act }: Kit): void {
   command.action(act(list)).option('--sources', 'where each value comes from')
@@ -22,7 +22,7 @@ export function register (command: Command, { act }: Kit): void {
   command.command('get').description('one value, alone on a line').argument('<key>', 'see config list').action(act(get))
     .addHelpText('after', help('  elder-node config get slots\n  elder-node config get mirror.idle --json'))
   command.command('set').description('keep a value for the next start').argument('<key>', 'see config list').argument('<value...>', 'several words make a list').action(act(set))
-    .addHelpText('after', help('  elder-node config set slots 2\n  elder-node config set limits.memory 4g\n  elder-node config set announce /ip4/100.64.0.7/tcp/4707 /dns4/mini.lan/tcp/4707'))
+    .addHelpText('after', help('  elder-node config set slots 2\n  elder-node config set limits.memory 4g\n  elder-node config set announce /ip4/100.64.0.7/tcp/4707'))
   command.command('unset').description('back to the default').argument('<key>', 'see config list').action(act(unset))
     .addHelpText('after', help('  elder-node config unset slots'))
 }

@@ -7,8 +7,9 @@ export function register (command: Command, { act }: Kit): void {
   command
     .option('--exit', 'end after the story (default: stay up until Ctrl-C)')
     .addHelpText('after', `
-Three real nodes as processes of this machine, a real build on the elected one, a builder killed in the middle, a shared
-memory mirrored to a real git remote, every host destroyed and the memory brought back.
+Three real nodes as processes of this machine, a real build on the elected one,
+a builder killed in the middle, a shared memory mirrored to a real git remote,
+every host destroyed and the memory brought back.
 The demo's nodes run builds with the \`process\` engine: no isolation.
 
 Examples:

@@ -24,9 +24,11 @@ Examples:
 Examples:
   elder-node image build
   elder-node image build --base ubuntu:24.04
-  elder-node image build --base rust:1-bookworm --tag team/rust && elder-node config set image team/rust
+  elder-node image build --base rust:1-bookworm --tag team/rust
+  elder-node config set image team/rust
 
-What is built is printed on stderr, its name on stdout. Takes minutes, and the network.`)
+What is built is printed on stderr, its name on stdout. Takes minutes, and the
+network.`)
     .action(act(build))
   command.command('list').description('the images of this device, newest first').option(...ENGINE_FLAG)
     .addHelpText('after', `

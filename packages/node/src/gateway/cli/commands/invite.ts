@@ -18,7 +18,7 @@ export function register (command: Command, { act }: Kit): void {
 Examples:
   elder-node invite
   elder-node invite --role member --expires 1h
-  elder-node invite --qr                             for a camera; needs about 80 x 40 characters
+  elder-node invite --qr                for a camera; about 80 x 40 characters
   elder-node invite --json | jq -r .ticket > ticket.txt`)
     .action(act(invite))
 }

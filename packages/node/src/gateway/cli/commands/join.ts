@@ -41,14 +41,16 @@ export function register (command: Command, { act }: Kit): void {
     .option('--detach', 'go on in the background; returns when the node is ready')
     .addHelpText('after', `
 Examples:
-  elder-node join                                     first device: founds a mesh
-  elder-node join --ticket-file ticket.txt            next device
-  elder-node join --slots 2 --engine process          builds without isolation: your explicit choice
-  elder-node join --detach                            in the background; prints how it is stopped
+  elder-node join                              first device: founds a mesh
+  elder-node join --ticket-file ticket.txt     next device
+  elder-node join --slots 2 --engine process   NO isolation: you say so
+  elder-node join --detach                     in the background
   ssh mini elder-node invite | elder-node join --ticket-file -
 
-Runs until Ctrl-C; again Ctrl-C leaves at once. --timeout bounds the admission (default 60s, exit 6), not the running node.
-/healthz, /readyz and /metrics answer programs on this machine, on the port that is printed: elder-node config set http.listen off`)
+Runs until Ctrl-C; again Ctrl-C leaves at once. --timeout bounds the admission
+(default 60s, exit 6), not the running node. /healthz, /readyz and /metrics
+answer programs on this machine, on the port that is printed; to have none:
+elder-node config set http.listen off`)
     .action(act<Options>(async (context, options, args) => await (options.detach === true ? joinDetached(context, options, args, command) : join(context, options, args)), { unbounded: true }))
   addLaterOptions(command, ['--from <url>', '--recovery-file <path>'])
 }

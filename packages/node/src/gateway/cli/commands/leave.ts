@@ -25,7 +25,7 @@ with \`config\` stays. A later \`join\` is a new device.
 Examples:
   elder-node leave
   elder-node leave --yes --json
-  elder-node leave --force      also when no node runs here: the others still list it`)
+  elder-node leave --force   also when no node runs here: others still list it`)
     .action(act(leave))
 }
 

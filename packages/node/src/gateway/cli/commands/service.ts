@@ -33,7 +33,7 @@ export function register (command: Command, { act }: Kit): void {
     .option('--ticket-file <path|->', 'read the ticket from a file or from standard input').option('--print', 'print the unit and do nothing').option('--dry-run', 'the same')
     .option('--name <name>', 'as for join; like those below it is kept as a setting').option('--listen <multiaddr>', 'repeatable', collect).option('--announce <multiaddr>', 'repeatable', collect)
     .option('--relay <auto|on|off>', 'relay for others').option('--slots <n>', 'builds at once').option('--engine <name>', 'what runs builds').option('--no-mdns', 'do not look for devices on the local network')
-    .addHelpText('after', `\nThe copy and its Node stay as they are, whatever npm does; the version before it stays beside it.\n${examples('  elder-node service install --slots 2\n  sudo npx elder-node service install --system --ticket-file /boot/elder-ticket\n  elder-node service install --print')}`)
+    .addHelpText('after', `\nThe copy and its Node stay as they are, whatever npm does; the version before\nit stays beside it.\n${examples('  elder-node service install --slots 2\n  sudo npx elder-node service install --system --ticket-file /boot/elder-ticket\n  elder-node service install --print')}`)
     .action(act(install))
   command.command('status').description('what is installed and whether it runs').option(...SYSTEM).addHelpText('after', examples('  elder-node service status\n  elder-node service status --system --json')).action(act(status))
   command.command('remove').description('stop it and remove the unit and the copies').option(...SYSTEM).option('--purge', 'also this device\'s data: its key and all memory that is only here')

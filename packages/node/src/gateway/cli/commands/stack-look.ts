@@ -24,9 +24,11 @@ export function registerLook (stack: Command, { act }: Kit): void {
     .action(act(log)).addHelpText('after', help('  elder-node stack log my-repo\n  elder-node stack log my-repo --entry 01K9ABCD --limit 5\n  elder-node stack log --json | jq -r \'[.at, .author.agent, .change] | @tsv\''))
   stack.command('verify').description('prove it: feeds on the disk, other devices, remotes').argument('[stack]', 'default: of this git worktree')
     .action(act(verify)).addHelpText('after', `
-Reads every feed from the disk again and checks checksums, hash chains and signatures; computes the digest anew and compares it
-with what this node shows, with every device that is online, and with what each remote holds. Exit 1 when something is wrong;
-a device or a remote that cannot be reached is said, and is not wrong.
+Reads every feed from the disk again and checks checksums, hash chains and
+signatures; computes the digest anew and compares it with what this node shows,
+with every device that is online, and with what each remote holds. Exit 1 when
+something is wrong; a device or a remote that cannot be reached is said, and is
+not wrong.
 ${help('  elder-node stack verify my-repo\n  elder-node stack verify my-repo --json | jq \'.devices[] | {name, state}\'')}`)
 }
 
