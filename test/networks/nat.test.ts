@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { needs } from '../../packages/node/test/support/when.ts'
 import { Device, until, untilOnline } from '../lab/device.ts'
 import { Lab, labUnavailable, routersUnavailable, sweepDeadLabs } from '../lab/lab.ts'
+import type { Home } from '../lab/lab.ts'
 
 const unavailable = await labUnavailable() ?? await routersUnavailable()
 const available = needs(unavailable === undefined, `routers of its own: ${unavailable ?? ''}`)
@@ -22,7 +23,7 @@ const figure = (what: string, sinceMs: number): void => { figures.push(`  ${((pe
 beforeAll(async () => { if (available) await sweepDeadLabs() })
 afterAll(() => { if (figures.length > 0) console.log(`homes behind routers, load ${loadavg()[0]?.toFixed(1)}:\n${figures.join('\n')}`) })
 
-describe.runIf(available)('two homes behind routers, and two members that anybody can dial', () => {
+describe.runIf(available).concurrent('two homes behind routers, and two members that anybody can dial', () => {
   test('they meet, write and build through a relay; a lost relay is replaced, the last is missed; together they are direct', { timeout: 180_000 }, async () => {
     const lab = await Lab.up()
     // Builds have users of their own.
@@ -86,6 +87,29 @@ describe.runIf(available)('two homes behind routers, and two members that anybod
       await lab.down()
     }
   })
+
+  test('a forwarded port is found without being told; that device is dialled directly, and relays for the third home', { timeout: 180_000 }, async () => {
+    const lab = await Lab.up()
+    try {
+      const homes = await Promise.all(['1', '2', '3'].map(n => lab.home(`router-${n}`, `11.0.${n}.1/24`, '192.168.1.1/24'))) as [Home, Home, Home]
+      await lab.forward(homes[0], 4707, '192.168.1.10')
+      const vps = new Device(lab, await lab.host('vps', '11.0.8.8/24'), 0)
+      const [pi, laptop, phone] = await Promise.all(homes.map(async (home, i) => new Device(lab, await lab.hostAt(home, ['pi', 'laptop', 'phone'][i] ?? '', '192.168.1.10/24'), 0))) as [Device, Device, Device]
+      await vps.start({ flags: ['--relay', 'off'] })
+      await admit(vps, pi)
+      const met = performance.now()
+      await until('the pi knows that it is reached', STEP_MS, async () => (await self(pi)).reachable === 'public')
+      figure('a forwarded port is found', met)
+      expect((await self(pi)).addresses.map(address => address.split('/p2p/')[0])).toContain('/ip4/11.0.1.1/tcp/4707')
+      await Promise.all([laptop, phone].map(device => admit(vps, device)))
+      await untilOnline([pi, laptop, phone], [vps, pi, laptop, phone], STEP_MS)
+      await until('both dial the pi directly', STEP_MS, async () => await path(laptop, pi) === 'direct' && await path(phone, pi) === 'direct')
+      expect(await path(laptop, phone)).toBe('relay')
+      for (const device of [laptop, phone]) expect((await self(device)).relays.map(({ name }) => name)).toEqual(['pi'])
+    } finally {
+      await lab.down()
+    }
+  })
 })
 
 async function admit (admin: Device, device: Device, role: 'builder' | 'admin' = 'builder'): Promise<void> {
@@ -93,7 +117,7 @@ async function admit (admin: Device, device: Device, role: 'builder' | 'admin' =
   await device.start({ ticket })
 }
 
-async function self (device: Device): Promise<{ reachable: string, relays: Array<{ name: string }> }> { return (await device.call('status', {})).self }
+async function self (device: Device): Promise<{ reachable: string, addresses: string[], relays: Array<{ name: string }> }> { return (await device.call('status', {})).self }
 
 async function path (from: Device, to: Device): Promise<string | undefined> {
   return (await from.call('devices', {})).find(({ name }) => name === to.name)?.path

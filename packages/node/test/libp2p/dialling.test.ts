@@ -50,6 +50,11 @@ describe('the plan of dials', () => {
     expect(planDials(state({ backoffs })).map(({ device }) => device)).toEqual(byRing.slice(1, 3))
   })
 
+  test('a member without an address is asked for when somebody is here to ask, after those with one', () => {
+    const candidates = [{ device: b, addresses: [] }, { device: c, addresses: ['/x'] }, { device: devices[3] as DeviceId, addresses: ['/x'] }]
+    expect(planDials(state({ candidates, connected: new Set([devices[3] as DeviceId]) })).map(({ device }) => device)).toEqual([c, b])
+  })
+
   test('a member without an address is nobody to wait for', () => {
     expect(planDials(state({ candidates: [{ device: b, addresses: [] }, { device: c, addresses: ['/x'] }] })).map(({ device }) => device)).toEqual([c])
   })

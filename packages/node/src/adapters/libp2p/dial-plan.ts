@@ -1,7 +1,7 @@
 /**
  * Whom to dial next. Pure: a step of the supervisor is a function of what is known and the time.
  *
- * Order: fewest failures, then distance on the ring of hashes from this device, which spreads the first dials of a mesh that
+ * Order: fewest failures, then those with an address, then distance on the ring of hashes from this device, which spreads the first dials of a mesh that
  * starts at once (measured: 10 processes, every one at min(8, n - 1) peers within 1.1 to 3.3 s of its own start).
  */
 import { createHash } from 'node:crypto'
@@ -29,7 +29,8 @@ export interface DialState {
 }
 
 export function planDials (state: DialState): Candidate[] {
-  const others = state.candidates.filter(({ device, addresses }) => device !== state.self && addresses.length > 0)
+  // Somebody who is connected may know where a member is that this device has no address of.
+  const others = state.candidates.filter(({ device, addresses }) => device !== state.self && (addresses.length > 0 || state.connected.size > 0))
   const held = others.filter(({ device }) => state.connected.has(device) || state.dialing.has(device)).length
   const need = Math.min(PEERS_WANTED, others.length) - held
   const room = Math.min(need, DIALS_AT_ONCE - state.dialing.size)
@@ -38,7 +39,7 @@ export function planDials (state: DialState): Candidate[] {
     .filter(({ device }) => !state.connected.has(device) && !state.dialing.has(device))
     .filter(({ device }) => (state.backoffs.get(device)?.dueAtMs ?? 0) <= state.nowMs)
     .map(candidate => ({ candidate, failures: state.backoffs.get(candidate.device)?.failures ?? 0, distance: ringDistance(state.self, candidate.device) }))
-    .sort((a, b) => a.failures - b.failures || a.distance - b.distance)
+    .sort((a, b) => a.failures - b.failures || Number(a.candidate.addresses.length === 0) - Number(b.candidate.addresses.length === 0) || a.distance - b.distance)
     .slice(0, room)
     .map(({ candidate }) => candidate)
 }

@@ -1,6 +1,7 @@
 /** The live connections by device. State is kept by device, never by connection: two devices that dial each other have two. */
 import type { Connection, Libp2p, Stream } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { deviceOfAddress } from '@elder-node/protocol'
 import type { DeviceId } from '@elder-node/protocol'
 import { interfaceAddresses, isRelayed } from './addresses.ts'
@@ -46,16 +47,24 @@ export class Links {
   }
 
   /**
-   * Tries the addresses in turn, relays last; resolves once the door said yes. Without any, asks what libp2p knows and then the DHT.
+   * Tries the addresses in turn, relays last; resolves once the door said yes. Without any, asks the DHT, and then what libp2p knows.
    * Rejects as libp2p does.
    */
   async dial (device: DeviceId, addresses: string[], signal: AbortSignal): Promise<void> {
     const targets = targetsOf(device, addresses)
     const relayed = targets.filter(isRelayed)
     const direct = targets.filter(address => !isRelayed(address))
-    if (targets.length === 0) await this.#node.dial(peerIdOf(device), { signal })
+    if (targets.length === 0) await this.#dialFound(device, signal)
     else if (relayed.length === 0 || direct.length === 0) await this.#dial(targets, { signal })
     else await this.#dial(direct, { signal: AbortSignal.any([signal, AbortSignal.timeout(DIRECT_FIRST_MS)]) }).catch((error: unknown) => this.#dialThrough(relayed, error, signal))
+  }
+
+  /** What the device says of itself now, for those that ask this one by the DHT. */
+  keep (device: DeviceId, addresses: string[]): void {
+    const suffix = `/p2p/${peerIdOf(device).toString()}`
+    const multiaddrs = addresses.flatMap(parsed).map(address => address.decapsulate(suffix))
+    // At a stop the store may be closed before.
+    this.#node.peerStore.patch(peerIdOf(device), { multiaddrs }).catch(() => {})
   }
 
   /** A connection of its own, whatever there is already. @throws as libp2p does; Error when no address is direct */
@@ -85,6 +94,15 @@ export class Links {
     }
   }
 
+  async #dialFound (device: DeviceId, signal: AbortSignal): Promise<void> {
+    // Not from the store: what is there has failed, or is older.
+    const found = await this.#node.peerRouting.findPeer(peerIdOf(device), { signal, useCache: false }).then(({ multiaddrs }) => multiaddrs.map(String), () => [])
+    const suffix = `/p2p/${peerIdOf(device).toString()}`
+    const targets = targetsOf(device, found.map(text => text.endsWith(suffix) ? text : text + suffix))
+    if (targets.length > 0) await this.dial(device, targets, signal)
+    else await this.#node.dial(peerIdOf(device), { signal })
+  }
+
   /** What the door said to a direct dial, it would say again. */
   async #dialThrough (relayed: string[], error: unknown, signal: AbortSignal): Promise<Connection> {
     if (signal.aborted || refusalOf(error) !== undefined) throw error
@@ -92,7 +110,7 @@ export class Links {
   }
 
   async #dial (targets: string[], options: { signal: AbortSignal, force?: boolean }): Promise<Connection> {
-    return await this.#node.dial(targets.map(address => multiaddr(address)), options)
+    return await this.#node.dial(targets.flatMap(parsed), options)
   }
 
   /** abort, not close: close waits for the peer. */
@@ -111,4 +129,9 @@ export class Links {
 /** Addresses of other devices are left out: the knock and Noise would refuse them, after a time-out each. */
 function targetsOf (device: DeviceId, addresses: string[]): string[] {
   return dialOrder(addresses.filter(address => deviceOfAddress(address) === device), interfaceAddresses()).slice(0, ADDRESSES_MAX)
+}
+
+/** Of a peer's list nothing but its end has been checked. */
+function parsed (address: string): Multiaddr[] {
+  try { return [multiaddr(address)] } catch { return [] }
 }

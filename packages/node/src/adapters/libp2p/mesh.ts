@@ -90,7 +90,10 @@ class Libp2pMeshNode implements Libp2pMesh {
       admitted: device => { this.#onAdmitted(device) },
       gone: device => { this.#onGone(device) },
       learned: (device, hello) => {
-        if (hello.addresses.length > 0) admission.learned(device, hello.addresses)
+        if (hello.addresses.length > 0) {
+          admission.learned(device, hello.addresses)
+          this.#running?.links.keep(device, hello.addresses)
+        }
         this.#nat.heard(device, hello)
         if (hello.atMs !== undefined) this.#aheadMs.set(device, hello.atMs - clock.wallMs())
       },
@@ -217,7 +220,7 @@ class Libp2pMeshNode implements Libp2pMesh {
     await requirePorts(this.#init.listen)
     const discovery = this.#init.mdns ? await localDiscovery(admission.meshSecret, peer => { this.#onDiscovered(deviceOf(peer.id), addressesOf(peer)) }) : undefined
     const node = await createLibp2pNode({
-      seed, admission, ...this.#init, discovery, relayLink: this.#relayLink, relays: () => this.#nat.relays,
+      seed, admission, ...this.#init, discovery, relayLink: this.#relayLink, relays: () => this.#nat.relays, others: () => this.#nat.addresses(),
       doorEvents: { refused: (device, code) => { log.info({ device, code }, 'refused a device at the door') } },
     })
     const links = new Links(node)
@@ -367,7 +370,8 @@ class Libp2pMeshNode implements Libp2pMesh {
   #ownAddresses (): string[] {
     const node = this.#running?.node
     node?.services.own.confirm()
-    return node?.getMultiaddrs().map(String).filter(address => !isRelayed(address)) ?? []
+    const others = new Set(this.#nat.addresses())
+    return node?.getMultiaddrs().map(String).filter(address => !isRelayed(address) && !others.has(address)) ?? []
   }
 
   #isConnected (device: DeviceId): boolean { return (this.#running?.links.open(device).length ?? 0) > 0 }

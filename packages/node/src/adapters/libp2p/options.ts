@@ -39,6 +39,8 @@ export interface NodeSettings {
   discovery: LocalDiscovery | undefined
   doorEvents: DoorEvents
   relayLink: RelayLink
+  /** Addresses of this device that no listener has: outside of a router, through relays. The DHT spreads them too. */
+  others (): string[]
   /** This device passes connections on for members now. */
   relays (): boolean
 }
@@ -60,7 +62,7 @@ export async function createLibp2pNode (settings: NodeSettings): Promise<MeshNod
       listen: settings.listen,
       // Besides the interfaces' own, not instead: who tells a VPN address still wants to be found on the LAN.
       appendAnnounce: settings.announce,
-      announceFilter: addresses => announceable({ ...settings, addresses: addresses.map(String), interfaces: interfaceAddresses() }).map(text => multiaddr(text)),
+      announceFilter: addresses => [...announceable({ ...settings, addresses: addresses.map(String), interfaces: interfaceAddresses() }), ...settings.others()].map(text => multiaddr(text)),
     },
     // Longer than the DHT's records: one provider missing from the store voids the whole answer of the node that keeps its record.
     peerStore: { maxPeerAge: 7 * 24 * HOUR_MS, maxAddressAge: 24 * HOUR_MS, addressFilter: (_peer, address) => isRoutable(address.toString()) },

@@ -12,6 +12,8 @@ const SOON_MS = 500
 const OVERRIDE_MS = 60_000
 /** Failures after which a success means that the network is back, and not just one device. */
 const OUTAGE_FAILURES = 3
+/** Each third dial to a device that does not answer asks the others where it is. */
+const LOOK_UP_EVERY = 3
 /** Discovered addresses kept; the oldest are forgotten. */
 const DISCOVERED_MAX = 256
 /** One address may take this long (options.ts); a list of them this long in all. */
@@ -148,7 +150,7 @@ export class Supervisor {
     const moved = new AbortController()
     this.#dialing.set(device, { addresses, moved })
     try {
-      await this.#components.dial(candidate, AbortSignal.any([stopped, moved.signal, AbortSignal.timeout(ms)]))
+      await this.#components.dial(this.#isLost(device) ? { device, addresses: [] } : candidate, AbortSignal.any([stopped, moved.signal, AbortSignal.timeout(ms)]))
       this.#attempts.set(device, { device, addresses, failures: 0, error: undefined, refusal: undefined })
     } catch (error) {
       if (moved.signal.aborted) return
@@ -159,6 +161,12 @@ export class Supervisor {
       this.#dialing.delete(device)
       this.#schedule(0)
     }
+  }
+
+  /** Its addresses have failed again and again, while others are here: perhaps they know a newer one. */
+  #isLost (device: DeviceId): boolean {
+    const { candidates, isConnected } = this.#components
+    return (this.#backoffs.get(device)?.failures ?? 0) % LOOK_UP_EVERY === LOOK_UP_EVERY - 1 && candidates().some(other => isConnected(other.device))
   }
 
   #onFailure ({ device, addresses }: Candidate, error: Error): void {
