@@ -1,6 +1,7 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { LogRing } from '../../src/services/builds/log-ring.ts'
 import { LogText } from '../../src/services/builds/log-text.ts'
+import { EventLog } from '../../src/services/builds/event-log.ts'
 import { EXIT, outcomeOfFailure, outcomeOfResult, type Asked } from '../../src/services/builds/outcome.ts'
 import { Loops } from '../../src/services/resources/loops.ts'
 import { uniform } from '../../src/services/uniform.ts'
@@ -37,6 +38,16 @@ test('how a build ends', () => {
   expect(outcomeOfResult({ ...result, exitCode: 124, reason: 'deadline' }, undefined, lax)).toMatchObject({ state: 'failed', exitCode: 124, failure: { code: 'DEADLINE', message: expect.stringContaining('deadline of 10 m that --deadline set') as string } })
   const failure = { code: 'DEADLINE', message: '', fix: '' }
   expect([outcomeOfFailure('failed', failure), outcomeOfFailure('cancelled', failure), outcomeOfFailure('failed', { ...failure, code: 'X' })].map(({ exitCode }) => exitCode)).toEqual([124, 130, 125])
+})
+
+test('a small event after the head is full does not take the end of the log away', () => {
+  const log = new EventLog<{ name: string, weight: number }>(event => event.weight, 200)
+  for (let i = 0; i < 50; i++) log.push({ name: `big${i}`, weight: 30 })
+  log.push({ name: 'small', weight: 5 })
+  for (let i = 50; i < 60; i++) log.push({ name: `big${i}`, weight: 30 })
+  log.push({ name: 'last', weight: 3 })
+  log.end({ name: 'result', weight: 0 })
+  expect(log.events.map(event => event.name)).toEqual(['big0', 'big1', 'big2', 'big57', 'big58', 'big59', 'last', 'result'])
 })
 
 test('a limit that ended a build is said with its size, whose it is, and what to do', () => {

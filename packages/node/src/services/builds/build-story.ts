@@ -77,7 +77,7 @@ export class BuildStory {
 
   printed (frame: Extract<BuilderFrame, { type: 'log' }>): void {
     const { text: data, droppedBytes } = this.#text.take(frame)
-    if (droppedBytes > 0) this.warn(`${droppedBytes} bytes of log were dropped while the stream was broken`)
+    if (droppedBytes > 0) this.warn(`${droppedBytes} bytes of log were dropped: the command printed more than could be sent`)
     if (data !== '') this.log.push({ event: 'log', build: this.#build, stream: frame.stream, data })
   }
 

@@ -45,7 +45,8 @@ export class EventLog<Event> implements AsyncIterable<Event> {
   }
 
   #bound (weight: number): void {
-    if (this.#headWeight + weight <= this.#halfWeight) {
+    // Once something is in the tail the head is closed, however little would still fit: or all of the tail would count as head.
+    if (this.#tailWeight === 0 && this.#headWeight + weight <= this.#halfWeight) {
       this.#headWeight += weight
       this.#tailFrom = this.#events.length
       return
