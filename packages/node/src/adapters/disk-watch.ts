@@ -6,6 +6,7 @@
  * and once in a while. A walk is followed by at least ten times its own duration of rest.
  */
 import { spawn } from 'node:child_process'
+import type { StatsFs } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { findTool } from './system-tools.ts'
 
@@ -76,17 +77,23 @@ export class DiskWatch {
   }
 
   async #look (): Promise<void> {
-    const [folder] = await this.#init.folders()
-    if (folder === undefined) return
-    const disk = await statfs(folder)
+    const disk = await this.#ask()
+    if (disk === undefined) return
     const freeBytes = disk.bavail * disk.bsize
-    this.#disk = `${disk.type}:${disk.blocks}:${disk.files}`
     this.#reserve ??= Math.min(RESERVE_BYTES_MAX, disk.blocks * disk.bsize * RESERVE_PART, freeBytes / 2)
     this.#freeAtWalk ??= freeBytes
     const low = freeBytes < this.#reserve || (disk.files > 0 && disk.ffree < disk.files * FILES_PART)
     if (low) return await this.#makeRoom()
     if (this.#isDue(this.#freeAtWalk - freeBytes)) await this.measure(freeBytes)
     if (this.#heldBytes > this.#init.bytesMax) this.#end('limit')
+  }
+
+  async #ask (): Promise<StatsFs | undefined> {
+    const [folder] = await this.#init.folders()
+    if (folder === undefined) return undefined
+    const disk = await statfs(folder)
+    this.#disk = `${disk.type}:${disk.blocks}:${disk.files}`
+    return disk
   }
 
   #isDue (gone: number): boolean {
@@ -111,6 +118,8 @@ export class DiskWatch {
   async #makeRoom (): Promise<void> {
     if (performance.now() < mercyUntilMs) return
     mercyUntilMs = performance.now() + MERCY_MS
+    // One that has just begun may not have asked yet which disk it is on.
+    await Promise.all([...watches].map(watch => watch.#ask().catch(() => undefined)))
     const rivals = [...watches].filter(watch => watch.#disk === this.#disk && !watch.#full)
     await Promise.all(rivals.map(watch => watch.measure().catch(() => 0)))
     const biggest = rivals.sort((a, b) => b.#heldBytes - a.#heldBytes)[0]
