@@ -8,7 +8,8 @@ import { ContainerEngine } from '../../packages/node/src/adapters/engine-contain
 import { INSIDE } from '../../packages/node/src/adapters/engine-container/container-config.ts'
 import { engineAcceptance } from '../../packages/node/test/engine/acceptance.ts'
 import { RemoteEngine } from '../../packages/node/test/engine/remote.ts'
-import { givenEngines, initOf, openFolder, survivors, TEST_IMAGE } from './support/engine.ts'
+import { ROOTLESS_UID } from './support/daemons.ts'
+import { givenEngines, givenRootless, initOf, openFolder, survivors, TEST_IMAGE } from './support/engine.ts'
 import { importImage } from './support/images.ts'
 
 const folder = await openFolder('elder-accept-')
@@ -80,6 +81,34 @@ describe.each(process.getuid?.() === 0 ? givenEngines() : [])('$name, ordinary u
       return { engine, kill: () => engine.kill(), next: async () => start(same), close: async () => undefined }
     },
     survivors, limits: { memory: true, pids: true }, separate: true, inside: () => INSIDE.tree, marks: MARKS[given.name], nodeUid: USER,
+    unthrottled: 'the proxy between test and engine takes everything at once',
+  })
+})
+
+/** Without root anywhere: the build's user is the node's own, through a user namespace, and nobody's on this machine besides. */
+describe.each(givenRootless())('$name, rootless', given => {
+  const base = join(folder.path, 'rootless')
+  const ended: RemoteEngine[] = []
+  const start = (init: object): RemoteEngine => {
+    const engine = new RemoteEngine({ ...init, name: given.name }, ['/usr/bin/setpriv', '--reuid', `${ROOTLESS_UID}`, '--regid', `${ROOTLESS_UID}`, '--clear-groups', '--'], 'container')
+    ended.push(engine)
+    return engine
+  }
+  beforeAll(async () => {
+    await importImage(given.socket, { name: TEST_IMAGE, programs: ['/usr/bin/perl'] })
+    await mkdir(base)
+    await chown(base, ROOTLESS_UID, ROOTLESS_UID)
+  })
+  afterAll(async () => { for (const engine of ended) await engine.kill() })
+  const none = 'a rootless daemon holds no limits on cgroup v1, and says so'
+  engineAcceptance(`${given.name}, rootless`, {
+    make: async () => start(initOf(given, base)),
+    mortal: async () => {
+      const same = initOf(given, base)
+      const engine = start(same)
+      return { engine, kill: () => engine.kill(), next: async () => start(same), close: async () => undefined }
+    },
+    survivors, limits: { memory: none, pids: none }, separate: true, inside: () => INSIDE.tree, marks: MARKS[given.name], nodeUid: ROOTLESS_UID,
     unthrottled: 'the proxy between test and engine takes everything at once',
   })
 })

@@ -1,19 +1,20 @@
 /**
- * Starts Docker and Podman for the engine tests, runs a command with their sockets in ELDER_TEST_DOCKER and ELDER_TEST_PODMAN,
- * and stops exactly what it started. `node test/engines/run.ts vitest run --project engines`
+ * Starts Docker and Podman for the engine tests, runs a command with their sockets in ELDER_TEST_DOCKER, ELDER_TEST_PODMAN
+ * and ELDER_TEST_PODMAN_ROOTLESS, and stops exactly what it started. `node test/engines/run.ts vitest run --project engines`
  *
  * Where it cannot (not root, not Debian, no package), it says why and runs the command all the same: what needs no daemon is
  * tested, the rest is skipped with its reason. A daemon that is there and fails the tests fails them.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startDocker, startPodman, type Daemon } from './support/daemons.ts'
+import { startDocker, startPodman, startRootlessPodman, type Daemon } from './support/daemons.ts'
 
 /** Debian's packages and a program of each. */
-const PACKAGES = { 'docker.io': '/usr/sbin/dockerd', podman: '/usr/bin/podman', runc: '/usr/sbin/runc', catatonit: '/usr/bin/catatonit', 'busybox-static': '/bin/busybox', bubblewrap: '/usr/bin/bwrap' }
+const PACKAGES = { 'docker.io': '/usr/sbin/dockerd', podman: '/usr/bin/podman', uidmap: '/usr/bin/newuidmap', runc: '/usr/sbin/runc', catatonit: '/usr/bin/catatonit', 'busybox-static': '/bin/busybox', bubblewrap: '/usr/bin/bwrap' }
+const DAEMONS = [['docker', 'ELDER_TEST_DOCKER', startDocker], ['podman', 'ELDER_TEST_PODMAN', startPodman], ['podman-rootless', 'ELDER_TEST_PODMAN_ROOTLESS', startRootlessPodman]] as const
 const APT_MS = 120_000
 
 function whyNot (): string | undefined {
@@ -42,9 +43,11 @@ async function main (): Promise<number> {
   try {
     const reason = whyNot()
     if (reason !== undefined) console.log(`engines: Docker and Podman are not tested: ${reason}`)
-    for (const [name, variable, begin] of [['docker', 'ELDER_TEST_DOCKER', startDocker], ['podman', 'ELDER_TEST_PODMAN', startPodman]] as const) {
+    chmodSync(base, 0o711)
+    for (const [name, variable, begin] of DAEMONS) {
       if (reason !== undefined || env[variable] !== undefined) continue
-      const daemon = await begin(join(base, name))
+      const daemon = await begin(join(base, name)).catch((error: unknown) => { console.log(`engines: ${name} is not tested: ${(error as Error).message}`) })
+      if (daemon === undefined) continue
       daemons.push(daemon)
       env[variable] = daemon.socket
       console.log(`engines: ${name} runs as process ${daemon.pid}`)

@@ -13,7 +13,7 @@ import { DaemonSocket } from '../src/adapters/engine-container/http.ts'
 import { identityOf } from '../src/adapters/engine-container/identity.ts'
 import { findImage } from '../src/adapters/engine-container/images.ts'
 import { ContainerClient } from '../src/adapters/engine-container/client.ts'
-import { InitWord } from '../src/adapters/engine-container/init-word.ts'
+import { LastWords } from '../src/adapters/engine-container/last-words.ts'
 import { cgroupPaths } from '../src/adapters/engine-container/limit-watch.ts'
 import { failureOf, textOf } from '../src/adapters/engine-container/progress.ts'
 import { parseImage } from '../src/adapters/engine-container/reference.ts'
@@ -176,10 +176,12 @@ describe('what a daemon says', () => {
     await expect(pull(AbortSignal.abort())).rejects.not.toMatchObject({ code: 'IMAGE_UNAVAILABLE' })
   })
 
-  test('a missing program under catatonit is 127, a failing one its own code', () => {
-    const heard = (text: string, code: number): number => { const init = new InitWord(); init.hear(Buffer.from(text)); return init.exitCode(code) }
-    const words = 'ERROR (catatonit:2): failed to exec pid1: No such file or directory\n'
-    expect([heard(words, 1), heard(words, 2), heard('x', 1), heard(`${words}${'x'.repeat(400)}`, 1)]).toEqual([127, 2, 1, 1])
+  test('last words: a missing program under catatonit is 127, and a failed fork is known by what is said of it', () => {
+    const heard = (...texts: string[]): LastWords => { const words = new LastWords(); for (const text of texts) words.hear(Buffer.from(text)); return words }
+    const said = 'ERROR (catatonit:2): failed to exec pid1: No such file or directory\n'
+    expect([heard(said).exitCode(1), heard(said).exitCode(2), heard('x').exitCode(1), heard(said, 'x'.repeat(400)).exitCode(1)]).toEqual([127, 2, 1, 1])
+    for (const text of ['sh: can\'t fork: Resource temporarily unavailable', 'sh: 1: Cannot fork', 'Error: spawn node EAGAIN', 'bash: fork: retry: Resource temporarily unavailable']) expect(heard('x'.repeat(5000), text).noProcess, text).toBe(true)
+    expect(heard('Cannot fork', 'x'.repeat(5000)).noProcess).toBe(false)
   })
 })
 

@@ -1,7 +1,7 @@
 /** Private container daemons for tests: sockets, images and state in a folder of their own, no systemd, no bridge, no firewall rules. */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -50,10 +50,43 @@ runtime = "runc"
     { dir, socket: join(dir, 'podman.sock'), env: { CONTAINERS_CONF: join(dir, 'containers.conf') } })
 }
 
+/** Who has a rootless Podman in tests: a user that every system has. */
+export const ROOTLESS_UID = 65_534
+
+/**
+ * Podman as an ordinary user. Its range of users is in files that only its own mount namespace sees at their usual place; no image
+ * store but vfs needs no more privileges.
+ */
+export async function startRootlessPodman (dir: string): Promise<Daemon> {
+  for (const part of ['', 'home']) mkdirSync(join(dir, part), { recursive: true })
+  // Sockets of containers lie deep below it, and a socket's path has 108 bytes.
+  const run = mkdtempSync('/tmp/er-')
+  writeFileSync(join(dir, 'containers.conf'), '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runc"\n')
+  writeFileSync(join(dir, 'storage.conf'), '[storage]\ndriver = "vfs"\n')
+  writeFileSync(join(dir, 'subid'), `${execFileSync('id', ['-un', String(ROOTLESS_UID)], { encoding: 'utf8' }).trim()}:1000000:65536\n`)
+  for (const path of [dir, join(dir, 'home'), run]) chownSync(path, ROOTLESS_UID, ROOTLESS_UID)
+  const script = 'mount --bind "$1" /etc/subuid && mount --bind "$1" /etc/subgid && shift && exec "$@"'
+  const drop = ['setpriv', '--reuid', String(ROOTLESS_UID), '--regid', String(ROOTLESS_UID), '--clear-groups', '--']
+  const socket = join(run, 'podman.sock')
+  const daemon = await start('unshare', ['--mount', 'sh', '-c', script, 'sh', join(dir, 'subid'), ...drop, 'podman', 'system', 'service', '--time', '0', `unix://${socket}`], {
+    dir, socket, env: { CONTAINERS_CONF: join(dir, 'containers.conf'), CONTAINERS_STORAGE_CONF: join(dir, 'storage.conf'), XDG_RUNTIME_DIR: run, HOME: join(dir, 'home') },
+  })
+  return {
+    ...daemon,
+    stop: async () => {
+      await daemon.stop()
+      // It went on as a child of its own, in the user namespace.
+      try { process.kill(-daemon.pid, 'SIGKILL') } catch { /* nobody is left */ }
+      endPause(join(run, 'libpod/tmp/pause.pid'))
+      rmSync(run, { recursive: true, force: true })
+    },
+  }
+}
+
 async function start (program: string, args: string[], { dir, socket, env }: { dir: string, socket: string, env: Record<string, string> }): Promise<Daemon> {
   const log = openSync(join(dir, 'log'), 'a')
   const { PATH = '' } = process.env
-  const child = spawn(program, args, { stdio: ['ignore', log, log], detached: true, env: { ...env, PATH: `/usr/sbin:/usr/bin:/sbin:/bin:${PATH}`, HOME: dir } })
+  const child = spawn(program, args, { stdio: ['ignore', log, log], detached: true, env: { HOME: dir, ...env, PATH: `/usr/sbin:/usr/bin:/sbin:/bin:${PATH}` } })
   closeSync(log)
   const end = performance.now() + READY_MS
   while (!await answers(socket)) {
@@ -85,12 +118,18 @@ async function endProcess (child: ChildProcess, signal: NodeJS.Signals): Promise
   clearTimeout(hard)
 }
 
+/** The process that keeps the user namespace. */
+function endPause (file: string): void {
+  const pid = existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0
+  if (pid > 1 && readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('catatonit')) process.kill(pid, 'SIGKILL')
+}
+
 /** A daemon that was killed leaves the shims of its containers, which name its folder. */
 function endLeftovers (dir: string): void {
   for (const pid of readdirSync('/proc').filter(name => /^\d+$/.test(name) && Number(name) !== process.pid)) {
     try {
       const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
-      if (/(^|\/)(containerd(-shim[^/]*)?|conmon)$/.test(words[0] ?? '') && words.some(word => word.startsWith(`${dir}/`))) process.kill(Number(pid), 'SIGKILL')
+      if (/(^|\/)(containerd(-shim[^/]*)?|conmon|catatonit)$/.test(words[0] ?? '') && words.some(word => word.startsWith(`${dir}/`))) process.kill(Number(pid), 'SIGKILL')
     } catch {
       // It ended by itself.
     }

@@ -12,6 +12,13 @@ export interface Given { name: 'docker' | 'podman', socket: string }
 
 const HOW = 'as root on Debian: node test/engines/run.ts vitest run --project engines'
 
+/** The socket of an ordinary user's Podman; says why there is none. */
+export function givenRootless (): Given[] {
+  const socket = process.env['ELDER_TEST_PODMAN_ROOTLESS']
+  if (socket === undefined || !canMakeImages) console.info(`skipped: rootless podman: no daemon for tests (${HOW})`)
+  return socket === undefined || !canMakeImages ? [] : [{ name: 'podman', socket }]
+}
+
 /** Docker and Podman as far as this run has them; says why for each that it has not. */
 export function givenEngines (): Given[] {
   return (['docker', 'podman'] as const).flatMap(name => {

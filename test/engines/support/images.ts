@@ -17,7 +17,8 @@ export const canMakeImages: boolean = existsSync(BUSYBOX) && existsSync('/usr/bi
 export async function importImage (socketPath: string, { name, programs = [], scripts = {} }: ImageRecipe): Promise<void> {
   const root = mkdtempSync(join(tmpdir(), 'elder-image-'))
   try {
-    for (const dir of ['bin', 'usr/bin', 'etc', 'root', 'tmp', 'var/tmp', 'lib', 'proc', 'sys', 'dev']) mkdirSync(join(root, dir), { recursive: true })
+    chmodSync(root, 0o755)
+    for (const dir of ['bin', 'usr/bin', 'etc', 'root', 'tmp', 'var/tmp', 'lib', 'proc', 'sys', 'dev', 'run']) mkdirSync(join(root, dir), { recursive: true })
     for (const dir of ['tmp', 'var/tmp']) chmodSync(join(root, dir), 0o1777)
     writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n')
     copyFileSync(BUSYBOX, join(root, 'bin/busybox'))

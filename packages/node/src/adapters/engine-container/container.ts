@@ -31,7 +31,9 @@ export class Container {
     try {
       this.#output = await this.#client.attach(this.#id)
       await this.#client.start(this.#id)
-      limits.started((await this.#client.inspect(this.#id)).State.Pid)
+      const { State: { Pid } } = await this.#client.inspect(this.#id)
+      this.#watchdog.started(Pid)
+      limits.started(Pid)
     } catch (error) {
       limits.stop()
       throw daemonFailed('the container could not be started', error)

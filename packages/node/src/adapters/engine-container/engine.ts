@@ -18,7 +18,7 @@ import { Container } from './container.ts'
 import { demultiplex } from './demultiplex.ts'
 import { identityOf, type Identity } from './identity.ts'
 import { findImage, listImages, type FoundImage } from './images.ts'
-import { InitWord } from './init-word.ts'
+import { LastWords } from './last-words.ts'
 import { LimitWatch, type LimitReason } from './limit-watch.ts'
 import { readTightened } from './seccomp.ts'
 import { findDaemon, socketCandidates, type ContainerEngineName } from './sockets.ts'
@@ -107,14 +107,16 @@ export class ContainerEngine implements Engine {
       // An abort while it started found nothing to kill.
       if (signal.aborted) await container.kill()
       yield { type: 'started' }
-      const init = new InitWord()
+      const words = new LastWords()
       for await (const { stream, data } of demultiplex(output)) {
-        init.hear(data)
+        words.hear(data)
         yield { type: 'log', stream, data }
       }
-      limits.look()
+      const counted = limits.look()
       const { exitCode, outOfMemory } = await container.ended()
-      yield signal.aborted ? CANCELLED : disk.full ? { ...CANCELLED, reason: 'disk' } : verdict(init.exitCode(exitCode), outOfMemory ? 'memory' : limits.reason)
+      // On a starved machine the counters can be gone before they are read a last time.
+      const reason = outOfMemory ? 'memory' : limits.reason ?? (!counted && words.noProcess ? 'pids' : null)
+      yield signal.aborted ? CANCELLED : disk.full ? { ...CANCELLED, reason: 'disk' } : verdict(words.exitCode(exitCode), reason)
     } catch (error) {
       if (!signal.aborted) throw error
       await container.kill()
@@ -187,8 +189,10 @@ export class ContainerEngine implements Engine {
     const found = await findDaemon(name, socket === undefined ? socketCandidates(name, process.env) : [socket], process.env)
     if (typeof found === 'string') throw new ElderError('ENGINE_UNAVAILABLE', `${name}: ${found}`, fixOf(found))
     const { client, version } = found
-    const info = await client.info()
-    const rootless = (info.SecurityOptions ?? []).includes('name=rootless') || info.Rootless === true
+    const said = await client.info()
+    const rootless = (said.SecurityOptions ?? []).includes('name=rootless') || said.Rootless === true
+    // No daemon of an ordinary user can limit anything with cgroup v1, whatever it says of the kernel.
+    const info = rootless && said.CgroupVersion !== '2' ? { ...said, MemoryLimit: false, SwapLimit: false, PidsLimit: false, CpuCfsQuota: false } : said
     const root = await openRoot(dataDir, this.#init.root)
     const uids = process.getuid?.() === 0 ? await claimUids(root) : undefined
     const opened: Opened = { root, node: rootName(root), client, info, rootless, uids, seccomp: undefined }

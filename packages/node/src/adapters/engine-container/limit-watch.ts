@@ -52,17 +52,20 @@ export class LimitWatch {
     this.look()
   }
 
-  /** Reads the counters now; the last moment is the end of the output. */
-  look (): void {
+  /** Reads the counters now; the last moment is the end of the output. @returns false when the one of processes could not be read */
+  look (): boolean {
+    let counted = false
     for (const reason of ['memory', 'pids'] as const) {
       const file = this.#files.get(reason) ?? this.#open(reason)
-      if (file === undefined || this.#hits.has(reason)) continue
+      if (file === undefined) continue
       try {
         if (COUNT[reason].test(this.#buffer.toString('latin1', 0, readSync(file, this.#buffer, 0, FILE_BYTES, 0)))) this.#hits.add(reason)
+        counted ||= reason === 'pids'
       } catch {
         // The cgroup is gone.
       }
     }
+    return counted
   }
 
   stop (): void {

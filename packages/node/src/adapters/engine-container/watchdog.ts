@@ -1,6 +1,6 @@
 /**
  * Ends a container when this node dies, whatever its image holds and whatever runs in it: a shell outside of it that reads a
- * pipe of the node. A line means that the container is gone; end of file means that the node is.
+ * pipe of the node, whose end of file means that the node is gone.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -8,12 +8,22 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { findTool } from '../system-tools.ts'
 
 /**
- * Kills every process whose cgroup carries the container's id (but not Podman's conmon, which reports the end), for two seconds
- * because the daemon may be about to start it; asks the daemon to remove it where there is curl (on macOS the processes live in
- * another machine). What it leaves is an ended container, which the next life of the node sweeps.
- * Arguments: container id, grep, curl or nothing, socket.
+ * Kills the container's first process (with it the kernel ends its PID namespace, unless that is this one: then the number is
+ * somebody else's by now) and every process whose cgroup carries the container's id, but not Podman's conmon, which reports the
+ * end; for two seconds, because the daemon may be about to start it. Asks the daemon to remove it where there is curl (on macOS
+ * the processes live in another machine). What is left is an ended container, which the next life of the node sweeps.
+ * Lines it reads: `pid <number>` when the container runs, anything else when it is gone.
+ * Arguments: container id, grep, curl or nothing, socket, readlink.
  */
-const WATCHDOG = `read -r done && exit 0
+const WATCHDOG = `pid=
+while read -r word number; do
+  [ "$word" = pid ] || exit 0
+  pid=$number
+done
+if [ -n "$pid" ]; then
+  space=$("$5" "/proc/$pid/ns/pid")
+  [ -n "$space" ] && [ "$space" != "$("$5" /proc/self/ns/pid)" ] && kill -9 "$pid"
+fi
 for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
   for f in $("$2" -lsF "$1" /proc/[0-9]*/cgroup 2>/dev/null); do
     "$2" -qs conmon "$f" && continue
@@ -30,12 +40,15 @@ export class Watchdog {
   readonly #child: ChildProcess
 
   constructor (container: string, socketPath: string) {
-    const args = ['-c', WATCHDOG, 'sh', container, findTool('grep') ?? 'grep', findTool('curl') ?? '', socketPath]
+    const args = ['-c', WATCHDOG, 'sh', container, findTool('grep') ?? 'grep', findTool('curl') ?? '', socketPath, findTool('readlink') ?? 'readlink']
     this.#child = spawn(findTool('sh') ?? '/bin/sh', args, { cwd: '/', env: { PATH: '/usr/bin:/bin' }, stdio: ['pipe', 'ignore', 'ignore'], detached: true })
     this.#child.on('error', () => undefined)
     this.#child.stdin?.on('error', () => undefined)
     this.#child.unref()
   }
+
+  /** The container runs, with this first process. */
+  started (pid: number): void { if (pid > 0) this.#child.stdin?.write(`pid ${pid}\n`) }
 
   /** The container is gone. */
   dismiss (): void { this.#child.stdin?.end('done\n') }
