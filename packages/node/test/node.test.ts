@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { rootName } from '../src/adapters/engine-process/trees.ts'
-import { createNode, type RunningNode } from '../src/node.ts'
+import type { RunningNode } from '../src/facade/facade.ts'
+import { createNode } from '../src/node.ts'
 
 let dir: string
 let node: RunningNode | undefined

@@ -29,17 +29,17 @@ const LOOK_MS = 100
  */
 export async function leave (components: LeavingComponents, { force = false, signal = new AbortController().signal }: LeaveOptions = {}, { handoverMs = 10_000 }: LeavingInit = {}): Promise<Departure> {
   const { mesh, membership } = components
-  const name = membership.nameOf(membership.self)
+  const device = membership.ref(membership.self)
   if (!force) demandAnotherAdmin(membership)
   const lost = await handOver(components, AbortSignal.any([signal, AbortSignal.timeout(force ? 0 : handoverMs)]))
   signal.throwIfAborted()
   if (!force && lost.length > 0) throw onlyCopy(lost)
   const others = membership.roster.members.size - 1
-  if (!force && others > 0 && mesh.peers().length === 0) throw nobodyTold(name)
+  if (!force && others > 0 && mesh.peers().length === 0) throw nobodyTold(device.name)
   const told = await membership.leave()
   return {
-    device: { id: membership.self, name }, mesh: { id: membership.meshId, name: membership.meshName },
-    told: told.map(device => ({ id: device, name: membership.nameOf(device) })), lost,
+    device, mesh: { id: membership.meshId, name: membership.meshName },
+    told: told.map(device => membership.ref(device)), lost,
   }
 }
 

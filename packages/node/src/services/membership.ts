@@ -6,6 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { deviceId, deviceOfAddress, ElderError, type Crypto, type Cutoff, type DeviceId, type MeshId, type Role, type Roster, type RosterMember, type Signer, type Value } from '@elder-node/protocol'
+import type { DeviceRef } from '../api.ts'
 import type { Admission, RefusalCode, Verdict } from '../ports/admission.ts'
 import type { PrivateFiles } from '../ports/files.ts'
 import type { Clock, RandomBytes } from '../ports/host.ts'
@@ -157,6 +158,9 @@ export class Membership implements Admission {
   nameOf (device: DeviceId): string {
     return this.roster.members.get(device)?.name ?? this.roster.revoked.get(device)?.name ?? device.slice(0, 8)
   }
+
+  /** A device as it is shown: its id and {@link nameOf}. */
+  ref (device: DeviceId): DeviceRef { return { id: device, name: this.nameOf(device) } }
 
   /** Every membership record this device holds: what a mirror keeps under roster/. */
   records (): Uint8Array[] { return this.#book.graph.records.map(({ bytes }) => bytes) }

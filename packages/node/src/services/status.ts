@@ -1,6 +1,6 @@
 /** One picture of the mesh from what every service knows: what `status` and `devices` answer. */
 import type { Advert, DeviceId } from '@elder-node/protocol'
-import type { BuildStatus, DeviceRef, DeviceStatus, Problem, StackStatus, Status } from '../api.ts'
+import type { BuildStatus, DeviceStatus, Problem, StackStatus, Status } from '../api.ts'
 import type { Clock } from '../ports/host.ts'
 import type { Mesh, Peer } from '../ports/mesh.ts'
 import type { Membership } from './membership.ts'
@@ -39,7 +39,7 @@ export class StatusService {
     const { dir, version, engineNote, http } = this.#init
     return {
       mesh: { id: membership.meshId, name: membership.meshName },
-      self: { id: mesh.self, name: membership.nameOf(mesh.self), addresses: mesh.addresses(), dir, pid: process.pid, version, engineNote, http, ...this.#reached() },
+      self: { ...membership.ref(mesh.self), addresses: mesh.addresses(), dir, pid: process.pid, version, engineNote, http, ...this.#reached() },
       devices: this.devices(),
       builds: builds(),
       stacks: stacks(),
@@ -54,29 +54,33 @@ export class StatusService {
     return [...membership.roster.members.keys()].map(device => this.#device(device, peers.get(device))).toSorted(byNearness)
   }
 
+  /** ISO 8601; null when this node has never heard of the device. */
+  lastSeen (device: DeviceId): string | null {
+    const { mesh, clock } = this.#components
+    const seen = device === mesh.self ? clock.wallMs() : this.#seen.get(device)
+    return seen === undefined ? null : new Date(seen).toISOString()
+  }
+
   #device (device: DeviceId, peer: Peer | undefined): DeviceStatus {
     const { membership, mesh, resources, clock } = this.#components
     const self = device === mesh.self
     const advert = self ? resources.own() : resources.table.get(device, clock.monotonicMs())?.advert
     const online = self || (peer !== undefined && advert !== undefined)
-    const seen = self ? clock.wallMs() : this.#seen.get(device)
     return {
-      id: device, name: membership.nameOf(device), role: membership.role(device) ?? 'observer', online,
+      ...membership.ref(device), role: membership.role(device) ?? 'observer', online,
       rttMs: self ? 0 : roundTrip(peer), path: self ? 'self' : peer?.path ?? 'none',
-      ...(peer?.relay === undefined ? {} : { relay: this.#ref(peer.relay) }),
+      ...(peer?.relay === undefined ? {} : { relay: membership.ref(peer.relay) }),
       ...readings(online ? advert : undefined),
-      lastSeen: seen === undefined ? null : new Date(seen).toISOString(),
+      lastSeen: this.lastSeen(device),
       ...(peer?.suspect === true ? { suspect: true } : {}),
     }
   }
 
   #reached (): Pick<Status['self'], 'reachable' | 'relays'> {
-    const { mesh } = this.#components
+    const { mesh, membership } = this.#components
     const { reachable, through } = mesh.reach()
-    return { reachable, relays: through.map(device => this.#ref(device)) }
+    return { reachable, relays: through.map(device => membership.ref(device)) }
   }
-
-  #ref (device: DeviceId): DeviceRef { return { id: device, name: this.#components.membership.nameOf(device) } }
 }
 
 function readings (advert: Advert | undefined): Pick<DeviceStatus, 'cpu' | 'memory' | 'disk' | 'slots' | 'engine' | 'platform' | 'version'> {

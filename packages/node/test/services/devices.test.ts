@@ -7,7 +7,7 @@ const ADVERT = { cores: 4, load: 0, memory: { totalBytes: 2, freeBytes: 1 }, dis
 
 function service (peers: Peer[]): StatusService {
   return new StatusService({
-    membership: { roster: { members: new Map(['self', 'near', 'far', 'gone'].map(id => [id, {}])) }, role: () => 'member', nameOf: (id: string) => id },
+    membership: { roster: { members: new Map(['self', 'near', 'far', 'gone'].map(id => [id, {}])) }, role: () => 'member', ref: (id: string) => ({ id, name: id }) },
     mesh: { self: 'self', on: () => () => {}, peers: () => peers },
     resources: { own: () => ADVERT, table: { get: () => ({ advert: ADVERT }) } },
     clock: { wallMs: () => 0, monotonicMs: () => 0 },

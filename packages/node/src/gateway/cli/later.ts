@@ -2,7 +2,7 @@
 import { ElderError } from '@elder-node/protocol'
 import { Option } from 'commander'
 import type { Command } from 'commander'
-import { version } from './version.ts'
+import { VERSION } from '../../version.ts'
 
 export const LATER_COMMANDS: string[] = [
   'bench', 'mcp', 'task', 'lock', 'msg', 'artifact', 'agent', 'pause', 'stop', 'dashboard', 'top',
@@ -10,7 +10,7 @@ export const LATER_COMMANDS: string[] = [
 export const LATER_STACK: string[] = ['recall', 'render', 'watch', 'import', 'export']
 
 export function notYet (what: string, instead: string = 'elder-node --help   (lists what this version has)'): ElderError {
-  return new ElderError('NOT_IN_THIS_VERSION', `${what} is not in this version (${version()})`, instead)
+  return new ElderError('NOT_IN_THIS_VERSION', `${what} is not in this version (${VERSION})`, instead)
 }
 
 /** Adds hidden commands that refuse, whatever follows them. */

@@ -9,7 +9,7 @@ import { exitCodeOf, printFailure } from './failure.ts'
 import type { Io } from './io.ts'
 import { LATER_COMMANDS, addLaterCommands } from './later.ts'
 import { Output } from './output.ts'
-import { version } from './version.ts'
+import { VERSION } from '../../version.ts'
 
 interface Entry { name: string, usage: string, summary: string, group: string, load: () => Promise<CommandModule> }
 
@@ -74,7 +74,7 @@ interface State {
 function createProgram (io: Io): Command {
   const program = new Command('elder-node')
     .description('Your devices as one build farm and one memory for coding agents.')
-    .version(version(), '-V, --version')
+    .version(VERSION, '-V, --version')
     .enablePositionalOptions()
     .exitOverride()
     // Errors are printed by printFailure, in the form that was asked for.

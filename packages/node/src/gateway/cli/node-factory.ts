@@ -1,7 +1,7 @@
 /** What `join` needs of the composition: how a node is made. Types alone: the command line loads libp2p for no other command. */
 import type { EngineChoice } from '../../adapters/engines.ts'
 import type { NodeInit } from '../../config.ts'
-import type { RunningNode } from '../../node.ts'
+import type { RunningNode } from '../../facade/facade.ts'
 
 export type { EngineChoice } from '../../adapters/engines.ts'
 

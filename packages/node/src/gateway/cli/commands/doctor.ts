@@ -9,7 +9,7 @@ import { wrap } from '../../render/width.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../failure.ts'
-import { version } from '../version.ts'
+import { VERSION } from '../../../version.ts'
 
 /** Below the name. */
 const INDENT = '       '
@@ -32,7 +32,7 @@ Examples:
 
 async function doctor (context: Context, { fix }: { fix?: true }): Promise<number> {
   const { output, location, io, client, signal } = context
-  const read = async (): ReturnType<typeof readFacts> => await readFacts({ dir: location.dir, env: io.env, client, version: version(), signal })
+  const read = async (): ReturnType<typeof readFacts> => await readFacts({ dir: location.dir, env: io.env, client, version: VERSION, signal })
   const done = output.progress('looking at this device, its mesh and its remotes')
   let facts = await read().finally(done)
   const fixed = fix === true ? repairsOf(facts).map(repair) : []

@@ -18,7 +18,7 @@ import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../failure.ts'
 import { readTicket } from '../ticket.ts'
-import { version } from '../version.ts'
+import { VERSION } from '../../../version.ts'
 
 interface Where { system?: true }
 interface Install extends Where { ticketFile?: string, print?: true, dryRun?: true, name?: string, listen?: string[], announce?: string[], relay?: string, slots?: string, engine?: string, mdns: boolean }
@@ -45,7 +45,7 @@ async function install (context: Context, options: Install): Promise<number> {
   const system = machine(io.env)
   const scope = scopeOf(system, options, { asRoot: options.print !== true && options.dryRun !== true })
   const ticket = await readTicket(io, { word: undefined, file: options.ticketFile, signal: context.signal })
-  const init: InstallInit = { scope, dir: dirFor(context, scope), program: fileURLToPath(packageRoot), version: version(), node: process.execPath, ticket, settings: settingsOf(options), userName: userInfo().username }
+  const init: InstallInit = { scope, dir: dirFor(context, scope), program: fileURLToPath(packageRoot), version: VERSION, node: process.execPath, ticket, settings: settingsOf(options), userName: userInfo().username }
   const places = placesOf(context)
   if (options.print === true || options.dryRun === true) {
     const { plan, unit } = await planService(system, places, init)
@@ -79,7 +79,7 @@ async function remove (context: Context, options: Where & { purge?: true }): Pro
   const system = machine(context.io.env)
   const scope = scopeOf(system, options, { asRoot: true })
   const dir = dirFor(context, scope)
-  const { plan } = await planService(system, placesOf(context), { scope, dir, program: '', version: version(), node: process.execPath, ticket: undefined, settings: {}, userName: '' })
+  const { plan } = await planService(system, placesOf(context), { scope, dir, program: '', version: VERSION, node: process.execPath, ticket: undefined, settings: {}, userName: '' })
   const { removed, commands } = await removeService(system, placesOf(context), { scope, dir, purge: options.purge === true, ticketPath: plan.ticketPath })
   if (commands.length > 0) output.warn('systemd does not run here: if it does elsewhere with this disk, run what is printed')
   output.answer('service', { action: 'remove', scope, removed, commands: commands.map(words => words.join(' ')) }, () => [

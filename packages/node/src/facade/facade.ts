@@ -1,0 +1,87 @@
+/** What a running node does for its owner: each verb of {@link ElderNode}, handed to the service that does it. */
+import type { Crypto, DeviceId, ElderError } from '@elder-node/protocol'
+import type { Departure, ElderNode, StackStatus } from '../api.ts'
+import type { Lifetime } from '../lifetime.ts'
+import type { CallOptions, Tried } from '../ports/mesh.ts'
+import type { Builds } from '../services/builds/index.ts'
+import { diagnose, type DiagnosisComponents } from '../services/diagnosis.ts'
+import { leave } from '../services/leaving.ts'
+import type { Membership } from '../services/membership.ts'
+import type { MirrorService } from '../services/mirror.ts'
+import { ping } from '../services/ping.ts'
+import type { Replication } from '../services/replication.ts'
+import type { Settings } from '../services/settings.ts'
+import type { Stacks } from '../services/stacks.ts'
+import type { StatusService } from '../services/status.ts'
+import { memberVerbs } from './member-verbs.ts'
+import { stackVerbs } from './stack-verbs.ts'
+
+/** A node that runs. Besides what {@link ElderNode} does: how it came to its mesh, and how it ends. */
+export interface RunningNode extends ElderNode {
+  /** `founded` a new mesh, `admitted` with a ticket, `returned` as the member it was. */
+  readonly joined: 'founded' | 'admitted' | 'returned'
+  /** Given once, when the mesh was founded: keep it off every device. It proves the founder after a total loss. */
+  readonly recovery?: string
+  /** Resolves with `EVICTED` when this device learns that it is no member any more; then stop it. */
+  readonly evicted: Promise<ElderError>
+  /** Resolves once this device has left the mesh, stopped, and kept nothing of it. */
+  readonly left: Promise<Departure>
+  /** Where /healthz, /readyz and /metrics are answered, if anywhere. */
+  readonly http?: string
+  /** `unclean`: the next start counts this life as a crash. */
+  stop (options?: { unclean?: boolean }): Promise<void>
+}
+
+export interface FacadeComponents {
+  lifetime: Lifetime
+  membership: Membership
+  mesh: DiagnosisComponents['mesh'] & { tryAddresses: (device: DeviceId, options: CallOptions) => Promise<Tried[]> }
+  builds: Builds
+  stacks: Stacks
+  stackList: () => StackStatus[]
+  replication: Replication
+  settings: Settings
+  mirror: MirrorService
+  status: StatusService
+  crypto: Crypto
+}
+
+export interface FacadeInit {
+  joined: RunningNode['joined']
+  recovery?: string
+  http?: string
+  /** In whose name this program writes and builds, when a call names no other. */
+  agent?: string
+}
+
+export function facade (parts: FacadeComponents, { agent, ...init }: FacadeInit): RunningNode {
+  const { lifetime, membership, mesh, builds, stackList, replication, mirror, status } = parts
+  const ref = membership.ref.bind(membership)
+  const author = agent === undefined ? {} : { agent }
+  return {
+    ...init,
+    device: ref(membership.self),
+    mesh: { id: membership.meshId, name: membership.meshName },
+    evicted: membership.evicted,
+    left: lifetime.left,
+    addresses: () => mesh.addresses(),
+    status: async () => status.status(),
+    devices: async () => status.devices(),
+    diagnosis: async () => diagnose({ mesh, ref }),
+    ping: (name, options) => ping({
+      mesh, ref, find: text => membership.find(text).device,
+      lastSeen: of => status.lastSeen(of), tryAddresses: (of, call) => mesh.tryAddresses(of, call),
+    }, name, options),
+    ...memberVerbs(membership),
+    build: (request, options) => builds.build({ ...author, ...request }, options),
+    builds: {
+      list: async () => builds.list(),
+      events: (id, options) => builds.events(id, options),
+      cancel: id => builds.cancel(id),
+      why: id => builds.why(id),
+    },
+    stacks: stackVerbs(parts, author),
+    leave: async options => lifetime.leave(await leave({ mesh, membership, stacks: stackList, exchange: of => replication.exchange(of), push: stack => mirror.sync(stack) }, options)),
+    stop: options => lifetime.stop(options),
+  }
+}
