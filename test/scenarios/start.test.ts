@@ -32,7 +32,7 @@ test('a port in use by another program: this process is named', async () => {
   onTestFinished(() => { server.close() })
   await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
   const { port } = server.address() as AddressInfo
-  expectRefusal(await lab.refused('squeezed-too', { listen: `/ip4/127.0.0.1/tcp/${port}` }), 1, { code: 'PORT_IN_USE', names: new RegExp(`port ${port} is held by process ${process.pid} \\(`), fix: /--listen/ })
+  expectRefusal(await lab.refused('squeezed-too', { listen: `/ip4/127.0.0.1/tcp/${port}` }), 1, { code: 'PORT_IN_USE', names: new RegExp(`port ${port} is held by process ${process.pid} \\(`), fix: /config set listen/ })
 })
 
 test('a key that others may read, or a directory that others may enter: chmod is the fix, and works', async () => {

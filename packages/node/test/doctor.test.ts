@@ -95,6 +95,13 @@ test.each<[string, Over, string, Diagnosed['status'], RegExp]>([
   expect(one?.fix).toMatch(fix)
 })
 
+test('a folder that holds nothing of ours is never changed: --dir /etc must not lock everybody out', () => {
+  const foreign: Over = { dir: { path: '/etc', mode: 0o755 }, mesh: null, hasMesh: false, key: null }
+  expect(found(foreign, 'DIR_READABLE')?.status).toBe('fail')
+  expect(repairsOf(facts(foreign))).toEqual([])
+  expect(repairsOf(facts({ dir: { mode: 0o755 } }))).toContainEqual({ do: 'chmod', path: '/d', mode: 0o700 })
+})
+
 test('without a node what needs one is skipped with its reason, and the clock of one odd peer is not ours', () => {
   const all = examine(facts({ mesh: null, remotes: null, ports: [] }))
   expect(all.filter(({ message }) => message === 'needs the running node').length).toBeGreaterThan(5)

@@ -1,13 +1,13 @@
 /** What a node knows of its builds when it comes back: what ended, what did not, and what the attempts taught. */
-import { afterEach, expect, it, vi } from 'vitest'
+import { afterEach, expect, it } from 'vitest'
 import type { BuildEvent } from '../../src/api.ts'
 import { BuildStore } from '../../src/services/builds/store.ts'
 import { Farm, memoryFiles, waitScript } from './farm.ts'
+import { eventually } from '../support/eventually.ts'
 
 let farm: Farm
 afterEach(async () => { await farm.stop() })
 
-const soon = { timeout: 30_000 }
 
 async function collect (events: AsyncIterable<BuildEvent>): Promise<BuildEvent[]> {
   const all: BuildEvent[] = []
@@ -28,7 +28,7 @@ it('after a kill: what ended is listed with the end of its log, what ran is said
   const ended = await before.builds.build({ command: ['print'] })
   await ended.result
   const running = await before.builds.build({ command: ['wait'] })
-  await vi.waitFor(() => { expect(before.builds.list().at(-1)?.state).toBe('running') }, soon)
+  await eventually(() => { expect(before.builds.list().at(-1)?.state).toBe('running') })
   const explained = await before.builds.build({ command: ['print'], dryRun: true })
   await explained.result
 
@@ -49,7 +49,7 @@ it('after an orderly stop: what ran is cancelled, and why', async () => {
   const mini = await farm.add('mini', { script: waitScript() })
   const laptop = await farm.add('laptop', { slots: 0, files })
   const run = await laptop.builds.build({ command: ['wait'] })
-  await vi.waitFor(() => { expect(mini.running.now).toBe(1) }, soon)
+  await eventually(() => { expect(mini.running.now).toBe(1) })
   await laptop.builds.stop()
   expect(await run.result).toMatchObject({ state: 'cancelled', exitCode: 130, error: { message: expect.stringContaining('this node was stopped') as string } })
   expect(new BuildStore(files).builds).toMatchObject([{ status: { id: run.id, state: 'cancelled' } }])
@@ -61,7 +61,7 @@ it('failed attempts are kept: the next life of this node asks that builder later
   const first = await farm.add('first', { script: waitScript() })
   const laptop = await farm.add('laptop', { slots: 0, files })
   const run = await laptop.builds.build({ command: ['x'] })
-  await vi.waitFor(() => { expect(first.running.now).toBe(1) }, soon)
+  await eventually(() => { expect(first.running.now).toBe(1) })
   const second = await farm.add('second')
   await first.mesh.stop()
   await run.result

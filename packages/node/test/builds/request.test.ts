@@ -1,13 +1,13 @@
 /** What a request asks besides its command: image, sealed, exclusive, waiting, and what the project and the builder's owner say to it. */
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import type { BuildEvent } from '../../src/api.ts'
 import type { RunSpec } from '../../src/ports/engine.ts'
 import { Farm, waitScript, type Script } from './farm.ts'
+import { eventually } from '../support/eventually.ts'
 
 let farm: Farm
 afterEach(async () => { await farm.stop() })
 
-const soon = { timeout: 30_000 }
 
 async function collect (events: AsyncIterable<BuildEvent>): Promise<BuildEvent[]> {
   const all: BuildEvent[] = []
@@ -105,7 +105,7 @@ describe('what the project says', () => {
     expect(await plain.result).toMatchObject({ exitCode: 0, builder: { name: 'plain' } })
     expect(of(await collect(plain.events), 'warning').map(({ message }) => message)).toContainEqual(expect.stringContaining('the image dev:1 of the devcontainer is not used'))
     await farm.add('mini', { engine: 'docker', script })
-    await vi.waitFor(async () => { expect(await (await laptop.builds.build({ command: ['x'] })).result).toMatchObject({ exitCode: 0, builder: { name: 'mini' } }) }, soon)
+    await eventually(async () => { expect(await (await laptop.builds.build({ command: ['x'] })).result).toMatchObject({ exitCode: 0, builder: { name: 'mini' } }) })
     expect(specs[0]).toMatchObject({ image: 'dev:1' })
   })
 
@@ -130,7 +130,7 @@ describe('waiting', () => {
     const laptop = await farm.add('laptop', { slots: 0 })
     farm.network.disconnect(laptop.id, far.id)
     const run = await laptop.builds.build({ command: ['x'], on: 'far', waitMs: 60_000 })
-    await vi.waitFor(() => { expect(laptop.builds.list().at(-1)?.state).toBe('queued') }, soon)
+    await eventually(() => { expect(laptop.builds.list().at(-1)?.state).toBe('queued') })
     await farm.network.connect(laptop.id, far.id)
     expect(await run.result).toMatchObject({ exitCode: 0, builder: { name: 'far' } })
     expect(of(await collect(run.events), 'queued').at(1)?.why).toBe('far is offline; waiting up to 1 m')
@@ -150,7 +150,7 @@ describe('waiting', () => {
     farm = new Farm()
     const laptop = await farm.add('laptop', { slots: 0 })
     const run = await laptop.builds.build({ command: ['x'], waitMs: 600_000 })
-    await vi.waitFor(() => { expect(laptop.builds.list().at(-1)?.state).toBe('queued') }, soon)
+    await eventually(() => { expect(laptop.builds.list().at(-1)?.state).toBe('queued') })
     await run.cancel()
     expect(await run.result).toMatchObject({ state: 'cancelled', exitCode: 130 })
   })
@@ -161,10 +161,10 @@ describe('waiting', () => {
     await farm.add('mini', { script: waitScript(new Promise(resolve => { release = resolve })) })
     const laptop = await farm.add('laptop', { slots: 0 })
     const first = await laptop.builds.build({ command: ['x'] })
-    await vi.waitFor(() => { expect(laptop.builds.list().at(-1)?.state).toBe('running') }, soon)
+    await eventually(() => { expect(laptop.builds.list().at(-1)?.state).toBe('running') })
     const second = await laptop.builds.build({ command: ['y'] })
     const waits = async (): Promise<Array<string | undefined>> => of(await collect(await laptop.builds.events(second.id, { follow: false })), 'queued').map(({ why }) => why)
-    await vi.waitFor(async () => { expect(await waits()).toContain('every slot is taken; place 1 in the queue of mini') }, soon)
+    await eventually(async () => { expect(await waits()).toContain('every slot is taken; place 1 in the queue of mini') })
     release()
     expect([await first.result, await second.result]).toMatchObject([{ exitCode: 0 }, { exitCode: 0 }])
   })
@@ -197,7 +197,7 @@ describe('exclusive', () => {
     const first = await farm.add('first', { script: waitScript(new Promise(resolve => { release = resolve })) })
     const laptop = await farm.add('laptop', { slots: 0 })
     const run = await laptop.builds.build({ command: ['x'], exclusive: true })
-    await vi.waitFor(() => { expect(first.running.now).toBe(1) }, soon)
+    await eventually(() => { expect(first.running.now).toBe(1) })
     const second = await farm.add('second')
     let opened = 0
     const inner = laptop.mesh.openStream.bind(laptop.mesh)
@@ -208,7 +208,7 @@ describe('exclusive', () => {
       return await inner(...args)
     }
     farm.network.disconnect(laptop.id, first.id)
-    await vi.waitFor(() => { expect(opened).toBeGreaterThan(2) }, soon)
+    await eventually(() => { expect(opened).toBeGreaterThan(2) })
     release()
     expect(await run.result).toMatchObject({ exitCode: 0, builder: { name: 'first' }, attempt: 1 })
     expect(second.running.max).toBe(0)
@@ -224,7 +224,7 @@ describe('exclusive', () => {
       await run.result
       return (await laptop.builds.why(run.id)).why
     }
-    await vi.waitFor(async () => { expect(await why(false)).toMatch(/explores/) }, soon)
+    await eventually(async () => { expect(await why(false)).toMatch(/explores/) })
     expect(await why(true)).not.toMatch(/explores/)
   })
 })

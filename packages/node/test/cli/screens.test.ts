@@ -13,6 +13,7 @@ import { age, plain } from '../../src/gateway/render/units.ts'
 import { fitTo, widthOf, wrap } from '../../src/gateway/render/width.ts'
 import { Desk } from '../support/cli.ts'
 import { device, FakeNode, MINI, SELF } from '../support/fake-node.ts'
+import { eventually } from '../support/eventually.ts'
 
 const bare = (_format: string, text: string): string => text
 const NOW = Date.parse('2026-11-21T10:00:00.000Z')
@@ -147,13 +148,13 @@ describe('painting over', () => {
     out.columns = 5
     repaint.frame('three')
     repaint.end()
-    await vi.waitFor(() => { expect(writes.join('')).toBe('\u001b[?25lone\n0123456789abc\n\r\u001b[3A\u001b[Jtwo\n\r\u001b[1A\u001b[Jthree\n\u001b[?25h') })
+    await eventually(() => { expect(writes.join('')).toBe('\u001b[?25lone\n0123456789abc\n\r\u001b[3A\u001b[Jtwo\n\r\u001b[1A\u001b[Jthree\n\u001b[?25h') })
   })
 
   test('what does not fit is said, and nothing scrolls', async () => {
     const { screen: out, writes } = screen(80, 5)
     new Repaint(out).frame(Array.from({ length: 9 }, (_, n) => `line ${n}`).join('\n'))
-    await vi.waitFor(() => { expect(writes.join('').split('\n')).toEqual(['\u001b[?25lline 0', 'line 1', 'line 2', '… 6 more lines: a higher window shows them', '']) })
+    await eventually(() => { expect(writes.join('').split('\n')).toEqual(['\u001b[?25lline 0', 'line 1', 'line 2', '… 6 more lines: a higher window shows them', '']) })
   })
 })
 
@@ -162,7 +163,7 @@ describe.concurrent('status --watch', () => {
     await using desk = await Desk.open()
     const { code, stdout } = await desk.run(['status', '--watch'], {
       tty: { columns: 80, rows: 24 },
-      onStart: (interrupt, out) => { void vi.waitFor(() => { expect(out.stdout().split('\u001b[J').length).toBeGreaterThan(2) }, 20_000).then(() => { interrupt() }) },
+      onStart: (interrupt, out) => { void eventually(() => { expect(out.stdout().split('\u001b[J').length).toBeGreaterThan(2) }).then(() => { interrupt() }) },
     })
     expect(code).toBe(0)
     expect(stdout.startsWith('\u001b[?25l')).toBe(true)
@@ -173,8 +174,8 @@ describe.concurrent('status --watch', () => {
     await using desk = await Desk.open()
     const { code, json } = await desk.run(['status', '--watch', '--check', '--json'], {
       onStart: (interrupt, out) => {
-        void vi.waitFor(() => { expect(out.stdout().split('\n').length).toBeGreaterThan(1) }, 20_000).then(() => { desk.node.problems = [{ code: 'X', message: 'x', fix: '' }] })
-          .then(() => vi.waitFor(() => { expect(out.stdout()).toContain('"X"') }, 20_000)).then(() => { interrupt() })
+        void eventually(() => { expect(out.stdout().split('\n').length).toBeGreaterThan(1) }).then(() => { desk.node.problems = [{ code: 'X', message: 'x', fix: '' }] })
+          .then(() => eventually(() => { expect(out.stdout()).toContain('"X"') })).then(() => { interrupt() })
       },
     })
     expect(code).toBe(5)
@@ -185,7 +186,7 @@ describe.concurrent('status --watch', () => {
   test('piped: plain documents, no control characters; -q shows problems alone', async () => {
     await using desk = await Desk.open()
     desk.node.problems = [{ code: 'X', message: 'something', fix: 'this' }]
-    const { stdout } = await desk.run(['status', '--watch', '-q'], { onStart: (interrupt, out) => { void vi.waitFor(() => { expect(out.stdout().split('something').length).toBeGreaterThan(2) }, 20_000).then(() => { interrupt() }) } })
+    const { stdout } = await desk.run(['status', '--watch', '-q'], { onStart: (interrupt, out) => { void eventually(() => { expect(out.stdout().split('something').length).toBeGreaterThan(2) }).then(() => { interrupt() }) } })
     expect(stdout).toMatch(/^(?:! something {3}fix: this\n\n){2,}$/)
   })
 })

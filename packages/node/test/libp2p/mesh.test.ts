@@ -136,14 +136,17 @@ describe('requests', () => {
 
   test("the caller's signal ends the wait here and the work there", async () => {
     let seen: Error | undefined
+    let begun = false
     const [a, b] = await pair((_a, b) => {
       b.mesh.onRequest('claim', MEMBER, (_from, _message, { signal }) => new Promise((_resolve, reject) => {
+        begun = true
         signal.addEventListener('abort', () => { seen = signal.reason as Error; reject(seen) })
       }))
     })
     const caller = new AbortController()
     const wait = failure(a.mesh.request(b.id, 'claim', null, { signal: caller.signal }))
-    setTimeout(() => { caller.abort() }, 50)
+    await until(() => begun)
+    caller.abort()
     expect((await wait).code).toBe('ABORTED')
     await until(() => (seen as ElderError | undefined)?.code === 'ABORTED')
     expect((await failure(a.mesh.request(b.id, 'claim', null, { signal: AbortSignal.timeout(50) }))).code).toBe('TIMEOUT')

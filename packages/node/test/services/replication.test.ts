@@ -1,11 +1,11 @@
 /** Replication against peers that break rules, streams that break, and feeds that fork. */
-import { batchOf, batchValue, codeOf, decodeSync, encodeSync, LIMITS, liveValue, stackIdOf, stackKey, type SyncMessage } from '@elder-node/protocol'
+import { batchOf, batchValue, decodeSync, encodeSync, LIMITS, liveValue, stackIdOf, stackKey, type SyncMessage } from '@elder-node/protocol'
 import * as fc from 'fast-check'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import type { FrameStream } from '../../src/ports/mesh.ts'
 import { crypto, StackMesh, type StackNode } from '../support/stacks.ts'
+import { eventually } from '../support/eventually.ts'
 
-const WAIT = { timeout: 5000, interval: 10 }
 const KEY = stackKey(stackIdOf('repo', crypto))
 const QUIET = { intervalMs: 600_000 }
 
@@ -31,7 +31,7 @@ const ending = async (stream: FrameStream): Promise<string> => {
     for await (const _frame of stream);
     return 'closed'
   } catch (error) {
-    return codeOf(error)
+    return (error as Error).message
   }
 }
 const nextMessage = async (frames: AsyncIterator<Uint8Array>): Promise<SyncMessage> => decodeSync((await frames.next()).value as Uint8Array, crypto)
@@ -47,7 +47,7 @@ describe('a peer that breaks the rules', () => {
     for (const frame of frames) {
       const stream = await open()
       await stream.send(frame)
-      expect(await ending(stream)).toBe('MALFORMED')
+      expect(await ending(stream)).toContain('malformed')
     }
     expect(await feedsOf(a)).toBe(before)
     expect(a.stacks.all()).toHaveLength(1)
@@ -70,7 +70,7 @@ describe('a peer that breaks the rules', () => {
     await stream.send(encodeSync({ type: 'vectors', vectors: [{ key: KEY, name: 'repo', vector: stack.vector() }], more: false }))
     expect((await nextMessage(frames)).type).toBe('want')
     await stream.send(encodeSync({ type: 'batches', key: KEY, batches: [forged] }))
-    await expect(frames.next()).rejects.toMatchObject({ code: 'MALFORMED' })
+    await expect(frames.next()).rejects.toThrow('malformed')
     expect(a.stacks.all()).toEqual([])
   })
 
@@ -86,7 +86,7 @@ describe('a peer that breaks the rules', () => {
     for (const message of [liveValue(KEY, 'repo', batch), liveValue(KEY, 'other', batch), [], null, [KEY, 'repo', [1, 2, 3]], [KEY, 'repo', [new Uint8Array(40), 1, new Uint8Array(32)]]]) await liar.mesh.broadcast('stack', message)
     await note(liar, 'honest')
     await liar.mesh.broadcast('stack', liveValue(KEY, 'repo', liarBatch(liar)))
-    await vi.waitFor(async () => { expect(await titles(a)).toEqual(['honest']) }, WAIT)
+    await eventually(async () => { expect(await titles(a)).toEqual(['honest']) })
   })
 
   it('a peer that falls silent is left after the idle time, and others are served meanwhile', async () => {
@@ -96,8 +96,8 @@ describe('a peer that breaks the rules', () => {
     await stream.send(encodeSync({ type: 'root', root: new Uint8Array(32) }))
     await note(a, 'served')
     await mesh.network.connect(a.device, b.device)
-    await vi.waitFor(async () => { expect(await titles(b)).toEqual(['served']) }, WAIT)
-    expect(await ending(stream)).toBe('TIMEOUT')
+    await eventually(async () => { expect(await titles(b)).toEqual(['served']) })
+    expect(await ending(stream)).toContain('timeout')
   })
 })
 
@@ -112,10 +112,10 @@ describe('a link that breaks', () => {
     const b = await mesh.node(QUIET)
     for (let i = 0; i < 12; i++) await note(a, `note ${i}`, 'x'.repeat(100_000))
     await mesh.network.connect(a.device, b.device)
-    await vi.waitFor(() => { expect(b.stacks.named('repo')?.stack.entries().length).toBeGreaterThan(0) }, { ...WAIT, interval: 1 })
+    await eventually(() => { expect(b.stacks.named('repo')?.stack.entries().length).toBeGreaterThan(0) }, { intervalMs: 1 })
     mesh.cut(a, b)
     await mesh.network.connect(a.device, b.device)
-    await vi.waitFor(async () => { expect(await feedsOf(b)).toBe(await feedsOf(a)) }, WAIT)
+    await eventually(async () => { expect(await feedsOf(b)).toBe(await feedsOf(a)) })
     expect(await titles(b)).toHaveLength(12)
   })
 
@@ -144,21 +144,21 @@ describe('a device whose disk was copied', () => {
     await note(twin, 'another life')
     await copy.network.connect(twin.device, (await copyOf(copy, c)).device)
     await mesh.connectAll()
-    await vi.waitFor(async () => { expect(await titles(b)).toEqual(['common', 'one life']) }, WAIT)
+    await eventually(async () => { expect(await titles(b)).toEqual(['common', 'one life']) })
     const witness = copy.nodes[1] as StackNode
-    await vi.waitFor(async () => { expect(await titles(witness)).toEqual(['another life', 'common']) }, WAIT)
+    await eventually(async () => { expect(await titles(witness)).toEqual(['another life', 'common']) })
     await copy.stop()
     await mesh.stop(c)
     mesh.nodes.splice(2)
     const returned = await mesh.node({ disk: witness.disk })
     await mesh.connectAll()
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const all = await Promise.all([a, b, returned].map(feedsOf))
       expect(new Set(all).size).toBe(1)
       for (const node of [a, b, returned]) expect(node.stacks.named('repo')?.stack.closedFeeds()).toMatchObject([{ seq: 2 }])
-    }, WAIT)
+    })
     await note(a, 'goes on under a new incarnation')
-    await vi.waitFor(async () => { expect(await titles(returned)).toContain('goes on under a new incarnation') }, WAIT)
+    await eventually(async () => { expect(await titles(returned)).toContain('goes on under a new incarnation') })
   })
 })
 

@@ -1,10 +1,11 @@
 /** Search over stacks, and the proof of one: what agrees, what is offline, what differs, and what a damaged disk says. */
 import type { DeviceId } from '@elder-node/protocol'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import type { StackProof } from '../../src/api.ts'
 import { proveStack } from '../../src/services/stack-proof.ts'
 import { searchStacks } from '../../src/services/stack-search.ts'
 import { crypto, StackMesh, type StackNode } from '../support/stacks.ts'
+import { eventually } from '../support/eventually.ts'
 
 let mesh = new StackMesh()
 afterEach(async () => {
@@ -104,6 +105,6 @@ describe('search', () => {
     await a.settings.addRemote('repo', 'https://git.example/m.git')
     await expect(a.settings.removeRemote('--all', 'https://git.example/m.git')).rejects.toMatchObject({ code: 'NO_SUCH_REMOTE' })
     expect(await a.settings.removeRemote('repo', 'https://git.example/m.git')).toEqual({ stack: 'repo', url: 'https://git.example/m.git' })
-    await vi.waitFor(() => { expect(a.settings.remotes()).toEqual([]) })
+    await eventually(() => { expect(a.settings.remotes()).toEqual([]) })
   })
 })

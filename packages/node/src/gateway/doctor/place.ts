@@ -27,12 +27,13 @@ function node ({ program: { node: version, npx, service } }: Facts): Finding {
   return ok(`Node ${version} (needs ${NODE_MIN.join('.')})`)
 }
 
-function directory ({ dir, uid, hasMesh }: Facts): Finding {
+/** Repairs only a folder that holds what is ours: `--dir /etc --fix` must not lock everybody out of /etc. */
+function directory ({ dir, uid, hasMesh, key }: Facts): Finding {
   const { path, mode, missing } = dir
   if (!dir.there) return hasMesh ? fail('DIR_MISSING', `${path} is not there`, `mkdir -m 700 ${path}`, [{ do: 'mkdir', path }]) : skip(`${path} is not there yet: the first \`join\` makes it`)
   if (uid !== null && dir.uid !== uid) return fail('DIR_OWNER', `${path} belongs to another user`, `Run this as that user, or: sudo chown -R "$(id -u)" ${path}`)
   if (!dir.writable) return fail('DIR_READ_ONLY', `${path} cannot be written`, `chmod u+rwx ${path}, or choose another --dir; is the disk mounted read-only?`)
-  if ((mode & OTHERS) !== 0) return fail('DIR_READABLE', `others may look into ${path} (mode ${octal(mode)})`, `chmod 700 ${path}`, [{ do: 'chmod', path, mode: 0o700 }])
+  if ((mode & OTHERS) !== 0) return fail('DIR_READABLE', `others may look into ${path} (mode ${octal(mode)})`, `chmod 700 ${path}`, hasMesh || key !== null ? [{ do: 'chmod', path, mode: 0o700 }] : [])
   if (hasMesh && missing.length > 0) return warn('DIR_INCOMPLETE', `folders are missing: ${missing.join(', ')}`, 'elder-node doctor --fix', missing.map((folder): Repair => ({ do: 'mkdir', path: folder })))
   return ok(`${path}, mode ${octal(mode)}`)
 }
