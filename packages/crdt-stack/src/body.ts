@@ -4,7 +4,7 @@
  * One Y.Doc with one Y.Text per edited body, gc off (with gc on, verdicts depend on arrival order), opened on demand, closed
  * least recently used first. A body that was never edited is a string and has no document. Updates are V1.
  */
-import { ElderError, type EntryId } from '@elder-node/protocol'
+import type { EntryId } from '@elder-node/protocol'
 import * as Y from 'yjs'
 import type { TextEdit } from './difference.ts'
 import { refuse } from './refusal.ts'
@@ -82,7 +82,7 @@ export class Bodies {
     const [update] = updates
     if (updates.length === 1 && update !== undefined && kept) return update
     this.drop(source.id)
-    throw new ElderError('TEXT_STATE', 'the text changed its writer while it was edited', 'Try again; report it when it happens twice.')
+    throw new Error('the text changed its writer while it was edited')
   }
 
   /** Runs the same rules over an own update, already in the document, before it is signed. @throws Refusal */

@@ -102,4 +102,4 @@ function differs (entry: EntryState, field: string, value: Value): boolean {
   return values === undefined ? value !== null : values.length > 1 || !equalBytes(encode(values[0]?.value), encode(value))
 }
 
-function invalid (message: string, fix: string): ElderError { return new ElderError('INVALID', message, fix) }
+function invalid (message: string, fix: string): ElderError { return new ElderError('ENTRY_INVALID', message, fix) }

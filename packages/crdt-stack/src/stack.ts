@@ -134,7 +134,7 @@ export class Stack {
     })
   }
 
-  /** @throws ElderError `READ_ONLY`, `INVALID`, `SECRET`, `TOO_LARGE`, `DISK_FULL` */
+  /** @throws ElderError `READ_ONLY`, `ENTRY_INVALID`, `SECRET`, `TOO_LARGE`, `DISK_FULL` */
   async add (entry: NewEntry, author: { agent?: string } = {}): Promise<Entry> { return await this.#write(() => this.#edits.add(entry, author.agent)) }
 
   /** Writes only what differs; the body by its smallest difference. @throws ElderError `NO_SUCH_ENTRY`, `IMMUTABLE`, and as {@link add} */

@@ -60,7 +60,7 @@ export class Writer {
   /**
    * Makes, judges and applies one record. It is neither signed nor stored yet: {@link sign}, or {@link rollback}.
    *
-   * @throws ElderError `TOO_LARGE`, `AGENT`, `WRITE_REFUSED`; nothing is changed then.
+   * @throws ElderError `TOO_LARGE`, `AGENT_NAME`; nothing is changed then.
    */
   draft (kind: string, body: Value, agent: string | undefined): EntryState | undefined {
     this.#nameTheMany()
@@ -108,7 +108,7 @@ export class Writer {
   #draft (kind: string, body: Value, agent: string | undefined): EntryState | undefined {
     const { state } = this.#replica
     const { log } = this.#state()
-    if (agent !== undefined && (agent.length === 0 || agent.length > 64)) throw new ElderError('AGENT', 'the name of an agent has 1 to 64 characters', 'Give a shorter name with --as.')
+    if (agent !== undefined && (agent.length === 0 || agent.length > 64)) throw new ElderError('AGENT_NAME', 'the name of an agent has 1 to 64 characters', 'Give a shorter name with --as.')
     const seq = log.length + 1
     const deps = this.#changedHeads().slice(0, LIMITS.depsMax).sort((a, b) => compareFeeds(a.feed, b.feed))
     const record = { seq, prev: log.hashAt(seq - 1).slice(), deps, at: this.#at(), agent: agent ?? null, kind, body }
@@ -116,7 +116,7 @@ export class Writer {
     if (bytes.length > LIMITS.recordBytesMax) throw new ElderError('TOO_LARGE', `this change takes ${bytes.length} bytes; a record holds ${LIMITS.recordBytesMax}`, 'Split it into several entries or smaller edits.')
     const hash = recordHash(bytes, state.crypto)
     const verdict = accept(state, { ...record, feed: log.feed, hash, bytes }, true)
-    if (verdict.type !== 'accepted') throw new ElderError('WRITE_REFUSED', `other devices would refuse this change: ${verdict.type === 'invalid' ? verdict.why : 'it waits for another'}`, 'Report this: a writer must never get here.')
+    if (verdict.type !== 'accepted') throw new Error(`other devices would refuse this change: ${verdict.type === 'invalid' ? verdict.why : 'it waits for another'}`)
     log.push(bytes, hash)
     if (verdict.entry !== undefined) this.#replica.record({ type: 'entry', entry: verdict.entry, feed: log.feed, seq })
     return verdict.entry

@@ -100,9 +100,9 @@ describe('a stack', () => {
   it('refuses secrets, strange input and immutable text, with a reason and a fix', async () => {
     const stack = await opened()
     await expect(stack.add({ kind: 'note', title: 'key', body: `use AKIA${'A'.repeat(16)}` })).rejects.toMatchObject({ code: 'SECRET', data: { pattern: 'AWS access key' } })
-    await expect(stack.add({ kind: 'No Kind', title: '' })).rejects.toMatchObject({ code: 'INVALID' })
-    await expect(stack.add({ kind: 'note', title: 'x'.repeat(600) })).rejects.toMatchObject({ code: 'INVALID' })
-    await expect(stack.add({ kind: 'note', title: 't', body: '\ud800' })).rejects.toMatchObject({ code: 'INVALID' })
+    await expect(stack.add({ kind: 'No Kind', title: '' })).rejects.toMatchObject({ code: 'ENTRY_INVALID' })
+    await expect(stack.add({ kind: 'note', title: 'x'.repeat(600) })).rejects.toMatchObject({ code: 'ENTRY_INVALID' })
+    await expect(stack.add({ kind: 'note', title: 't', body: '\ud800' })).rejects.toMatchObject({ code: 'ENTRY_INVALID' })
     await expect(stack.add({ kind: 'note', title: 't', body: 'x'.repeat(300_000) })).rejects.toMatchObject({ code: 'TOO_LARGE' })
     await expect(stack.edit('01ARZ3NDEKTSV4RRFFQ69G5FAV', { title: 'x' })).rejects.toMatchObject({ code: 'NO_SUCH_ENTRY' })
     const { id } = await stack.add({ kind: 'message', title: 'm', body: 'said' })

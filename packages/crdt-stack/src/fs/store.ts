@@ -116,7 +116,7 @@ export class FsFeedStore implements FeedStore {
   #check (): void {
     if (this.#closed) throw new ElderError('CLOSED', 'the feed store is closed')
     // Without it nothing is known about the logs, and the first append would overwrite one.
-    if (!this.#loaded) throw new ElderError('NOT_LOADED', 'a feed store is loaded before it is written')
+    if (!this.#loaded) throw new Error('a feed store is loaded before it is written')
   }
 
   async #put (file: string, bytes: Uint8Array, batch?: Batch): Promise<void> {

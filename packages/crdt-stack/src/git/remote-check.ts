@@ -14,12 +14,12 @@ const VERDICTS: Verdict[] = [
   { code: 'GIT_AUTH', says: /returned error: 401|authentication failed|could not read (username|password)|terminal prompts disabled|invalid (username|credentials)/i, what: 'there is no valid credential here (401): none, or one that expired', fix: url => `Keep one for it: git credential approve, or a line in ~/.git-credentials; then ${LS(url)}` },
   { code: 'GIT_NOT_FOUND', says: /returned error: 404|not found|does not exist|does not appear to be a git repository|not a git repository/i, what: 'there is no such repository, or a private one that this device has no credential for', fix: url => `Make it, or check the address: ${LS(url)}` },
   { code: 'GIT_TLS', says: /certificate|ssl|tls/i, what: 'its certificate is not trusted here', fix: () => 'Let git know the authority: git config --global http.sslCAInfo <file>, or GIT_SSL_CAINFO' },
-  { code: 'GIT_REFUSED', says: /connection refused|failed to connect|couldn't connect|no route to host|network is unreachable/i, what: 'nobody answers at that address', fix: url => `Is the host up, and reachable from here? ${LS(url)}` },
+  { code: 'GIT_UNREACHABLE', says: /connection refused|failed to connect|couldn't connect|no route to host|network is unreachable/i, what: 'nobody answers at that address', fix: url => `Is the host up, and reachable from here? ${LS(url)}` },
 ]
 
 /**
  * @param deadlineMs @default 10_000
- * @throws ElderError `GIT_HOST_UNKNOWN`, `GIT_HOST_KEY`, `GIT_SSH_KEY`, `GIT_FORBIDDEN`, `GIT_AUTH`, `GIT_NOT_FOUND`, `GIT_TLS`, `GIT_REFUSED`, `GIT_TIMEOUT`,
+ * @throws ElderError `GIT_HOST_UNKNOWN`, `GIT_HOST_KEY`, `GIT_SSH_KEY`, `GIT_FORBIDDEN`, `GIT_AUTH`, `GIT_NOT_FOUND`, `GIT_TLS`, `GIT_TIMEOUT`,
  * `GIT_UNREACHABLE`, `GIT_MISSING`
  */
 export async function checkRemote (url: string, { signal, deadlineMs = 10_000 }: { signal: AbortSignal, deadlineMs?: number }): Promise<void> {

@@ -6,7 +6,7 @@ import { shownName } from './stacks/names.ts'
 import type { HeldStack } from './stacks/held-stack.ts'
 import type { Stacks } from './stacks.ts'
 
-/** @throws ElderError `MIRROR_NOTHING` when not one stack of the mirror verified */
+/** @throws ElderError `MIRROR_UNVERIFIED` when not one stack of the mirror verified */
 export async function importMirror (mirror: RestoredMirror, { stacks, mesh }: { stacks: Stacks, mesh: MeshId }): Promise<RestoredStack[]> {
   const held: HeldStack[] = []
   for (const { id, name, mesh: origin, batches } of mirror.stacks.filter(stack => stack.batches.length > 0)) {
@@ -19,7 +19,7 @@ export async function importMirror (mirror: RestoredMirror, { stacks, mesh }: { 
     }
   }
   if (held.length === 0) {
-    throw new ElderError('MIRROR_NOTHING', `No stack in this mirror could be verified${mirror.quarantined[0] === undefined ? '' : ` (${mirror.quarantined[0].path}: ${mirror.quarantined[0].why})`}.`, 'Check that the URL is a mirror, or restore from another remote.')
+    throw new ElderError('MIRROR_UNVERIFIED', `No stack in this mirror could be verified${mirror.quarantined[0] === undefined ? '' : ` (${mirror.quarantined[0].path}: ${mirror.quarantined[0].why})`}.`, 'Check that the URL is a mirror, or restore from another remote.')
   }
   return held.map(stack => describe(stack, stacks))
 }

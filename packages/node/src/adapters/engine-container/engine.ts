@@ -214,9 +214,9 @@ function slotUid ({ uids }: Opened, slot: number): number | undefined { return u
 async function checkSpec (root: string, spec: RunSpec): Promise<string> {
   checkId(spec.id)
   checkTree(root, spec.tree)
-  if (spec.command.length === 0) throw new ElderError('COMMAND_INVALID', 'the command is empty')
+  if (spec.command.length === 0) throw new Error('the command is empty')
   for (const [name, value] of Object.entries(spec.env)) {
-    if (name === '' || /[=\0]/.test(name) || value.includes('\0')) throw new ElderError('ENV_INVALID', `"${name}" cannot be passed to a build: a name is not empty and holds no "=", a value no NUL`, 'Leave it out of --env.')
+    if (name === '' || /[=\0]/.test(name) || value.includes('\0')) throw new Error(`"${name}" cannot be passed to a build: a name is not empty and holds no "=", a value no NUL`)
   }
   return await workingDirectory(spec)
 }

@@ -139,7 +139,7 @@ async function prepare (name: EngineName, { root, cage }: Opened, spec: RunSpec)
   if (spec.image !== null) throw new ElderError('IMAGE_UNSUPPORTED', `the ${name} engine runs no images: ${spec.image}`, 'Choose a builder with Docker or Podman: --on <device>, or leave the image out.')
   checkId(spec.id)
   checkTree(root, spec.tree)
-  if (spec.command.length === 0) throw new ElderError('COMMAND_INVALID', 'the command is empty')
+  if (spec.command.length === 0) throw new Error('the command is empty')
   const own = folderOf(spec.tree)
   const { tree, home, tmp } = cage.places(own)
   const cwd = join(tree, await workingDirectory(spec))
@@ -164,13 +164,13 @@ export async function workingDirectory ({ tree, cwd }: RunSpec): Promise<string>
 }
 
 export function checkId (id: string): string {
-  if (!ID.test(id)) throw new ElderError('ID_INVALID', `"${id}" cannot name a build: letters, digits, dash and underscore, at most 64`)
+  if (!ID.test(id)) throw new Error(`"${id}" cannot name a build: letters, digits, dash and underscore, at most 64`)
   return id
 }
 
 export function checkTree (root: string, tree: string): void {
   const parts = relative(root, tree).split('/')
   if (parts.length !== 2 || parts[1] !== 'tree' || parts[0] === '..' || !/\.\d+$/.test(basename(folderOf(tree).folder))) {
-    throw new ElderError('TREE_INVALID', `${tree} was not made by createTree`)
+    throw new Error(`${tree} was not made by createTree`)
   }
 }

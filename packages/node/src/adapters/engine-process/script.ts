@@ -1,6 +1,4 @@
 /** The shell texts between this node and a build. Pure: text in, text out. */
-import { ElderError } from '@elder-node/protocol'
-
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
 /** What a POSIX shell adds to the environment on its own. */
 const SHELL_VARIABLES = ['PWD', 'OLDPWD', 'SHLVL', '_']
@@ -12,12 +10,12 @@ function quote (text: string): string { return `'${text.replaceAll('\'', '\'\\\'
  * and becomes the command. The values travel in this file, not in argv (every user reads argv) and not in the environment
  * of the launcher (an LD_PRELOAD of the requester would run as root).
  *
- * @throws ElderError `ENV_INVALID` for a name that no shell can set or a value with a NUL.
+ * @throws for a name that no shell can set or a value with a NUL.
  */
 export function buildScript (env: Record<string, string>, cwd: string, envTool: string): string {
   const exports = Object.entries(env).map(([name, value]) => {
     if (!NAME.test(name) || value.includes('\0')) {
-      throw new ElderError('ENV_INVALID', `"${name}" cannot be passed to a build: names are letters, digits and underscores, values hold no NUL`, 'Leave it out of --env.')
+      throw new Error(`"${name}" cannot be passed to a build: names are letters, digits and underscores, values hold no NUL`)
     }
     return `export ${name}=${quote(value)}`
   })

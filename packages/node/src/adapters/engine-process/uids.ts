@@ -36,9 +36,9 @@ export async function claimUids (owner: string, init: { dir?: string } = {}): Pr
   throw new ElderError('ENGINE_UNAVAILABLE', `all ${BLOCKS} blocks of build users are claimed in ${dir}`, `Stop a node, or remove ${dir} when none runs.`)
 }
 
-/** The user of a slot's builds. @throws ElderError `SLOT_INVALID` */
+/** The user of a slot's builds. @throws ElderError `ENGINE_FAILED` */
 export function uidOfSlot ({ first, count }: UidBlock, slot: number): number {
-  if (!Number.isInteger(slot) || slot < 0 || slot >= count) throw new ElderError('SLOT_INVALID', `slot ${slot} has no user: a node has at most ${count}`, `Start it with --slots ${count} or fewer.`)
+  if (!Number.isInteger(slot) || slot < 0 || slot >= count) throw new ElderError('ENGINE_FAILED', `slot ${slot} has no user: a node that runs as root has ${count}`, `Its owner sets fewer: elder-node config set slots ${count}`)
   return first + slot
 }
 

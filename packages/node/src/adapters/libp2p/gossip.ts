@@ -33,7 +33,7 @@ export class Gossip {
   constructor (components: GossipComponents) { this.#components = components }
 
   handle (topic: Topic, gate: Gate, handler: GossipHandler): void {
-    if (this.#subscribers.has(topic)) throw new ElderError('HANDLER_EXISTS', `the topic ${topic} has a handler`)
+    if (this.#subscribers.has(topic)) throw new Error(`the topic ${topic} has a handler`)
     this.#subscribers.set(topic, { gate, handler })
   }
 

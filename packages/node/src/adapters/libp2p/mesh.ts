@@ -382,6 +382,6 @@ class Libp2pMeshNode implements Libp2pMesh {
   }
 
   #beforeStart (): void {
-    if (this.#running !== undefined) throw new ElderError('RUNNING', 'the mesh runs already: handlers are registered before start')
+    if (this.#running !== undefined) throw new Error('the mesh runs already: handlers are registered before start')
   }
 }

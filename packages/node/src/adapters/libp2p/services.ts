@@ -66,7 +66,7 @@ export class Services {
   }
 
   #register (protocol: string, inboundMax: number, accept: Accept): void {
-    if (this.#registered.has(protocol)) throw new ElderError('HANDLER_EXISTS', `${protocol} has a handler`)
+    if (this.#registered.has(protocol)) throw new Error(`${protocol} has a handler`)
     this.#registered.set(protocol, { accept, inboundMax })
   }
 

@@ -64,7 +64,7 @@ export class Children {
     return child
   }
 
-  /** Runs one command to its end and answers its last document. @throws the ElderError that the command printed, or `DEMO_COMMAND` */
+  /** Runs one command to its end and answers its last document. @throws the ElderError that the command printed, or `DEMO_FAILED` */
   async run<T> (dir: string, args: string[], options: { stdin?: string, signal: AbortSignal }): Promise<T> {
     const child = this.spawn(dir, args, options)
     const { code, last } = await this.follow(child, () => undefined, options.signal)
@@ -100,5 +100,5 @@ export class Children {
 
 export function commandFailed (child: Child, code: number, last: Document | undefined): ElderError {
   if (last?.error !== undefined) return ElderError.fromJSON(last.error)
-  return new ElderError('DEMO_COMMAND', `\`elder-node ${child.args.join(' ')}\` ended with ${code}${child.stderr === '' ? '' : `: ${child.stderr.slice(-600)}`}`)
+  return new ElderError('DEMO_FAILED', `\`elder-node ${child.args.join(' ')}\` ended with ${code}${child.stderr === '' ? '' : `: ${child.stderr.slice(-600)}`}`)
 }

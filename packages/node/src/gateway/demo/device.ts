@@ -62,7 +62,7 @@ export class DemoDevice {
     const late = setTimeout(() => child.process.kill('SIGKILL'), 15_000)
     const code = await child.exited
     clearTimeout(late)
-    if (code !== 0) throw new ElderError('DEMO_STOP', `${this.name} did not stop cleanly (exit ${code}): ${child.stderr.slice(-400)}`)
+    if (code !== 0) throw new ElderError('DEMO_FAILED', `${this.name} did not stop cleanly (exit ${code}): ${child.stderr.slice(-400)}`)
   }
 
   async destroy (): Promise<void> { await rm(this.dir, { recursive: true, force: true }) }

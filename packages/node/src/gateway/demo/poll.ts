@@ -9,14 +9,14 @@ export interface PollOptions {
   signal: AbortSignal
 }
 
-/** Asks until the answer is not undefined. @throws ElderError `DEMO_DEADLINE` */
+/** Asks until the answer is not undefined. @throws ElderError `DEMO_FAILED` */
 export async function poll<T> (ask: () => Promise<T | undefined>, { what, deadlineMs, signal }: PollOptions): Promise<T> {
   const end = performance.now() + deadlineMs
   for (;;) {
     signal.throwIfAborted()
     const answer = await ask()
     if (answer !== undefined) return answer
-    if (performance.now() > end) throw new ElderError('DEMO_DEADLINE', `${what}: not within ${Math.round(deadlineMs / 1000)} s`)
+    if (performance.now() > end) throw new ElderError('DEMO_FAILED', `${what}: not within ${Math.round(deadlineMs / 1000)} s`)
     // Leaves the two cores to the nodes between two questions.
     await delay(100, undefined, { signal })
   }

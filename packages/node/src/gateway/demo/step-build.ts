@@ -41,7 +41,7 @@ async function compare (world: World, project: Project, { to, elected, result }:
   const received = manifestHash(await hashes(to, '.'))
   const local = manifestHash(await project.buildHere(world.temp))
   if (result.outputs.length === 0 || told !== received || received !== local) {
-    throw new ElderError('DEMO_OUTPUTS', `the outputs differ: builder ${told}, received ${received}, built here ${local}`)
+    throw new ElderError('DEMO_FAILED', `the outputs differ: builder ${told}, received ${received}, built here ${local}`)
   }
   world.story.detail(`${result.outputs.length} files came back and equal a build made here, byte for byte`)
   const chosen = elected.candidates.find(({ device }) => device.id === elected.builder.id)

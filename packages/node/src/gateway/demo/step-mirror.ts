@@ -21,7 +21,7 @@ export async function mirrorStep (world: World, url: string): Promise<Evidence> 
   world.story.detail(`${second.name} named the remote ${url}, ${laptop.name} pushes to it`)
   const { results } = await ask<Synced>(world, laptop, 'stack', 'sync', STACK)
   const commit = results.find(({ ok }) => ok)?.commit
-  if (commit === undefined) throw new ElderError('DEMO_MIRROR', `the push failed: ${results.map(({ message }) => message).join('; ') || 'no remote was pushed to'}`)
+  if (commit === undefined) throw new ElderError('DEMO_FAILED', `the push failed: ${results.map(({ message }) => message).join('; ') || 'no remote was pushed to'}`)
   const { digest } = await untilEqual(world, world.devices, STACK, (_digest, count) => count === 2)
   const markdown = await cloneAndRead(world, url)
   return { url, branch: BRANCH, commit, digest, files: markdown }
@@ -34,7 +34,7 @@ async function cloneAndRead (world: World, url: string): Promise<string[]> {
   await run('git', ['-c', 'http.proxy=', 'clone', '--quiet', '-b', BRANCH, url, clone], { env, timeout: STEP_MS, signal: world.signal })
   const entries = await readdir(join(clone, 'stacks', STACK, 'entries'), { recursive: true, withFileTypes: true })
   const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith('.md')).map((entry) => join(entry.parentPath, entry.name)).sort()
-  if (files.length !== 2) throw new ElderError('DEMO_MIRROR', `the clone holds ${files.length} entries as Markdown, not 2`)
+  if (files.length !== 2) throw new ElderError('DEMO_FAILED', `the clone holds ${files.length} entries as Markdown, not 2`)
   world.story.detail(`git clone -b ${BRANCH} gives ${files.length} entries as Markdown; the first one:`)
   world.story.quote(await readFile(files[0] as string, 'utf8'))
   return files.map((file) => relative(clone, file))

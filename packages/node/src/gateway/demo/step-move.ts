@@ -50,10 +50,10 @@ function tell (world: World, event: BuildEvent): void {
 
 async function killBuilder (world: World, seen: BuildEvent[], mark: string, child: Child): Promise<Killed> {
   const elected = seen.findLast((event) => event.event === 'elected')
-  if (elected === undefined) throw new ElderError('DEMO_MOVE', 'the build printed before a builder was elected')
+  if (elected === undefined) throw new ElderError('DEMO_FAILED', 'the build printed before a builder was elected')
   const device = deviceById(world, elected.builder.id)
   const processes = await markedProcesses(mark, new Set([child.process.pid ?? 0, process.pid]))
-  if (processes?.length === 0) throw new ElderError('DEMO_MOVE', 'the running build has no process on this machine')
+  if (processes?.length === 0) throw new ElderError('DEMO_FAILED', 'the running build has no process on this machine')
   world.story.detail(`SIGKILL to ${device.name}, in the middle of the build`)
   await device.kill()
   const atMs = performance.now()
@@ -68,8 +68,8 @@ async function evidence (seen: BuildEvent[], killed: Killed, mark: string): Prom
   const left = await markedProcesses(mark, new Set([process.pid]))
   const printed = seen.some((event) => event.event === 'log' && event.data.includes('finished'))
   const fine = moved !== undefined && result?.exitCode === 0 && result.builder !== null && result.builder.id !== killed.device.ready?.device.id && printed
-  if (!fine) throw new ElderError('DEMO_MOVE', `the build did not move: ${JSON.stringify({ moved, result })}`)
-  if (left !== undefined && left.length > 0) throw new ElderError('DEMO_MOVE', `processes of the build are left: ${left.map(({ pid }) => pid).join(', ')}`)
+  if (!fine) throw new ElderError('DEMO_FAILED', `the build did not move: ${JSON.stringify({ moved, result })}`)
+  if (left !== undefined && left.length > 0) throw new ElderError('DEMO_FAILED', `processes of the build are left: ${left.map(({ pid }) => pid).join(', ')}`)
   return {
     from: killed.device.name, to: result.builder?.name, attempt: result.attempt, exitCode: result.exitCode, why: moved.why,
     killedProcesses: killed.processes?.length ?? 'not looked for: no /proc here', goneMs: killed.goneMs === undefined ? null : Math.round(killed.goneMs), processesLeft: left?.length ?? null,

@@ -13,7 +13,7 @@ export async function restoreStep (world: World, url: string, expected: string):
   const lost = world.devices
   await Promise.all(lost.map((device) => device.stop()))
   await Promise.all(lost.map((device) => device.destroy()))
-  if (lost.some(({ dir }) => existsSync(dir))) throw new ElderError('DEMO_RESTORE', 'a data directory is still there')
+  if (lost.some(({ dir }) => existsSync(dir))) throw new ElderError('DEMO_FAILED', 'a data directory is still there')
   world.story.detail(`${lost.map(({ name }) => name).join(', ')}: stopped, data directories deleted`)
   const root = join(world.temp, 'after')
   world.devices = [new DemoDevice(world.children, root, 'laptop', 0), new DemoDevice(world.children, root, 'mini', 2)]
@@ -22,9 +22,9 @@ export async function restoreStep (world: World, url: string, expected: string):
   world.story.detail(`a new machine founded a new mesh; stack restore ${url}`)
   const { stacks } = await ask<{ stacks: RestoredStack[] }>(world, laptop, 'stack', 'restore', url)
   const restored = stacks.find(({ name }) => name.split('@')[0] === STACK)
-  if (restored === undefined) throw new ElderError('DEMO_RESTORE', `the mirror gave ${stacks.length} stacks, none of them "${STACK}"`)
+  if (restored === undefined) throw new ElderError('DEMO_FAILED', `the mirror gave ${stacks.length} stacks, none of them "${STACK}"`)
   const { digest, entries } = await untilEqual(world, [laptop], restored.name, () => true)
-  if (restored.digest !== expected || digest !== expected) throw new ElderError('DEMO_RESTORE', `the digest is ${digest}, it was ${expected} before`)
+  if (restored.digest !== expected || digest !== expected) throw new ElderError('DEMO_FAILED', `the digest is ${digest}, it was ${expected} before`)
   world.story.detail(`${entries} entries are back, verified, with the digest of before`)
   return { stack: restored.name, archived: restored.archived, entries, digest, before: expected, mesh: mesh.id }
 }

@@ -21,13 +21,13 @@ export interface World {
 
 export function deviceAt (world: World, index: number): DemoDevice {
   const device = world.devices[index]
-  if (device === undefined) throw new ElderError('DEMO', `there is no device number ${index}`)
+  if (device === undefined) throw new ElderError('DEMO_FAILED', `there is no device number ${index}`)
   return device
 }
 
 export function deviceById (world: World, id: string): DemoDevice {
   const device = world.devices.find(({ ready }) => ready?.device.id === id)
-  if (device === undefined) throw new ElderError('DEMO', `the builder ${id} is not a device of this demo`)
+  if (device === undefined) throw new ElderError('DEMO_FAILED', `the builder ${id} is not a device of this demo`)
   return device
 }
 

@@ -12,13 +12,13 @@ const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
  * name, the address that was dialled, or the one that the owner set.
  */
 export function refusalOf ({ method, headers, localAddress }: Asked, listenHost: string): Refused | undefined {
-  if (!METHODS.has(method ?? '')) return { status: 405, code: 'METHOD', message: 'Only GET and HEAD are answered here.' }
-  if (headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0') return { status: 413, code: 'BODY', message: 'No body is read here.' }
+  if (!METHODS.has(method ?? '')) return { status: 405, code: 'HTTP_METHOD', message: 'Only GET and HEAD are answered here.' }
+  if (headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0') return { status: 413, code: 'HTTP_BODY', message: 'No body is read here.' }
   const own = new Set([...LOOPBACK, bracketed(listenHost), ...(localAddress === undefined ? [] : [bracketed(localAddress.replace(/^::ffff:/, ''))])])
-  if (!own.has(hostOf(headers.host))) return { status: 421, code: 'HOST', message: 'This node is not called that. Ask for 127.0.0.1.' }
+  if (!own.has(hostOf(headers.host))) return { status: 421, code: 'HTTP_HOST', message: 'This node is not called that. Ask for 127.0.0.1.' }
   const { origin } = headers
   const isForeign = origin !== undefined && !(URL.canParse(origin) && own.has(new URL(origin).hostname))
-  return isForeign || headers['sec-fetch-site'] === 'cross-site' ? { status: 403, code: 'ORIGIN', message: 'No web page is answered here.' } : undefined
+  return isForeign || headers['sec-fetch-site'] === 'cross-site' ? { status: 403, code: 'HTTP_ORIGIN', message: 'No web page is answered here.' } : undefined
 }
 
 /** Without the port, lower case; empty when there is none. */

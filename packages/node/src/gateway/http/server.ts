@@ -70,7 +70,7 @@ class PageMemory {
     try {
       return pageAt(path, this.#node)
     } catch (error) {
-      return refusalPage(500, 'FAILED', (error as Error).message)
+      return refusalPage(500, 'HTTP_FAILED', (error as Error).message)
     }
   }
 }

@@ -64,7 +64,7 @@ export class BuildHost {
   async stop (): Promise<void> {
     this.#stopped = true
     this.configure(0)
-    for (const job of this.#jobs.values()) job.controller.abort(new ElderError('SHUTDOWN', 'the builder shuts down'))
+    for (const job of this.#jobs.values()) job.controller.abort(new Error('the builder shuts down'))
     await Promise.allSettled(this.#running.values())
     this.#ended = true
     clearTimeout(this.#timer)
@@ -189,7 +189,7 @@ export class BuildHost {
     const job = this.#jobs.get(lease.id)
     this.#components.log.info({ trace: job?.trace?.traceId, build: lease.build, lease: lease.id, reason }, 'build ended by its builder')
     if (job === undefined) this.#drive({ type: 'stopped', lease: lease.id })
-    else job.controller.abort(new ElderError('LEASE_ENDED', `the lease was ${reason}`))
+    else job.controller.abort(new Error(`the lease was ${reason}`))
   }
 
   #refuse (from: DeviceId, needs: ClaimNeeds): string | null {

@@ -1,5 +1,5 @@
 /** Drives one BuildMachine: its effects become port calls, what comes back becomes inputs. */
-import { BuildMachine, codeOf, ElderError, type BuildEffect, type BuilderFrame, type BuildInput, type BuildResult, type BuildState, type ClaimWord, type DeviceId, type Failure, type Past } from '@elder-node/protocol'
+import { BuildMachine, codeOf, type BuildEffect, type BuilderFrame, type BuildInput, type BuildResult, type BuildState, type ClaimWord, type DeviceId, type Failure, type Past } from '@elder-node/protocol'
 import type { BuildEvent, BuildExplanation, DeviceRef } from '../../api.ts'
 import type { OutputFile } from '../../ports/source.ts'
 import { adviceFor, type Surroundings } from './advice.ts'
@@ -108,7 +108,7 @@ export class BuildRun {
       case 'busy': this.#hooks.busy(effect.device, effect.queue, effect.expectedWaitS); break
       case 'open': this.#open(effect); break
       case 'echo': if (this.#session?.lease === effect.lease) this.#session.session.echo(effect.stamp); break
-      case 'abandon': if (this.#session?.lease === effect.lease) this.#session.session.abort(new ElderError('ABANDONED', effect.reason)); break
+      case 'abandon': if (this.#session?.lease === effect.lease) this.#session.session.abort(new Error(effect.reason)); break
       case 'moved': this.#moved(effect); break
       case 'accept': this.#accepted = effect; break
       case 'ended': this.#ended(effect.state, effect.failure, effect.refused); break
@@ -138,7 +138,7 @@ export class BuildRun {
   #open (effect: Extract<BuildEffect, { type: 'open' }>): void {
     const { to, lease, fence, attempt, again } = effect
     if (!again) this.#begin(to, attempt)
-    this.#session?.session.abort(new ElderError('REPLACED', 'a new stream takes over'))
+    this.#session?.session.abort(new Error('a new stream takes over'))
     const { spec, snapshot, request } = this.init
     const session = new Session(this.#hooks, { builder: to, lease, fence, attempt, spec, snapshot, to: request.to ?? snapshot.root, logOffset: this.#story.logOffset }, {
       frame: frame => { if (this.#holds(to, lease)) this.#frame(lease, frame) },
@@ -235,7 +235,7 @@ export class BuildRun {
 
   #finish ({ state, exitCode, failure, reason }: Outcome, outputs: OutputFile[] = [], timings: Partial<BuildResult['timings']> = {}): void {
     clearTimeout(this.#timer)
-    this.#over.abort(new ElderError('ENDED', 'the build has ended'))
+    this.#over.abort(new Error('the build has ended'))
     const totalMs = this.#hooks.clock.monotonicMs() - this.#startMs
     const event: ResultEvent = {
       event: 'result', build: this.id, state, exitCode, builder: this.builder, attempt: this.attempt, ...(this.init.spec.sealed ? { sealed: true } : {}), timings: { ...timings, totalMs },

@@ -70,7 +70,7 @@ async function prepare (job: Job, components: RunComponents, tree: string): Prom
     job.controller.signal.throwIfAborted()
     if (exit.exitCode === 0) return
     failed = exit
-    throw new ElderError('PREPARE_FAILED', `the prepare command ended with exit code ${exit.exitCode}`)
+    throw new Error(`the prepare command ended with exit code ${exit.exitCode}`)
   }
   const { engine, platform, prepare: cache } = components
   const { image, source: { project, cwd } } = job.spec

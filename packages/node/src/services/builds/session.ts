@@ -113,7 +113,7 @@ export class Session {
 
   async #result (stream: FrameStream, result: BuildResult, signature: Uint8Array): Promise<void> {
     this.#verify(result, signature, this.#end?.manifest ?? [])
-    if (!this.#events.result(result)) return this.abort(new ElderError('STALE_RESULT', 'another attempt is the current one'))
+    if (!this.#events.result(result)) return this.abort(new Error('another attempt is the current one'))
     this.#over = true
     try {
       const outputs = await this.#finishOutputs()

@@ -26,10 +26,10 @@ export function readForeignRoster (records: Uint8Array[], mesh: MeshId, crypto: 
   return { records: graph.records.filter(record => entitlement.entitled(record)).map(({ bytes }) => bytes), mayWrite: device => writers.has(device) }
 }
 
-/** Who could write in the mesh that an archived stack came from. @throws ElderError `ARCHIVE_UNVERIFIED` */
+/** Who could write in the mesh that an archived stack came from. @throws ElderError `MIRROR_UNVERIFIED` */
 export function archiveWriters (records: Uint8Array[], mesh: MeshId, crypto: Crypto): ForeignRoster['mayWrite'] {
   const roster = readForeignRoster(records, mesh, crypto)
-  if (roster.records.length === 0) throw new ElderError('ARCHIVE_UNVERIFIED', `The membership records that came with mesh ${mesh} do not verify.`, 'Restore from another remote or device.')
+  if (roster.records.length === 0) throw new ElderError('MIRROR_UNVERIFIED', `The membership records that came with mesh ${mesh} do not verify.`, 'Restore from another remote or device.')
   return roster.mayWrite
 }
 

@@ -1,5 +1,5 @@
 /** Runs one {@link SyncSession} over one stream: frames in, effects out. */
-import { codeOf, ElderError, SyncSession, type Batch, type Crypto, type EndReason, type Replica, type SessionEffect, type SessionInit, type SessionInput, type StackKey } from '@elder-node/protocol'
+import { codeOf, SyncSession, type Batch, type Crypto, type EndReason, type Replica, type SessionEffect, type SessionInit, type SessionInput, type StackKey } from '@elder-node/protocol'
 import type { Clock } from '../../ports/host.ts'
 import type { FrameStream } from '../../ports/mesh.ts'
 import { Outbox } from './outbox.ts'
@@ -45,14 +45,14 @@ export class Exchange {
       await this.#stream.close().catch(() => { /* the peer was faster */ })
       this.#endLater(read)
     } else {
-      this.#stream.abort(new ElderError(result.reason.toUpperCase(), `the exchange of stacks ended: ${result.reason}`))
+      this.#stream.abort(new Error(`the exchange of stacks ended: ${result.reason}`))
     }
     return result
   }
 
   /** A peer that never closes its side does not keep the stream. */
   #endLater (read: Promise<void>): void {
-    const timer = setTimeout(() => { this.#stream.abort(new ElderError('TIMEOUT', 'the exchange of stacks is over')) }, LINGER_MS).unref()
+    const timer = setTimeout(() => { this.#stream.abort(new Error('the exchange of stacks is over')) }, LINGER_MS).unref()
     void read.finally(() => { clearTimeout(timer) })
   }
 
