@@ -167,12 +167,14 @@ describe('what a daemon says', () => {
     expect(failureOf({ status: 'fine' })).toBeUndefined()
   })
 
-  test('a pull that fails tells the reason; one that is cancelled ends as such', async () => {
+  test('a pull that fails tells the reason, one that is cancelled ends as such, and the default image is never pulled', async () => {
     const path = await daemon((request, reply) => { reply.writeHead(request.method === 'GET' ? 404 : 200).end(request.method === 'GET' ? '{}' : '{"status":"Pulling"}\n{"error":"manifest unknown"}\n') })
     const lines: string[] = []
     const pull = async (signal: AbortSignal): Promise<void> => { for await (const line of findImage(new ContainerClient(path), 'node:99', signal)) lines.push(line) }
     await expect(pull(new AbortController().signal)).rejects.toMatchObject({ code: 'IMAGE_UNAVAILABLE', message: expect.stringContaining('manifest unknown') as string })
     expect(lines).toEqual(['image node:99 is not here yet: pulling it\n', 'Pulling\n'])
+    const unnamed = async (): Promise<void> => { for await (const _ of findImage(new ContainerClient(path), null, new AbortController().signal)) { /* none */ } }
+    await expect(unnamed()).rejects.toMatchObject({ code: 'IMAGE_MISSING', fix: expect.stringContaining('elder-node image build') as string })
     await expect(pull(AbortSignal.abort())).rejects.not.toMatchObject({ code: 'IMAGE_UNAVAILABLE' })
   })
 

@@ -87,7 +87,7 @@ function mounts ({ engine, spec, identity, info, volumes, tree, home, tmp, readO
   // Podman knows no owner here; its mode is right wherever the image's folder is open to all. Docker's runc needs the owner.
   const owner = engine === 'docker' ? `uid=${uid},gid=${gid},mode=700` : 'mode=1777'
   const tmpfs = (bytes: number): string => `rw,exec,nosuid,nodev,size=${bytes},${owner}`
-  const own = Object.entries({ [INSIDE.tree]: tree, [INSIDE.home]: home, [INSIDE.tmp]: tmp })
+  const own = Object.entries({ [INSIDE.tree]: tree, [INSIDE.home]: home, [INSIDE.tmp]: tmp, '/var/tmp': tmp })
   const shared = Object.entries(readOnly)
   // SELinux lets no container read a folder that was not labelled for it, and only this older form can ask for the label.
   const selinux = (info.SecurityOptions ?? []).some(option => option.startsWith('name=selinux'))
