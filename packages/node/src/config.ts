@@ -1,15 +1,8 @@
 /** What a node may be told when it is made. */
-import { cpus, hostname, totalmem } from 'node:os'
-import type { EngineChoice, EngineInit } from './adapters/engines.ts'
-import type { Libp2pMeshInit } from './adapters/libp2p/mesh-init.ts'
+import type { EngineChoice } from './adapters/engines.ts'
 import type { Engine, Limits } from './ports/engine.ts'
 import type { Sensors } from './ports/host.ts'
 import type { Logger } from './ports/log.ts'
-import type { ElectorInit } from './services/builds/elector.ts'
-import type { OpenInit } from './services/membership/open-membership.ts'
-
-/** What one build may write: more than any of ours, less than what fills a small disk. */
-const DISK_BYTES = 21_474_836_480
 
 /** What is left out here is taken from the owner's settings (`elder-node config`), then from the defaults. */
 export interface NodeInit {
@@ -68,31 +61,4 @@ export interface NodeInit {
   log?: Logger
   /** Ends the start; a started node ends with `stop()`. */
   signal?: AbortSignal
-}
-
-/** Without the keys that are undefined: an option that is not there takes its default. */
-export function given<T extends object> (values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> }
-}
-
-export function membershipInit ({ name, ticket, meshName }: NodeInit): OpenInit {
-  return { deviceName: name ?? (hostname().split('.')[0] || 'device'), ...given({ ticket, meshName }) }
-}
-
-export function meshInit ({ announce = [], mdns = true, relay = 'auto' }: NodeInit): Pick<Libp2pMeshInit, 'announce' | 'mdns' | 'relay'> { return { announce, mdns, relay } }
-
-export function engineInit (dataDir: string, { engineRoot: root, engineSocket: socket, engineNetwork: network, image, buildEnv: pass }: NodeInit): EngineInit {
-  return { dataDir, ...given({ root, socket, network, image, pass }) }
-}
-
-export function slotsInit ({ slots }: NodeInit): { slots?: number } { return given({ slots }) }
-
-export function buildLimits ({ limits }: NodeInit): Limits {
-  return { cpus: cpus().length, memoryBytes: Math.floor(totalmem() * 0.8), diskBytes: DISK_BYTES, pidsMax: 4096, ...limits }
-}
-
-export function electorInit ({ explore }: NodeInit): ElectorInit { return given({ explore }) }
-
-export function mirrorDelays ({ mirrorDelayMs: { idle, max } = {} }: NodeInit): { idleMs?: number, busyMs?: number } {
-  return given({ idleMs: idle, busyMs: max })
 }
