@@ -3,7 +3,7 @@
  * All shapes are plain JSON (the streams are async iterables of plain JSON), and follow 1:1 what `--json` prints.
  */
 import type { Author, Entry, EntryPatch, HistoryItem, NewEntry, Outline, StackChange, StackDigest } from '@elder-node/crdt-stack'
-import type { Role } from '@elder-node/protocol'
+import type { ElderError, Role } from '@elder-node/protocol'
 
 export type { Role } from '@elder-node/protocol'
 
@@ -263,4 +263,20 @@ export interface ElderNode {
     restore (url: string): Promise<RestoredStack[]>
   }
   stop (): Promise<void>
+}
+
+/** A node that runs. Besides what {@link ElderNode} does: how it came to its mesh, and how it ends. */
+export interface RunningNode extends ElderNode {
+  /** `founded` a new mesh, `admitted` with a ticket, `returned` as the member it was. */
+  readonly joined: 'founded' | 'admitted' | 'returned'
+  /** Given once, when the mesh was founded: keep it off every device. It proves the founder after a total loss. */
+  readonly recovery?: string
+  /** Resolves with `EVICTED` when this device learns that it is no member any more; then stop it. */
+  readonly evicted: Promise<ElderError>
+  /** Resolves once this device has left the mesh, stopped, and kept nothing of it. */
+  readonly left: Promise<Departure>
+  /** Where /healthz, /readyz and /metrics are answered, if anywhere. */
+  readonly http?: string
+  /** `unclean`: the next start counts this life as a crash. */
+  stop (options?: { unclean?: boolean }): Promise<void>
 }

@@ -1,6 +1,5 @@
 /** What a node may be told when it is made. */
-import type { EngineChoice } from './adapters/engines.ts'
-import type { Engine, Limits } from './ports/engine.ts'
+import type { Engine, EngineChoice } from './ports/engine.ts'
 import type { Sensors } from './ports/host.ts'
 import type { Logger } from './ports/log.ts'
 

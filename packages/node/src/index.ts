@@ -1,6 +1,5 @@
 export { createNode } from './node.ts'
 export { VERSION } from './version.ts'
-export type { RunningNode } from './facade/facade.ts'
 export type { NodeInit } from './config.ts'
 export type * from './api.ts'
 export type { Engine, EngineName, RunEvent, RunSpec } from './ports/engine.ts'

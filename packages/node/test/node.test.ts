@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { rootName } from '../src/adapters/engine-process/trees.ts'
-import type { RunningNode } from '../src/facade/facade.ts'
+import type { RunningNode } from '../src/api.ts'
 import { createNode } from '../src/node.ts'
 
 let dir: string

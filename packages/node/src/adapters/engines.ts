@@ -1,14 +1,11 @@
 import { join } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
-import type { Engine, EngineName } from '../ports/engine.ts'
+import type { Engine, EngineChoice, EngineName } from '../ports/engine.ts'
 import { ContainerEngine } from './engine-container/engine.ts'
 import { ProcessEngine, type ProcessEngineInit } from './engine-process/engine.ts'
 import { SandboxEngine } from './engine-sandbox/engine.ts'
 import { isVisible } from './engine-sandbox/plan.ts'
 import { BuildEnvironment } from './environment.ts'
-
-/** What the owner may ask for: `--engine`. */
-export type EngineChoice = 'auto' | 'none' | EngineName
 
 export interface EngineInit extends ProcessEngineInit {
   /** Docker's or Podman's Unix socket. @default DOCKER_HOST or CONTAINER_HOST, else the well-known ones */

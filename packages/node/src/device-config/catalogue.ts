@@ -5,7 +5,7 @@
  * What a setting means for the running code is its `init`: the part of {@link NodeInit} that it fills. A value given to
  * `createNode`, or as a flag of `join`, goes before the environment, that before `settings.json`, and that before the default.
  */
-import type { EngineChoice } from '../adapters/engines.ts'
+import type { EngineChoice } from '../ports/engine.ts'
 import type { NodeInit } from '../config.ts'
 import { addresses, cores, count, deviceName, duration, flag, oneOf, share, size, socket, variables, word } from './types.ts'
 import type { SettingType, SettingValue } from './types.ts'

@@ -1,6 +1,6 @@
 /** What a running node does for its owner: each verb of {@link ElderNode}, handed to the service that does it. */
-import type { Crypto, DeviceId, ElderError } from '@elder-node/protocol'
-import type { Departure, ElderNode, StackStatus } from '../api.ts'
+import type { Crypto, DeviceId } from '@elder-node/protocol'
+import type { RunningNode, StackStatus } from '../api.ts'
 import type { Lifetime } from '../lifetime.ts'
 import type { CallOptions, Tried } from '../ports/mesh.ts'
 import type { Builds } from '../services/builds/index.ts'
@@ -15,22 +15,6 @@ import type { Stacks } from '../services/stacks.ts'
 import type { StatusService } from '../services/status.ts'
 import { memberVerbs } from './member-verbs.ts'
 import { stackVerbs } from './stack-verbs.ts'
-
-/** A node that runs. Besides what {@link ElderNode} does: how it came to its mesh, and how it ends. */
-export interface RunningNode extends ElderNode {
-  /** `founded` a new mesh, `admitted` with a ticket, `returned` as the member it was. */
-  readonly joined: 'founded' | 'admitted' | 'returned'
-  /** Given once, when the mesh was founded: keep it off every device. It proves the founder after a total loss. */
-  readonly recovery?: string
-  /** Resolves with `EVICTED` when this device learns that it is no member any more; then stop it. */
-  readonly evicted: Promise<ElderError>
-  /** Resolves once this device has left the mesh, stopped, and kept nothing of it. */
-  readonly left: Promise<Departure>
-  /** Where /healthz, /readyz and /metrics are answered, if anywhere. */
-  readonly http?: string
-  /** `unclean`: the next start counts this life as a crash. */
-  stop (options?: { unclean?: boolean }): Promise<void>
-}
 
 export interface FacadeComponents {
   lifetime: Lifetime

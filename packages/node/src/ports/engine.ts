@@ -1,6 +1,8 @@
 /** What runs a build on this device. One acceptance suite holds every engine to this text. */
 
 export type EngineName = 'docker' | 'podman' | 'sandbox' | 'process'
+/** What an owner may ask for: `--engine`. */
+export type EngineChoice = 'auto' | 'none' | EngineName
 
 /** The builder's own ceilings for one build. */
 export interface Limits {
