@@ -17,9 +17,9 @@ const words = (text: string): string[] => text.trim().split(/\s+/)
 
 const SURFACE: Record<string, string[]> = {
   '@elder-node/protocol': words(`
-    ADDRESS_CHARS_MAX ADVERT_TTL_MS AdvertTable AntiEntropy BUCKETS BUCKET_BYTES BUILDER_ENGINES BuildMachine CLAIM_RULES CONTROL_LIMITS
+    ADDRESS_CHARS_MAX ADVERT_TTL_MS AdvertTable AntiEntropy BUCKETS BUCKET_BYTES BUILDER_ENGINES BUILD_RULES BuildMachine CLAIM_RULES CONTROL_LIMITS
     CONTROL_SCHEMA ClaimMachine Comparison DETECTOR_RULES Detector ElderError Entitlement History IMAGE_REF LEASE LEFT_OUT LIMITS MalformedError MembershipGraph OutputDecoder REFUSAL_CODES
-    ROLES RTT_STALE_MS RTT_WINDOW RUN_DEFAULT_S RttFilter SETTINGS_STACK SILENCE_MS SLOT_RULES STACK_NAME SUCCESS_MIN SlotMachine SyncSession TICK_MS allows
+    ROLES RTT_STALE_MS RTT_WINDOW RUN_DEFAULT_S RttFilter SETTINGS_STACK SLOT_RULES STACK_NAME SUCCESS_MIN SlotMachine SyncSession TICK_MS allows
     batchOf batchValue builderCapability checkNamed codeOf compareBytes compareFeeds conferred decode decodeAdvert decodeBuilderFrame decodeCanonical
     decodeProbe decodeProbeAnswer decodeRecord decodeRequestFrame decodeSync deviceId deviceKey deviceOfAddress encode encodeAdvert encodeFrame encodeOutputPart encodeProbe encodeProbeAnswer encodeRecord
     encodeSync entryId formatTraceparent nextSpan parseTraceparent traceIdOf equalBytes equalVectors feedDevice feedId feedIdOf feedKey forkMark forkedAt formatRecovery formatTicket fromBase32 fromHex

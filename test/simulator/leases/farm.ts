@@ -33,6 +33,8 @@ const REQUESTERS = 4
 const HOUR_MS = 3_600_000
 /** Some builds wait for a builder while nobody can be asked. */
 const WAIT_MS = 60_000
+/** One round of stamps and a bit. */
+const CONGESTION_MS = 4_000
 /** An engine promises that the processes of a dead node are gone within this time. */
 const ORPHAN_MS = 2_000
 
@@ -195,16 +197,14 @@ export class LeaseFarm {
     const build = this.#builds.get(id)
     if (build === undefined) return
     const { machine } = build
-    const lease = message.type === 'word' ? '' : message.lease
-    // Frames come on the stream of one builder: a late one of another builder whose lease has the same id is not among them.
-    if (message.type !== 'word' && message.type !== 'result' && machine.current?.device !== from) return
+    const device = from as DeviceId
     const handle = (input: Parameters<BuildMachine['handle']>[0]): void => { this.#effects(name, id, machine.handle(input, now), now) }
     switch (message.type) {
-      case 'word': return handle({ type: 'word', from: from as DeviceId, word: message.word })
-      case 'opened': return handle({ type: 'phase', lease, phase: 'running' })
-      case 'gone': return handle({ type: 'failed', lease, code: 'LEASE_GONE', message: 'gone', fix: '' })
-      case 'closed': return handle({ type: 'reset', lease, reason: 'closed' })
-      case 'stamp': return handle({ type: 'stamp', lease, stamp: message.stamp })
+      case 'word': return handle({ type: 'word', from: device, word: message.word })
+      case 'opened': return handle({ type: 'phase', from: device, lease: message.lease, phase: 'running' })
+      case 'gone': return handle({ type: 'failed', from: device, lease: message.lease, code: 'LEASE_GONE', message: 'gone', fix: '' })
+      case 'closed': return handle({ type: 'reset', from: device, lease: message.lease, reason: 'closed' })
+      case 'stamp': return handle({ type: 'stamp', from: device, lease: message.lease, stamp: message.stamp })
       case 'result': return this.#result(name, from, build, message, now)
     }
   }
@@ -212,7 +212,7 @@ export class LeaseFarm {
   #result (name: string, from: string, build: Build, message: Extract<Message, { type: 'result' }>, now: number): void {
     const current = build.machine.current
     const isCurrent = current !== undefined && current.lease === message.lease && current.fence === message.fence && current.device === from
-    const effects = build.machine.handle({ type: 'result', lease: message.lease, fence: message.fence }, now)
+    const effects = build.machine.handle({ type: 'result', from: from as DeviceId, lease: message.lease, fence: message.fence }, now)
     if (effects.some(effect => effect.type === 'accept')) {
       if (!isCurrent) this.#violate('a result of another lease than the current one was accepted')
       if (++build.accepted > 1) this.#violate('two results were accepted for one build')
@@ -237,11 +237,25 @@ export class LeaseFarm {
     for (const effect of effects) {
       if (effect.type === 'send') this.#send(name, effect.to, { type: 'word', word: effect.word })
       if (effect.type === 'open') this.#send(name, effect.to, { type: 'open', build: id, lease: effect.lease, fence: effect.fence })
+      if (effect.type === 'open') this.#fromFormerBuilders(name, id, effect)
       if (effect.type === 'echo') this.#send(name, effect.to, { type: 'echo', build: id, lease: effect.lease, stamp: effect.stamp })
       if (effect.type === 'moved') this.#moved++
       if (effect.type === 'elect' || effect.type === 'look') this.#effects(name, id, machine.handle({ type: 'ranked', order: this.#order() }, now), now)
     }
     this.#tickRequester(name, now)
+  }
+
+  /**
+   * Ids of leases are their builder's own, so a former builder of this build may have given the id of the new lease too. What it sent
+   * then arrives now, or it lies.
+   */
+  #fromFormerBuilders (name: string, build: BuildId, { to, lease, fence }: Extract<BuildEffect, { type: 'open' }>): void {
+    const { world } = this
+    const former = this.#builds.get(build)?.machine.attempts.map(({ device }) => device).filter(device => device !== to) ?? []
+    for (const device of former) {
+      const late: Message[] = [{ type: 'gone', build, lease }, { type: 'closed', build, lease }, { type: 'stamp', build, lease, stamp: world.clockOf(device) }, { type: 'result', build, lease, fence }]
+      world.at(world.now + 10_000 * world.random(), () => { world.send(device, name, late[Math.floor(world.random() * late.length)] as Message) })
+    }
   }
 
   #order (): Array<{ device: DeviceId, rttMs: number | undefined }> {
@@ -256,7 +270,8 @@ export class LeaseFarm {
   #send (from: string, to: string, message: Message): void {
     // Now and then a message sits in a buffer somewhere for seconds: what late echoes and late claims are made of.
     if (this.#mute.has(from)) return
-    const stalls = this.world.random() < (message.type === 'echo' ? 0.1 : 0.02) && (message.type !== 'word' || message.word.type === 'claim')
+    const chance = message.type !== 'echo' ? 0.02 : this.#congested.has(to) ? 1 : 0.1
+    const stalls = this.world.random() < chance && (message.type !== 'word' || message.word.type === 'claim')
     if (stalls) this.world.at(this.world.now + 1_000 + 14_000 * this.world.random(), () => { this.world.send(from, to, message) })
     else this.world.send(from, to, message)
   }
@@ -294,7 +309,7 @@ export class LeaseFarm {
     for (let at = 20_000; at < endMs; at += 60_000 * random()) {
       const name = names[Math.floor(random() * names.length)] as string
       const kind = random()
-      if (kind < 0.25) this.world.at(at, () => { this.#silence(name, 10_000 + 40_000 * random()) })
+      if (kind < 0.25) this.#fade(name, at, 10_000 + 40_000 * random())
       else if (kind < 0.6) this.world.at(at, () => { this.#crash(name, 50 + (random() < 0.6 ? 300 : 40_000) * random()) })
       else this.world.at(at, () => { this.#partition(names, 1_000 + 29_000 * random()) })
     }
@@ -315,12 +330,17 @@ export class LeaseFarm {
     })
   }
 
-  /** One-way partition: hears everyone, is heard by nobody. */
-  #silence (name: string, forMs: number): void {
-    this.#mute.add(name)
-    this.world.at(this.world.now + forMs, () => { this.#mute.delete(name) })
+  /** A link that dies slowly: what is sent to it is stuck in buffers first, then it hears everyone and is heard by nobody. */
+  #fade (name: string, at: number, forMs: number): void {
+    this.world.at(at - CONGESTION_MS, () => { this.#congested.add(name) })
+    this.world.at(at, () => {
+      this.#congested.delete(name)
+      this.#mute.add(name)
+    })
+    this.world.at(at + forMs, () => { this.#mute.delete(name) })
   }
 
+  readonly #congested = new Set<string>()
   readonly #mute = new Set<string>()
 
   /** Processes outlive their node until the next sweep or for two seconds; half of the requesters hear a reset. */

@@ -22,7 +22,7 @@ export class BuildRun {
   readonly #hooks: RunHooks
   readonly #machine: BuildMachine
   readonly #startMs: number
-  #session: { lease: string, session: Session } | undefined
+  #session: { builder: DeviceId, lease: string, session: Session } | undefined
   readonly #story: BuildStory
   readonly #over = new AbortController()
   #timer: NodeJS.Timeout | undefined
@@ -107,8 +107,8 @@ export class BuildRun {
       case 'look': void this.#hooks.elect(false).then(({ order }) => { this.#drive({ type: 'ranked', order }) }, () => {}); break
       case 'busy': this.#hooks.busy(effect.device, effect.queue, effect.expectedWaitS); break
       case 'open': this.#open(effect); break
-      case 'echo': if (this.#session?.lease === effect.lease) this.#session.session.echo(effect.stamp); break
-      case 'abandon': if (this.#session?.lease === effect.lease) this.#session.session.abort(new Error(effect.reason)); break
+      case 'echo': this.#sessionOf(effect.to, effect.lease)?.echo(effect.stamp); break
+      case 'abandon': this.#sessionOf(effect.to, effect.lease)?.abort(new Error(effect.reason)); break
       case 'moved': this.#moved(effect); break
       case 'accept': this.#accepted = effect; break
       case 'ended': this.#ended(effect.state, effect.failure, effect.refused); break
@@ -141,27 +141,25 @@ export class BuildRun {
     this.#session?.session.abort(new Error('a new stream takes over'))
     const { spec, snapshot, request } = this.init
     const session = new Session(this.#hooks, { builder: to, lease, fence, attempt, spec, snapshot, to: request.to ?? snapshot.root, logOffset: this.#story.logOffset }, {
-      frame: frame => { if (this.#holds(to, lease)) this.#frame(lease, frame) },
+      frame: frame => { if (this.#machine.holds(to, lease)) this.#frame(to, lease, frame) },
       sent: (bytes, have) => { this.#sent(bytes, have) },
-      result: () => this.#offer(lease, fence),
-      broken: error => { if (this.#holds(to, lease)) this.#broken(lease, error) },
+      result: () => this.#offer(to, lease, fence),
+      broken: error => { this.#broken(to, lease, error) },
       settled: (result, outputs, error) => { this.#settled(result, outputs, error) },
     })
-    this.#session = { lease, session }
+    this.#session = { builder: to, lease, session }
     void session.run(signal => this.#hooks.open(to, signal))
   }
 
-  /** Ids of leases are their builder's own: two builders may have the same one. */
-  #holds (device: DeviceId, lease: string): boolean {
-    const { current } = this.#machine
-    return current?.device === device && current.lease === lease
+  #sessionOf (builder: DeviceId, lease: string): Session | undefined {
+    return this.#session?.builder === builder && this.#session.lease === lease ? this.#session.session : undefined
   }
 
   /** A builder that breaks the rules is not asked again by reattaching; any other end of a stream may be the network's. */
-  #broken (lease: string, error: Error): void {
+  #broken (from: DeviceId, lease: string, error: Error): void {
     const code = codeOf(error)
-    if (code === 'FORGED_RESULT' || code === 'MALFORMED') this.#drive({ type: 'failed', lease, code, message: error.message, fix: '' })
-    else this.#drive({ type: 'reset', lease, reason: error.message })
+    if (code === 'FORGED_RESULT' || code === 'MALFORMED') this.#drive({ type: 'failed', from, lease, code, message: error.message, fix: '' })
+    else this.#drive({ type: 'reset', from, lease, reason: error.message })
   }
 
   #begin (to: DeviceId, attempt: number): void {
@@ -177,14 +175,14 @@ export class BuildRun {
     return first === to || first === undefined ? undefined : `${this.#hooks.ref(first).name} ranked first; ${this.#hooks.ref(to).name} was the first to give a slot`
   }
 
-  #frame (lease: string, frame: BuilderFrame): void {
+  #frame (from: DeviceId, lease: string, frame: BuilderFrame): void {
     switch (frame.type) {
-      case 'stamp': this.#drive({ type: 'stamp', lease, stamp: frame.stamp }); break
-      case 'failed': this.#drive({ type: 'failed', lease, code: frame.code, message: frame.message, fix: frame.fix }); break
-      case 'phase': this.#phase(lease, frame); break
-      case 'log': this.#story.printed(frame); this.#drive({ type: 'heard', lease }); break
-      case 'attached': this.#attached(frame); this.#drive({ type: 'heard', lease }); break
-      default: this.#drive({ type: 'heard', lease })
+      case 'stamp': this.#drive({ type: 'stamp', from, lease, stamp: frame.stamp }); break
+      case 'failed': this.#drive({ type: 'failed', from, lease, code: frame.code, message: frame.message, fix: frame.fix }); break
+      case 'phase': this.#phase(from, lease, frame); break
+      case 'log': this.#story.printed(frame); this.#drive({ type: 'heard', from, lease }); break
+      case 'attached': this.#attached(frame); this.#drive({ type: 'heard', from, lease }); break
+      default: this.#drive({ type: 'heard', from, lease })
     }
   }
 
@@ -203,14 +201,14 @@ export class BuildRun {
     if (engine === 'process') this.#story.warn('no isolation: process engine (its owner opted in)')
   }
 
-  #phase (lease: string, frame: Extract<BuilderFrame, { type: 'phase' }>): void {
+  #phase (from: DeviceId, lease: string, frame: Extract<BuilderFrame, { type: 'phase' }>): void {
     this.#story.progress(frame)
-    this.#drive({ type: 'phase', lease, phase: frame.phase === 'preparing' ? 'running' : frame.phase })
+    this.#drive({ type: 'phase', from, lease, phase: frame.phase === 'preparing' ? 'running' : frame.phase })
   }
 
-  #offer (lease: string, fence: number): boolean {
-    this.#drive({ type: 'result', lease, fence })
-    return this.#accepted?.lease === lease && this.#accepted.fence === fence
+  #offer (from: DeviceId, lease: string, fence: number): boolean {
+    this.#drive({ type: 'result', from, lease, fence })
+    return this.#accepted?.from === from && this.#accepted.lease === lease && this.#accepted.fence === fence
   }
 
   #settled (result: BuildResult, outputs: OutputFile[], error: Error | undefined): void {

@@ -1,0 +1,79 @@
+/** What goes into the machine of a build and what comes out of it, and what it can be told at its beginning. */
+import type { ClaimRules, Target } from '../election/claim.ts'
+import type { ClaimNeeds, ClaimWord } from '../election/messages.ts'
+import type { BuildId, DeviceId } from '../ids.ts'
+
+export type BuildState = 'queued' | 'electing' | 'sending' | 'running' | 'returning' | 'done' | 'failed' | 'cancelled'
+
+export type BuildInput =
+  | { type: 'start' }
+  /** Answer to `elect` and `look`: whom to ask, best first. */
+  | { type: 'ranked', order: Target[] }
+  | { type: 'word', from: DeviceId, word: ClaimWord }
+  | { type: 'unreachable', from: DeviceId, fence: number, reason: string }
+  /** Any frame on the stream of this lease. A lease is named by its builder and its id: another builder may have given the same id. */
+  | { type: 'heard', from: DeviceId, lease: string }
+  | { type: 'stamp', from: DeviceId, lease: string, stamp: number }
+  | { type: 'phase', from: DeviceId, lease: string, phase: 'sending' | 'running' | 'returning' }
+  /** The stream of this lease ended before its result, or could not be opened. */
+  | { type: 'reset', from: DeviceId, lease: string, reason: string }
+  /** The builder could not run it; nothing of it runs there any more. */
+  | { type: 'failed', from: DeviceId, lease: string, code: string, message: string, fix: string }
+  /** While nobody can be asked: something changed, look again. */
+  | { type: 'news' }
+  /** The whole result with every output is here. */
+  | { type: 'result', from: DeviceId, lease: string, fence: number }
+  | { type: 'cancel' }
+  | { type: 'tick' }
+
+export interface Attempt { attempt: number, device: DeviceId, outcome: string }
+export interface Failure { code: string, message: string, fix: string }
+
+export type BuildEffect =
+  | { type: 'send', to: DeviceId, word: ClaimWord }
+  /** Rank and answer with `ranked`. `avoid` failed this build before: last in the order. */
+  | { type: 'elect', attempt: number, avoid: DeviceId[], localOnly: boolean }
+  /** Nobody can be asked now, and the build waits: say `news` when something changes; it looks again by itself too. */
+  | { type: 'await', refused: Array<{ device: DeviceId, reason: string }> }
+  /** Rank again while waiting, answer with `ranked`. */
+  | { type: 'look' }
+  | { type: 'busy', device: DeviceId, queue: number, expectedWaitS: number }
+  /** Open the build stream with this lease; `again` after a broken stream: resume the log. */
+  | { type: 'open', to: DeviceId, lease: string, fence: number, attempt: number, again: boolean }
+  | { type: 'echo', to: DeviceId, lease: string, stamp: number }
+  /** Close the stream of this lease: nothing that comes on it counts any more. */
+  | { type: 'abandon', to: DeviceId, lease: string, fence: number, reason: string }
+  | { type: 'moved', from: DeviceId, attempt: number, why: string, code: string }
+  /** The result of this lease is the result of the build. At most once. */
+  | { type: 'accept', from: DeviceId, lease: string, fence: number, attempt: number }
+  | { type: 'ended', state: 'failed' | 'cancelled', failure: Failure, refused: Array<{ device: DeviceId, reason: string }> }
+
+/** The rules that keep results single. All on; the simulator switches one off to prove that it is needed. */
+export interface BuildRules extends ClaimRules {
+  /** A result counts only with the current lease and fence. */
+  currentOnly: boolean
+  /** What comes on the stream of another builder is not of this lease, whatever its id says. */
+  ownBuilder: boolean
+  /** One result is accepted. */
+  once: boolean
+  /** An exclusive build waits for the sure end of its old lease. */
+  exclusiveWait: boolean
+  /** 6 s of silence make a builder suspect. */
+  silence: boolean
+}
+
+export interface BuildInit {
+  build: BuildId
+  needs: ClaimNeeds
+  /** Never two attempts at once. @default false */
+  exclusive?: boolean
+  /** After the attempts, once more on this device. @default false */
+  localFallback?: boolean
+  /** Attempts on builders. @default 3 */
+  attemptsMax?: number
+  /** Milliseconds from start to wait for a builder while nobody can be asked. @default 0 */
+  waitMs?: number
+  /** Milliseconds from start until the build is given up with `DEADLINE`. @default Infinity */
+  deadlineMs?: number
+  rules?: Partial<BuildRules>
+}
