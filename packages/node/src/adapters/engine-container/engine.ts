@@ -2,52 +2,25 @@
  * The `docker` and `podman` engines: each build in a container of its own, hardened ({@link containerConfig}), its tree a folder
  * of this machine. One code for both: Podman's service speaks Docker's API.
  */
-import { existsSync } from 'node:fs'
-import { rmdir, writeFile } from 'node:fs/promises'
+import { rmdir } from 'node:fs/promises'
 import { constants } from 'node:os'
-import { join } from 'node:path'
-import { ElderError } from '@elder-node/protocol'
 import type { Engine, RunEvent, RunSpec } from '../../ports/engine.ts'
 import { DiskWatch } from '../disk-watch.ts'
-import { CANCELLED, checkId, checkTree, workingDirectory } from '../engine-process/caged-engine.ts'
-import { folderOf, foldersIn, makeFolder, openRoot, ownTree, removeFolder, rootName } from '../engine-process/trees.ts'
-import { claimUids, uidOfSlot, type UidBlock } from '../engine-process/uids.ts'
-import type { ContainerClient, DaemonInfo } from './client.ts'
-import { containerConfig, LABEL, limitsText } from './container-config.ts'
+import { CANCELLED, checkId, checkTree } from '../engine-process/caged-engine.ts'
+import { folderOf, foldersIn, makeFolder, removeFolder } from '../engine-process/trees.ts'
+import { checkSpec, prepareContainer } from './build-files.ts'
+import type { ContainerClient } from './client.ts'
+import { LABEL } from './container-config.ts'
 import { Container } from './container.ts'
+import { openDaemon, slotUid, type ContainerEngineInit, type Opened } from './daemon.ts'
 import { demultiplex } from './demultiplex.ts'
-import { identityOf, type Identity } from './identity.ts'
-import { findImage, listImages, type FoundImage } from './images.ts'
+import { DEFAULT_IMAGE, findImage, listImages, type FoundImage } from './images.ts'
 import { LastWords } from './last-words.ts'
 import { LimitWatch, type LimitReason } from './limit-watch.ts'
-import { readTightened } from './seccomp.ts'
-import { findDaemon, socketCandidates, type ContainerEngineName } from './sockets.ts'
+import type { ContainerEngineName } from './sockets.ts'
 
-export interface ContainerEngineInit {
-  name: ContainerEngineName
-  /** The node's data directory: names the engine's own folder and its containers. Nothing is written there. */
-  dataDir: string
-  /** Where trees live. @default as the process engine's */
-  root?: string
-  /** The daemon's Unix socket. @default DOCKER_HOST or CONTAINER_HOST, else the well-known ones */
-  socket?: string
-  /** The image of builds that name none. @default elder-node/default, which must have been built */
-  image?: string
-  /** Network of builds that are not sealed, as the engine names it. @default the engine's own */
-  network?: string
-}
+export type { ContainerEngineInit } from './daemon.ts'
 
-interface Opened {
-  root: string
-  /** Names this node's containers. */
-  node: string
-  client: ContainerClient
-  info: DaemonInfo
-  rootless: boolean
-  uids: UidBlock | undefined
-  /** A system call filter; undefined: the daemon's own. */
-  seccomp: string | undefined
-}
 type Exit = Extract<RunEvent, { type: 'exit' }>
 
 export class ContainerEngine implements Engine {
@@ -55,6 +28,8 @@ export class ContainerEngine implements Engine {
   readonly #init: ContainerEngineInit
   #opening: Promise<Opened> | undefined
   #description: string
+  /** Builds that name no image cannot run yet. */
+  #bare = false
 
   constructor (init: ContainerEngineInit) {
     this.name = init.name
@@ -62,14 +37,22 @@ export class ContainerEngine implements Engine {
     this.#description = `${init.name}: not checked yet`
   }
 
-  get description (): string { return this.#description }
+  get description (): string { return `${this.#description}${this.#bare ? '; no default image yet (elder-node image build)' : ''}` }
 
-  async check (): Promise<void> { await this.#open() }
+  async check (): Promise<void> {
+    this.#description = (await this.#open()).description
+    await this.images()
+  }
 
   /** Files for builds (certificates, settings) go below this folder; containers see them at the same path. */
   async root (): Promise<string> { return (await this.#open()).root }
 
-  async images (): Promise<string[]> { return (await listImages((await this.#open()).client)).map(image => image.name) }
+  /** The default image first, if it is there. */
+  async images (): Promise<string[]> {
+    const names = (await listImages((await this.#open()).client)).map(image => image.name)
+    this.#bare = this.#init.image === undefined && !names.includes(DEFAULT_IMAGE)
+    return names.toSorted((a, b) => Number(b === DEFAULT_IMAGE) - Number(a === DEFAULT_IMAGE))
+  }
 
   async createTree (id: string, slot: number): Promise<string> {
     const opened = await this.#open()
@@ -86,7 +69,7 @@ export class ContainerEngine implements Engine {
     const opened = await this.#open()
     const cwd = await checkSpec(opened.root, spec)
     const image = yield * this.#image(opened.client, spec, signal)
-    const config = image === undefined ? undefined : await this.#config(opened, spec, cwd, image)
+    const config = image === undefined ? undefined : await prepareContainer(opened, spec, cwd, image, this.#init.network)
     if (config === undefined || signal.aborted) return yield CANCELLED
     const container = await Container.create(opened.client, config)
     const cancel = (): void => { void container.kill() }
@@ -142,26 +125,6 @@ export class ContainerEngine implements Engine {
     }
   }
 
-  async #config (opened: Opened, spec: RunSpec, cwd: string, { name, details }: FoundImage): Promise<object> {
-    const { root, node, info, seccomp } = opened
-    const { folder, tree, home, tmp } = folderOf(spec.tree)
-    const uid = slotUid(opened, spec.slot)
-    if (uid !== undefined) await ownTree(tree, uid)
-    const identity = this.#identity(opened, spec.slot)
-    const environment = join(root, 'environment')
-    return containerConfig({
-      engine: this.name, spec, cwd, image: name, volumes: Object.keys(details.Config?.Volumes ?? {}), identity, info, node, tree, home, tmp,
-      network: this.#init.network ?? (this.name === 'docker' ? 'default' : ''),
-      seccomp: seccomp === undefined ? undefined : await put(folder, 'seccomp.json', seccomp),
-      readOnly: { ...await names(folder, identity), ...(existsSync(environment) ? { [environment]: environment } : {}) },
-    })
-  }
-
-  #identity ({ rootless, info, uids }: Opened, slot: number): Identity {
-    const remapped = !rootless && (info.SecurityOptions ?? []).some(option => option.startsWith('name=userns'))
-    return identityOf({ uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }, { name: this.name, rootless, remapped }, uids === undefined ? undefined : uidOfSlot(uids, slot))
-  }
-
   async sweep (): Promise<void> {
     const { root, node, client } = await this.#open()
     for (const { Id } of await client.list(`${LABEL.node}=${node}`)) await client.remove(Id)
@@ -177,73 +140,16 @@ export class ContainerEngine implements Engine {
   }
 
   #open (): Promise<Opened> {
-    this.#opening ??= this.#openNow().catch((error: unknown) => {
+    this.#opening ??= openDaemon(this.#init).catch((error: unknown) => {
       this.#opening = undefined
       throw error
     })
     return this.#opening
   }
-
-  async #openNow (): Promise<Opened> {
-    const { name, dataDir, socket } = this.#init
-    const found = await findDaemon(name, socket === undefined ? socketCandidates(name, process.env) : [socket], process.env)
-    if (typeof found === 'string') throw new ElderError('ENGINE_UNAVAILABLE', `${name}: ${found}`, fixOf(found))
-    const { client, version } = found
-    const said = await client.info()
-    const rootless = (said.SecurityOptions ?? []).includes('name=rootless') || said.Rootless === true
-    // No daemon of an ordinary user can limit anything with cgroup v1, whatever it says of the kernel.
-    const info = rootless && said.CgroupVersion !== '2' ? { ...said, MemoryLimit: false, SwapLimit: false, PidsLimit: false, CpuCfsQuota: false } : said
-    const root = await openRoot(dataDir, this.#init.root)
-    const uids = process.getuid?.() === 0 ? await claimUids(root) : undefined
-    const opened: Opened = { root, node: rootName(root), client, info, rootless, uids, seccomp: undefined }
-    try {
-      this.#identity(opened, 0)
-      if (name === 'podman') opened.seccomp = await readTightened(await client.seccompPath())
-    } catch (error) {
-      await uids?.release()
-      throw error
-    }
-    this.#description = `${name} ${version}${rootless ? ', rootless' : ''}: a container without privileges per build${name === 'podman' && opened.seccomp === undefined ? ' (Podman\'s own system call filter: user namespaces are allowed)' : ''}; ${limitsText(info)}`
-    return opened
-  }
-}
-
-function slotUid ({ uids }: Opened, slot: number): number | undefined { return uids === undefined ? undefined : uidOfSlot(uids, slot) }
-
-/** @returns the working directory, relative to the tree */
-async function checkSpec (root: string, spec: RunSpec): Promise<string> {
-  checkId(spec.id)
-  checkTree(root, spec.tree)
-  if (spec.command.length === 0) throw new Error('the command is empty')
-  for (const [name, value] of Object.entries(spec.env)) {
-    if (name === '' || /[=\0]/.test(name) || value.includes('\0')) throw new Error(`"${name}" cannot be passed to a build: a name is not empty and holds no "=", a value no NUL`)
-  }
-  return await workingDirectory(spec)
-}
-
-/** A user database that knows the build's user: programs that ask who they are get an answer in any image. */
-async function names (folder: string, { user }: Identity): Promise<Record<string, string>> {
-  const [uid, gid] = user.split(':')
-  if (uid === '0') return {}
-  const files = { passwd: `root:x:0:0:root:/root:/bin/sh\nbuild:x:${uid}:${gid}:build:/elder/home:/bin/sh\n`, group: `root:x:0:\nbuild:x:${gid}:\n` }
-  return Object.fromEntries(await Promise.all(Object.entries(files).map(async ([name, text]) => [`/etc/${name}`, await put(folder, name, text)])))
-}
-
-/** A file beside the tree, which the build cannot reach. */
-async function put (folder: string, name: string, text: string): Promise<string> {
-  const path = join(folder, name)
-  await writeFile(path, text, { mode: 0o644 })
-  return path
 }
 
 /** An exit code of 128 + n is the shell's and the container's word for a death by signal n. */
 function verdict (exitCode: number, reason: LimitReason | null): Exit {
   const signal = Object.entries(constants.signals).find(([, number]) => number === exitCode - 128)?.[0] ?? null
   return { type: 'exit', exitCode, signal, reason: exitCode === 0 ? null : reason }
-}
-
-function fixOf (reason: string): string {
-  if (reason.includes('may not use')) return 'Let this user talk to the daemon (whoever may is root on this machine): sudo usermod -aG docker "$USER", then log in again; or use rootless Docker or Podman.'
-  if (reason.includes('not running')) return 'Start it: sudo systemctl start docker   (Podman: systemctl --user start podman.socket)'
-  return 'Install Docker, or Podman with: systemctl --user enable --now podman.socket'
 }
