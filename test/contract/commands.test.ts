@@ -101,6 +101,12 @@ test.concurrent.each(LATER)('%s is refused by name, not as unknown', async name 
   expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'NOT_IN_THIS_VERSION', message: expect.stringContaining(name) as string } })
 })
 
+test.concurrent.each([['join', '--from', 'url'], ['join', '--recovery-file', 'path'], ['stack', 'restore', 'url', '--adopt']])('%s %s %s: a flag of a later version is refused by name', async (...words) => {
+  const { code, stdout } = await run([...words, '--json', '--dir', nowhere])
+  expect(code).toBe(2)
+  expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'NOT_IN_THIS_VERSION', message: expect.stringContaining(words.find(word => word.startsWith('--')) as string) as string } })
+})
+
 test('an unknown command is a usage error that names the nearest', async () => {
   const { code, stderr } = await run(['stauts'])
   expect(code).toBe(2)
