@@ -18,10 +18,10 @@ function screen ({ tty = false, json = false, quiet = false }: { tty?: boolean, 
   const chunks: string[] = []
   const stream = Object.assign(new PassThrough(), { isTTY: tty })
   stream.on('data', (chunk: Buffer) => chunks.push(chunk.toString()))
-  const io = { stdout: stream, stderr: stream, env: { NO_COLOR: '1' }, nowMs: () => Date.now() } as unknown as Io
+  const io = { stdout: stream, stderr: stream, env: { NO_COLOR: '1' } } as unknown as Io
   const text = (): string => {
     stream.read()
-    return chunks.join('').replaceAll('\r\x1b[2K', '<clear>')
+    return chunks.join('').replaceAll('\r\u001b[K', '<clear>')
   }
   return { printer: new BuildPrinter(new Output(io, { json, quiet, verbose: false, color: true }), { explain: false }), text }
 }

@@ -3,8 +3,8 @@ import fc from 'fast-check'
 import { PassThrough } from 'node:stream'
 import { describe, expect, test, vi } from 'vitest'
 import type { Status } from '../../src/api.ts'
-import type { Screen } from '../../src/gateway/cli/io.ts'
-import { startProgress } from '../../src/gateway/cli/progress.ts'
+import type { Io, Screen } from '../../src/gateway/cli/io.ts'
+import { Output } from '../../src/gateway/cli/output.ts'
 import { Repaint } from '../../src/gateway/cli/repaint.ts'
 import { renderStatus } from '../../src/gateway/render/status.ts'
 import { renderEntries } from '../../src/gateway/render/stack.ts'
@@ -212,7 +212,7 @@ describe('what takes long', () => {
     vi.useFakeTimers()
     try {
       const [terminal, pipe] = [lines(true), lines(false)]
-      const ends = [terminal, pipe].map(({ screen }) => startProgress(screen, {}, 'verifying 構成 with the other devices'))
+      const ends = [terminal, pipe].map(({ screen }) => new Output({ stdout: screen, stderr: screen, env: {} } as unknown as Io, { json: false, color: false, quiet: false, verbose: false }).progress('verifying 構成 with the other devices'))
       vi.advanceTimersByTime(900)
       expect([terminal.text(), pipe.text()]).toEqual(['', ''])
       vi.advanceTimersByTime(1200)

@@ -3,10 +3,12 @@ import type { Io } from './io.ts'
 import { painter } from '../render/style.ts'
 import type { Paint } from '../render/style.ts'
 import { WIDTH } from '../render/table.ts'
-import { startProgress } from './progress.ts'
+import { Progress } from './progress.ts'
 
 export interface OutputFlags { json: boolean, color: boolean, quiet: boolean, verbose: boolean }
 
+/** A step that takes long, where no line can be painted over. */
+const STEP_AGAIN_S = 10
 /** Below it a table would be dots alone. */
 const NARROWEST = 40
 
@@ -17,8 +19,6 @@ export class Output {
   readonly quiet: boolean
   /** True where a line can be painted over: a person looks at stdout. */
   readonly live: boolean
-  /** How a build's progress is shown on stderr: painted over, as lines, or not at all. */
-  readonly progressAs: 'paint' | 'lines' | 'none'
   /** Colours for stdout and for stderr. */
   readonly paint: Paint
   readonly paintError: Paint
@@ -30,7 +30,6 @@ export class Output {
     this.verbose = flags.verbose
     this.live = io.stdout.isTTY === true && io.env.TERM !== 'dumb' && !flags.json
     this.quiet = flags.quiet
-    this.progressAs = flags.json || flags.quiet ? 'none' : io.stderr.isTTY === true && io.env.TERM !== 'dumb' ? 'paint' : 'lines'
     this.paint = painter(io.stdout, io.env, flags.color)
     this.paintError = painter(io.stderr, io.env, flags.color)
   }
@@ -42,7 +41,17 @@ export class Output {
   }
 
   /** Says on stderr what is under way once it takes more than a second, until the returned function is called. Silent with -q. */
-  progress (what: string): () => void { return this.quiet ? () => {} : startProgress(this.#io.stderr, this.#io.env, what) }
+  progress (what: string): () => void {
+    if (this.quiet) return () => {}
+    const progress = new Progress(this.#io.stderr, this.#io.env)
+    progress.show(what, seconds => progress.paints ? `${what} … ${seconds} s` : `${what} …`)
+    return () => { progress.done() }
+  }
+
+  /** Of something with many steps. Undefined with --json, which tells them all, and with -q. */
+  steps (): Progress | undefined {
+    return this.json || this.quiet ? undefined : new Progress(this.#io.stderr, this.#io.env, { againS: STEP_AGAIN_S, paint: text => this.paintError('dim', text) })
+  }
 
   /** One line of a result for people. */
   line (text: string): void { this.#io.stdout.write(`${text}\n`) }
@@ -69,12 +78,6 @@ export class Output {
   note (text: string): void {
     if (!this.quiet) this.#io.stderr.write(`${text}\n`)
   }
-
-  /** Puts a text in the place of the current line of stderr; the empty text clears it. */
-  paintOver (text: string): void { this.#io.stderr.write(`\r\x1b[2K${text}`) }
-
-  /** Milliseconds on a clock that never jumps. */
-  nowMs (): number { return this.#io.nowMs() }
 
   /** Warnings are never silent. */
   warn (text: string): void {

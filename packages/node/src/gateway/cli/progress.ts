@@ -1,24 +1,66 @@
-/** What is under way, said on stderr once it takes more than a second: one line that is painted over on a terminal, one plain line elsewhere. */
+/** What is under way, said on stderr once it takes more than a second: one line that is painted over on a terminal, a plain line elsewhere. */
 import { WIDTH } from '../render/table.ts'
 import { plain } from '../render/units.ts'
 import { fitTo } from '../render/width.ts'
 import type { Screen } from './io.ts'
 
-const EVERY_MS = 1000
+export interface ProgressInit {
+  /** Off a terminal: the line is said again after so many seconds. @default Infinity, which is once */
+  againS?: number
+  /** Colour of the painted line. */
+  paint?: (text: string) => string
+}
 
-/** Until the returned function is called; a painted line is gone then. Never keeps the process alive. */
-export function startProgress (stderr: Screen, env: NodeJS.ProcessEnv, what: string): () => void {
-  const paints = stderr.isTTY === true && env.TERM !== 'dumb'
-  let seconds = 0
-  const timer = setInterval(() => {
-    seconds++
-    if (paints) return void stderr.write(`\r\u001b[K${fitTo(plain(`${what} … ${seconds} s`), (stderr.columns ?? WIDTH) - 1)}`)
-    stderr.write(`${plain(what)} …\n`)
-    clearInterval(timer)
-  }, EVERY_MS)
-  timer.unref()
-  return () => {
-    clearInterval(timer)
-    if (paints && seconds > 0) stderr.write('\r\u001b[K')
+const TICK_MS = 1000
+const CLEAR = '\r\u001b[K'
+
+export class Progress {
+  /** Is it a line that is painted over, every second? */
+  readonly paints: boolean
+  readonly #stderr: Screen
+  readonly #againS: number
+  readonly #paint: (text: string) => string
+  #what: string | undefined
+  #say: (seconds: number) => string = String
+  #seconds = 0
+  #painted = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor (stderr: Screen, env: NodeJS.ProcessEnv, { againS = Infinity, paint = text => text }: ProgressInit = {}) {
+    this.#stderr = stderr
+    this.paints = stderr.isTTY === true && env.TERM !== 'dumb'
+    this.#againS = againS
+    this.#paint = paint
+  }
+
+  /** From now on this goes on; `say` words it. The same `what` keeps its clock. Never keeps the process alive. */
+  show (what: string, say: (seconds: number) => string): void {
+    if (what !== this.#what) {
+      this.done()
+      this.#what = what
+      this.#seconds = 0
+      this.#timer = setInterval(() => { this.#tick() }, TICK_MS).unref()
+    }
+    this.#say = say
+  }
+
+  /** Something else is printed: the painted line makes room, and comes back within a second. */
+  clear (): void {
+    if (this.#painted) this.#stderr.write(CLEAR)
+    this.#painted = false
+  }
+
+  /** Nothing goes on any more that is worth a line. */
+  done (): void {
+    clearInterval(this.#timer)
+    this.#what = undefined
+    this.clear()
+  }
+
+  #tick (): void {
+    const text = plain(this.#say(++this.#seconds))
+    if (!this.paints) return void ((this.#seconds - 1) % this.#againS === 0 && this.#stderr.write(`${text}\n`))
+    this.#painted = true
+    this.#stderr.write(`${CLEAR}${this.#paint(fitTo(text, (this.#stderr.columns ?? WIDTH) - 1))}`)
   }
 }
