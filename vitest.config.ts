@@ -16,7 +16,7 @@ export default defineConfig({
       unit('protocol', 'packages/protocol'),
       unit('crdt-stack', 'packages/crdt-stack'),
       unit('node', 'packages/node'),
-      unit('repository', '.', ['test/simulator/**/*.test.ts', 'test/exports.test.ts', 'test/walks.test.ts']),
+      unit('repository', '.', ['test/simulator/**/*.test.ts', 'test/exports.test.ts', 'test/walks.test.ts', 'test/reference.test.ts', 'test/error-catalogue.test.ts']),
       process('scenarios', ['test/scenarios/**/*.test.ts', 'test/readme.test.ts', 'test/examples.test.ts'], 1),
       // Not part of `npm test`, each a step of .ci/run: homes behind routers; container engines that it starts first; the command line as promised;
       // every command of the docs; the benchmark.

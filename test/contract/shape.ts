@@ -5,6 +5,9 @@ type Shape =
   | { kind: 'list', types: Set<string>, item: Shape | undefined }
   | { kind: 'object', types: Set<string>, seen: number, fields: Map<string, { shape: Shape, seen: number }> }
 
+/** Fields that say what a document is: their values are part of its shape. */
+const NAMES = new Set(['schema', 'event'])
+
 /** One shape that covers all the documents: `a?` is missing in some, `string | null` is both. */
 export function shapeOf (documents: unknown[]): string {
   const shape = documents.map(read).reduce(merge)
@@ -13,9 +16,11 @@ export function shapeOf (documents: unknown[]): string {
 
 function read (value: unknown): Shape {
   if (Array.isArray(value)) return { kind: 'list', types: new Set(), item: value.length === 0 ? undefined : value.map(read).reduce(merge) }
-  if (typeof value !== 'object' || value === null) return { kind: 'leaf', types: new Set([value === null ? 'null' : typeof value]) }
-  return { kind: 'object', types: new Set(), seen: 1, fields: new Map(Object.entries(value).map(([key, item]) => [key, { shape: read(item), seen: 1 }])) }
+  if (typeof value !== 'object' || value === null) return leaf(value === null ? 'null' : typeof value)
+  return { kind: 'object', types: new Set(), seen: 1, fields: new Map(Object.entries(value).map(([key, item]) => [key, { shape: NAMES.has(key) && typeof item === 'string' ? leaf(JSON.stringify(item)) : read(item), seen: 1 }])) }
 }
+
+function leaf (type: string): Shape { return { kind: 'leaf', types: new Set([type]) } }
 
 function merge (a: Shape, b: Shape): Shape {
   const types = new Set([...a.types, ...b.types])

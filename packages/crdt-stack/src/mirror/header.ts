@@ -23,6 +23,6 @@ export function parseHeader (content: Uint8Array): MirrorHeader | undefined {
 export function refuseHeader (header: MirrorHeader | undefined, mesh: string, url: string): MirrorProblem | undefined {
   if (header === undefined) return undefined
   if (header.mesh !== mesh) return { code: 'MIRROR_FOREIGN', message: `${url} holds the mirror of another mesh (${header.mesh})`, fix: `Use an empty repository as remote, or import that mirror with: elder-node stack restore ${url}` }
-  if (header.format > MIRROR_FORMAT) return { code: 'MIRROR_NEWER', message: `${url} was written by a newer elder-node (mirror format ${header.format})`, fix: 'Update elder-node on this device.' }
+  if (header.format > MIRROR_FORMAT) return { code: 'MIRROR_NEWER', message: `${url} was written by a newer elder-node (mirror format ${header.format})`, fix: 'Update this device to the newest release.' }
   return undefined
 }

@@ -67,7 +67,7 @@ async function readHeader (git: GitMirror, tree: MirrorTree, options: GitOptions
   const readable = tree.header !== undefined && tree.header.bytes <= HEADER_BYTES_MAX ? [tree.header] : []
   for await (const { content } of git.readBlobs(readable, options)) header = parseHeader(content)
   if (header === undefined) throw empty(git.url)
-  if (header.format > MIRROR_FORMAT) throw new ElderError('MIRROR_NEWER', `${git.url} was written by a newer elder-node (mirror format ${header.format})`, 'Update elder-node on this device.')
+  if (header.format > MIRROR_FORMAT) throw new ElderError('MIRROR_NEWER', `${git.url} was written by a newer elder-node (mirror format ${header.format})`, 'Update this device to the newest release.')
   return header
 }
 

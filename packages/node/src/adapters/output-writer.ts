@@ -6,7 +6,7 @@ import type { OutputFile, OutputPart, OutputWriter } from '../ports/source.ts'
 import { makeFolders } from './files.ts'
 
 /** By default the builder's fault: nothing was written here. */
-const invalid = (message: string, fix = 'Build it on another device with --on, and update elder-node on that builder.'): ElderError => new ElderError('OUTPUT_INVALID', message, fix)
+const invalid = (message: string, fix = 'Build it on another device with --on, and update that builder.'): ElderError => new ElderError('OUTPUT_INVALID', message, fix)
 const ELSEWHERE = 'Move it out of the way, or have the outputs written to another folder with --to.'
 
 export interface OutputWriterInit {

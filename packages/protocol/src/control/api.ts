@@ -150,7 +150,7 @@ const head = v.strictObject({ schema: v.literal(CONTROL_SCHEMA), method: v.strin
 export function parseControlRequest (value: unknown): ControlRequest {
   const request = v.safeParse(head, value)
   if (!request.success) {
-    throw new ElderError('CONTROL_VERSION', `this node speaks ${CONTROL_SCHEMA}; the request does not`, 'Use the elder-node command of the same version as the running node.')
+    throw new ElderError('CONTROL_VERSION', `this node speaks ${CONTROL_SCHEMA}; the request does not`, 'Use the command of the same version as the running node.')
   }
   const { method } = request.output
   if (!Object.hasOwn(SCHEMAS, method)) {

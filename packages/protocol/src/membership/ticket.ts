@@ -76,7 +76,7 @@ function payloadOf (text: string, crypto: Crypto): Uint8Array {
 
 function open (payload: Uint8Array, crypto: Crypto): Ticket {
   const [version, mesh, meshSecret, addresses, seed, bytes] = partsOf(payload)
-  if (version !== 1) throw malformed('This ticket was made by a newer elder-node.', 'Update elder-node on this device.')
+  if (version !== 1) throw malformed('This ticket was made by a newer elder-node.', 'Update this device to the newest release.')
   if (!isBytes(mesh, 16) || !isBytes(meshSecret, 32) || !isBytes(seed, 32) || !(bytes instanceof Uint8Array) || !areAddresses(addresses)) {
     throw malformed('This ticket does not have the shape of a ticket.')
   }

@@ -84,7 +84,7 @@ function createProgram (io: Io): Command {
 }
 
 /** The commands without anything behind them, the one that is meant with all that is below it: to be read, not run. */
-async function commandTree (io: Io, words: string[]): Promise<Command> {
+export async function commandTree (io: Io, words: string[]): Promise<Command> {
   const program = createProgram(io)
   const state: State = { code: 0, output: undefined, path: 'elder-node' }
   await addCommands(program, words, createKit(io, undefined, state), state)

@@ -56,7 +56,7 @@ async function closure (from: string): Promise<Found[]> {
   for (let at = waiting.shift(); at !== undefined; at = waiting.shift()) {
     const manifest = await readManifest(at)
     const known = found.get(manifest.name)
-    if (known !== undefined && known.manifest.version !== manifest.version) throw new ElderError('SERVICE_COPY', `Two versions of ${manifest.name} are installed here: ${known.manifest.version} and ${manifest.version}.`, 'Install elder-node alone: npm install --global elder-node')
+    if (known !== undefined && known.manifest.version !== manifest.version) throw new ElderError('SERVICE_COPY', `Two versions of ${manifest.name} are installed here: ${known.manifest.version} and ${manifest.version}.`, 'Install it once and alone: npm install --global elder-node')
     if (known !== undefined) continue
     found.set(manifest.name, { at, manifest })
     for (const name of Object.keys(manifest.dependencies ?? {})) waiting.push(await locatePackage(name, at))

@@ -12,7 +12,7 @@ const FINAL: Partial<Record<RefusalCode, [code: string, message: string, fix: st
   forged: ['TICKET_FORGED', 'The mesh says that this ticket was not issued by it.', AGAIN],
   'wrong-mesh': ['WRONG_MESH', 'The device at this address belongs to another mesh than the ticket.', AGAIN],
   'not-issuer': ['ISSUER_GONE', 'The device that signed this ticket is no admin of this mesh: it was removed, or never was one.', 'On another admin: elder-node invite'],
-  version: ['VERSION', 'The mesh speaks another version of the protocol than this device.', 'Update elder-node on the older side.'],
+  version: ['VERSION', 'The mesh speaks another version of the protocol than this device.', 'Update the older side to the newest release.'],
 }
 
 export class Joining {
