@@ -9,6 +9,8 @@ import type { OpenInit } from './services/membership/open-membership.ts'
 
 /** What one build may write: more than any of ours, less than what fills a small disk. */
 const DISK_BYTES = 21_474_836_480
+/** Processes and threads of one build: a big compile with a JVM beside it; a fork bomb of so many leaves the machine usable. */
+const PIDS_MAX = 1024
 
 /** Without the keys that are undefined: an option that is not there takes its default. */
 export function given<T extends object> (values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
@@ -28,7 +30,7 @@ export function engineInit (dataDir: string, { engineRoot: root, engineSocket: s
 export function slotsInit ({ slots }: NodeInit): { slots?: number } { return given({ slots }) }
 
 export function buildLimits ({ limits }: NodeInit): Limits {
-  return { cpus: cpus().length, memoryBytes: Math.floor(totalmem() * 0.8), diskBytes: DISK_BYTES, pidsMax: 4096, ...limits }
+  return { cpus: cpus().length, memoryBytes: Math.floor(totalmem() * 0.8), diskBytes: DISK_BYTES, pidsMax: PIDS_MAX, ...limits }
 }
 
 export function electorInit ({ explore }: NodeInit): ElectorInit { return given({ explore }) }
