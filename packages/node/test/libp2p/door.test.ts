@@ -102,7 +102,7 @@ describe('a stranger', () => {
 
   test('who knows the secret but has no record is refused, and told so', async () => {
     const { mesh, node } = await listener()
-    const stranger = mesh.node({ seeds: node.mesh.addresses() })
+    const stranger = mesh.node({ ticket: node.mesh.addresses() })
     stranger.admission.show = { proof: randomBytes(32) }
     await stranger.mesh.start()
     await until(() => stranger.refused.length > 0)
@@ -135,7 +135,7 @@ describe('a stranger', () => {
     const hacker = await prober(node, mesh.secret, hostile)
     const connection = await dial(hacker, node).catch(() => undefined)
     if (connection !== undefined) await until(() => connection.status !== 'open')
-    const member = mesh.node({ seeds: node.mesh.addresses() })
+    const member = mesh.node({ ticket: node.mesh.addresses() })
     await member.mesh.start()
     await until(() => member.mesh.peers().length === 1 && node.mesh.peers().length === 1)
     expect(node.mesh.peers().map(peer => peer.device)).toEqual([member.id])
@@ -143,7 +143,7 @@ describe('a stranger', () => {
 
   test('a listener that is no member is not spoken to: the joiner verifies first', async () => {
     const { mesh, node } = await listener()
-    const joiner = mesh.node({ seeds: node.mesh.addresses() })
+    const joiner = mesh.node({ ticket: node.mesh.addresses() })
     joiner.admission.revoke(node.id)
     await joiner.mesh.start()
     await until(() => joiner.mesh.attempts().some(attempt => attempt.failures > 0))
@@ -154,7 +154,7 @@ describe('a stranger', () => {
 describe('a member that turns bad', () => {
   test('random bytes on a request stream cost that stream and nothing else', async () => {
     const { mesh, node } = await listener()
-    const member = mesh.node({ seeds: node.mesh.addresses() })
+    const member = mesh.node({ ticket: node.mesh.addresses() })
     await startAll([member])
     await until(() => member.mesh.peers().length === 1)
     expect(await member.mesh.request(node.id, 'claim', null, soon())).toBe('served')

@@ -1,7 +1,7 @@
 /** Real nodes in one process over loopback TCP, admitted by a roster that lives in memory. */
 import { createHmac, randomBytes } from 'node:crypto'
 import { onTestFinished } from 'vitest'
-import { ElderError, equalBytes, toBase32 } from '@elder-node/protocol'
+import { deviceOfAddress, ElderError, equalBytes, toBase32 } from '@elder-node/protocol'
 import type { DeviceId, MeshId, Value } from '@elder-node/protocol'
 import { createMesh } from '../../src/adapters/libp2p/mesh.ts'
 import type { Libp2pMesh, Libp2pMeshInit } from '../../src/adapters/libp2p/mesh.ts'
@@ -23,13 +23,16 @@ export class FakeAdmission implements Admission {
   readonly #revoked = new Set<DeviceId>()
   readonly #addresses = new Map<DeviceId, string[]>()
   readonly #removed = new Set<(device: DeviceId) => void>()
+  readonly #invited: Map<DeviceId, string[]>
   readonly #authority: Uint8Array
   /** What this device was told at doors that stayed shut. */
   readonly told: Array<{ code: RefusalCode, proof: Value | undefined }> = []
   /** What this device shows at a door, when it is not its own record. */
   show: Value | undefined
 
-  constructor (mesh: TestMesh, self: DeviceId) {
+  /** `ticket`: addresses that a joiner knows before it knows any member. */
+  constructor (mesh: TestMesh, self: DeviceId, ticket: string[] = []) {
+    this.#invited = Map.groupBy(ticket, address => deviceOfAddress(address) as DeviceId)
     this.meshId = mesh.id
     this.meshSecret = mesh.secret
     this.#authority = mesh.authority
@@ -54,8 +57,8 @@ export class FakeAdmission implements Admission {
   }
 
   members (): Array<{ device: DeviceId, addresses: string[] }> {
-    return [...this.#roles.keys()].filter(device => device !== this.self && !this.isRevoked(device))
-      .map(device => ({ device, addresses: this.#addresses.get(device) ?? [] }))
+    const known = [...this.#roles.keys()].filter(device => device !== this.self && !this.isRevoked(device))
+    return [...new Set([...known, ...this.#invited.keys()])].map(device => ({ device, addresses: this.#addresses.get(device) ?? this.#invited.get(device) ?? [] }))
   }
 
   learned (device: DeviceId, addresses: string[]): void { this.#addresses.set(device, addresses) }
@@ -86,11 +89,11 @@ export class TestMesh {
   readonly secret: Uint8Array = randomBytes(32)
   readonly authority: Uint8Array = randomBytes(32)
 
-  /** Not started. Stopped when the test ends. `knows` are members it can dial. */
-  node (init: Libp2pMeshInit & { seed?: Uint8Array, role?: Role } = {}): TestNode {
+  /** Not started. Stopped when the test ends. `ticket`: the addresses of its ticket. */
+  node ({ ticket, ...init }: Libp2pMeshInit & { seed?: Uint8Array, role?: Role, ticket?: string[] } = {}): TestNode {
     const seed = init.seed ?? randomBytes(32)
     const id = deviceOfSeed(seed)
-    const admission = new FakeAdmission(this, id)
+    const admission = new FakeAdmission(this, id, ticket)
     admission.admit(id, init.role ?? 'builder')
     const mesh = createMesh({ seed, admission, clock, log: quiet }, { listen: ['/ip4/127.0.0.1/tcp/0'], ...init })
     const refused: RefusalCode[] = []

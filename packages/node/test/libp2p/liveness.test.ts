@@ -253,7 +253,7 @@ describe('a real peer', () => {
     await steady.mesh.start()
     const [address = ''] = a.mesh.addresses()
     const line = await cable(Number(/tcp\/(\d+)/.exec(address)?.[1]))
-    const far = mesh.node({ listen: [], seeds: [address.replace(/tcp\/\d+/, `tcp/${line.port}`)] })
+    const far = mesh.node({ listen: [], ticket: [address.replace(/tcp\/\d+/, `tcp/${line.port}`)] })
     await far.mesh.start()
     a.admission.admit(steady.id, 'builder')
     a.admission.learned(steady.id, steady.mesh.addresses())

@@ -36,7 +36,7 @@ describe('presence', () => {
     const mesh = new TestMesh()
     const founder = mesh.node()
     await founder.mesh.start()
-    const joiner = mesh.node({ seeds: founder.mesh.addresses() })
+    const joiner = mesh.node({ ticket: founder.mesh.addresses() })
     await joiner.mesh.start()
     await until(() => joiner.mesh.peers().length === 1 && founder.mesh.peers().length === 1)
     expect(founder.admission.members()).toEqual([{ device: joiner.id, addresses: joiner.mesh.addresses() }])

@@ -27,24 +27,22 @@ export interface Libp2pMeshInit {
   mdns?: boolean
   /** Pass connections on for members that nobody can dial. @default 'auto' */
   relay?: RelayChoice
-  /** A ticket's addresses, each with `/p2p/`: dialled until some device has admitted this one. @default [] */
-  seeds?: string[]
 }
 
 export interface Libp2pMesh extends Mesh {
   readonly directory: Directory
-  /** The last dial per device, with every address tried: what a join that timed out prints. */
+  /** The last dial per device, with every address tried. */
   attempts (): DialAttempt[]
   /** Dials each known address of a device by itself, until one answers. Never rejects. */
   tryAddresses (device: DeviceId, options: CallOptions): Promise<Tried[]>
   /** Whether mDNS runs, and whom it has found. */
   localDiscovery (): { on: boolean, found: DeviceId[] }
-  /** How far the clock of each connected device was ahead of this one when it last said hello, milliseconds. */
+  /** How far the clock of each connected device was ahead of this one when it last said hello, milliseconds; good to a round trip. */
   clocks (): Array<{ device: DeviceId, aheadMs: number }>
 }
 
 const LISTEN = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']
 
 export function withDefaults (init: Libp2pMeshInit): Required<Libp2pMeshInit> {
-  return { listen: init.listen ?? LISTEN, announce: init.announce ?? [], mdns: init.mdns ?? false, relay: init.relay ?? 'auto', seeds: init.seeds ?? [] }
+  return { listen: init.listen ?? LISTEN, announce: init.announce ?? [], mdns: init.mdns ?? false, relay: init.relay ?? 'auto' }
 }

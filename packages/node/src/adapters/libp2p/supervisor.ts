@@ -28,7 +28,7 @@ export interface SupervisorComponents {
   self: DeviceId
   clock: Clock
   random: () => number
-  /** Members with their addresses, and the seeds of a ticket until somebody admitted this device. */
+  /** Members with their addresses; while this device is joining, whom its ticket names. */
   candidates (): Candidate[]
   isConnected (device: DeviceId): boolean
   dial (candidate: Candidate, signal: AbortSignal): Promise<void>
@@ -59,7 +59,7 @@ export class Supervisor {
     clearTimeout(this.#timer)
   }
 
-  /** The last attempt per device, for the message of a join that did not succeed. */
+  /** The last attempt per device. */
   attempts (): DialAttempt[] { return [...this.#attempts.values()] }
 
   /** Where the device may be: seen just now, then announced. */
