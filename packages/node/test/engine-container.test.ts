@@ -11,7 +11,7 @@ import { containerConfig, limitsText, type ContainerInput } from '../src/adapter
 import { demultiplex } from '../src/adapters/engine-container/demultiplex.ts'
 import { DaemonSocket } from '../src/adapters/engine-container/http.ts'
 import { identityOf } from '../src/adapters/engine-container/identity.ts'
-import { findImage } from '../src/adapters/engine-container/images.ts'
+import { buildImage, findImage } from '../src/adapters/engine-container/images.ts'
 import { ContainerClient } from '../src/adapters/engine-container/client.ts'
 import { LastWords } from '../src/adapters/engine-container/last-words.ts'
 import { cgroupPaths } from '../src/adapters/engine-container/limit-watch.ts'
@@ -176,6 +176,12 @@ describe('what a daemon says', () => {
     const unnamed = async (): Promise<void> => { for await (const _ of findImage(new ContainerClient(path), null, new AbortController().signal)) { /* none */ } }
     await expect(unnamed()).rejects.toMatchObject({ code: 'IMAGE_MISSING', fix: expect.stringContaining('elder-node image build') as string })
     await expect(pull(AbortSignal.abort())).rejects.not.toMatchObject({ code: 'IMAGE_UNAVAILABLE' })
+  })
+
+  test('a recipe that does not build tells the reason', async () => {
+    const path = await daemon((_request, reply) => { reply.writeHead(200).end('{"stream":"Step 1/1 : FROM none"}\n{"error":"pull access denied"}\n') })
+    const build = async (): Promise<void> => { for await (const _ of buildImage(new ContainerClient(path), { dockerfile: Buffer.from('FROM none\n'), tag: 'x:1', signal: new AbortController().signal })) { /* none */ } }
+    await expect(build()).rejects.toMatchObject({ code: 'IMAGE_BUILD_FAILED', message: expect.stringContaining('pull access denied') as string })
   })
 
   test('last words: a missing program under catatonit is 127, and a failed fork is known by what is said of it', () => {

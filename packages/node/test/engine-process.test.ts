@@ -194,6 +194,7 @@ describe('selection', () => {
     expect(note).toContain('not isolated')
     const tree = await engine?.createTree(newId(), 0) ?? ''
     await expect(collect((engine as Engine).run(specOf(tree, ['true'], { sealed: true }), { signal: new AbortController().signal }))).rejects.toMatchObject({ code: 'SEALED_UNSUPPORTED' })
+    await expect(collect((engine as Engine).run(specOf(tree, ['true'], { image: 'node:24' }), { signal: new AbortController().signal }))).rejects.toMatchObject({ code: 'IMAGE_UNSUPPORTED' })
     await expect(engine?.removeTree(dirname(base))).rejects.toThrow('was not made by createTree')
     await engine?.sweep()
     await engine?.close?.()

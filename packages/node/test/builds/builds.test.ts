@@ -152,7 +152,7 @@ describe('a build that does not go well', () => {
     await farm.add('liar')
     const laptop = await farm.add('laptop', { slots: 0 })
     const result = await (await laptop.builds.build({ command: ['x'], outputs: ['out.txt'] })).result
-    expect(result).toMatchObject({ state: 'failed', exitCode: 125, outputs: [] })
+    expect(result).toMatchObject({ state: 'failed', exitCode: 125, outputs: [], error: { code: 'FORGED_RESULT' } })
     expect(laptop.written.size).toBe(0)
   })
 })

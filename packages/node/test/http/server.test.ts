@@ -36,7 +36,8 @@ test('the pages, their types, and what a browser must not do with them', async (
   expect(metrics.body).toContain('# TYPE elder_stacks gauge\nelder_stacks ')
   expect(metrics.headers).not.toHaveProperty('access-control-allow-origin')
   expect((await get('/')).status).toBe(200)
-  expect((await get('/etc/passwd')).status).toBe(404)
+  const none = await get('/etc/passwd')
+  expect([none.status, JSON.parse(none.body)]).toEqual([404, { error: { code: 'NO_SUCH_PAGE', message: expect.any(String) as string, fix: '' } }])
   expect((await get('/metrics/../x')).status).toBe(404)
 })
 
@@ -58,29 +59,42 @@ test('not ready is 503, with the reason', async () => {
   }
 })
 
-test.each<[string, RequestOptions, number]>([
-  ['a name that was rebound', { headers: { host: 'evil.example' } }, 421],
-  ['a name that begins like ours', { headers: { host: 'localhost.evil.example' } }, 421],
-  ['another address', { headers: { host: '10.0.0.1:4708' } }, 421],
-  ['a user in the host', { headers: { host: 'localhost@evil.example' } }, 421],
+test.each<[string, RequestOptions, number, string?]>([
+  ['a name that was rebound', { headers: { host: 'evil.example' } }, 421, 'HTTP_HOST'],
+  ['a name that begins like ours', { headers: { host: 'localhost.evil.example' } }, 421, 'HTTP_HOST'],
+  ['another address', { headers: { host: '10.0.0.1:4708' } }, 421, 'HTTP_HOST'],
+  ['a user in the host', { headers: { host: 'localhost@evil.example' } }, 421, 'HTTP_HOST'],
   ['localhost', { headers: { host: 'LocalHost:9999' } }, 200],
   ['IPv6 loopback', { headers: { host: '[::1]:9' } }, 200],
-  ['a page of another site', { headers: { origin: 'https://evil.example' } }, 403],
-  ['a sandboxed page', { headers: { origin: 'null' } }, 403],
-  ['a link on another site', { headers: { 'sec-fetch-site': 'cross-site' } }, 403],
+  ['a page of another site', { headers: { origin: 'https://evil.example' } }, 403, 'HTTP_ORIGIN'],
+  ['a sandboxed page', { headers: { origin: 'null' } }, 403, 'HTTP_ORIGIN'],
+  ['a link on another site', { headers: { 'sec-fetch-site': 'cross-site' } }, 403, 'HTTP_ORIGIN'],
   ['a page of this server', { headers: { origin: 'http://127.0.0.1:4708' } }, 200],
-  ['POST', { method: 'POST' }, 405],
-  ['DELETE', { method: 'DELETE' }, 405],
-  ['OPTIONS: no CORS', { method: 'OPTIONS', headers: { origin: 'http://127.0.0.1' } }, 405],
-])('%s', async (_what, options, status) => {
+  ['POST', { method: 'POST' }, 405, 'HTTP_METHOD'],
+  ['DELETE', { method: 'DELETE' }, 405, 'HTTP_METHOD'],
+  ['OPTIONS: no CORS', { method: 'OPTIONS', headers: { origin: 'http://127.0.0.1' } }, 405, 'HTTP_METHOD'],
+])('%s', async (_what, options, status, code) => {
   const answer = await get('/metrics', options)
   expect(answer.status).toBe(status)
   expect(answer.body.includes('elder_stacks')).toBe(status === 200)
+  if (code !== undefined) expect(JSON.parse(answer.body)).toMatchObject({ error: { code } })
 })
 
 test('a body is not read, and ends the connection', async () => {
   const answer = await get('/metrics', { headers: { 'content-length': '4' } }, 'body')
   expect([answer.status, answer.headers.connection]).toEqual([413, 'close'])
+  expect(JSON.parse(answer.body)).toMatchObject({ error: { code: 'HTTP_BODY' } })
+})
+
+test('a page that cannot be made says why, and the others go on', async () => {
+  const broken = await serveHttp({ ...NODE, readiness: () => { throw new Error('the clock is gone') } }, { host: '127.0.0.1', port: 0 })
+  try {
+    const { status, body } = await get('/readyz', { port: broken.port })
+    expect([status, JSON.parse(body)]).toEqual([500, { error: { code: 'HTTP_FAILED', message: 'the clock is gone', fix: '' } }])
+    expect((await get('/healthz', { port: broken.port })).status).toBe(200)
+  } finally {
+    await broken.close()
+  }
 })
 
 test('headers beyond their bound are refused', async () => {

@@ -148,7 +148,7 @@ describe('streams', () => {
       break
     }
     await stream.send(new Uint8Array(0))
-    await expect(drain(stream)).rejects.toThrow('broke')
+    await expect(drain(stream)).rejects.toMatchObject({ code: 'STREAM_RESET' })
     await expect(stream.send(Uint8Array.of(1))).rejects.toThrow()
   })
 

@@ -7,7 +7,7 @@ import { takeLock } from '../../src/adapters/lock.ts'
 import { installService, planService } from '../../src/gateway/service/install.ts'
 import type { InstallInit } from '../../src/gateway/service/install.ts'
 import { removeService, serviceStatus } from '../../src/gateway/service/remove.ts'
-import type { Ran, System } from '../../src/gateway/service/system.ts'
+import { machine, type Ran, type System } from '../../src/gateway/service/system.ts'
 
 let temp: string
 beforeEach(() => { temp = mkdtempSync(join(tmpdir(), 'elder-service-')) })
@@ -94,6 +94,22 @@ describe('install', () => {
     await expect(installService(system(), places(), init('1.0.0'))).rejects.toMatchObject({ code: 'LOCKED', fix: expect.stringContaining(`kill ${process.pid}`) })
     expect(existsSync(versions())).toBe(false)
     lock.release()
+  })
+
+  test('a program that is not whole, or there twice, is not pinned', async () => {
+    const own = program('1.0.0', 'odd')
+    const second = join(own, 'node_modules/yjs')
+    mkdirSync(second, { recursive: true })
+    json(join(second, 'package.json'), { name: 'yjs', version: '14' })
+    json(join(own, '../@elder-node/protocol/package.json'), { name: '@elder-node/protocol', version: '1.0.0', files: ['lib'], dependencies: { yjs: '13' } })
+    await expect(installService(system(), places(), init('1.0.0', { program: own }))).rejects.toMatchObject({ code: 'SERVICE_COPY', message: expect.stringContaining('Two versions of yjs') as string })
+    rmSync(second, { recursive: true })
+    rmSync(join(own, '../yjs'), { recursive: true })
+    await expect(installService(system(), places(), init('1.0.0', { program: own }))).rejects.toMatchObject({ code: 'SERVICE_COPY', message: 'yjs is not installed beside elder-node.' })
+  })
+
+  test('a user that cannot be made is said with the command', async () => {
+    await expect(machine({}).ensureUser('no:such user')).rejects.toMatchObject({ code: 'SERVICE_USER', fix: expect.stringContaining('useradd') as string })
   })
 
   test('a clone is copied as it would be published, its links followed, and refused before it is bundled', async () => {

@@ -1,0 +1,89 @@
+/** Refusals of the services that no other test meets, each by its code. */
+import { stackIdOf, LIMITS, stackKey, type MeshId } from '@elder-node/protocol'
+import type { RestoredMirror } from '@elder-node/crdt-stack/mirror'
+import { afterEach, describe, expect, test } from 'vitest'
+import { receiveSource } from '../../src/services/builds/source-receive.ts'
+import { readMesh } from '../../src/services/membership/mesh-file.ts'
+import { archiveWriters } from '../../src/services/membership/writers.ts'
+import { importMirror } from '../../src/services/restore.ts'
+import { Farm } from '../builds/farm.ts'
+import { MemoryFiles, TestMesh } from '../support/membership.ts'
+import { crypto, StackMesh } from '../support/stacks.ts'
+
+const OTHER = 'b'.repeat(26) as MeshId
+const bounds = LIMITS as { rosterRecordsMax: number, stacksMax: number }
+const { ...before } = bounds
+const stacks = new StackMesh()
+afterEach(async () => {
+  Object.assign(bounds, before)
+  await stacks.stop()
+})
+
+describe('membership', () => {
+  test('a roster that is full takes no invitation: ROSTER_FULL', async () => {
+    const founder = await new TestMesh().node('laptop')
+    // The real bound is thousands of signed records.
+    bounds.rosterRecordsMax = 3
+    const invitations = (): void => { for (let n = 0; n < 3; n++) founder.membership.invite({}) }
+    expect(invitations).toThrow(expect.objectContaining({ code: 'ROSTER_FULL' }) as Error)
+  })
+
+  test('a mesh file that was overwritten: MESH_DAMAGED', () => {
+    const files = new MemoryFiles()
+    files.replace('mesh.cbor', Buffer.from('not a mesh'))
+    expect(() => readMesh(files)).toThrow(expect.objectContaining({ code: 'MESH_DAMAGED' }) as Error)
+  })
+})
+
+describe('stacks', () => {
+  test('one more than a mesh can have: TOO_MANY_STACKS', async () => {
+    const node = await stacks.node()
+    bounds.stacksMax = 1
+    await node.stacks.ensure('first')
+    await expect(node.stacks.ensure('second')).rejects.toMatchObject({ code: 'TOO_MANY_STACKS' })
+    expect((await node.stacks.ensure('first')).name).toBe('first')
+  })
+
+  test('foreign records for a stack of this mesh: NOT_ARCHIVED', async () => {
+    const node = await stacks.node()
+    await expect(node.stacks.acceptOrigin(stackKey(stackIdOf('repo', crypto)), 'repo', [])).rejects.toMatchObject({ code: 'NOT_ARCHIVED' })
+  })
+
+  test.each([
+    ['REMOTE_URL', 'ext::sh -c id'], ['REMOTE_URL', '--upload-pack=id'], ['REMOTE_URL', 'relative/path'], ['REMOTE_URL', `https://host/${'x'.repeat(400)}`],
+    ['REMOTE_CREDENTIALS', 'https://me:secret@host/repo'], ['REMOTE_CREDENTIALS', 'https://token@host/repo'], ['REMOTE_CREDENTIALS', 'ssh://git:secret@host/repo'],
+  ])('%s: %s', async (code, url) => {
+    const node = await stacks.node()
+    await expect(node.settings.addRemote('repo', url)).rejects.toMatchObject({ code })
+    expect(node.settings.remotes()).toEqual([])
+  })
+
+  test('a mirror of which nothing verifies, and records that are of no mesh: MIRROR_UNVERIFIED', async () => {
+    const node = await stacks.node()
+    const mirror = { stacks: [], roster: [], quarantined: [{ path: 'stacks/repo/a', why: 'its signature is wrong' }] } as unknown as RestoredMirror
+    await expect(importMirror(mirror, { stacks: node.stacks, mesh: OTHER })).rejects.toMatchObject({ code: 'MIRROR_UNVERIFIED', message: expect.stringContaining('its signature is wrong') as string })
+    expect(() => archiveWriters([Buffer.from('no record')], OTHER, crypto)).toThrow(expect.objectContaining({ code: 'MIRROR_UNVERIFIED' }) as Error)
+  })
+})
+
+describe('builds', () => {
+  test('an engine with a fault of its own: BUILDER_FAILED, and POISON when three have it', async () => {
+    const script = async function * (): AsyncGenerator<never> { yield * []; throw new Error('no such device') }
+    for (const [names, code] of [[['one'], 'BUILDER_FAILED'], [['one', 'two', 'three'], 'POISON']] as const) {
+      const farm = new Farm()
+      for (const name of names) await farm.add(name, { script })
+      const laptop = await farm.add('laptop', { slots: 0 })
+      const result = await (await laptop.builds.build({ command: ['x'] })).result
+      expect(result).toMatchObject({ exitCode: 125, error: { code, message: expect.stringContaining('no such device') as string } })
+      await farm.stop()
+    }
+  })
+
+  test('a stream that ends before the source is there: SOURCE_BROKEN', async () => {
+    const cache = { have: async () => [], receive: async (_owner: string, _project: string, _commit: string, packs: AsyncIterable<Uint8Array>) => { for await (const _ of packs) { /* taken */ } }, checkout: async () => {} }
+    const source = { project: 'p', commit: 'c'.repeat(40) }
+    const receive = (frames: AsyncIterator<never>): Promise<void> => receiveSource(cache, 'me', source, frames, async () => {}, new AbortController().signal)
+    await expect(receive((async function * () { yield { type: 'source', ancestors: [] } as never })())).rejects.toMatchObject({ code: 'SOURCE_BROKEN' })
+    await expect(receive((async function * (): AsyncGenerator<never> { yield * []; throw new Error('reset') })())).rejects.toMatchObject({ code: 'SOURCE_BROKEN', message: 'reset' })
+  })
+})

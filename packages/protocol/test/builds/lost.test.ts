@@ -1,0 +1,35 @@
+/** A build whose builders are lost, or all fail: how often it is tried, and what it is called in the end. */
+import { expect, test } from 'vitest'
+import { BuildMachine, type BuildEffect, type BuildId, type DeviceId } from '../../src/index.ts'
+
+const build = 'a'.repeat(26) as BuildId
+
+/** More than the silence that a builder is given. */
+const LONG_MS = 12_000
+
+/** Wins the slot of one builder after another, and lets each end as told. Answers the code of the end. */
+function tried (end: (machine: BuildMachine, lease: string, now: number) => BuildEffect[]): { code: string | undefined, attempts: string[] } {
+  const machine = new BuildMachine({ build, needs: { memoryBytes: null, cpus: null } })
+  let now = 0
+  let effects = machine.handle({ type: 'start' }, now)
+  for (const name of ['one', 'two', 'three']) {
+    expect(effects.map(({ type }) => type)).toContain('elect')
+    const device = name as DeviceId
+    const [claim] = machine.handle({ type: 'ranked', order: [{ device, rttMs: 1 }] }, now)
+    const fence = claim?.type === 'send' ? claim.word.fence : 0
+    machine.handle({ type: 'word', from: device, word: { type: 'grant', build, fence, lease: name, stamp: 0, ttlMs: 1 } }, now)
+    effects = end(machine, name, now += LONG_MS)
+  }
+  const last = effects.find(effect => effect.type === 'ended')
+  return { code: last?.failure.code, attempts: machine.attempts.map(({ outcome }) => outcome.split(':')[0] ?? '') }
+}
+
+test('three builders that fall silent: BUILDER_LOST', () => {
+  expect(tried((machine, _lease, now) => machine.handle({ type: 'tick' }, now))).toEqual({ code: 'BUILDER_LOST', attempts: ['BUILDER_LOST', 'BUILDER_LOST', 'BUILDER_LOST'] })
+})
+
+test('three builders that fail in the same way: POISON; in different ways: the last one', () => {
+  const failing = (codeOf: (lease: string) => string) => tried((machine, lease, now) => machine.handle({ type: 'failed', from: lease as DeviceId, lease, code: codeOf(lease), message: 'm', fix: '' }, now))
+  expect(failing(() => 'ENGINE_FAILED')).toEqual({ code: 'POISON', attempts: ['ENGINE_FAILED', 'ENGINE_FAILED', 'ENGINE_FAILED'] })
+  expect(failing(lease => lease === 'two' ? 'SOURCE_INVALID' : 'ENGINE_FAILED').code).toBe('ENGINE_FAILED')
+})
