@@ -4,12 +4,14 @@
  */
 import { MalformedError, parseClaimWord, type ClaimWord, type DeviceId, type Value } from '@elder-node/protocol'
 import type { FrameStream, Mesh } from '../../ports/mesh.ts'
-import type { ResourceService } from '../resources.ts'
-import type { BuildHost } from './build-host.ts'
-import type { Builds } from './builds.ts'
 import { loopback } from './loopback.ts'
 
-export interface Ends { resources: ResourceService, host: BuildHost, builds: Builds }
+/** Who answers here: the parts of this device that builds and their requesters meet. */
+export interface Ends {
+  resources: { hear (from: DeviceId, advert: Value): boolean }
+  host: { onWord (from: DeviceId, word: ClaimWord): ClaimWord, onStream (stream: FrameStream): Promise<void> }
+  builds: { onBind (from: DeviceId, word: Extract<ClaimWord, { type: 'bind' }>): ClaimWord }
+}
 
 const ASK_MS = 10_000
 
@@ -53,7 +55,7 @@ export class BuildLink {
   }
 }
 
-function takeAdvert (resources: ResourceService, from: DeviceId, advert: Value): Value {
+function takeAdvert (resources: Ends['resources'], from: DeviceId, advert: Value): Value {
   if (!resources.hear(from, advert)) throw new MalformedError('not an advert')
   return {}
 }
