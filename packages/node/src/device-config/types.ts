@@ -1,4 +1,5 @@
 /** What kinds of values a setting can have: how each is typed, checked, kept as JSON, and explained to who typed it wrong. */
+import { isIPv4, isIPv6 } from 'node:net'
 import { parseCount, parseDuration, parseSize } from '../quantities.ts'
 
 export type SettingValue = string | number | boolean | string[]
@@ -52,6 +53,8 @@ function listOf (text: string): string[] { return text.split(/[\s,]+/).filter(it
 function checkAddress (text: string): string {
   const port = Number(/\/(?:tcp|udp)\/(\d+)/.exec(matching(text, ADDRESS))?.[1])
   atMost(port, PORT_MAX)
+  const [, kind, host = ''] = text.split('/')
+  if ((kind === 'ip4' && !isIPv4(host)) || (kind === 'ip6' && !isIPv6(host.split('%')[0] ?? ''))) throw new Error('no address of that kind')
   return text
 }
 

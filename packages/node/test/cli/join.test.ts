@@ -131,3 +131,26 @@ test('--save-recovery writes a private file and never overwrites one', async () 
   expect((await desk.run(['join', '--save-recovery', path, '--json'], { nodeFactory })).json()[0]).toMatchObject({ error: { code: 'FILE_EXISTS' } })
   expect(readFileSync(path, 'utf8')).toBe('keep')
 })
+
+test('a ticket with spaces in it, as a terminal breaks it, is one ticket', async () => {
+  await desk.run(['join', 'elder1ab', 'cd', 'ef'], { nodeFactory, onStart: until('Stop') })
+  expect(inits[0]).toMatchObject({ ticket: 'elder1abcdef' })
+})
+
+test('words that are no ticket are not repeated: they may be half of one', async () => {
+  const { code, stderr } = await desk.run(['join', 'secretab', 'cdefgh'], { nodeFactory })
+  expect(code).toBe(1)
+  expect(stderr).not.toContain('cdefgh')
+})
+
+test('at the prompt a line that is no ticket is said, and forgotten', async () => {
+  const { stderr } = await desk.run(['join', '--ticket-file', '-'], { stdin: ['what now?\n', 'elder1', 'abc\n'], tty: { columns: 80, rows: 24 }, nodeFactory, onStart: until('Stop') })
+  expect(stderr).toContain('That is no ticket')
+  expect(inits[0]).toMatchObject({ ticket: 'elder1abc' })
+})
+
+test('a device that is back with another --name is told that it keeps its own', async () => {
+  desk.node.joined = 'returned'
+  expect((await desk.run(['join', '--name', 'mini'], { nodeFactory, onStart: until('Stop') })).stderr).toContain('keeps the name it joined with, laptop')
+  expect((await desk.run(['join', '--name', 'Laptop'], { nodeFactory, onStart: until('Stop') })).stderr).not.toContain('keeps the name')
+})

@@ -12,7 +12,8 @@ import { FakeNode } from './fake-node.ts'
 
 export interface Ran { code: number, stdout: string, stderr: string, json: () => Array<Record<string, unknown>> }
 export interface RunOptions {
-  stdin?: string
+  /** Several are several lines of a terminal. */
+  stdin?: string | string[]
   env?: NodeJS.ProcessEnv
   cwd?: string
   /** Both streams are a terminal of this size. */
@@ -44,7 +45,7 @@ export class Desk implements AsyncDisposable {
     let nowMs = 0
     const exited = Promise.withResolvers<number>()
     const running = runCli(argv, {
-      stdin: Object.assign(Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]), { isTTY: options.tty !== undefined }), stdout: stdout.stream, stderr: stderr.stream,
+      stdin: Object.assign(Readable.from([options.stdin ?? []].flat().map(text => Buffer.from(text))), { isTTY: options.tty !== undefined }), stdout: stdout.stream, stderr: stderr.stream,
       env: { ELDER_NODE_DIR: this.dir, ...options.env }, cwd: options.cwd ?? this.dir,
       onInterrupt: (listener) => { interrupt = listener; return () => { interrupt = () => {} } },
       onFault: (listener) => { fault = listener; return () => { fault = () => {} } },

@@ -45,7 +45,7 @@ export const untilCancelled: Script = async function * (_request, cancelled) {
 export class FakeNode implements ElderNode {
   readonly device = SELF
   readonly mesh = { id: 'm'.repeat(26), name: 'bramble' }
-  readonly joined = 'founded' as const
+  joined: 'founded' | 'admitted' | 'returned' = 'founded'
   recovery = 'elder-recovery1abc'
   evicted: Promise<ElderError> = new Promise(() => {})
   script: Script = succeed

@@ -22,7 +22,7 @@ export function printFailure (output: Output, error: unknown): void {
   if (output.json) return output.document('error', { error: json })
   output.rawError(`${output.paintError('red', 'error:')} ${plain(json.message, { lines: true })}\n`)
   if (json.fix !== '') output.rawError(`${output.paintError('bold', 'fix:')} ${plain(json.fix, { lines: true })}\n`)
-  if (output.verbose && error instanceof Error && error.stack !== undefined) output.rawError(`${output.paintError('dim', error.stack)}\n`)
+  if (output.verbose && exitCodeOf(error) !== EXIT.usage && error instanceof Error && error.stack !== undefined) output.rawError(`${output.paintError('dim', error.stack)}\n`)
 }
 
 /** `{code, message, fix}` of anything thrown, system errors of Node included. */

@@ -12,29 +12,39 @@ export interface InputOptions {
   signal?: AbortSignal | undefined
   /** At a terminal: true when the text needs no Ctrl-D. */
   complete?: ((text: string) => boolean) | undefined
+  /** At a terminal: what to say of lines that lead nowhere; they are forgotten then. */
+  wrong?: ((text: string) => string | undefined) | undefined
 }
 
 /** `hint` is shown when a person sits at the terminal. @throws ElderError `TOO_LARGE`, or the system's error */
-export async function readInput (io: Io, path: string, { bytesMax, hint, signal, complete }: InputOptions): Promise<string> {
-  if (path === '-') return await readStdin(io, { bytesMax, hint, signal, complete })
+export async function readInput (io: Io, path: string, { bytesMax, hint, signal, complete, wrong }: InputOptions): Promise<string> {
+  if (path === '-') return await readStdin(io, { bytesMax, hint, signal, complete, wrong })
   const file = resolve(io.cwd, path)
   if (!existsSync(file)) throw new ElderError('NO_SUCH_FILE', `there is no file ${file}`, 'Check the path, or give - to read standard input.')
-  if ((await stat(file)).size > bytesMax) throw tooLarge(path, bytesMax)
+  const found = await stat(file)
+  if (found.isDirectory()) throw new ElderError('NO_SUCH_FILE', `${file} is a folder`, 'Give the path of a file in it, or - to read standard input.')
+  if (found.size > bytesMax) throw tooLarge(path, bytesMax)
   return await readFile(file, 'utf8')
 }
 
-async function readStdin (io: Io, { bytesMax, hint, signal, complete }: InputOptions): Promise<string> {
+async function readStdin (io: Io, { bytesMax, hint, signal, complete, wrong }: InputOptions): Promise<string> {
   const asked = io.stdin.isTTY === true
   if (asked) io.stderr.write(`${hint}${complete === undefined ? ', then Ctrl-D' : ' and press Enter:'}\n`)
   signal?.addEventListener('abort', () => io.stdin.destroy(signal.reason as Error), { once: true })
-  const chunks: Buffer[] = []
+  let chunks: Buffer[] = []
   let held = 0
   for await (const chunk of io.stdin as AsyncIterable<Buffer | string>) {
     const bytes = Buffer.from(chunk as Buffer)
     held += bytes.length
     if (held > bytesMax) throw tooLarge('standard input', bytesMax)
     chunks.push(bytes)
-    if (asked && complete?.(Buffer.concat(chunks).toString('utf8')) === true) break
+    if (!asked) continue
+    const text = Buffer.concat(chunks).toString('utf8')
+    if (complete?.(text) === true) break
+    const told = wrong?.(text)
+    if (told === undefined) continue
+    io.stderr.write(`${told}\n`)
+    chunks = []
   }
   return Buffer.concat(chunks).toString('utf8')
 }

@@ -1,5 +1,4 @@
 /** The command line: finds the command, loads it alone, runs it, answers with an exit code. */
-import { ElderError } from '@elder-node/protocol'
 import { Command, CommanderError } from 'commander'
 import { complete } from './completion/complete.ts'
 import { addGlobals, guessFlags, readGlobals } from './globals.ts'
@@ -9,6 +8,7 @@ import { exitCodeOf, printFailure } from './failure.ts'
 import type { Io } from './io.ts'
 import { LATER_COMMANDS, addLaterCommands } from './later.ts'
 import { Output } from './output.ts'
+import { usageError } from './usage.ts'
 import { VERSION } from '../../version.ts'
 
 interface Entry { name: string, usage: string, summary: string, group: string, load: () => Promise<CommandModule> }
@@ -49,7 +49,7 @@ export async function runCli (argv: string[], io: Io): Promise<number> {
   const at = argv.indexOf('--')
   const words = at < 0 ? argv : argv.slice(0, at)
   const rest = at < 0 ? undefined : argv.slice(at + 1)
-  const state: State = { code: 0, output: undefined, path: 'elder-node' }
+  const state: State = { code: 0, output: undefined, path: 'elder-node', command: undefined }
   const program = createProgram(io)
   try {
     await addCommands(program, words, createKit(io, rest, state), state)
@@ -58,7 +58,7 @@ export async function runCli (argv: string[], io: Io): Promise<number> {
     return state.code
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0
-    const failure = error instanceof CommanderError ? usage(error, state.path) : error
+    const failure = error instanceof CommanderError ? usageError(error, { ...state, words, dashes: rest !== undefined, cwd: io.cwd }) : error
     printFailure(state.output ?? new Output(io, guessFlags(words)), failure)
     return state.code === 0 ? exitCodeOf(failure) : state.code
   }
@@ -69,6 +69,7 @@ interface State {
   output: Output | undefined
   /** The command whose words were wrong. */
   path: string
+  command: Command | undefined
 }
 
 function createProgram (io: Io): Command {
@@ -86,7 +87,7 @@ function createProgram (io: Io): Command {
 /** The commands without anything behind them, the one that is meant with all that is below it: to be read, not run. */
 export async function commandTree (io: Io, words: string[]): Promise<Command> {
   const program = createProgram(io)
-  const state: State = { code: 0, output: undefined, path: 'elder-node' }
+  const state: State = { code: 0, output: undefined, path: 'elder-node', command: undefined }
   await addCommands(program, words, createKit(io, undefined, state), state)
   return program
 }
@@ -107,7 +108,7 @@ async function addCommands (program: Command, words: string[], kit: Kit, state: 
 function finish (command: Command, path: string, state: State): void {
   addGlobals(command, { hidden: true })
   command.enablePositionalOptions().exitOverride((error) => {
-    state.path = path
+    Object.assign(state, { path, command })
     throw error
   })
   for (const child of command.commands) finish(child, `${path} ${child.name()}`, state)
@@ -141,10 +142,4 @@ function createKit (io: Io, rest: string[] | undefined, state: State): Kit {
       }
     },
   }
-}
-
-function usage (error: CommanderError, path: string): ElderError {
-  const message = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ')
-  if (path === 'elder-node build' && error.code === 'commander.excessArguments') return new ElderError('USAGE', message, 'Write the command behind --: elder-node build . -- npm test')
-  return new ElderError('USAGE', message === '(outputHelp)' ? 'a subcommand is needed' : message, `${path} --help   (shows what it takes, with examples)`)
 }

@@ -1,4 +1,6 @@
 /** The ticket that `join` was given: as a word, in a file, on standard input, or pasted at the prompt. */
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { ElderError, LIMITS, codeOf, parseTicket } from '@elder-node/protocol'
 import { nodeCrypto } from '../../adapters/crypto.ts'
 import { readInput } from './input.ts'
@@ -9,11 +11,18 @@ const PASTE_CHARS_MAX = 2 * LIMITS.ticketCharsMax + 1024
 const INVITE = 'elder-node invite   (on a device of the mesh, as an admin)'
 
 /** Undefined when none was given. @throws ElderError `USAGE`, `TICKET_MALFORMED`, `NO_SUCH_FILE`, or why `signal` aborted */
-export async function readTicket (io: Io, { word, file, signal }: { word: string | undefined, file: string | undefined, signal: AbortSignal }): Promise<string | undefined> {
-  if (word !== undefined && file !== undefined) throw new ElderError('USAGE', 'a ticket and a ticket file are two tickets', 'Give one of them.')
-  if (word !== undefined) return findTicket(word)
+export async function readTicket (io: Io, { words = [], file, signal }: { words?: string[], file: string | undefined, signal: AbortSignal }): Promise<string | undefined> {
+  if (words.length > 0 && file !== undefined) throw new ElderError('USAGE', 'a ticket and a ticket file are two tickets', 'Give one of them.')
+  if (words.length > 0) return ofWords(io, words)
   if (file === undefined) return undefined
-  return findTicket(await readInput(io, file, { bytesMax: PASTE_CHARS_MAX, hint: 'Paste the ticket', signal, complete }))
+  return findTicket(await readInput(io, file, { bytesMax: PASTE_CHARS_MAX, hint: 'Paste the ticket', signal, complete, wrong }))
+}
+
+/** A ticket that was copied from a terminal comes with spaces in it. Its words are never printed: they are a secret. */
+function ofWords ({ cwd }: Io, words: string[]): string {
+  const [first = '', ...more] = words
+  if (more.length === 0 && !/elder/i.test(first) && existsSync(resolve(cwd, first))) throw new ElderError('USAGE', `"${first}" is a file, not a ticket`, `elder-node join --ticket-file ${first}`)
+  return findTicket(words.join(''))
 }
 
 /** The ticket in a text, whatever a mail client or a shell put around and into it. @throws ElderError `TICKET_MALFORMED` */
@@ -34,6 +43,12 @@ function complete (text: string): boolean {
     // Expired or forged is complete too, and is said where it is redeemed.
     return codeOf(error) !== 'TICKET_MALFORMED'
   }
+}
+
+/** At a prompt: what is said of lines that cannot become a ticket. */
+function wrong (text: string): string | undefined {
+  const bare = text.replace(/[\s"'`]+/g, '')
+  return bare.length < 6 || /elder1/i.test(bare) ? undefined : 'That is no ticket: it begins with elder1. Paste all of it, or press Ctrl-C:'
 }
 
 /** Host and port of every address in a ticket, for people; none of a ticket that does not read. */

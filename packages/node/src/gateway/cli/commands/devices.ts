@@ -13,6 +13,7 @@ Examples:
   elder-node devices
   elder-node devices --json | jq -r '.devices[].id'`)
     .action(act(devices))
+  command.command('list', { hidden: true }).description('the devices of the mesh').action(act(devices)).addHelpText('after', '\nExamples:\n  elder-node devices list')
   command.command('promote').description('make a member an admin: it may invite and evict').argument('<device>', 'name or id prefix').action(act(promote))
     .addHelpText('after', '\nExamples:\n  elder-node devices promote mini')
 }

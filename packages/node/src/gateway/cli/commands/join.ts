@@ -1,7 +1,8 @@
 /** `join`: runs this node in the foreground. The only command that loads the network. */
 import { resolve } from 'node:path'
-import { codeOf, ElderError } from '@elder-node/protocol'
+import { codeOf, ElderError, toDeviceName } from '@elder-node/protocol'
 import type { Command } from 'commander'
+import { addresses as ADDRESSES } from '../../../device-config/types.ts'
 import { serveControl } from '../../control-server.ts'
 import { parseCount, plain } from '../../render/units.ts'
 import type { Kit } from '../command.ts'
@@ -28,7 +29,7 @@ const collect = (value: string, all: string[] = []): string[] => [...all, value]
 
 export function register (command: Command, { act }: Kit): void {
   command
-    .argument('[ticket]', 'from `elder-node invite` on another device; without one a new mesh is founded')
+    .usage('[options] [ticket]').argument('[ticket...]', 'from `elder-node invite` on another device; without one a new mesh is founded')
     .option('--ticket-file <path|->', 'read the ticket from a file or from standard input')
     .option('--save-recovery <path>', 'where the recovery text of a new mesh is written')
     .option('--name <name>', 'of this device (default: the host name)')
@@ -55,28 +56,28 @@ elder-node config set http.listen off`)
   addLaterOptions(command, ['--from <url>', '--recovery-file <path>'])
 }
 
-async function join (context: Context, options: Options, [ticketWord]: string[]): Promise<number> {
+async function join (context: Context, options: Options, words: string[]): Promise<number> {
   const { io, output, location } = context
   const stopping = new AbortController()
   context.takeInterrupts((count) => count > 1 ? io.exit(EXIT.cancelled) : stopping.abort(new ElderError('CANCELLED', 'stopped before this device was admitted', 'elder-node join')))
-  const init = initOf(context, options, await readTicket(io, { word: ticketWord, file: options.ticketFile, signal: stopping.signal }))
+  const init = initOf(context, options, await readTicket(io, { words, file: options.ticketFile, signal: stopping.signal }))
   const recoveryFile = options.saveRecovery === undefined ? undefined : await reserveRecoveryFile(resolve(io.cwd, options.saveRecovery))
   const log = openNodeLog(location.log, { verbose: output.verbose })
   const guard = guardFaults(io, log)
   try {
     const node = await enter(context, { ...init, log, signal: stopping.signal }, guard.crashed, recoveryFile)
-    return await serve(context, node, { stopping: stopping.signal, crashed: guard.crashed, log, recoverySaved: recoveryFile !== undefined })
+    return await serve(context, node, { stopping: stopping.signal, crashed: guard.crashed, log, recoverySaved: recoveryFile !== undefined, wish: options.name })
   } finally {
     guard.release()
   }
 }
 
 /** The same in the background: checked here, so that a wrong flag is said at once, then run by a process of its own. */
-async function joinDetached (context: Context, options: Options, [ticketWord]: string[], command: Command): Promise<number> {
+async function joinDetached (context: Context, options: Options, typed: string[], command: Command): Promise<number> {
   const { io, output, location } = context
   const stopping = new AbortController()
   context.takeInterrupts((count) => count > 1 ? io.exit(EXIT.cancelled) : stopping.abort(new ElderError('CANCELLED', 'stopped before this device was admitted', 'elder-node join --detach')))
-  const ticket = await readTicket(io, { word: ticketWord, file: options.ticketFile, signal: stopping.signal })
+  const ticket = await readTicket(io, { words: typed, file: options.ticketFile, signal: stopping.signal })
   initOf(context, options, ticket)
   const words = [...givenWords(command, new Set(['detach', 'json', 'dir', 'ticketFile'])), '--dir', location.dir]
   const detached = await detach(io, { words, ticket, dir: location.dir, signal: stopping.signal })
@@ -103,7 +104,8 @@ function initOf (context: Context, options: Options, ticket: string | undefined)
   const { location, globals, agent } = context
   const { name, listen, announce, relay, slots, engine, mdns } = options
   if (engine !== undefined && !(ENGINES as readonly string[]).includes(engine)) throw new ElderError('USAGE', `"${engine}" is not an engine`, `Use one of: ${ENGINES.join(', ')}.`)
-  for (const address of [...listen ?? [], ...announce ?? []]) if (!/^\/(ip[46]|dns[46]?|dnsaddr)\/[^/]+\//.test(address)) throw new ElderError('USAGE', `"${address}" is not an address`, `Write it as /ip4/0.0.0.0/tcp/${/^\d+$/.test(address) ? address : '4410'}.`)
+  for (const address of [...listen ?? [], ...announce ?? []]) checkAddress(address)
+  if (name !== undefined && toDeviceName(name, '') === '') throw new ElderError('USAGE', `"${name}" leaves nothing of a name: letters, digits, ".", "_" and "-" are kept`, 'Choose another, or leave out --name for the host name.')
   if (relay !== undefined && !isRelayChoice(relay)) throw new ElderError('USAGE', `"${relay}" is no choice for --relay`, 'Use one of: auto, on, off.')
   return {
     dir: location.dir, ...(mdns ? {} : { mdns }), timeoutMs: globals.timeoutMs ?? ADMISSION_MS, ...agent,
@@ -113,18 +115,29 @@ function initOf (context: Context, options: Options, ticket: string | undefined)
   }
 }
 
+/** Before anything is founded with it. */
+function checkAddress (address: string): void {
+  try {
+    ADDRESSES.parse(address)
+  } catch {
+    const port = /(?:^|:)(\d{1,5})$/.exec(address)?.[1]
+    throw new ElderError('USAGE', `"${address}" is not an address`, `Write it as /ip4/0.0.0.0/tcp/${port ?? '4410'}.`)
+  }
+}
+
 function isRelayChoice (text: string): text is NonNullable<JoinInit['relay']> { return ['auto', 'on', 'off'].includes(text) }
 
-interface Running { stopping: AbortSignal, crashed: Promise<never>, log: NonNullable<JoinInit['log']>, recoverySaved: boolean }
+interface Running { stopping: AbortSignal, crashed: Promise<never>, log: NonNullable<JoinInit['log']>, recoverySaved: boolean, wish: string | undefined }
 
 /** Answers the control socket until a signal comes, the mesh says that this device is out, or a fault ends it. */
-async function serve (context: Context, node: JoinedNode, { stopping, crashed, log, recoverySaved }: Running): Promise<number> {
+async function serve (context: Context, node: JoinedNode, { stopping, crashed, log, recoverySaved, wish }: Running): Promise<number> {
   let graceMs = 0
   try {
     const control = await serveControl(node, context.location.socket, { log })
     try {
       const ready = readyOf(node)
       announce(context, ready, { recoverySaved })
+      sayOldName(context, ready, wish)
       tellParent(context.io, ready)
       const evicted = await Promise.race([node.evicted, node.left.then(departed => { graceMs = FAREWELL_MS; sayLeft(context, departed.mesh) }), aborted(stopping), crashed])
       if (evicted !== undefined) throw evicted
@@ -153,6 +166,13 @@ function announce ({ output }: Context, { device, mesh, joined, addresses, http,
   if (http !== undefined) output.line(`  ${output.paint('dim', `${http}/metrics  /readyz  /healthz`)}`)
   if (recovery !== undefined && !recoverySaved) output.line(`Recovery text, shown this once; keep it away from this device:\n  ${recovery}`)
   output.line(`Add a device: elder-node invite      Look: elder-node status      Stop: ${detached === undefined ? 'Ctrl-C' : `kill ${detached.pid}`}`)
+}
+
+/** A name is asked for once, by who joins. */
+function sayOldName ({ output }: Context, { device, joined }: Ready, wish: string | undefined): void {
+  if (wish === undefined || joined !== 'returned') return
+  const asked = toDeviceName(wish)
+  if (device.name !== asked && !device.name.startsWith(`${asked}-`)) output.warn(`--name ${asked}: this device keeps the name it joined with, ${plain(device.name)}`)
 }
 
 function sayLeft ({ output }: Context, mesh: { id: string, name: string }): void {

@@ -44,7 +44,7 @@ async function install (context: Context, options: Install): Promise<number> {
   const { io, output } = context
   const system = machine(io.env)
   const scope = scopeOf(system, options, { asRoot: options.print !== true && options.dryRun !== true })
-  const ticket = await readTicket(io, { word: undefined, file: options.ticketFile, signal: context.signal })
+  const ticket = await readTicket(io, { file: options.ticketFile, signal: context.signal })
   const init: InstallInit = { scope, dir: dirFor(context, scope), program: fileURLToPath(packageRoot), version: VERSION, node: process.execPath, ticket, settings: settingsOf(options), userName: userInfo().username }
   const places = placesOf(context)
   if (options.print === true || options.dryRun === true) {
