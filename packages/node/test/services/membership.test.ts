@@ -345,12 +345,16 @@ describe('the records', () => {
     await mesh.connect(pi, founder)
     await converged(founder, pi)
     expect(names(pi)).toEqual(['a', 'b', 'c', 'mini', 'pi'])
-    mesh.network.disconnect(founder.device, pi.device)
     await eventually(() => { expect(founder.mesh.served.get('roster')).toBeGreaterThanOrEqual(2) })
-    founder.mesh.served.clear()
-    pi.mesh.served.clear()
-    await mesh.connect(pi, founder)
-    await eventually(() => { expect([founder, pi].map(node => node.mesh.served.get('roster'))).toEqual([1, 1]) })
+    // On a busy machine a request of the meeting before is still under way and counted: then they meet once more.
+    await eventually(async () => {
+      mesh.network.disconnect(founder.device, pi.device)
+      for (const { mesh: { served } } of [founder, pi]) served.clear()
+      await mesh.connect(pi, founder)
+      const counts = (): Array<number | undefined> => [founder, pi].map(node => node.mesh.served.get('roster'))
+      await eventually(() => { expect(counts()).not.toContain(undefined) })
+      expect(counts()).toEqual([1, 1])
+    })
   })
 
   test('who missed a push notices at the next one, and asks for the rest', async () => {
