@@ -47,6 +47,12 @@ describe('JSON with lines', () => {
     expect(() => parseJsonText('{"a":1,\n"a":2}')).toThrow(/"a" stands there twice/)
     expect(() => parseJsonText('['.repeat(100_000))).toThrow(/too deep/)
   })
+
+  test('a long key costs its length once, however much stands below it (it stopped a node for ten minutes)', () => {
+    const key = 'k'.repeat(32_000)
+    const { lineOf } = parseJsonText(`{"${key}":\n[${'1,'.repeat(16_000)}\n1]}`)
+    expect([lineOf([key]), lineOf([key, 15_999]), lineOf([key, 16_000])]).toEqual([2, 2, 3])
+  })
 })
 
 describe('.elder.json', () => {

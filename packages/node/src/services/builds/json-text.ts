@@ -24,6 +24,9 @@ export class JsonTextError extends Error {
 const DEPTH_MAX = 64
 const LITERALS: ReadonlyArray<readonly [string, Json]> = [['true', true], ['false', false], ['null', null]]
 
+/** Where a value stands. A tree as the values are: names for whole paths would let a long key be kept once for each value below it. */
+interface Place { line: number, below?: Map<string | number, Place> }
+
 /** @throws JsonTextError */
 export function parseJsonText (text: string, { comments = false }: { comments?: boolean } = {}): JsonText {
   const reader = new Reader(text.replace(/^\u{feff}/u, ''), comments)
@@ -31,20 +34,19 @@ export function parseJsonText (text: string, { comments = false }: { comments?: 
   return {
     value,
     lineOf: path => {
-      for (let length = path.length; length > 0; length--) {
-        const line = reader.lines.get(JSON.stringify(path.slice(0, length)))
-        if (line !== undefined) return line
-      }
-      return 1
+      let line = 1
+      for (let i = 0, place = reader.place.below?.get(path[0] ?? ''); place !== undefined; place = place.below?.get(path[++i] ?? '')) line = place.line
+      return line
     },
   }
 }
 
 class Reader {
-  readonly lines = new Map<string, number>()
+  /** Of the value that is read; of the whole text in the end. */
+  place: Place = { line: 1 }
   readonly #text: string
   readonly #comments: boolean
-  readonly #path: Array<string | number> = []
+  #depth = 0
   #at = 0
   #line = 1
 
@@ -61,8 +63,8 @@ class Reader {
 
   #value (): Json {
     this.#space()
-    this.lines.set(JSON.stringify(this.#path), this.#line)
-    if (this.#path.length > DEPTH_MAX) this.#fail('too deep')
+    this.place.line = this.#line
+    if (this.#depth > DEPTH_MAX) this.#fail('too deep')
     const next = this.#text[this.#at]
     if (next === '{') return this.#object()
     if (next === '[') return this.#array()
@@ -76,21 +78,27 @@ class Reader {
       const key = this.#string()
       if (key in object) this.#fail(`"${key.slice(0, 64)}" stands there twice`)
       this.#expect(':')
-      this.#path.push(key)
-      object[key] = this.#value()
-      this.#path.pop()
+      object[key] = this.#below(key)
     })
     return object
   }
 
   #array (): Json {
     const array: Json[] = []
-    this.#list(']', () => {
-      this.#path.push(array.length)
-      array.push(this.#value())
-      this.#path.pop()
-    })
+    this.#list(']', () => { array.push(this.#below(array.length)) })
     return array
+  }
+
+  #below (key: string | number): Json {
+    const outer = this.place
+    this.place = { line: this.#line }
+    outer.below ??= new Map()
+    outer.below.set(key, this.place)
+    this.#depth++
+    const value = this.#value()
+    this.#depth--
+    this.place = outer
+    return value
   }
 
   #list (end: string, item: () => void): void {
