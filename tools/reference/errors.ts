@@ -12,7 +12,7 @@ const KINDS: Array<[string, string]> = [
 
 export function errorsPage (): string {
   return page('Errors and problems',
-    'Every code that a person or a program can meet: why it comes about, and what to do. Match on the code; messages may change. The message that comes with it names what it is about, and its fix is made for the case; this page has the general one.',
+    'Every code that a person or a program can meet: why it comes about, and what to do. Match on the code; messages may change. The message that comes with it names what it is about, and its fix is made for the case; this page has the general one, and `elder-node help NO_MESH` prints its entry.',
     table(['kind', 'met'], KINDS),
     'Errors of the system keep its own code (EACCES, ENOENT, ENOSPC and others).',
     ...ERROR_GROUPS.map(([title, codes]) => [`## ${title}`, ...Object.entries(codes).map(([name, facts]) => entry(name, facts))].join('\n\n')))

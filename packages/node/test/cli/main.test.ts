@@ -34,6 +34,22 @@ describe('help', () => {
   })
 })
 
+describe('help <CODE>', () => {
+  test('why it comes about and what to do, in 80 columns; with --json as a document', async () => {
+    const { code, stdout, stderr } = await desk.run(['help', 'NO_MESH'])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/^NO_MESH \(error, exit 3\)\n.*belongs to no mesh[^]*\nDo: .*elder-node join/)
+    expect(stdout.split('\n').filter(line => line.length > 80)).toEqual([])
+    expect((await desk.run(['help', 'POISON', '--json'])).json()).toMatchObject([{ schema: 'elder/help.v1', code: 'POISON', kinds: ['build'], cause: expect.any(String) as string, fix: expect.any(String) as string }])
+  })
+
+  test('what is no code is an unknown command', async () => {
+    const { code, stderr } = await desk.run(['help', 'NO_SUCH_CODE'])
+    expect(code).toBe(2)
+    expect(stderr).toContain('NO_SUCH_CODE')
+  })
+})
+
 const LATER = [
   'bench run --peers 3', 'mcp', 'task list', 'lock', 'msg', 'artifact', 'agent', 'pause', 'stop', 'dashboard', 'top',
   'stack recall', 'stack render', 'stack watch', 'stack import', 'stack export',

@@ -4,6 +4,7 @@ import { complete } from './completion/complete.ts'
 import { addGlobals, guessFlags, readGlobals } from './globals.ts'
 import { createContext } from './context.ts'
 import type { CommandModule, Handler, Kit } from './command.ts'
+import { explainCode } from './explain.ts'
 import { exitCodeOf, printFailure } from './failure.ts'
 import type { Io } from './io.ts'
 import { LATER_COMMANDS, addLaterCommands } from './later.ts'
@@ -46,6 +47,8 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 no mesh here yet, 4 node not running,
 /** Runs one command line (without `node` and the script). Never throws. */
 export async function runCli (argv: string[], io: Io): Promise<number> {
   if (argv[0] === '__complete') return await complete(io, argv.slice(1), (words) => commandTree(io, words))
+  const explained = argv[0] === 'help' ? await explainCode(io, argv) : undefined
+  if (explained !== undefined) return explained
   const at = argv.indexOf('--')
   const words = at < 0 ? argv : argv.slice(0, at)
   const rest = at < 0 ? undefined : argv.slice(at + 1)
