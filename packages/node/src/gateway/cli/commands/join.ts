@@ -165,7 +165,7 @@ function announce ({ output }: Context, { device, mesh, joined, addresses, http,
   for (const address of addresses) output.line(`  ${output.paint('dim', address)}`)
   if (http !== undefined) output.line(`  ${output.paint('dim', `${http}/metrics  /readyz  /healthz`)}`)
   if (recovery !== undefined && !recoverySaved) output.line(`Recovery text, shown this once; keep it away from this device:\n  ${recovery}`)
-  output.line(`Add a device: elder-node invite      Look: elder-node status      Stop: ${detached === undefined ? 'Ctrl-C' : `kill ${detached.pid}`}`)
+  output.line(`Add a device: elder-node invite    Look: elder-node status    Stop: ${detached === undefined ? 'Ctrl-C' : `kill ${detached.pid}`}`)
 }
 
 /** A name is asked for once, by who joins. */
