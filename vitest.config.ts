@@ -5,8 +5,9 @@ const conditions = ['elder-source', 'module-sync', 'node', 'import', 'default']
 /** Pure logic, adapters and services: as many at a time as keep two cores busy. The time-out is for a test that hangs, not for a busy machine. */
 const unit = (name: string, root: string, include = ['test/**/*.test.ts']): object => ({ extends: true, test: { name, root, include, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 3 } })
 /** Real processes and networks wait more than they compute: two files at a time, when the units are done. */
-const process = (name: string, include: string[], groupOrder: number): object => ({
-  extends: true, test: { name, root: '.', include, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2, sequence: { groupOrder } },
+// Scenarios start the program as it is bundled from the sources, at half the cost of dist: no `tsc -b` comes before them.
+const process = (name: string, include: string[], groupOrder: number, globalSetup: string[] = []): object => ({
+  extends: true, test: { name, root: '.', include, globalSetup, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2, sequence: { groupOrder } },
 })
 
 export default defineConfig({
@@ -17,7 +18,7 @@ export default defineConfig({
       unit('crdt-stack', 'packages/crdt-stack'),
       unit('node', 'packages/node'),
       unit('repository', '.', ['test/simulator/**/*.test.ts', 'test/exports.test.ts', 'test/walks.test.ts', 'test/reference.test.ts', 'test/error-catalogue.test.ts']),
-      process('scenarios', ['test/scenarios/**/*.test.ts', 'test/readme.test.ts', 'test/examples.test.ts'], 1),
+      process('scenarios', ['test/scenarios/**/*.test.ts', 'test/readme.test.ts', 'test/examples.test.ts'], 1, ['test/support/program.ts']),
       // Not part of `npm test`, each a step of .ci/run: homes behind routers; container engines that it starts first; the command line as promised;
       // every command of the docs; the benchmark.
       process('networks', ['test/networks/**/*.test.ts'], 2),

@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import { rootName } from '../packages/node/src/adapters/engine-process/trees.ts'
+import { BIN } from './support/bin.ts'
 
 const README = readFileSync(fileURLToPath(new URL('../README.md', import.meta.url)), 'utf8')
-const BIN = fileURLToPath(new URL('../packages/node/bin/elder-node.js', import.meta.url))
 /** `npx elder-node` is this checkout's. */
 const PRELUDE = `npx () { shift; exec "${process.execPath}" "${BIN}" "$@"; }\n`
 /** Ten times what a command takes on two busy cores. */

@@ -5,7 +5,6 @@ import { readFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { Entry } from '@elder-node/crdt-stack'
 import type { ControlCall, ControlMethods } from '@elder-node/protocol'
 import type { BuildEvent, DeviceStatus } from '../../packages/node/src/api.ts'
@@ -13,10 +12,10 @@ import { ControlClient } from '../../packages/node/src/gateway/control-client.ts
 import type { ControlAnswers } from '../../packages/node/src/gateway/control-handlers.ts'
 import { readJsonLines } from '../../packages/node/src/gateway/lines.ts'
 import { locate } from '../../packages/node/src/gateway/location.ts'
+import { BIN } from '../support/bin.ts'
 import { onHost } from './lab.ts'
 import type { Host, Lab } from './lab.ts'
 
-const BIN = fileURLToPath(new URL('../../packages/node/bin/elder-node.js', import.meta.url))
 const STOP_MS = 15_000
 
 export interface Ready { event: 'ready', device: { id: string, name: string }, addresses: string[] }

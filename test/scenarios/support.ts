@@ -6,7 +6,6 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { dirname, join } from 'node:path'
 import { tmpdir } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { codeOf } from '@elder-node/protocol'
 import type { ControlCall, ControlMethods } from '@elder-node/protocol'
 import type { Entry } from '@elder-node/crdt-stack'
@@ -17,8 +16,8 @@ import { ControlClient } from '../../packages/node/src/gateway/control-client.ts
 import type { ControlAnswers } from '../../packages/node/src/gateway/control-handlers.ts'
 import { locate } from '../../packages/node/src/gateway/location.ts'
 import { markedProcesses } from '../../packages/node/src/gateway/demo/processes.ts'
+import { BIN } from '../support/bin.ts'
 
-const BIN = fileURLToPath(new URL('../../packages/node/bin/elder-node.js', import.meta.url))
 /** Ten times what a start or a command takes on two busy cores. */
 const ANSWER_MS = 30_000
 const LISTEN = ['--listen', '/ip4/127.0.0.1/tcp/0']
