@@ -49,7 +49,7 @@ describe.runIf(needs(process.platform !== 'win32', 'the process engine, which Wi
       expect(exit.exitCode).toBe(0)
       const { paths, unmatched } = await new FileOutputReader().match(tree, ['dist/**', 'nothing/**'])
       expect(unmatched).toEqual(['nothing/**'])
-      await new FileOutputWriter().write(join(base, `home${slot}`), new FileOutputReader().read(tree, paths, { signal }), { signal })
+      await new FileOutputWriter().write(join(base, `home${slot}`), new FileOutputReader().read(tree, paths, { signal }), { outputs: ['**', '**/.*'], signal })
       expect(await readFile(join(base, `home${slot}/dist/out.txt`), 'utf8')).toBe('HELLO')
       await engine.removeTree(tree)
     }

@@ -5,6 +5,7 @@ import { chmod, chown, link, lstat, mkdir, readdir, readFile, realpath, rm, stat
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { outputGlob } from '../src/adapters/output-glob.ts'
 import { FileOutputReader } from '../src/adapters/output-reader.ts'
 import { FileOutputWriter } from '../src/adapters/output-writer.ts'
 import type { OutputFile, OutputPart } from '../src/ports/source.ts'
@@ -35,6 +36,7 @@ const filesBelow = async (dir: string): Promise<string[]> => (await readdir(dir,
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 const reader = new FileOutputReader()
 const writer = new FileOutputWriter()
+const ALL = ['**', '**/.*']
 
 describe('matching', () => {
   test('globs are relative to the tree, folders take all below, dot files come under a named place; unmatched globs are told', async () => {
@@ -48,6 +50,26 @@ describe('matching', () => {
     expect(await match('.cache/**')).toEqual(['.cache/y'])
     expect(await match('**')).not.toContain('.git/config')
     expect(await reader.match(dir, ['nope/**', 'src/*', '../**', '/etc/*'])).toEqual({ paths: ['src/a.ts'], unmatched: ['nope/**', '../**', '/etc/*'], leftOut: [] })
+  })
+
+  test.each<[glob: string, meant: string[], not: string[]]>([
+    ['*.js', ['a.js', 'a.js/below'], ['d/a.js', 'a.ts', '.a.js']],
+    ['**/test-?.[jt]s', ['test-1.js', 'a/b/test-2.ts'], ['test-10.js', 'test-1.cs', 'a/.b/test-1.js']],
+    ['a/**/z', ['a/z', 'a/b/c/z', 'a/.b/z/y'], ['a/zz', 'b/a/z']],
+    ['a/**/b/**/c', ['a/b/c', 'a/x/b/y/b/z/c'], ['a/b', 'a/c/b']],
+    ['dist/{a,b{1,2}}.js', ['dist/a.js', 'dist/b1.js', 'dist/b2.js'], ['dist/b.js', 'dist/{a,b{1,2}}.js']],
+    ['[!a-c]*[[x]', ['dx', 'd-['], ['ax', 'd]']],
+    ['a[b', ['a[b'], ['ab']], ['{a}', ['{a}'], ['a']], ['+(a|b)', ['+(a|b)'], ['a', 'ab']], ['a**b', ['axb', 'ab'], ['a/b']], ['a/*/*', ['a/b/c', 'a/b/c/d'], ['a/b', 'a']],
+  ])('%s', (glob, meant, not) => {
+    const { matches } = outputGlob(glob)
+    expect([...meant, ...not].filter(path => matches(path))).toEqual(meant)
+  })
+
+  test('no glob makes the node think for ever, whatever the names', () => {
+    for (const glob of [`${'*a'.repeat(200)}c`, `${'**/'.repeat(300)}c`, '{a,b}'.repeat(6), `+(${'+('.repeat(100)}a${')'.repeat(101)}c`]) {
+      for (const path of ['a'.repeat(255), `${'a/'.repeat(2000)}a`]) expect(outputGlob(glob).matches(path)).toBe(false)
+    }
+    expect(() => outputGlob('{a,b}'.repeat(200))).toThrow(/alternatives/)
   })
 
   test('symlinks are neither followed nor taken, other special files are passed over, the bound holds', async () => {
@@ -92,7 +114,7 @@ describe('from one disk to another', () => {
     await chmod(join(from, 'dist/run.sh'), 0o4777)
     const to = await tree({ 'dist/big': 'old', keep: 'k' })
     const { paths } = await reader.match(from, ['dist/**'])
-    const written = await writer.write(to, reader.read(from, paths, { signal }), { signal })
+    const written = await writer.write(to, reader.read(from, paths, { signal }), { outputs: ALL, signal })
     expect(written).toEqual([
       { path: 'dist/big', bytes: 700_000, mode: 0o644, sha256: sha256(big) }, { path: 'dist/empty', bytes: 0, mode: 0o644, sha256: sha256('') },
       { path: 'dist/run.sh', bytes: 10, mode: 0o755, sha256: sha256('#!/bin/sh\n') },
@@ -102,7 +124,7 @@ describe('from one disk to another', () => {
     expect(await filesBelow(to)).toEqual(['dist', 'dist/big', 'dist/empty', 'dist/run.sh', 'keep'])
     expect((await readdir(base)).filter(name => name.startsWith('.elder'))).toEqual([])
     const made = join(base, 'made/deep')
-    await writer.write(made, reader.read(from, paths, { signal }), { signal })
+    await writer.write(made, reader.read(from, paths, { signal }), { outputs: ALL, signal })
     expect(await filesBelow(made)).toContain('dist/run.sh')
   })
 })
@@ -134,7 +156,7 @@ describe('a hostile builder', () => {
     const to = await tree({ plain: 'p', 'folder/f': 'f' })
     await symlink(outside, join(to, 'link'))
     const before = await filesBelow(base)
-    await expect(writer.write(to, stream(parts), { signal })).rejects.toMatchObject({ code: 'OUTPUT_INVALID' })
+    await expect(writer.write(to, stream(parts), { outputs: ALL, signal })).rejects.toMatchObject({ code: 'OUTPUT_INVALID' })
     expect(await filesBelow(base)).toEqual(before)
   })
 
@@ -142,22 +164,30 @@ describe('a hostile builder', () => {
     const to = await tree({})
     const before = await filesBelow(base)
     const two = [...file('a', 'x'), ...file('b', 'y'), end(row('a', 'x'), row('b', 'y'))]
-    await expect(new FileOutputWriter({ filesMax: 1 }).write(to, stream(two), { signal })).rejects.toMatchObject({ code: 'OUTPUT_INVALID' })
-    await expect(new FileOutputWriter({ bytesMax: 1 }).write(to, stream(two), { signal })).rejects.toMatchObject({ code: 'OUTPUT_INVALID' })
-    await expect(writer.write(to, stream(two), { signal: AbortSignal.abort() })).rejects.toThrow()
+    await expect(new FileOutputWriter({ filesMax: 1 }).write(to, stream(two), { outputs: ALL, signal })).rejects.toMatchObject({ code: 'OUTPUT_INVALID' })
+    await expect(new FileOutputWriter({ bytesMax: 1 }).write(to, stream(two), { outputs: ALL, signal })).rejects.toMatchObject({ code: 'OUTPUT_INVALID' })
+    await expect(writer.write(to, stream(two), { outputs: ALL, signal: AbortSignal.abort() })).rejects.toThrow()
     async function * reset (): AsyncGenerator<OutputPart> {
       yield * file('a', 'x')
       throw new Error('stream reset')
     }
-    await expect(writer.write(to, reset(), { signal })).rejects.toThrow('stream reset')
+    await expect(writer.write(to, reset(), { outputs: ALL, signal })).rejects.toThrow('stream reset')
     expect(await filesBelow(base)).toEqual(before)
+  })
+
+  test('a file that was not asked for does not appear, nor what was', async () => {
+    const to = await tree({ 'package.json': '{}' })
+    const parts = [...file('dist/a', 'x'), ...file('package.json', 'y'), end(row('dist/a', 'x'), row('package.json', 'y'))]
+    await expect(writer.write(to, stream(parts), { outputs: ['dist/**', '*.log'], signal })).rejects.toThrow('"package.json" was not asked for')
+    expect(await filesBelow(to)).toEqual(['package.json'])
+    expect(await readFile(join(to, 'package.json'), 'utf8')).toBe('{}')
   })
 
   test('a symlink in the place of a file is replaced, not written through', async () => {
     const outside = await tree({ secret: 's' })
     const to = await tree({})
     await symlink(join(outside, 'secret'), join(to, 'a'))
-    await writer.write(to, stream([...file('a', 'x'), end(row('a', 'x'))]), { signal })
+    await writer.write(to, stream([...file('a', 'x'), end(row('a', 'x'))]), { outputs: ALL, signal })
     expect(await readFile(join(outside, 'secret'), 'utf8')).toBe('s')
     expect((await lstat(join(to, 'a'))).isFile()).toBe(true)
     await rm(to, { recursive: true })

@@ -2,13 +2,15 @@ import { createHash } from 'node:crypto'
 import type { Dirent } from 'node:fs'
 import { readdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import { ElderError, isOutputPath, LEFT_OUT, LIMITS } from '@elder-node/protocol'
-import picomatch from 'picomatch'
 import type { OutputFile, OutputPart, OutputReader } from '../ports/source.ts'
+import { outputGlob } from './output-glob.ts'
 import { openInside } from './safe-file.ts'
 
 /** Characters of a path in a sentence. */
 const PATH_SHOWN = 160
+const NAMES_PER_TURN = 256
 
 export interface OutputReaderInit {
   /** @default LIMITS.outputFilesMax */
@@ -28,10 +30,13 @@ export class FileOutputReader implements OutputReader {
   }
 
   async match (tree: string, globs: string[]): Promise<{ paths: string[], unmatched: string[], leftOut: string[] }> {
-    const tests = globs.map(glob => ({ glob, ...compile(glob), hit: false }))
+    const tests = globs.map(glob => ({ glob, ...outputGlob(glob), hit: false }))
     const paths: string[] = []
     const left = new LeftOut()
+    let seen = 0
     for await (const { path, kind } of walk(await realpath(tree), '', dir => tests.some(test => test.enters(dir)))) {
+      // A million names in one folder come in one turn of the event loop.
+      if (++seen % NAMES_PER_TURN === 0) await turn()
       const hits = tests.filter(test => test.matches(path))
       if (hits.length === 0) continue
       if (kind !== 'file') {
@@ -79,24 +84,6 @@ export class FileOutputReader implements OutputReader {
     } finally {
       await handle.close()
     }
-  }
-}
-
-interface Compiled { matches: (path: string) => boolean, enters: (dir: string) => boolean }
-
-/**
- * `dist/**` takes what is below dist, `dist` and `dist/` the same; dot files are taken where the glob names the place explicitly,
- * that is, everywhere but under a leading wildcard.
- */
-function compile (glob: string): Compiled {
-  const plain = glob.replace(/^\.\//, '').replace(/\/+$/, '')
-  const { base } = picomatch.scan(plain)
-  const dot = base !== '' || /(^|\/)\./.test(plain)
-  const isMatch = picomatch([plain, `${plain}/**`], { dot, nonegate: true })
-  const fixed = base === '' ? [] : base.split('/')
-  return {
-    matches: path => isMatch(path),
-    enters: dir => dir.split('/').every((name, i) => i >= fixed.length || name === fixed[i]),
   }
 }
 

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import { ElderError, isOutputPath, LIMITS } from '@elder-node/protocol'
 import type { OutputFile, OutputPart, OutputWriter } from '../ports/source.ts'
 import { makeFolders } from './files.ts'
+import { outputGlob, type OutputGlob } from './output-glob.ts'
 
 /** By default the builder's fault: nothing was written here. */
 const invalid = (message: string, fix = 'Build it on another device with --on, and update that builder.'): ElderError => new ElderError('OUTPUT_INVALID', message, fix)
@@ -22,10 +23,11 @@ export class FileOutputWriter implements OutputWriter {
 
   constructor (init: OutputWriterInit = {}) { this.#init = { filesMax: LIMITS.outputFilesMax, bytesMax: LIMITS.outputBytesMax, ...init } }
 
-  async write (to: string, parts: AsyncIterable<OutputPart>, { signal }: { signal: AbortSignal }): Promise<OutputFile[]> {
+  async write (to: string, parts: AsyncIterable<OutputPart>, { outputs, signal }: { outputs: string[], signal: AbortSignal }): Promise<OutputFile[]> {
     const target = resolve(to)
+    const asked = outputs.map(outputGlob)
     const folder = await makeStaging(target)
-    const staging = new Staging(folder, this.#init)
+    const staging = new Staging(folder, asked, this.#init)
     try {
       for await (const part of parts) {
         signal.throwIfAborted()
@@ -46,6 +48,7 @@ interface Current { file: { path: string, mode: 0o644 | 0o755, bytes: number }, 
 /** The files of one stream in a folder of their own, named by number. */
 class Staging {
   readonly #folder: string
+  readonly #asked: OutputGlob[]
   readonly #init: Required<OutputWriterInit>
   readonly #files: OutputFile[] = []
   readonly #names = new Set<string>()
@@ -53,8 +56,9 @@ class Staging {
   #bytes = 0
   #ended = false
 
-  constructor (folder: string, init: Required<OutputWriterInit>) {
+  constructor (folder: string, asked: OutputGlob[], init: Required<OutputWriterInit>) {
     this.#folder = folder
+    this.#asked = asked
     this.#init = init
   }
 
@@ -78,6 +82,8 @@ class Staging {
   async #begin (file: Current['file']): Promise<void> {
     const name = file.path.normalize('NFC').toLowerCase()
     if (!isOutputPath(file.path) || (file.mode !== 0o644 && file.mode !== 0o755)) throw invalid(`${JSON.stringify(file.path.slice(0, 200))} cannot be written`)
+    // A builder chooses what is in a file, never which file: a hook or a script beside the outputs would run here.
+    if (!this.#asked.some(({ matches }) => matches(file.path))) throw invalid(`${JSON.stringify(file.path.slice(0, 200))} was not asked for`)
     if (this.#names.has(name)) throw invalid(`${file.path} comes twice, or in two spellings`)
     if (this.#names.size >= this.#init.filesMax) throw invalid(`more than ${this.#init.filesMax} files`)
     this.#names.add(name)

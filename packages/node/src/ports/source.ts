@@ -53,7 +53,7 @@ export interface OutputWriter {
   /**
    * Writes the files below `to` (created when missing): each file to a temporary name, then renamed; nothing appears unless the
    * whole stream was valid. @throws ElderError `OUTPUT_INVALID` for `..`, absolute paths, `.git`, a symlink on the way, a wrong hash,
-   * too many files or bytes.
+   * too many files or bytes, and a path that none of the globs `outputs` means.
    */
-  write (to: string, parts: AsyncIterable<OutputPart>, options: { signal: AbortSignal }): Promise<OutputFile[]>
+  write (to: string, parts: AsyncIterable<OutputPart>, options: { outputs: string[], signal: AbortSignal }): Promise<OutputFile[]>
 }

@@ -106,7 +106,7 @@ export class Session {
   }
 
   #write (): Promise<OutputFile[]> {
-    const writing = this.#components.writer.write(this.#init.to, this.#parts, { signal: this.#controller.signal })
+    const writing = this.#components.writer.write(this.#init.to, this.#parts, { outputs: this.#init.spec.outputs, signal: this.#controller.signal })
     writing.catch((error: unknown) => { this.#parts.fail(error as Error) })
     return writing
   }
