@@ -7,13 +7,13 @@ import { ERROR_GROUPS, ERRORS } from '../packages/node/src/errors/catalogue.ts'
 import { DOOR } from '../packages/node/src/errors/network.ts'
 import { ALERT_CODES } from '../packages/node/src/services/alerts/catalogue.ts'
 import { allCommands } from '../tools/reference/cli.ts'
-import { codesOf, commandsIn, sourceCodes, sourceCommands } from '../tools/reference/source-codes.ts'
+import { commandsIn, readSource, readSources } from '../tools/reference/source-codes.ts'
 
 const ROOT = join(import.meta.dirname, '..')
+const { codes: given, commands: typed } = readSources(ROOT)
 const ofDoor = new Set(Object.keys(DOOR))
 
 test('the codes of the sources and of the catalogue are the same', () => {
-  const given = sourceCodes(ROOT)
   expect([...given].filter(([code]) => ERRORS[code] === undefined), 'codes without a line in packages/node/src/errors').toEqual([])
   expect(Object.keys(ERRORS).filter(code => !ofDoor.has(code) && !given.has(code)), 'lines that no source gives any more').toEqual([])
   expect([...ofDoor].sort()).toEqual([...REFUSAL_CODES].sort())
@@ -25,7 +25,7 @@ test('the codes of the sources and of the catalogue are the same', () => {
 test('codes are found however they are written', () => {
   const text = `new ElderError(x ? 'ONE' : 'TWO', ''); fail('THREE', ''); const a = { code: b ?? 'FOUR' }; const table = ['FIVE', 'what happened', AGAIN]; class E extends ElderError { constructor () { super('SIX') } }
     const other = ['NOT', 'ONE', 'OF']; const env = 'ELDER_NODE_DIR'; (late ? fail : warn)('SEVEN', ''); this.#move(current, 'EIGHT', '')`
-  expect([...codesOf(text)].sort()).toEqual(['EIGHT', 'FIVE', 'FOUR', 'ONE', 'SEVEN', 'SIX', 'THREE', 'TWO'])
+  expect([...readSource(text).codes].sort()).toEqual(['EIGHT', 'FIVE', 'FOUR', 'ONE', 'SEVEN', 'SIX', 'THREE', 'TWO'])
 })
 
 test('every code is asserted by a test', () => {
@@ -53,7 +53,7 @@ test('every command that a fix names is there, with its flags', async () => {
     const flags = [...globals, '--help', ...command?.options.flatMap(({ short, long }) => [short, long]) ?? []]
     return words.find(word => /^--?[a-z]/.test(word) && !flags.includes(word.split('=')[0] ?? ''))
   }
-  const named = [...sourceCommands(ROOT), ...Object.entries(ERRORS).flatMap(([code, { fix }]) => commandsIn(fix).map(text => ({ text, file: code })))]
+  const named = [...typed, ...Object.entries(ERRORS).flatMap(([code, { fix }]) => commandsIn(fix).map(text => ({ text, file: code })))]
   expect(named.length).toBeGreaterThan(200)
   expect(named.flatMap(({ text, file }) => { const why = wrong(text); return why === undefined ? [] : [`${file}: elder-node ${text}: ${why}`] })).toEqual([])
 })

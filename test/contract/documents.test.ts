@@ -131,6 +131,7 @@ test('evict', async () => {
   expect(await gone.process.exited).toBe(1)
   expect(gone.process.last?.error?.code).toBe('EVICTED')
 })
+test('help of a code', async () => { await matches('help', await documents(['help', 'NO_MESH'])) })
 test('an error, wherever it comes from', async () => {
   await matches('error', [...await documents(['stack', 'show', 'none'], { exit: 1 }), ...await documents(['status', '--none'], { exit: 2 })])
 })

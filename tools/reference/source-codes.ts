@@ -11,18 +11,23 @@ const CODE = /^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$/
 /** Of the system, and of Node. */
 const FOREIGN = new Set(['EACCES', 'ENOENT', 'ENOSPC', 'EADDRINUSE', 'ECONNREFUSED'])
 
-/** Each code with the files that can give it, below `root`. */
-export function sourceCodes (root: string): Map<string, string[]> {
-  const found = new Map<string, string[]>()
-  for (const file of files(root)) {
-    for (const code of codesOf(readFileSync(file, 'utf8'))) found.set(code, [...found.get(code) ?? [], file.slice(root.length + 1)])
-  }
-  return found
+export interface SourceFacts {
+  /** Each code with the files that can give it. */
+  codes: Map<string, string[]>
+  /** What the sources tell people to type: what follows `elder-node ` in a text. */
+  commands: Array<{ text: string, file: string }>
 }
 
-/** The commands that the sources tell people to type, with the file: what follows `elder-node ` in a text. */
-export function sourceCommands (root: string): Array<{ text: string, file: string }> {
-  return files(root).flatMap(file => textsOf(readFileSync(file, 'utf8')).flatMap(commandsIn).map(text => ({ text, file: file.slice(root.length + 1) })))
+/** What the sources of all packages below `root` say. */
+export function readSources (root: string): SourceFacts {
+  const facts: SourceFacts = { codes: new Map(), commands: [] }
+  for (const path of ['protocol', 'crdt-stack', 'node'].flatMap(name => sources(join(root, 'packages', name, 'src')))) {
+    const file = path.slice(root.length + 1)
+    const { codes, texts } = readSource(readFileSync(path, 'utf8'))
+    for (const code of codes) facts.codes.set(code, [...facts.codes.get(code) ?? [], file])
+    facts.commands.push(...texts.flatMap(commandsIn).map(text => ({ text, file })))
+  }
+  return facts
 }
 
 /** Up to what ends a command: punctuation of prose, a bracket, a pipe, wide blanks, or a value that is filled in (\0). */
@@ -30,13 +35,19 @@ export function commandsIn (text: string): string[] {
   return [...text.matchAll(/elder-node ([a-z][^\n`;:,()|>…\0]*)/g)].map(([, words = '']) => words.split(/ {2,}|\. |\.$| -- /)[0]?.trim() ?? '')
 }
 
-/** The codes of one TypeScript file. */
-export function codesOf (text: string): Set<string> {
+/** The codes of one TypeScript file, and all its texts, with \0 where a value is filled in. */
+export function readSource (source: string): { codes: Set<string>, texts: string[] } {
   const codes = new Set<string>()
-  visit(parseAst(text, { lang: 'ts' }) as unknown as Syntax, node => {
-    for (const literal of literals(codePlace(node))) if (CODE.test(literal) && !FOREIGN.has(literal)) codes.add(literal)
-  })
-  return codes
+  const texts: string[] = []
+  // Most files have neither, and reading the syntax is what takes the time.
+  if (/['"][A-Z]{2}|elder-node /.test(source)) {
+    visit(parseAst(source, { lang: 'ts' }) as unknown as Syntax, node => {
+      for (const literal of literals(codePlace(node))) if (CODE.test(literal) && !FOREIGN.has(literal)) codes.add(literal)
+      if (node.type === 'Literal' && typeof node['value'] === 'string') texts.push(node['value'])
+      if (node.type === 'TemplateLiteral') texts.push((node['quasis'] as Array<{ value: { cooked: string } }>).map(part => part.value.cooked).join('\0'))
+    })
+  }
+  return { codes, texts }
 }
 
 /** What stands where a code stands: `new ElderError(here`, `fail(here`, `super(here`, `{ code: here }`, `[here, 'message', 'fix']`. */
@@ -68,18 +79,6 @@ function visit (value: unknown, look: (node: Syntax) => void): void {
   if (typeof (value as Syntax).type === 'string') look(value as Syntax)
   for (const part of Object.values(value)) visit(part, look)
 }
-
-/** Every text, with \0 where a value is filled in. */
-function textsOf (text: string): string[] {
-  const texts: string[] = []
-  visit(parseAst(text, { lang: 'ts' }) as unknown as Syntax, ({ type, value, quasis }) => {
-    if (type === 'Literal' && typeof value === 'string') texts.push(value)
-    if (type === 'TemplateLiteral') texts.push((quasis as Array<{ value: { cooked: string } }>).map(part => part.value.cooked).join('\0'))
-  })
-  return texts
-}
-
-function files (root: string): string[] { return ['protocol', 'crdt-stack', 'node'].flatMap(name => sources(join(root, 'packages', name, 'src'))) }
 
 function sources (folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts')).sort().map(name => join(folder, name))
