@@ -1,10 +1,14 @@
-/** The walks of docs/ARCHITECTURE.md can be walked: every file that they name is there. */
-import { existsSync, readFileSync } from 'node:fs'
+/** docs/ARCHITECTURE.md can be walked: every file that it names is there, and every room has its line. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
 const ROOT = join(import.meta.dirname, '..')
-const HOMES: Record<string, string> = { protocol: 'packages/protocol/src', 'crdt-stack': 'packages/crdt-stack/src', gateway: 'packages/node/src/gateway', services: 'packages/node/src/services', adapters: 'packages/node/src/adapters', ports: 'packages/node/src/ports' }
+const NODE = 'packages/node/src'
+const HOMES: Record<string, string> = {
+  protocol: 'packages/protocol/src', 'crdt-stack': 'packages/crdt-stack/src',
+  ...Object.fromEntries(['gateway', 'facade', 'services', 'adapters', 'ports', 'device-config', 'errors'].map(room => [room, `${NODE}/${room}`])),
+}
 
 /** `a/{b,c}` is a/b and a/c. */
 function expand (path: string): string[] {
@@ -19,10 +23,27 @@ function isThere (path: string): boolean {
 }
 
 const text = readFileSync(join(ROOT, 'docs/ARCHITECTURE.md'), 'utf8')
-const walks = text.split('## The three walks')[1]?.split('\n## ')[0] ?? ''
-const paths = [...walks.matchAll(/`([a-z-]+\/[^` ]+)`/g)].flatMap(([, path = '']) => expand(path))
+const named = (part: string): string[] => [...part.matchAll(/`([a-z-]+\/[^` ]+)`/g)].flatMap(([, path = '']) => expand(path))
+const section = (title: string): string => text.split(`## ${title}`)[1]?.split('\n## ')[0] ?? ''
+const walks = named(section('The three walks'))
+const isOurs = (path: string): boolean => path.split('/')[0] as string in HOMES
 
 test('every file of the walks is there', () => {
-  expect(paths.length).toBeGreaterThan(30)
+  expect(walks.length).toBeGreaterThan(30)
+  expect(walks.filter(path => !isThere(path))).toEqual([])
+})
+
+test('so is every other file that is named', () => {
+  const paths = named(text).filter(isOurs)
+  expect(paths.length).toBeGreaterThan(100)
   expect(paths.filter(path => !isThere(path))).toEqual([])
+})
+
+test('every room has its line in the table', () => {
+  const rooms = Object.entries(HOMES).flatMap(([home, folder]) => {
+    const inside = readdirSync(join(ROOT, folder), { withFileTypes: true }).filter(entry => entry.isDirectory()).map(({ name }) => `${home}/${name}`)
+    return inside.length === 0 ? [home] : inside
+  })
+  const lines = new Set([...section('The rooms').matchAll(/`([a-z-]+(?:\/[^` ]+)?)`/g)].flatMap(([, path = '']) => expand(path)))
+  expect(rooms.filter(room => !lines.has(room))).toEqual([])
 })
