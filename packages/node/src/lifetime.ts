@@ -9,6 +9,7 @@ export class Lifetime {
   #ending: Promise<void> | undefined
   #isUnclean = false
   #hasLeft = false
+  #isFounding = false
 
   constructor (log: Logger) { this.#log = log }
 
@@ -16,8 +17,13 @@ export class Lifetime {
   get isUnclean (): boolean { return this.#isUnclean }
   /** Gone from its mesh for ever: nothing of it is kept. */
   get hasLeft (): boolean { return this.#hasLeft }
+  /** Its mesh is new, and nobody has been told of it: the recovery text is shown once, by a node that has started. */
+  get isFounding (): boolean { return this.#isFounding }
   /** Resolves once this device has left, and every step has run. */
   get left (): Promise<Departure> { return this.#left.promise }
+
+  founding (): void { this.#isFounding = true }
+  started (): void { this.#isFounding = false }
 
   onStop (name: string, stop: () => unknown): void { this.#steps.push({ name, stop }) }
 

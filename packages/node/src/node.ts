@@ -12,7 +12,7 @@ import { dataDirAt, dataDirPath, prepareDataDir } from './adapters/data-dir.ts'
 import { openEngine } from './adapters/engines.ts'
 import { openLoopMonitor } from './adapters/event-loop.ts'
 import { privateFiles } from './adapters/files.ts'
-import { forgetMesh } from './adapters/forget-mesh.ts'
+import { forgetMesh, undoFounding } from './adapters/forget-mesh.ts'
 import { GitCache } from './adapters/git-cache.ts'
 import { createGitCaches } from './adapters/git-caches.ts'
 import { GitSource } from './adapters/git-source.ts'
@@ -79,7 +79,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   prepareDataDir(dir)
   const lock = takeLock(dir.lock)
   lifetime.onStop('lock', () => { lock.release() })
-  lifetime.onStop('data', () => { if (lifetime.hasLeft) forgetMesh(dir) })
+  lifetime.onStop('data', () => { if (lifetime.hasLeft) forgetMesh(dir); else if (lifetime.isFounding) undoFounding(dir) })
   const { device, signer, seed } = openIdentity(dir.key, randomBytes)
   const config = beginLife(dir.config, clock.wallMs())
   const { epoch } = config
@@ -96,6 +96,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     { crypto, signer, signerFromSeed, clock, random: randomBytes, files: privateFiles(dir.mesh) },
     membershipInit(init),
   )
+  if (state === 'founded') lifetime.founding()
   const { asked, ports } = init.listen === undefined ? await defaultPorts(config.ports) : { asked: init.listen, ports: config.ports }
   const mesh = createMesh({ seed, admission: membership, clock, log, metrics }, { listen: listenAddresses(asked, ports), ...meshInit(init) })
   membership.attach(mesh)
@@ -209,6 +210,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     loopLagS: () => alerts.loopLagS,
   })
   log.info({ device, mesh: membership.meshId, state, engine: engineNote }, 'ready')
+  lifetime.started()
 
   return facade(
     { lifetime, membership, mesh, builds, stacks, stackList, replication, settings, mirror, status, crypto },

@@ -36,9 +36,12 @@ test('every life is above the one before, also when the wall clock went back', a
   expect((await start()).addresses()).toEqual([port])
 })
 
-test('a start that was called off leaves nothing behind that keeps the next one out', async () => {
+test('a start that was called off leaves nothing behind that keeps the next one out, nor a mesh whose recovery text nobody saw', async () => {
   await expect(start({ signal: AbortSignal.abort(new Error('never mind')) })).rejects.toThrow('never mind')
   expect(existsSync(join(dir, 'lock'))).toBe(false)
+  expect(await start()).toMatchObject({ joined: 'founded', recovery: expect.stringMatching(/^elder-recovery1/) as string })
+  await node?.stop()
+  await expect(start({ signal: AbortSignal.abort(new Error('never mind')) })).rejects.toThrow('never mind')
   expect((await start()).joined).toBe('returned')
 })
 

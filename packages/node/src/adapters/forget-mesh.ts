@@ -6,3 +6,6 @@ import type { DataDir } from './data-dir.ts'
 export function forgetMesh (dir: DataDir): void {
   for (const path of [dir.key, dir.mesh, dir.stacks, dir.mirrors, dir.builds]) rmSync(path, { recursive: true, force: true })
 }
+
+/** A mesh that was founded by a start that failed: the next start founds one again, and shows its recovery text. */
+export function undoFounding (dir: DataDir): void { rmSync(dir.mesh, { recursive: true, force: true }) }

@@ -107,5 +107,5 @@ function release (path: string, self: Holder): void {
 
 function locked (path: string, holder: Holder | undefined): ElderError {
   const who = holder === undefined ? 'Another node' : `Another node (process ${holder.pid})`
-  return new ElderError('LOCKED', `${who} already runs on this data directory.`, 'Use it with elder-node status, or give this node its own --dir.', { path, ...(holder !== undefined ? { pid: holder.pid } : {}) })
+  return new ElderError('LOCKED', `${who} already runs on this data directory.`, `See it: elder-node status${holder === undefined ? '' : `   To start it anew: kill ${holder.pid}`}   A second node needs its own --dir.`, { path, ...(holder !== undefined ? { pid: holder.pid } : {}) })
 }

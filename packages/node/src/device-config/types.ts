@@ -1,5 +1,4 @@
 /** What kinds of values a setting can have: how each is typed, checked, kept as JSON, and explained to who typed it wrong. */
-import { isIPv4, isIPv6 } from 'node:net'
 import { parseCount, parseDuration, parseSize } from '../quantities.ts'
 
 export type SettingValue = string | number | boolean | string[]
@@ -15,6 +14,8 @@ export interface SettingType<T extends SettingValue> {
 }
 
 const ADDRESS = /^\/(ip4|ip6|dns|dns4|dns6|dnsaddr)\/[^/\s]+\/(tcp|udp)\/\d{1,5}(\/[^\s,]*)?$/
+const IP4 = /^(\d{1,3}\.){3}\d{1,3}$/
+const IP6 = /^[0-9a-fA-F]*:[0-9a-fA-F:.]*(%\w+)?$/
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/
 const HOST_PORT = /^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/
 const PORT_MAX = 65_535
@@ -54,7 +55,8 @@ function checkAddress (text: string): string {
   const port = Number(/\/(?:tcp|udp)\/(\d+)/.exec(matching(text, ADDRESS))?.[1])
   atMost(port, PORT_MAX)
   const [, kind, host = ''] = text.split('/')
-  if ((kind === 'ip4' && !isIPv4(host)) || (kind === 'ip6' && !isIPv6(host.split('%')[0] ?? ''))) throw new Error('no address of that kind')
+  if (kind === 'ip4' && !(IP4.test(host) && host.split('.').every(part => Number(part) <= 255))) throw new Error('no IPv4 address')
+  if (kind === 'ip6' && !IP6.test(host)) throw new Error('no IPv6 address')
   return text
 }
 

@@ -9,7 +9,7 @@ export const JOINING: Codes = {
   TICKET_USED: error('The ticket has already let another device in; each admits one.', NEW_TICKET),
   TICKET_FORGED: error('The signature of the ticket does not hold, or the mesh never issued it.', NEW_TICKET),
   ISSUER_GONE: error('The device that signed the ticket is no admin any more, or never was.', 'On another admin: `elder-node invite`'),
-  WRONG_MESH: error('The data directory belongs to one mesh, and the ticket or the device at its address to another.', 'A directory belongs to one mesh for good: join with another `--dir`.'),
+  WRONG_MESH: error('The data directory belongs to one mesh, and the ticket or the device at its address to another.', 'To go over: `elder-node leave --force`, then join again. To be in both: a second `--dir`.'),
   ADMISSION_TIMEOUT: error('No device of the mesh let this one in within `--timeout`: none is reachable from here, or none that may decide is online. The message lists every address tried.', 'Is a device of the mesh running, and can this network reach it? docs/NETWORKS.md tells which networks work. Then join again with a new ticket: `elder-node invite`'),
   EVICTED: error('An admin removed this device, it was marked as lost, or it left. The key of an evicted device never returns.', 'Lost by mistake: join again with a new ticket. Else: `elder-node leave --force`, or another `--dir`, then `elder-node join <ticket>` as a new device.'),
   NOT_A_MEMBER: met('error peer', 'This device is in no mesh, or whoever answered at an address of the mesh does not belong to it.', '`elder-node join`; at an address that another machine took over there is nothing to do.'),

@@ -14,7 +14,7 @@ export interface Remote { stack: string, url: string, addedBy: Author }
 
 const URL_CHARS_MAX = 400
 /** https, http, ssh and git, a path on this machine, and `user@host:path`. Never `ext::`, never an option. */
-const URL_SHAPES = [/^(?:https?|ssh|git):\/\/[^\s/]+(?:\/\S*)?$/, /^file:\/\/\/[^\s]+$/, /^\/[^\s]+$/, /^(?:[A-Za-z0-9._-]+@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!:)[^\s:][^\s]*$/]
+const URL_SHAPES = [/^(?:https?|ssh|git):\/\/[^\s/]+(?:\/\S*)?$/, /^file:\/\/\/[^\s]+$/, /^\/[^\s]+$/, /^(?:[A-Za-z0-9._-]+@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!\/\/)[^\s:][^\s]*$/]
 
 export class Settings {
   readonly #stacks: Stacks

@@ -144,6 +144,6 @@ test('status says so when no device takes builds', async () => {
   const idle = await desk.node.status()
   const none = { ...idle, devices: idle.devices.map((device) => ({ ...device, slots: { total: 0, free: 0 } })) }
   const plainly = (_format: string, text: string): string => text
-  expect(renderStatus(none, plainly, 0)).toContain('no device here takes builds: elder-node join --engine process')
+  expect(renderStatus(none, plainly, 0)).toContain('no device here takes builds: elder-node doctor')
   expect(renderStatus(idle, plainly, 0)).not.toContain('no device here takes builds')
 })

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Desk } from '../support/cli.ts'
 
 let desk: Desk
@@ -31,4 +31,27 @@ test.each([
   expect(stderr).toMatch(message)
   expect(stderr.split('\nfix: ')[1]).toContain(fix)
   expect(stderr.trimEnd().split('\n')).toHaveLength(2)
+})
+
+describe('words in the wrong order', () => {
+  test.each([
+    [['stack', 'edit', '01K9ABCDEF', 'my-repo', '--title', 'y'], 'elder-node stack edit my-repo 01K9ABCDEF'],
+    [['stack', 'rm', '01K9ABCDEF', 'my-repo'], 'elder-node stack rm my-repo 01K9ABCDEF'],
+    [['stack', 'remote', 'add', 'https://git.example.org/me/m.git', 'my-repo'], 'elder-node stack remote add my-repo https://git.example.org/me/m.git'],
+    [['stack', 'remote', 'rm', 'git@git.example.org:m.git', 'my-repo'], 'elder-node stack remote rm my-repo git@git.example.org:m.git'],
+  ])('%j is given back in the right one', async (argv, fix) => {
+    const { code, stderr } = await desk.run(argv)
+    expect(code).toBe(2)
+    expect(stderr.trimEnd().split('\nfix: ')[1]).toBe(fix)
+  })
+})
+
+test('an error is broken between words at a terminal, its command never; in a pipe it is one line', async () => {
+  const argv = ['stack', 'add', 'My Repo', '--kind', 'note', '--title', 'x']
+  const people = await desk.run(argv, { tty: { columns: 60, rows: 24 }, env: { NO_COLOR: '1' } })
+  expect(people.stderr.split('\n').every(line => line.length <= 60)).toBe(true)
+  expect(people.stderr).toMatch(/^error: .*\n {7}\S/)
+  expect((await desk.run(argv)).stderr.trimEnd().split('\n')).toHaveLength(2)
+  const command = await desk.run(['stack', 'remote', 'add', 'https://git.example.org/a/long/path/to/the/memory.git', 'my-repo'], { tty: { columns: 60, rows: 24 } })
+  expect(command.stderr).toContain('elder-node stack remote add my-repo https://git.example.org/a/long/path/to/the/memory.git\n')
 })

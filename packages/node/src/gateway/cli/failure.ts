@@ -20,10 +20,13 @@ export function exitCodeOf (error: unknown): number {
 export function printFailure (output: Output, error: unknown): void {
   const json = failureJson(error)
   if (output.json) return output.document('error', { error: json })
-  output.rawError(`${output.paintError('red', 'error:')} ${plain(json.message, { lines: true })}\n`)
-  if (json.fix !== '') output.rawError(`${output.paintError('bold', 'fix:')} ${plain(json.fix, { lines: true })}\n`)
+  output.rawError(`${output.paintError('red', 'error:')} ${output.folded(plain(json.message, { lines: true }), '       ')}\n`)
+  if (json.fix !== '') output.rawError(`${output.paintError('bold', 'fix:')} ${isCommand(json.fix) ? plain(json.fix) : output.folded(plain(json.fix, { lines: true }), '     ')}\n`)
   if (output.verbose && exitCodeOf(error) !== EXIT.usage && error instanceof Error && error.stack !== undefined) output.rawError(`${output.paintError('dim', error.stack)}\n`)
 }
+
+/** It is there to be copied, so it is never broken. */
+function isCommand (fix: string): boolean { return /^(npx |sudo )?(elder-node|git|kill|rm|chmod) /.test(fix) }
 
 /** `{code, message, fix}` of anything thrown, system errors of Node included. */
 export function failureJson (error: unknown): ErrorJson {

@@ -3,6 +3,7 @@ import type { Io } from './io.ts'
 import { painter } from '../render/style.ts'
 import type { Paint } from '../render/style.ts'
 import { WIDTH } from '../render/table.ts'
+import { wrap } from '../render/width.ts'
 import { Progress } from './progress.ts'
 
 export interface OutputFlags { json: boolean, color: boolean, quiet: boolean, verbose: boolean }
@@ -38,6 +39,13 @@ export class Output {
   get width (): number {
     const { isTTY, columns } = this.#io.stdout
     return isTTY === true && columns !== undefined && columns >= NARROWEST ? columns : WIDTH
+  }
+
+  /** A sentence on stderr, broken between words where a person's window ends; elsewhere one line stays one line. */
+  folded (text: string, indent: string): string {
+    const { isTTY, columns } = this.#io.stderr
+    if (isTTY !== true || columns === undefined || columns < NARROWEST || text.includes('\n')) return text
+    return wrap(text, columns - indent.length).join(`\n${indent}`)
   }
 
   /** Says on stderr what is under way once it takes more than a second, until the returned function is called. Silent with -q. */
@@ -81,6 +89,6 @@ export class Output {
 
   /** Warnings are never silent. */
   warn (text: string): void {
-    this.#io.stderr.write(`${this.paintError('yellow', 'warning:')} ${text}\n`)
+    this.#io.stderr.write(`${this.paintError('yellow', 'warning:')} ${this.folded(text, '         ')}\n`)
   }
 }

@@ -70,9 +70,14 @@ async function readStart (pid: number): Promise<{ npx: boolean, service: boolean
 async function readDir (dir: DataDir): Promise<Facts['dir']> {
   const found = await stat(dir.root).catch(() => null)
   const missing = await Promise.all([dir.mesh, dir.stacks, dir.mirrors, dir.builds].map(async path => await isThere(path) ? [] : [path]))
-  const disk = await statfs(found === null ? dirname(dir.root) : dir.root).then(({ bavail, blocks, bsize }) => ({ freeBytes: bavail * bsize, totalBytes: blocks * bsize }), () => null)
+  const disk = await statfs(await nearestThere(dir.root)).then(({ bavail, blocks, bsize }) => ({ freeBytes: bavail * bsize, totalBytes: blocks * bsize }), () => null)
   const writable = await access(dir.root, constants.R_OK | constants.W_OK | constants.X_OK).then(() => true, () => false)
   return { path: dir.root, there: found?.isDirectory() === true, mode: (found?.mode ?? 0) & 0o777, uid: found?.uid ?? 0, writable, disk, missing: missing.flat() }
+}
+
+/** Where a folder that is not there yet would be made. */
+async function nearestThere (path: string): Promise<string> {
+  return dirname(path) === path || await isThere(path) ? path : await nearestThere(dirname(path))
 }
 
 async function readKey (path: string): Promise<Facts['key']> {

@@ -1,11 +1,14 @@
 /** A build for people: why this builder, what happened, how it ended. */
 import type { BuildEvent, CandidateExplanation } from '../../api.ts'
 import type { Paint } from './style.ts'
-import { table } from './table.ts'
+import { table, WIDTH } from './table.ts'
 import { bytes, milliseconds, plain } from './units.ts'
+import { widthOf, wrap } from './width.ts'
 
 type Of<E extends BuildEvent['event']> = Extract<BuildEvent, { event: E }>
 
+/** Below the word of a line. */
+const INDENT = '         '
 /** Phases shorter than this say nothing. */
 const SHOWN_MS = 1
 /** A term that is 0.00 everywhere takes no column. */
@@ -19,7 +22,7 @@ export function renderEvent (event: BuildEvent, paint: Paint, { verbose = false 
     case 'started': return `${paint('dim', 'started')}  ${plain(event.message)}`
     case 'progress': return progress(event, paint, verbose)
     case 'moved': return `${paint('yellow', 'moved')}    ${plain(event.from.name)} is lost (${plain(firstClause(event.why))}); trying elsewhere`
-    case 'warning': return `${paint('yellow', 'warning')}  ${plain(event.message)}`
+    case 'warning': return `${paint('yellow', 'warning')}  ${wrap(plain(event.message), WIDTH - INDENT.length).join(`\n${INDENT}`)}`
     case 'result': return result(event, paint)
     case 'log': return undefined
   }
@@ -38,7 +41,10 @@ function elected ({ build, builder, attempt, why, candidates }: Of<'elected'>, p
   const chosen = candidates.find(({ device }) => device.id === builder.id)
   const facts = [chosen?.rttMs == null ? undefined : milliseconds(chosen.rttMs), chosen?.score == null ? undefined : `predicted ${chosen.score.toFixed(1)} s${chosen.guessed === true ? ', a guess' : ''}`]
   const shown = facts.filter((fact) => fact !== undefined).join(', ')
-  return `${paint('cyan', 'elected')}  ${paint('bold', plain(builder.name))}${shown === '' ? '' : ` (${shown})`}: ${plain(why)}   build ${short(build)}${attempt > 1 ? `, attempt ${attempt}` : ''}`
+  const head = `${paint('cyan', 'elected')}  ${paint('bold', plain(builder.name))}${shown === '' ? '' : ` (${shown})`}`
+  const which = `build ${short(build)}${attempt > 1 ? `, attempt ${attempt}` : ''}`
+  const line = `${head}: ${plain(why)}   ${which}`
+  return widthOf(line) <= WIDTH ? line : [`${head}   ${which}`, ...wrap(plain(why), WIDTH - INDENT.length).map((part) => INDENT + part)].join('\n')
 }
 
 /** The candidates with the terms of their prediction in seconds, and the reasons of those that were refused. */

@@ -78,7 +78,7 @@ function builds ({ builds: all, devices }: Status, paint: Paint): string[] {
   const running = all.filter((build) => RUNNING.has(build.state)).length
   const offered = devices.some(({ online, slots }) => online && slots.total > 0)
   const lines = [`${paint('dim', 'builds')}   ${running} running, ${queued} queued`]
-  return offered ? lines : [...lines, '         no device here takes builds: elder-node join --engine process --slots 1']
+  return offered ? lines : [...lines, '         no device here takes builds: elder-node doctor']
 }
 
 /** Those that are worst off first. */

@@ -41,7 +41,9 @@ export function fixFor (candidates: CandidateExplanation[]): string {
   if (refused('runs no image')) return 'An image needs a builder with Docker or Podman: `elder-node doctor` there says what is missing. Without an image the tools of the builder are used.'
   if (refused('cannot seal')) return 'Drop --sealed, or use a builder with Docker, Podman or the sandbox: join --engine auto.'
   if (refused('local auto')) return 'Wait with --wait 10m, or see `elder-node status`.'
-  return 'See `elder-node status`; a device offers build slots with: elder-node join --engine process --slots 1'
+  if (refused('local only')) return 'Leave out --local only, or give this device a slot: elder-node config set slots 1, then start its node again.'
+  if (/\b(memory|cpus|cores)\b.*</.test(candidates.map(({ refused: why }) => why ?? '').join('\n'))) return 'Ask for less with --memory and --cpus; `elder-node status` shows what each device has.'
+  return 'See `elder-node status`; a device without slots gets one when started with: elder-node join --engine process --slots 1'
 }
 
 /** Nobody took the build. `known`: a reason of its own, as that the named device is offline; `waitMs`: how long it waited. */

@@ -37,7 +37,7 @@ export function openMembership (components: MembershipComponents, init: OpenInit
   // Whether it has expired does not matter to a member: joining is idempotent.
   const ticket = init.ticket === undefined ? undefined : parseTicket(init.ticket, 0, components.crypto)
   if (ticket !== undefined && ticket.mesh !== stored.mesh) {
-    throw new ElderError('WRONG_MESH', `This data directory belongs to another mesh${book.roster.mesh.name === '' ? '' : ` ("${book.roster.mesh.name}")`} than the ticket.`, 'Join with another --dir; a directory belongs to one mesh.')
+    throw new ElderError('WRONG_MESH', `This data directory belongs to another mesh${book.roster.mesh.name === '' ? '' : ` ("${book.roster.mesh.name}")`} than the ticket.`, 'To go over to the mesh of the ticket, without what is only here: elder-node leave --force, then join again. To be in both: a second --dir.')
   }
   if (book.roster.members.has(self)) return { membership: new Membership(components, book, stored.meshSecret), state: 'member', recoverySecret: null }
   if (book.roster.revoked.has(self) || init.ticket === undefined) throw evictedError(book.roster, self)

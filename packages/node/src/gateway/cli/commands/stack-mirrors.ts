@@ -1,13 +1,19 @@
 /** `stack remote`, `stack sync`, `stack restore`: copies on git remotes, and the way back. */
-import { ElderError } from '@elder-node/protocol'
+import { codeOf, ElderError } from '@elder-node/protocol'
 import type { Command } from 'commander'
+import { nearest } from '../../../device-config/nearest.ts'
+import type { ControlAnswers } from '../../control-handlers.ts'
 import { table } from '../../render/table.ts'
 import { ago, plain } from '../../render/units.ts'
+import { wrap } from '../../render/width.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../failure.ts'
+import type { Output } from '../output.ts'
 import { stackNamed } from '../stack-name.ts'
 import { addLaterOptions } from '../later.ts'
+
+type Synced = ControlAnswers['stack.sync'][number]
 
 const help = (lines: string): string => `\nExamples:\n${lines}`
 const REMOTES = [{ title: 'STACK', flexible: true }, { title: 'URL', flexible: true }, { title: 'STATE' }, { title: 'PUSHED', align: 'right' as const }, { title: '', flexible: true }]
@@ -47,8 +53,12 @@ function remoteOf (verb: string, all: true | undefined, words: string[]): { stac
   if (url === undefined || stack === undefined || words.length !== (all === true ? 1 : 2)) {
     throw new ElderError('USAGE', 'a stack and the URL of a git remote are needed', `elder-node stack remote ${verb} my-repo https://git.example.org/me/memory.git`)
   }
+  if (all !== true && isUrl(stack) && !isUrl(url)) throw new ElderError('USAGE', 'the stack goes before the URL', `elder-node stack remote ${verb} ${url} ${stack}`)
   return { stack: all === true ? stack : stackNamed(stack), url }
 }
+
+/** No name of a stack has these. */
+function isUrl (text: string): boolean { return /[:/]/.test(text) }
 
 async function listRemotes ({ client, output, signal }: Context): Promise<void> {
   const remotes = await client.call('stack.remote.list', {}, { signal })
@@ -56,13 +66,27 @@ async function listRemotes ({ client, output, signal }: Context): Promise<void> 
     : table(REMOTES, remotes.map((one) => [one.stack, one.url, one.state, ago(one.lastPush, Date.now()), one.message ?? '']), output.paint, output.width).join('\n'))
 }
 
-async function sync ({ client, output, signal }: Context, _options: object, [stack]: string[]): Promise<number> {
+async function sync (context: Context, _options: object, [stack]: string[]): Promise<number> {
+  const { client, output, signal } = context
   const done = output.progress(`syncing ${stack ?? 'every stack'} with its remotes`)
-  const results = await client.call('stack.sync', stack === undefined ? {} : { stack: stackNamed(stack) }, { signal }).finally(done)
-  if (results.length === 0 && stack !== undefined) throw new ElderError('NO_REMOTE', `"${stack}" has no remote`, `elder-node stack remote add ${stack} <url>   (elder-node stack list shows the stacks)`)
-  output.answer('stack-sync', { results }, () => results.length === 0 ? 'no remotes yet: elder-node stack remote add <stack> <url>'
-    : results.map((one) => `${one.ok ? output.paint('green', 'ok') : output.paint('red', 'failed')}  ${plain(one.stack)}  ${plain(one.url)}  ${one.commit?.slice(0, 12) ?? ''}${one.message === null ? '' : `  ${plain(one.message)}`}`.trimEnd()).join('\n'))
+  const results = await client.call('stack.sync', stack === undefined ? {} : { stack: stackNamed(stack) }, { signal }).catch(async (error: unknown) => {
+    throw codeOf(error) === 'NO_REMOTE' && stack !== undefined ? await noRemote(context, stack) : error
+  }).finally(done)
+  output.answer('stack-sync', { results }, () => results.length === 0 ? 'nothing to sync: no stack yet' : results.flatMap((one) => rowOf(one, output)).join('\n'))
   return results.every(({ ok }) => ok) ? EXIT.ok : EXIT.error
+}
+
+/** A stack that is not there has no remote either: that is said first. */
+async function noRemote ({ client, signal }: Context, stack: string): Promise<ElderError> {
+  const names = (await client.call('stacks.list', {}, { signal })).map(({ name }) => name)
+  if (names.includes(stack)) return new ElderError('NO_REMOTE', `the stack ${stack} has no remote`, `elder-node stack remote add ${stack} <git url>`)
+  const meant = nearest(stack, names)
+  return new ElderError('NO_SUCH_STACK', `there is no stack "${stack}" on this device`, meant === undefined ? 'elder-node stack list' : `elder-node stack sync ${meant}`)
+}
+
+function rowOf ({ ok, stack, url, commit, message }: Synced, { paint, width }: Output): string[] {
+  const head = `${(ok ? paint('green', 'ok') : paint('red', 'failed'))}  ${plain(stack)}  ${plain(url)}${commit === null ? '' : `  ${commit.slice(0, 12)}`}`
+  return message === null ? [head] : [head, ...wrap(`    ${plain(message)}`, width, '    ')]
 }
 
 async function restoreAll ({ client, output, signal }: Context, _options: object, [url = '']: string[]): Promise<void> {

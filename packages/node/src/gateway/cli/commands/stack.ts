@@ -16,6 +16,7 @@ interface WriteOptions { kind?: string, title?: string, body?: string, tag?: str
 const collect = (value: string, all: string[] = []): string[] => [...all, value]
 const help = (lines: string): string => `\nExamples:\n${lines}`
 const KINDS = ['note', 'decision', 'task', 'skill']
+const ULID_CHARS = 26
 /** A ULID or the beginning of one, as people paste it. */
 const ENTRY = /^[0-7][0-9A-HJKMNP-TV-Z]{3,25}$/
 
@@ -25,15 +26,15 @@ export function register (command: Command, kit: Kit): void {
   command.command('list').description('every stack of the mesh').action(act(list)).addHelpText('after', help('  elder-node stack list'))
   command.command('add').description('write an entry').argument('[stack]', 'default: of this git worktree')
     .requiredOption('--kind <kind>', 'note, decision, task or skill').requiredOption('--title <title>')
-    .option('--body <text|->', 'the text; - reads standard input').option('--tag <tag>', 'repeatable', collect).option('--supersedes <id>', 'the entry that this one replaces')
+    .option('--body <text|->', 'the text; - reads standard input').option('--tag <tag>', 'repeatable', collect).option('--supersedes <id>', 'id or prefix: the entry that this one replaces')
     .action(act(add)).addHelpText('after', help('  elder-node stack add my-repo --kind note --title "build needs zig 0.15"\n  elder-node stack add --kind decision --title "PASETO" --body - < why.md'))
   command.command('show').description('entries, or one entry').argument('[stack]').argument('[id]', 'id or unique prefix')
     .option('--kind <kind>').option('--tag <tag>').option('--limit <n>', 'the newest n')
     .action(act(show)).addHelpText('after', help('  elder-node stack show my-repo\n  elder-node stack show my-repo 01K9ABCD\n  elder-node stack show --kind decision --json'))
-  command.command('edit').description('change an entry; edits elsewhere in the text survive').usage('[stack] <id> [options]').argument('<words...>', '[stack] <id>')
+  command.command('edit').description('change an entry; edits elsewhere in the text survive').usage('[stack] <id> [options]').argument('<id...>', '[stack] <id>')
     .option('--title <title>').option('--body <text|->', 'the whole new text; - reads standard input')
     .action(act(edit)).addHelpText('after', help('  elder-node stack edit my-repo 01K9ABCD --title "auth tokens are PASETO v4"\n  elder-node stack edit 01K9ABCD --body - < why.md'))
-  command.command('rm').description('remove an entry; its history stays').usage('[stack] <id>').argument('<words...>', '[stack] <id>')
+  command.command('rm').description('remove an entry; its history stays').usage('[stack] <id>').argument('<id...>', '[stack] <id>')
     .action(act(remove)).addHelpText('after', help('  elder-node stack rm my-repo 01K9ABCD'))
   command.command('digest').description('what every converged device prints alike').argument('[stack]')
     .action(act(digest)).addHelpText('after', help('  elder-node stack digest my-repo'))
@@ -55,8 +56,9 @@ async function add (context: Context, options: WriteOptions, [named]: string[]):
   if (title.trim() === '') throw new ElderError('USAGE', 'the title is empty', 'Give --title "what it is about".')
   const { name, remember } = await stackOf(context, named)
   const body = await bodyOf(context, options.body)
+  const replaced = supersedes === undefined ? {} : { supersedes: await wholeId(context, name, supersedes) }
   const entry = await client.call('stack.add', {
-    stack: name, entry: { kind, title, ...body, ...(tag === undefined ? {} : { tags: tag }), ...(supersedes === undefined ? {} : { supersedes }) }, ...agent,
+    stack: name, entry: { kind, title, ...body, ...(tag === undefined ? {} : { tags: tag }), ...replaced }, ...agent,
   }, { signal })
   await remember()
   written(context, 'stack-add', name, entry, () => output.line(entry.id))
@@ -78,11 +80,19 @@ async function remove (context: Context, _options: object, words: string[]): Pro
   context.output.answer('stack-rm', { stack: name, id: gone.id }, () => `${gone.id} is removed from ${name}.`)
 }
 
+/** People copy the short ids that `stack show` prints; an entry that is not here yet is named in full. */
+async function wholeId ({ client, signal }: Context, stack: string, id: string): Promise<string> {
+  if (id.length === ULID_CHARS) return id
+  for await (const entry of client.stream('stack.show', { stack, id }, { signal })) return entry.id
+  return id
+}
+
 /** [stack] <id>: a word alone is the id. */
 function entryNamed (verb: string, words: string[]): { id: string, named: string | undefined } {
   const [id = '', named] = words.toReversed()
   if (words.length > 2) throw new ElderError('USAGE', 'too many words: a stack and the id of an entry are taken', `elder-node stack ${verb} my-repo 01K9ABCD`)
   if (named === undefined && !ENTRY.test(id.toUpperCase())) throw new ElderError('USAGE', `"${id}" is not the id of an entry`, `elder-node stack ${verb} ${id} <id>   (elder-node stack show ${id} lists the ids)`)
+  if (named !== undefined && ENTRY.test(named.toUpperCase()) && !ENTRY.test(id.toUpperCase())) throw new ElderError('USAGE', 'the stack goes before the id of its entry', `elder-node stack ${verb} ${id} ${named}`)
   return { id, named }
 }
 
