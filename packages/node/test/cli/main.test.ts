@@ -43,6 +43,12 @@ describe('help <CODE>', () => {
     expect((await desk.run(['help', 'POISON', '--json'])).json()).toMatchObject([{ schema: 'elder/help.v1', code: 'POISON', kinds: ['build'], cause: expect.any(String) as string, fix: expect.any(String) as string }])
   })
 
+  test('-v says how to ask for it', async () => {
+    const more = 'more: elder-node help NO_SUCH_STACK\n'
+    expect((await desk.run(['stack', 'show', 'none', '-v'])).stderr).toContain(more)
+    expect((await desk.run(['stack', 'show', 'none'])).stderr).not.toContain(more)
+  })
+
   test('what is no code is an unknown command', async () => {
     const { code, stderr } = await desk.run(['help', 'NO_SUCH_CODE'])
     expect(code).toBe(2)

@@ -22,6 +22,8 @@ export function printFailure (output: Output, error: unknown): void {
   if (output.json) return output.document('error', { error: json })
   output.rawError(`${output.paintError('red', 'error:')} ${output.folded(plain(json.message, { lines: true }), '       ')}\n`)
   if (json.fix !== '') output.rawError(`${output.paintError('bold', 'fix:')} ${isCommand(json.fix) ? plain(json.fix) : output.folded(plain(json.fix, { lines: true }), '     ')}\n`)
+  // Ours, as opposed to an error of the system.
+  if (output.verbose && typeof (error as Partial<ErrorJson> | null)?.fix === 'string') output.rawError(`${output.paintError('dim', `more: elder-node help ${json.code}`)}\n`)
   if (output.verbose && exitCodeOf(error) !== EXIT.usage && error instanceof Error && error.stack !== undefined) output.rawError(`${output.paintError('dim', error.stack)}\n`)
 }
 
