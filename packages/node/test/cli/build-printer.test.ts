@@ -23,11 +23,29 @@ function screen ({ tty = false, json = false, quiet = false }: { tty?: boolean, 
     stream.read()
     return chunks.join('').replaceAll('\r\u001b[K', '<clear>')
   }
-  return { printer: new BuildPrinter(new Output(io, { json, quiet, verbose: false, color: true }), { explain: false }), text }
+  return { printer: new BuildPrinter(new Output(io, { json, quiet, verbose: false, color: true }), { explain: false, io }), text }
 }
 
 beforeEach(() => { vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'Date'] }) })
 afterEach(() => { vi.useRealTimers() })
+
+describe('what the command printed', () => {
+  const hostile = '\u001b]52;c;Y3VybA==\u0007\u001b[2J\u001b[?1049h\u009b6n\u001bP+q\u001b\\'
+
+  test('a terminal gets colours and lines, in pieces too, and nothing that moves, answers or writes elsewhere', () => {
+    const { printer, text } = screen({ tty: true })
+    for (const data of ['\u001b[31mred', '\u001b', '[0', 'm\r\u001b[Kdone\t1\n', hostile, '\u001b[8mhidden']) printer.print(log(data))
+    printer.close()
+    expect(text()).toBe('\u001b[31mred\u001b[0m<clear>done\t1\n·]52;c;Y3VybA==··[2J·[?1049h·6n·P+q·\\\u001b[8mhidden\u001b[0m')
+  })
+
+  test('a pipe gets every byte', () => {
+    const { printer, text } = screen({ tty: false })
+    printer.print(log(hostile))
+    printer.close()
+    expect(text()).toBe(hostile)
+  })
+})
 
 describe('progress', () => {
   test('on a terminal one line that is painted over, and makes room for what is printed', async () => {

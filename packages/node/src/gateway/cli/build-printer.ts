@@ -1,7 +1,9 @@
 /** Prints a build as it goes: its own output on stdout and stderr, everything about it on stderr, or NDJSON on stdout. */
 import type { BuildEvent } from '../../api.ts'
 import { renderCandidates, renderEvent } from '../render/build.ts'
+import { TerminalText } from '../render/terminal-text.ts'
 import { EXIT, printFailure } from './failure.ts'
+import type { Io } from './io.ts'
 import type { Output } from './output.ts'
 import type { Progress } from './progress.ts'
 
@@ -11,9 +13,12 @@ export class BuildPrinter {
   readonly #output: Output
   readonly #explain: boolean
   readonly #progress: Progress | undefined
+  /** Undefined for a stream that is no terminal. */
+  readonly #screens: Record<'stdout' | 'stderr', TerminalText | undefined>
 
-  constructor (output: Output, { explain }: { explain: boolean }) {
+  constructor (output: Output, { explain, io }: { explain: boolean, io: Pick<Io, 'stdout' | 'stderr'> }) {
     this.#output = output
+    this.#screens = { stdout: io.stdout.isTTY === true ? new TerminalText() : undefined, stderr: io.stderr.isTTY === true ? new TerminalText() : undefined }
     this.#explain = explain
     this.#progress = output.steps()
   }
@@ -23,7 +28,8 @@ export class BuildPrinter {
     if (this.#output.json) return this.#output.document('build', event)
     this.#progress?.clear()
     this.#goesOn(event)
-    if (event.event === 'log') return event.stream === 'stdout' ? this.#output.raw(event.data) : this.#output.rawError(event.data)
+    if (event.event === 'log') return this.#log(event)
+    this.#endColours()
     this.#people(event)
   }
 
@@ -33,7 +39,22 @@ export class BuildPrinter {
   }
 
   /** Nothing more is to come. */
-  close (): void { this.#progress?.done() }
+  close (): void {
+    this.#progress?.done()
+    this.#endColours()
+  }
+
+  #log ({ stream, data }: Extract<BuildEvent, { event: 'log' }>): void {
+    const text = this.#screens[stream]?.take(data) ?? data
+    if (stream === 'stdout') this.#output.raw(text)
+    else this.#output.rawError(text)
+  }
+
+  #endColours (): void {
+    const [out, err] = [this.#screens.stdout?.end() ?? '', this.#screens.stderr?.end() ?? '']
+    if (out !== '') this.#output.raw(out)
+    if (err !== '') this.#output.rawError(err)
+  }
 
   /** A command that runs tells its own story. */
   #goesOn (event: BuildEvent): void {

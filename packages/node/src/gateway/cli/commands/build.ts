@@ -61,7 +61,7 @@ it, 130 cancelled (Ctrl-C).`)
 /** The first Ctrl-C cancels the build and waits for its end; the second one leaves. */
 async function run (context: Context, params: ControlParams<'build'>, options: BuildOptions): Promise<number> {
   const { client, output, signal, io } = context
-  const printer = new BuildPrinter(output, { explain: options.explain === true })
+  const printer = new BuildPrinter(output, { explain: options.explain === true, io })
   let id: string | undefined
   let cancelled = false
   const leave = new AbortController()

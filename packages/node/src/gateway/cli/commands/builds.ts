@@ -49,8 +49,8 @@ async function attach (context: Context, _options: object, [id = '']: string[]):
 }
 
 /** Answers the exit code of the build; 125 while it has none. */
-async function print ({ client, output, signal }: Context, params: { id: string, follow?: boolean }): Promise<number> {
-  const printer = new BuildPrinter(output, { explain: false })
+async function print ({ client, io, output, signal }: Context, params: { id: string, follow?: boolean }): Promise<number> {
+  const printer = new BuildPrinter(output, { explain: false, io })
   try {
     for await (const event of client.stream('builds.events', params, { signal })) printer.print(event)
     return printer.exitCode
