@@ -13,6 +13,16 @@ await chmod(base, 0o711)
 afterAll(() => { rmSync(base, { recursive: true, force: true }) })
 const SYSTEM = '/usr/local/bin:/usr/bin:/bin'
 
+test.each([
+  ['http://me:canary@p.test:3128', 'http://p.test:3128'], ['http://me:can@ary@p.test', 'http://p.test'], ['me:canary@p.test:3128', 'p.test:3128'], ['canary@p.test', 'p.test'],
+  ['"https://me:canary@p.test/"', '"https://p.test/"'], ["'me:canary@p.test'", "'p.test'"], [' https://canary@p.test/@own/x', ' https://p.test/@own/x'],
+  ['https://p.test/@own', 'https://p.test/@own'], ['localhost,.own.test', 'localhost,.own.test'],
+])('%s travels as %s', (text, bare) => { expect(withoutUser(text)).toBe(bare) })
+
+test('lines of an npmrc lose the user in quotes too', () => {
+  expect(safeLines('registry="https://me:canary@x.test/"\nproxy=me:canary@p.test:1\n@own:registry = https://${T}@o.test/', { T: 'canary' })).toEqual(['registry="https://x.test/"', 'proxy=p.test:1', '@own:registry=https://o.test/'])
+})
+
 describe('environment of a build', () => {
   test('is made anew: nothing of the node\'s, no package\'s tools in PATH, proxies without passwords, the requester\'s names on top', async () => {
     const checkout = join(base, 'checkout')

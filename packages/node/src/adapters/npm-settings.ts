@@ -56,7 +56,10 @@ export function hasMore (npmrc: string): boolean {
   })
 }
 
-/** A URL without `user:password@`; other text as it is. */
+/**
+ * An address without `user:password@`; other text as it is. In quotes and without a scheme too, as an npmrc and curl's variables have them; up
+ * to the last `@` before the path, for people do not escape the one in their password.
+ */
 export function withoutUser<T extends string | undefined> (text: T): T {
-  return text?.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, '$1') as T
+  return text?.replace(/([a-z][a-z0-9+.-]*:\/\/)[^/\s]*@/gi, '$1').replace(/^(\s*["']?)(?![a-z][a-z0-9+.-]*:\/\/)[^/\s]*@(?=[^/\s@]+(?::\d+)?\/?["']?\s*$)/i, '$1') as T
 }
