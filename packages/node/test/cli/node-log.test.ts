@@ -24,6 +24,9 @@ test.each<[string, object | string, string?]>([
   ['the environment of a build', { env: { TOKEN: CANARY } }],
   ['the user and password of a remote', { err: new Error(`fatal: unable to access 'https://me:${CANARY}@git.example.org/x.git/'`) }],
   ['a token as the user of a remote', 'ok', `push to https://${CANARY}@git.example.org/x.git`],
+  ['a password with an @', 'ok', `push to https://me:a@${CANARY}@git.example.org/x.git`],
+  ['a token of a thousand letters', 'ok', `push to https://me:${CANARY.repeat(40)}@git.example.org/x.git`],
+  ['a ticket that was read off a screen', `joined with ELDER1${CANARY}`],
   ['a proxy', { proxy: `http://${CANARY}:${CANARY}@10.0.0.1:3128` }],
   ['a private key', `-----BEGIN OPENSSH PRIVATE KEY-----\n${CANARY}\n-----END OPENSSH PRIVATE KEY-----`],
 ])('%s does not reach the log', (_what, what, message) => {

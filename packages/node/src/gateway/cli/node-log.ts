@@ -12,8 +12,8 @@ const REDACT = NAMES.flatMap(name => [name, `*.${name}`])
 
 /** and texts by their shape, wherever in a line they are: user and password of a URL, tickets, recovery texts, private keys. */
 const SHAPES: ReadonlyArray<readonly [RegExp, string]> = [
-  [/\b([a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/@"]{1,512}@/gi, '$1***@'],
-  [/\b(elder1|elder-recovery1)[a-z2-7]{16,}/g, '$1***'],
+  [/\b([a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/"]{1,4096}@/gi, '$1***@'],
+  [/\b(elder1|elder-recovery1)[a-z2-7]{16,}/gi, '$1***'],
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/gs, '[private key]'],
 ]
 
