@@ -32,7 +32,7 @@ describe('the question "can you dial me?"', () => {
   test('the answer names an address of the asker, or none', () => {
     expect(decodeAnswer(self, encodeAnswer(at(self, '11.0.1.1')))).toBe(at(self, '11.0.1.1'))
     expect(decodeAnswer(self, encodeAnswer(undefined))).toBeUndefined()
-    for (const bad of [null, {}, { reached: at(b, '11.0.1.1') }, { reached: 7 }]) expect(() => decodeAnswer(self, bad)).toThrow(expect.objectContaining({ code: 'MALFORMED' }) as Error)
+    for (const bad of [null, {}, { reached: at(b, '11.0.1.1') }, { reached: 7 }, ...['/dns4/elsewhere.example/tcp/4707', '/ip4/11.0.1.1/tcp/99999', '/ip4/999.0.1.1/tcp/1', '/ip4/11.0.1.1/tcp/1/ws', '/ip4/11.0.1.1/tcp/1/\u001b[2J'].map(place => ({ reached: `${place}/p2p/${peerIdOf(self)}` }))]) expect(() => decodeAnswer(self, bad)).toThrow(expect.objectContaining({ code: 'MALFORMED' }) as Error)
   })
 })
 

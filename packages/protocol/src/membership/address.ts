@@ -13,10 +13,10 @@ export function peerIdOf (device: DeviceId): string {
   return toBase58(Uint8Array.from([...PEER_ID_PREFIX, ...deviceKey(device)]))
 }
 
-/** The device a multiaddr leads to: its last `/p2p/` part. Undefined when there is none, or when it is no Ed25519 key. */
+/** The device a multiaddr leads to: its last `/p2p/` part. Undefined when there is none, when it is no Ed25519 key, or when the text has more than printable ASCII. */
 export function deviceOfAddress (address: string): DeviceId | undefined {
   if (address.length > ADDRESS_CHARS_MAX || !address.startsWith('/')) return undefined
-  const peer = /^.*\/p2p\/([1-9A-HJ-NP-Za-km-z]{1,64})$/.exec(address)?.[1]
+  const peer = /^[!-~]*\/p2p\/([1-9A-HJ-NP-Za-km-z]{1,64})$/.exec(address)?.[1]
   const bytes = peer === undefined ? undefined : fromBase58(peer)
   if (bytes?.length !== 38 || !PEER_ID_PREFIX.every((byte, i) => bytes[i] === byte)) return undefined
   return deviceId(bytes.subarray(6))

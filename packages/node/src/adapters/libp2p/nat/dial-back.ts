@@ -7,6 +7,7 @@
  * The asked device dials nobody but the asker: every address ends in the asker's key, and Noise proves it. It tries the address that it
  * sees the asker at with the ports the asker listens on, and the asker's public addresses.
  */
+import { isIP } from 'node:net'
 import { MalformedError, deviceOfAddress, peerIdOf } from '@elder-node/protocol'
 import type { DeviceId, Value } from '@elder-node/protocol'
 import { ipOf, isRelayed, networkKind } from '../addresses.ts'
@@ -39,7 +40,9 @@ export function encodeAnswer (reached: string | undefined): Value { return { rea
 export function decodeAnswer (self: DeviceId, value: Value): string | undefined {
   const { reached } = (value ?? {}) as Record<string, Value | undefined>
   if (reached === null) return undefined
-  if (typeof reached !== 'string' || reached.length > ADDRESS_CHARS_MAX || deviceOfAddress(reached) !== self) throw new MalformedError('the answer names an address of the asker')
+  // It is told to others, and stands in logs: an IP address and a port, and nothing else that a name could lead to.
+  const [, ip = '', port = ''] = typeof reached === 'string' && reached.length <= ADDRESS_CHARS_MAX ? /^\/ip[46]\/([0-9a-f.:]+)\/tcp\/(\d{1,5})\/p2p\/[^/]+$/i.exec(reached) ?? [] : []
+  if (typeof reached !== 'string' || isIP(ip) === 0 || Number(port) > 65_535 || deviceOfAddress(reached) !== self) throw new MalformedError('the answer names an address of the asker')
   return reached
 }
 
