@@ -48,6 +48,24 @@ describe('a disk limit', () => {
     expect(other.watch.full).toBe(false)
   })
 
+  test('a tree that cannot be counted hides nothing: the disk is looked at meanwhile, and it ends first when that runs full', async () => {
+    const [slow, quick] = [await build(MB), await build(4 * MB)]
+    let asked = 0
+    const hung = watch(slow, { walk: () => new Promise(() => undefined), folders: () => { asked++; return [slow] } })
+    void hung.watch.measure()
+    expect(await until(async () => asked > 3, 30_000)).toBe(true)
+    const { bavail, bsize } = await statfs(base)
+    const other = watch(quick, { reserveBytes: bavail * bsize * 2 })
+    expect(await until(async () => hung.watch.full, 30_000)).toBe(true)
+    expect([hung.ended, other.ended]).toEqual([['reserve'], []])
+  })
+
+  test('a folder whose name reads as a sum is no sum', async () => {
+    const folder = await build(3 * MB)
+    await mkdir(join(base, 'x\n0\ttotal'))
+    expect(await heldBytes([join(base, 'x\n0\ttotal'), folder])).toBeGreaterThanOrEqual(3 * MB)
+  })
+
   test('a watch that was stopped ends nothing', async () => {
     const one = watch(await build(9 * MB))
     one.watch.stop()

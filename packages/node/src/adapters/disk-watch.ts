@@ -8,6 +8,7 @@
 import { spawn } from 'node:child_process'
 import type { StatsFs } from 'node:fs'
 import { statfs } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import { findTool } from './system-tools.ts'
 
 export interface DiskWatchInit {
@@ -19,6 +20,8 @@ export interface DiskWatchInit {
   onFull: (why: { heldBytes: number, cause: 'limit' | 'reserve' }) => void
   /** Free space below which builds end, biggest first. @default 1 GiB, or a twentieth of the disk, or half of what is free at the start, whichever is least */
   reserveBytes?: number
+  /** Bytes that the folders hold; undefined when that cannot be told. @default {@link heldBytes} */
+  walk?: (folders: string[], signal: AbortSignal) => Promise<number | undefined>
 }
 
 const ASK_MS = 250
@@ -32,6 +35,8 @@ const RESERVE_BYTES_MAX = 1_073_741_824
 const RESERVE_PART = 0.05
 /** Files that a disk must still be able to make, as a part of all. */
 const FILES_PART = 0.01
+/** When the disk runs full: whoever cannot be counted by then has made itself hard to count, and goes first. */
+const COUNTED_MS = 2000
 /** After one build ended, its space comes back in a moment: the next is not ended for it. */
 const MERCY_MS = 2000
 
@@ -48,6 +53,7 @@ export class DiskWatch {
   #freeAtWalk: number | undefined
   #walkedMs: number | undefined
   #walkTookMs = 0
+  #walking: Promise<number> | undefined
   #full = false
   /** Of the file system; two builds on one share its fate. */
   #disk = ''
@@ -84,7 +90,8 @@ export class DiskWatch {
     this.#freeAtWalk ??= freeBytes
     const low = freeBytes < this.#reserve || (disk.files > 0 && disk.ffree < disk.files * FILES_PART)
     if (low) return await this.#makeRoom()
-    if (this.#isDue(this.#freeAtWalk - freeBytes)) await this.measure(freeBytes)
+    // Not waited for: a tree of a million files must not hide how the disk runs full meanwhile.
+    if (this.#walking === undefined && this.#isDue(this.#freeAtWalk - freeBytes)) void this.measure(freeBytes).catch(() => 0)
     if (this.#heldBytes > this.#init.bytesMax) this.#end('limit')
   }
 
@@ -104,10 +111,15 @@ export class DiskWatch {
     return this.#heldBytes + gone >= this.#init.bytesMax && rested >= REST_FACTOR * this.#walkTookMs
   }
 
-  /** What the folders hold now. */
-  async measure (freeBytes?: number): Promise<number> {
+  /** What the folders hold now. One walk at a time. */
+  measure (freeBytes?: number): Promise<number> {
+    this.#walking ??= this.#walk(freeBytes).finally(() => { this.#walking = undefined })
+    return this.#walking
+  }
+
+  async #walk (freeBytes?: number): Promise<number> {
     const start = performance.now()
-    this.#heldBytes = await heldBytes(await this.#init.folders(), this.#stopped.signal) ?? this.#heldBytes
+    this.#heldBytes = await (this.#init.walk ?? heldBytes)(await this.#init.folders(), this.#stopped.signal) ?? this.#heldBytes
     this.#walkedMs = performance.now()
     this.#walkTookMs = this.#walkedMs - start
     if (freeBytes !== undefined) this.#freeAtWalk = freeBytes
@@ -121,10 +133,17 @@ export class DiskWatch {
     // One that has just begun may not have asked yet which disk it is on.
     await Promise.all([...watches].map(watch => watch.#ask().catch(() => undefined)))
     const rivals = [...watches].filter(watch => watch.#disk === this.#disk && !watch.#full)
-    await Promise.all(rivals.map(watch => watch.measure().catch(() => 0)))
-    const biggest = rivals.sort((a, b) => b.#heldBytes - a.#heldBytes)[0]
-    if (biggest !== undefined) biggest.#end('reserve')
+    const counted = await Promise.all(rivals.map(async watch => ({ watch, bytes: await watch.#count() })))
+    const biggest = counted.sort((a, b) => a.bytes === b.bytes ? 0 : b.bytes - a.bytes)[0]
+    if (biggest !== undefined) biggest.watch.#end('reserve')
     mercyUntilMs = performance.now() + MERCY_MS
+  }
+
+  async #count (): Promise<number> {
+    const late = new AbortController()
+    const bytes = await Promise.race([this.measure().catch(() => 0), delay(COUNTED_MS, Infinity, { ref: false, signal: late.signal }).catch(() => Infinity)])
+    late.abort()
+    return bytes
   }
 
   #end (cause: 'limit' | 'reserve'): void {
@@ -147,7 +166,8 @@ export function heldBytes (folders: string[], signal?: AbortSignal): Promise<num
     child.once('error', () => { resolve(undefined) })
     // It fails when a file went away under it; the sum of the rest is printed all the same.
     child.once('close', () => {
-      const total = /^(\d+)\ttotal$/m.exec(text)?.[1]
+      // The last line: a name of the build's choice can look like it.
+      const total = /(?:^|\n)(\d+)\ttotal\n$/.exec(text)?.[1]
       resolve(total === undefined ? undefined : Number(total) * 1024)
     })
   })
