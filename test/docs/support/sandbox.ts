@@ -1,13 +1,12 @@
 /** The devices of one page: a home folder each, real nodes in them, and a shell that types what the page says. */
 import { execFileSync, spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
-import { rootName } from '../../../packages/node/src/adapters/engine-process/trees.ts'
+import { rootName } from '../../../packages/node/src/adapters/engine-common/root.ts'
 import { missing } from './likeness.ts'
 import type { Block, Given, Lost, Typed } from './page.ts'
 
@@ -22,7 +21,6 @@ const HOSTS = /(?:https:\/\/|git@)(?:git\.example\.org|github\.com)[:/]me\/[\w.-
 export class Sandbox {
   readonly temp: string = mkdtempSync(join(tmpdir(), 'elder-docs-'))
   readonly #devices = new Map<string, { home: string, cwd: string }>()
-  readonly #nodes: Array<{ child: ChildProcess, ended: Promise<unknown> }> = []
   /** Which device the page's name stands for, once another was elected than on the page. */
   readonly #alias = new Map<string, string>()
   /** Paths of git remotes here, and what the page calls them. */
@@ -31,6 +29,7 @@ export class Sandbox {
 
   constructor () {
     this.#stub('elder-node', `case "$1 $2" in "service install"|"service remove") case "$*" in *--print*|*--help*) ;; *) echo "docs test: not on this machine" >&2; exit 97;; esac;; esac\nexec "${process.execPath}" "${BIN}" "$@"`)
+    this.#stub('node', `exec "${process.execPath}" "$@"`)
     this.#stub('npx', '[ "$1" = -y ] && shift\n[ "$1" = elder-node ] || exit 98\nshift; exec elder-node "$@"')
     this.#stub('ssh', `export HOME="${this.temp}/$1" ELDER_NODE_NAME="$1"; shift; cd && exec sh -c "$*"`)
     this.#stub('scp', `for to; do :; done; cp "$1" "${this.temp}/\${to%%:*}/\${to#*:}"`)
@@ -83,7 +82,6 @@ export class Sandbox {
       return path
     })
     for (const [, other] of here.matchAll(/\b(?:ssh|scp \S+) ([a-z]+)/g)) this.#device(other ?? '')
-    const foreground = /elder-node join\b/.test(here) && !here.includes('--detach') && !here.includes('--help')
     const child = spawn('bash', ['-c', `set -o pipefail; cd "${at.cwd}"\n${here}\nrc=$?; pwd > "${at.home}/.cwd"; exit $rc`], { stdio: ['pipe', 'pipe', 'pipe'], env: this.#env(at.home) })
     let output = ''
     let coming = lost
@@ -97,15 +95,10 @@ export class Sandbox {
     child.stderr.on('data', hear)
     child.stdin.on('error', () => undefined).end(/--ticket-file -( |$)/.test(here) && !here.includes('|') ? this.#ticket : '')
     const ended = new Promise<number | null>((resolve) => { child.once('close', (code) => resolve(code)) })
-    const late = AbortSignal.timeout(ANSWER_MS)
-    late.addEventListener('abort', () => { if (!foreground) child.kill('SIGKILL') })
-    if (foreground) {
-      this.#nodes.push({ child, ended })
-      await expect.poll(() => output, { timeout: ANSWER_MS, message: line }).toContain('Stop: Ctrl-C')
-      return { code: 0, output }
-    }
+    const late = setTimeout(() => { output += `\nnot within ${ANSWER_MS} ms (pages join with --detach)`; child.kill('SIGKILL') }, ANSWER_MS)
     const code = await ended
-    at.cwd = readFileSync(join(at.home, '.cwd'), 'utf8').trim()
+    clearTimeout(late)
+    if (existsSync(join(at.home, '.cwd'))) at.cwd = readFileSync(join(at.home, '.cwd'), 'utf8').trim()
     for (const path of here.matchAll(/> *(\S+)/g)) if (/invite/.test(here)) output += readFileSync(join(at.cwd, path[1] ?? ''), 'utf8')
     this.#ticket = /\belder1[a-z2-7]+/.exec(output)?.[0] ?? this.#ticket
     for (const [path, url] of this.#urls) output = output.replaceAll(path, url)
@@ -162,7 +155,6 @@ export class Sandbox {
     const alive = (pid: number): boolean => { try { return process.kill(pid, 0) } catch { return false } }
     for (const end = performance.now() + 15_000; pids.some(alive) && performance.now() < end;) await delay(20)
     for (const pid of pids.filter(alive)) process.kill(pid, 'SIGKILL')
-    for (const { child, ended } of this.#nodes) { child.kill('SIGTERM'); await ended }
     // Build trees live outside of the data directory, under a name made of it.
     for (const { home } of this.#devices.values()) {
       for (const parent of ['/var/lib/elder-node', join(tmpdir(), `elder-node-${process.getuid?.() ?? 0}`)]) rmSync(join(parent, rootName(join(home, '.local/state/elder-node'))), { recursive: true, force: true })
