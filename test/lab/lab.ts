@@ -8,7 +8,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { rootName } from '../../packages/node/src/adapters/engine-process/trees.ts'
+import { rootName } from '../../packages/node/src/adapters/engine-common/root.ts'
 
 const run = promisify(execFile)
 const PREFIX = 'elder-lab'

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { rootName } from '../src/adapters/engine-process/trees.ts'
+import { rootName } from '../src/adapters/engine-common/root.ts'
 import type { RunningNode } from '../src/api.ts'
 import { createNode } from '../src/node.ts'
 

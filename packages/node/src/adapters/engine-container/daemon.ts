@@ -1,7 +1,7 @@
 /** The daemon that an engine uses, asked once what it is and what it can hold. */
 import { ElderError } from '@elder-node/protocol'
-import { openRoot, rootName } from '../engine-process/trees.ts'
-import { claimUids, uidOfSlot, type UidBlock } from '../engine-process/uids.ts'
+import { openRoot, rootName } from '../engine-common/root.ts'
+import { claimUids, uidOfSlot, type UidBlock } from '../engine-common/uids.ts'
 import type { ContainerClient, DaemonInfo } from './client.ts'
 import { limitsText } from './container-config.ts'
 import { identityOf, type Identity } from './identity.ts'

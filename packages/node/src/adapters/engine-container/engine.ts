@@ -3,11 +3,12 @@
  * of this machine. One code for both: Podman's service speaks Docker's API.
  */
 import { rmdir } from 'node:fs/promises'
-import { constants } from 'node:os'
 import type { Engine, RunEvent, RunSpec } from '../../ports/engine.ts'
 import { DiskWatch } from '../disk-watch.ts'
-import { CANCELLED, checkId, checkTree } from '../engine-process/caged-engine.ts'
-import { folderOf, foldersIn, makeFolder, removeFolder } from '../engine-process/trees.ts'
+import { CANCELLED, DISK_FULL, signalOf, type ExitEvent } from '../engine-common/exit.ts'
+import { Opening } from '../engine-common/opening.ts'
+import { checkId, checkTree } from '../engine-common/spec-checks.ts'
+import { folderOf, foldersIn, makeFolder, removeFolder } from '../engine-common/trees.ts'
 import { checkSpec, prepareContainer } from './build-files.ts'
 import type { ContainerClient } from './client.ts'
 import { LABEL } from './container-config.ts'
@@ -21,12 +22,10 @@ import type { ContainerEngineName } from './sockets.ts'
 
 export type { ContainerEngineInit } from './daemon.ts'
 
-type Exit = Extract<RunEvent, { type: 'exit' }>
-
 export class ContainerEngine implements Engine {
   readonly name: ContainerEngineName
   readonly #init: ContainerEngineInit
-  #opening: Promise<Opened> | undefined
+  readonly #opening: Opening<Opened>
   #description: string
   /** Builds that name no image cannot run yet. */
   #bare = false
@@ -35,38 +34,39 @@ export class ContainerEngine implements Engine {
     this.name = init.name
     this.#init = init
     this.#description = `${init.name}: not checked yet`
+    this.#opening = new Opening(() => openDaemon(init))
   }
 
   get description (): string { return `${this.#description}${this.#bare ? '; no default image yet (elder-node image build)' : ''}` }
 
   async check (): Promise<void> {
-    this.#description = (await this.#open()).description
+    this.#description = (await this.#opening.get()).description
     await this.images()
   }
 
   /** Files for builds (certificates, settings) go below this folder; containers see them at the same path. */
-  async root (): Promise<string> { return (await this.#open()).root }
+  async root (): Promise<string> { return (await this.#opening.get()).root }
 
   /** The default image first, if it is there. */
   async images (): Promise<string[]> {
-    const names = (await listImages((await this.#open()).client)).map(image => image.name)
+    const names = (await listImages((await this.#opening.get()).client)).map(image => image.name)
     this.#bare = this.#init.image === undefined && !names.includes(DEFAULT_IMAGE)
     return names.toSorted((a, b) => Number(b === DEFAULT_IMAGE) - Number(a === DEFAULT_IMAGE))
   }
 
   async createTree (id: string, slot: number): Promise<string> {
-    const opened = await this.#open()
+    const opened = await this.#opening.get()
     return makeFolder(opened.root, checkId(id), slot, slotUid(opened, slot))
   }
 
   async removeTree (tree: string): Promise<void> {
-    const { root } = await this.#open()
+    const { root } = await this.#opening.get()
     checkTree(root, tree)
     await removeFolder(folderOf(tree).folder, undefined)
   }
 
   async * run (spec: RunSpec, { signal }: { signal: AbortSignal }): AsyncGenerator<RunEvent> {
-    const opened = await this.#open()
+    const opened = await this.#opening.get()
     const cwd = await checkSpec(opened.root, spec)
     const image = yield * this.#image(opened.client, spec, signal)
     const config = image === undefined ? undefined : await prepareContainer(opened, spec, cwd, image, this.#init.network)
@@ -99,7 +99,7 @@ export class ContainerEngine implements Engine {
       const { exitCode, outOfMemory } = await container.ended()
       // On a starved machine the counters can be gone before they are read a last time.
       const reason = outOfMemory ? 'memory' : limits.reason ?? (!counted && words.noProcess ? 'pids' : null)
-      yield signal.aborted ? CANCELLED : disk.full ? { ...CANCELLED, reason: 'disk' } : verdict(words.exitCode(exitCode), reason)
+      yield signal.aborted ? CANCELLED : disk.full ? DISK_FULL : verdict(words.exitCode(exitCode), reason)
     } catch (error) {
       if (!signal.aborted) throw error
       await container.kill()
@@ -126,30 +126,19 @@ export class ContainerEngine implements Engine {
   }
 
   async sweep (): Promise<void> {
-    const { root, node, client } = await this.#open()
+    const { root, node, client } = await this.#opening.get()
     for (const { Id } of await client.list(`${LABEL.node}=${node}`)) await client.remove(Id)
     for (const folder of await foldersIn(root)) await removeFolder(folder, undefined)
   }
 
   async close (): Promise<void> {
-    const opened = await this.#opening?.catch(() => undefined)
-    this.#opening = undefined
+    const opened = await this.#opening.take()
     if (opened === undefined) return
     await opened.uids?.release()
     if (this.#init.root === undefined) await rmdir(opened.root).catch(() => undefined)
   }
-
-  #open (): Promise<Opened> {
-    this.#opening ??= openDaemon(this.#init).catch((error: unknown) => {
-      this.#opening = undefined
-      throw error
-    })
-    return this.#opening
-  }
 }
 
-/** An exit code of 128 + n is the shell's and the container's word for a death by signal n. */
-function verdict (exitCode: number, reason: LimitReason | null): Exit {
-  const signal = Object.entries(constants.signals).find(([, number]) => number === exitCode - 128)?.[0] ?? null
-  return { type: 'exit', exitCode, signal, reason: exitCode === 0 ? null : reason }
+function verdict (exitCode: number, reason: LimitReason | null): ExitEvent {
+  return { type: 'exit', exitCode, signal: signalOf(exitCode), reason: exitCode === 0 ? null : reason }
 }

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import type { RunSpec } from '../../ports/engine.ts'
-import type { BuildFolder } from './trees.ts'
+import type { BuildFolder } from '../engine-common/trees.ts'
 
 /** One running build inside its cage. */
 export interface Caged {

@@ -1,15 +1,18 @@
 /** What engines of plain processes share: trees, the script that becomes the command, the log, the disk limit, the verdict. What holds a build together is a {@link Cage}. */
-import { chown, realpath, rm, rmdir, writeFile } from 'node:fs/promises'
+import { chown, rm, rmdir, writeFile } from 'node:fs/promises'
 import { constants } from 'node:os'
-import { basename, isAbsolute, join, relative } from 'node:path'
+import { join } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 import type { Engine, EngineName, RunEvent, RunSpec } from '../../ports/engine.ts'
 import { DiskWatch } from '../disk-watch.ts'
+import { CANCELLED, DISK_FULL, signalOf } from '../engine-common/exit.ts'
+import { Opening } from '../engine-common/opening.ts'
+import { checkId, checkTree, workingDirectory } from '../engine-common/spec-checks.ts'
+import { folderOf, foldersIn, makeFolder, ownTree, removeFolder, slotOf } from '../engine-common/trees.ts'
 import { findTool } from '../system-tools.ts'
 import type { Cage, Caged } from './cage.ts'
 import { buildScript } from './script.ts'
 import { ChildStream, type Exit } from './stream.ts'
-import { folderOf, foldersIn, makeFolder, ownTree, removeFolder, slotOf } from './trees.ts'
 
 export interface Opened { root: string, cage: Cage }
 
@@ -23,43 +26,42 @@ export interface CagedEngineInit {
   ownsRoot: boolean
 }
 
-const ID = /^[A-Za-z0-9_-]{1,64}$/
-
 export class CagedEngine implements Engine {
   readonly name: EngineName
   readonly #init: CagedEngineInit
-  #opening: Promise<Opened> | undefined
+  readonly #opening: Opening<Opened>
   #description: string
 
   constructor (init: CagedEngineInit) {
     this.name = init.name
     this.#init = init
     this.#description = `${init.name}: not checked yet`
+    this.#opening = new Opening(() => this.#open())
   }
 
   get description (): string { return this.#description }
 
-  async check (): Promise<void> { await this.#open() }
+  async check (): Promise<void> { await this.#opening.get() }
 
   /** Files for builds (certificates, settings) go below this folder, which every build's user can traverse. */
-  async root (): Promise<string> { return (await this.#open()).root }
+  async root (): Promise<string> { return (await this.#opening.get()).root }
 
   /** True when builds run as users of their own, which cannot read this node's private files. */
-  async separateUsers (): Promise<boolean> { return (await this.#open()).cage.uidOf(0) !== undefined }
+  async separateUsers (): Promise<boolean> { return (await this.#opening.get()).cage.uidOf(0) !== undefined }
 
   async createTree (id: string, slot: number): Promise<string> {
-    const { root, cage } = await this.#open()
+    const { root, cage } = await this.#opening.get()
     return makeFolder(root, checkId(id), slot, cage.uidOf(slot))
   }
 
   async removeTree (tree: string): Promise<void> {
-    const { root, cage } = await this.#open()
+    const { root, cage } = await this.#opening.get()
     checkTree(root, tree)
     await removeFolder(folderOf(tree).folder, cage.uidOf(slotOf(tree)))
   }
 
   async * run (spec: RunSpec, { signal }: { signal: AbortSignal }): AsyncGenerator<RunEvent> {
-    const opened = await this.#open()
+    const opened = await this.#opening.get()
     const { cage } = opened
     const script = await prepare(this.name, opened, spec)
     if (signal.aborted) return yield CANCELLED
@@ -80,36 +82,25 @@ export class CagedEngine implements Engine {
   }
 
   async sweep (): Promise<void> {
-    const { root, cage } = await this.#open()
+    const { root, cage } = await this.#opening.get()
     await cage.sweep()
     for (const folder of await foldersIn(root)) await removeFolder(folder, undefined)
   }
 
   async close (): Promise<void> {
-    const opened = await this.#opening?.catch(() => undefined)
-    this.#opening = undefined
+    const opened = await this.#opening.take()
     if (opened === undefined) return
     await opened.cage.close()
     // Only what is empty, and only what this engine made for itself.
     if (this.#init.ownsRoot) await rmdir(opened.root).catch(() => undefined)
   }
 
-  #open (): Promise<Opened> {
-    this.#opening ??= this.#openNow().catch((error: unknown) => {
-      this.#opening = undefined
-      throw error
-    })
-    return this.#opening
-  }
-
-  async #openNow (): Promise<Opened> {
+  async #open (): Promise<Opened> {
     const opened = await this.#init.open()
     this.#description = `${this.#init.title}: ${opened.cage.description}`
     return opened
   }
 }
-
-export const CANCELLED: Extract<RunEvent, { type: 'exit' }> = { type: 'exit', exitCode: 137, signal: 'SIGKILL', reason: null }
 
 async function * follow (caged: Caged, disk: DiskWatch, signal: AbortSignal): AsyncGenerator<RunEvent> {
   const stream = new ChildStream(caged.child)
@@ -123,14 +114,13 @@ async function * follow (caged: Caged, disk: DiskWatch, signal: AbortSignal): As
   yield * stream.logs()
   const exit = await stream.exited.catch((error: unknown) => { throw new ElderError('ENGINE_FAILED', `the build could not be started: ${(error as Error).message}`, '', {}, { cause: error }) })
   await gone
-  yield signal.aborted ? CANCELLED : disk.full ? { ...CANCELLED, reason: 'disk' } : await verdict(exit, caged)
+  yield signal.aborted ? CANCELLED : disk.full ? DISK_FULL : await verdict(exit, caged)
 }
 
 /** Through a shell a death by signal n is the exit code 128 + n: read back as that signal. */
 async function verdict ({ code, signal }: Exit, caged: Caged): Promise<RunEvent> {
   const exitCode = code ?? 128 + (signal === null ? 0 : constants.signals[signal])
-  const name = signal ?? Object.entries(constants.signals).find(([, number]) => number === exitCode - 128)?.[0] ?? null
-  return { type: 'exit', exitCode, signal: name, reason: exitCode === 0 ? null : await caged.reason() }
+  return { type: 'exit', exitCode, signal: signal ?? signalOf(exitCode), reason: exitCode === 0 ? null : await caged.reason() }
 }
 
 /** Checks the spec, hands the tree to the build's user and writes the script that becomes the command. */
@@ -151,26 +141,4 @@ async function prepare (name: EngineName, { root, cage }: Opened, spec: RunSpec)
     await ownTree(spec.tree, uid)
   }
   return script
-}
-
-/** Relative to the tree, links resolved. @throws ElderError `CWD_INVALID` */
-export async function workingDirectory ({ tree, cwd }: RunSpec): Promise<string> {
-  const real = await realpath(join(tree, cwd)).catch(() => undefined)
-  const inside = real === undefined ? '..' : relative(await realpath(tree), real)
-  if (isAbsolute(cwd) || real === undefined || inside === '..' || inside.startsWith('../')) {
-    throw new ElderError('CWD_INVALID', `the working directory "${cwd}" is not a folder of the tree`, 'Is it committed, or ignored by .gitignore?')
-  }
-  return inside
-}
-
-export function checkId (id: string): string {
-  if (!ID.test(id)) throw new Error(`"${id}" cannot name a build: letters, digits, dash and underscore, at most 64`)
-  return id
-}
-
-export function checkTree (root: string, tree: string): void {
-  const parts = relative(root, tree).split('/')
-  if (parts.length !== 2 || parts[1] !== 'tree' || parts[0] === '..' || !/\.\d+$/.test(basename(folderOf(tree).folder))) {
-    throw new Error(`${tree} was not made by createTree`)
-  }
 }

@@ -7,7 +7,7 @@ import { ElderError } from '@elder-node/protocol'
 import { CagedEngine, type Opened } from './caged-engine.ts'
 import { GroupCage } from './group-cage.ts'
 import { RootCage, type RootCageInit } from './root-cage.ts'
-import { openRoot, rootName } from './trees.ts'
+import { openRoot, rootName } from '../engine-common/root.ts'
 
 export interface ProcessEngineInit extends RootCageInit {
   /** The node's data directory: names the engine's own folder. Nothing is written there. */

@@ -6,7 +6,7 @@ import type { Cage, Caged } from './cage.ts'
 import { killAll, processesUnder } from './processes.ts'
 import { WATCHDOG } from './script.ts'
 import { findTool } from '../system-tools.ts'
-import type { BuildFolder } from './trees.ts'
+import type { BuildFolder } from '../engine-common/trees.ts'
 
 export class GroupCage implements Cage {
   readonly description: string

@@ -12,8 +12,8 @@ import { killAll, processesOf } from './processes.ts'
 import { INIT, LAUNCH, UID_WATCHDOG } from './script.ts'
 import { runTool } from '../run-tool.ts'
 import { findTool } from '../system-tools.ts'
-import { removeStrays, straysOf, type BuildFolder } from './trees.ts'
-import { claimUids, uidOfSlot, type UidBlock } from './uids.ts'
+import { removeStrays, straysOf, type BuildFolder } from '../engine-common/trees.ts'
+import { claimUids, uidOfSlot, type UidBlock } from '../engine-common/uids.ts'
 
 export interface RootCageInit {
   /** False: limits by prlimit only. @default true */

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { homedir, platform } from 'node:os'
 import { join } from 'node:path'
 import { CagedEngine, type Opened } from '../engine-process/caged-engine.ts'
-import { openRoot, rootName } from '../engine-process/trees.ts'
+import { openRoot, rootName } from '../engine-common/root.ts'
 import { BwrapCage } from './bwrap-cage.ts'
 import { unavailable } from './probe.ts'
 

@@ -1,5 +1,5 @@
 /** What a sandboxed build sees of this machine, as arguments of bwrap. Pure: what the machine has comes in. */
-import type { BuildFolder } from '../engine-process/trees.ts'
+import type { BuildFolder } from '../engine-common/trees.ts'
 
 /** Top folders of the system: a folder is bound, a link (merged /usr) is made again. */
 export interface SystemEntry { path: string, link?: string }
