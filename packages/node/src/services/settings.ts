@@ -15,6 +15,8 @@ export interface Remote { stack: string, url: string, addedBy: Author }
 const URL_CHARS_MAX = 400
 /** https, http, ssh and git, a path on this machine, and `user@host:path`. Never `ext::`, never an option. */
 const URL_SHAPES = [/^(?:https?|ssh|git):\/\/[^\s/]+(?:\/\S*)?$/, /^file:\/\/\/[^\s]+$/, /^\/[^\s]+$/, /^(?:[A-Za-z0-9._-]+@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!\/\/)[^\s:][^\s]*$/]
+/** What a shell, a terminal or a unit would read as more than an address: it stands in commands that are there to be copied. Escaped as %xx it may come. */
+const UNSAFE = /[^!-~\p{L}\p{M}\p{N}]|["'`$;|&<>(){}\\^*!]/u
 
 export class Settings {
   readonly #stacks: Stacks
@@ -86,8 +88,8 @@ function remoteOf ({ body, author }: Entry): Remote | undefined {
 }
 
 function checkUrl (url: string): void {
-  if (url.length > URL_CHARS_MAX || !URL_SHAPES.some(shape => shape.test(url))) {
-    throw new ElderError('REMOTE_URL', 'This is not an address of a git repository that every device can use.', 'Give https://host/path, ssh://host/path, user@host:path, or an absolute path.')
+  if (url.length > URL_CHARS_MAX || UNSAFE.test(url) || !URL_SHAPES.some(shape => shape.test(url))) {
+    throw new ElderError('REMOTE_URL', 'This is not an address of a git repository that every device can use.', 'Give https://host/path, ssh://host/path, user@host:path, or an absolute path; write quotes, spaces and signs of the shell as %xx.')
   }
   const { username, password } = URL.canParse(url) ? new URL(url) : { username: '', password: '' }
   if (password !== '' || (/^https?:/.test(url) && username !== '')) {

@@ -50,7 +50,7 @@ describe('stacks', () => {
   })
 
   test.each([
-    ['REMOTE_URL', 'ext::sh -c id'], ['REMOTE_URL', '--upload-pack=id'], ['REMOTE_URL', 'relative/path'], ['REMOTE_URL', `https://host/${'x'.repeat(400)}`],
+    ['REMOTE_URL', 'ext::sh -c id'], ['REMOTE_URL', '--upload-pack=id'], ['REMOTE_URL', 'relative/path'], ['REMOTE_URL', 'https://host/$(id)'], ['REMOTE_URL', 'https://host/a;id'], ['REMOTE_URL', "/srv/a'b"], ['REMOTE_URL', 'https://host/\u001b[2J'], ['REMOTE_URL', `https://host/${'x'.repeat(400)}`],
     ['REMOTE_CREDENTIALS', 'https://me:secret@host/repo'], ['REMOTE_CREDENTIALS', 'https://token@host/repo'], ['REMOTE_CREDENTIALS', 'ssh://git:secret@host/repo'],
   ])('%s: %s', async (code, url) => {
     const node = await stacks.node()

@@ -24,7 +24,7 @@ export function printFailure (output: Output, error: unknown): void {
   if (json.fix !== '') output.rawError(`${output.paintError('bold', 'fix:')} ${isCommand(json.fix) ? plain(json.fix) : output.folded(plain(json.fix, { lines: true }), '     ')}\n`)
   // Ours, as opposed to an error of the system.
   if (output.verbose && typeof (error as Partial<ErrorJson> | null)?.fix === 'string') output.rawError(`${output.paintError('dim', `more: elder-node help ${json.code}`)}\n`)
-  if (output.verbose && exitCodeOf(error) !== EXIT.usage && error instanceof Error && error.stack !== undefined) output.rawError(`${output.paintError('dim', error.stack)}\n`)
+  if (output.verbose && exitCodeOf(error) !== EXIT.usage && error instanceof Error && error.stack !== undefined) output.rawError(`${output.paintError('dim', plain(error.stack, { lines: true }))}\n`)
 }
 
 /** It is there to be copied, so it is never broken. */
