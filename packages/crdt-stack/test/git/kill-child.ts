@@ -3,8 +3,11 @@
  * arrived, and `writing` before each that it begins to write.
  */
 import { randomBytes } from 'node:crypto'
+import { flushCompileCache } from 'node:module'
 import { openIsomorphicGit, openNativeGit } from '../../src/git/index.ts'
 
+// Node writes its compile cache at an exit, and this process has none.
+flushCompileCache()
 const [dir = '', url = '', kind] = process.argv.slice(2)
 const options = { signal: new AbortController().signal }
 const git = await (kind === 'isomorphic' ? openIsomorphicGit : openNativeGit)({ dir, url }, options)

@@ -1,5 +1,6 @@
 /** A small node process that owns an engine and obeys lines of JSON on stdin: what the tests kill, or run as another user. */
 import { appendFileSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import { createInterface } from 'node:readline'
 import type { Engine, RunSpec } from '../../src/ports/engine.ts'
 
@@ -25,6 +26,8 @@ const MAKERS: Record<string, (init: never) => Promise<Engine>> = {
 }
 const [, , init = '{}', kind = 'process'] = process.argv
 const engine = await MAKERS[kind]?.(JSON.parse(init) as never) as Engine
+// Most are killed, and Node writes its compile cache at an exit.
+flushCompileCache()
 become(JSON.parse(init) as Identity)
 const running = new Map<number, AbortController>()
 

@@ -22,7 +22,7 @@ export class RemoteEngine implements Engine {
   constructor (init: object & { name?: EngineName }, prefix: string[] = [], kind: 'process' | 'container' | 'sandbox' = 'process') {
     this.name = init.name ?? (kind === 'sandbox' ? kind : 'process')
     const [program = process.execPath, ...args] = [...prefix, process.execPath, '--conditions=elder-source', '--disable-warning=ExperimentalWarning', new URL('host.ts', import.meta.url).pathname, JSON.stringify(init), kind]
-    this.child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { PATH: '/usr/bin:/bin', SECRET_OF_THE_NODE: 'canary' } })
+    this.child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { PATH: '/usr/bin:/bin', SECRET_OF_THE_NODE: 'canary', NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] } })
     if (this.child.stdout !== null) createInterface({ input: this.child.stdout }).on('line', line => { this.#hear(JSON.parse(line) as Line) })
   }
 
