@@ -28,7 +28,7 @@ test('the first JSON line is ready; a signal stops the node and the exit code is
 
 test('people are told what was founded, where it listens, and how to go on', async () => {
   const { stdout } = await desk.run(['join'], { nodeFactory, onStart: until('Stop') })
-  expect(stdout).toMatch(/^founded mesh bramble as laptop\n {2}\/ip4\/127\.0\.0\.1\/tcp\/4410\/p2p\/x\nRecovery text.*\n {2}elder-recovery1abc\n.*elder-node invite/)
+  expect(stdout).toMatch(/^founded mesh bramble as laptop\n {2}\/ip4\/127\.0\.0\.1\/tcp\/4410\/p2p\/x\nTakes 2 builds at once, engine process: NO isolation.*\nRecovery text.*\n {2}elder-recovery1abc\n.*elder-node invite/)
 })
 
 test('every flag reaches the node', async () => {
@@ -98,7 +98,7 @@ test('the second Ctrl-C leaves at once, even while the node hangs', async () => 
 })
 
 test('one Ctrl-C that npm passes on a second time is one', async () => {
-  expect(await twice(50)).toMatchObject({ code: 130, stderr: expect.stringContaining('stopped before this device was admitted') })
+  expect(await twice(50)).toMatchObject({ code: 130, stderr: expect.stringContaining('stopped before this device was in a mesh') })
 })
 
 test('what is not a ticket is refused before anything starts', async () => {

@@ -28,6 +28,8 @@ export interface Ready {
   /** Where /metrics is answered, if anywhere. */
   http?: string
   recovery?: string
+  /** What it does for builds. */
+  offer: { slots: number, engine: string | null }
 }
 export interface Detached { ready: Ready, pid: number, outputPath: string }
 

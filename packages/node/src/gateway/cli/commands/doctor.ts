@@ -58,9 +58,15 @@ function gathered (checks: Diagnosed[]): Diagnosed[] {
 function linesOf ({ name, status, message, code, fix }: Diagnosed, { output: { paint, width } }: Context): string[] {
   const mark = `[${status}]`.padEnd(6)
   // The message may break, a command to paste may not.
-  const text = wrap(`${paint('bold', name)}: ${plain(message)}${code === null ? '' : ` ${paint('dim', code)}`}`, width - INDENT.length)
+  const text = wrap(`${paint('bold', name)}: ${plain(message)}${code === null ? '' : ` ${paint('dim', `(${code})`)}`}`, width - INDENT.length)
   const head = text.map((line, i) => i === 0 ? `${paint(COLORS[status], mark)} ${line}` : INDENT + line)
-  return fix === null ? head : [...head, `${INDENT}fix: ${plain(fix)}`]
+  return fix === null ? head : [...head, ...fixOf(plain(fix), width)]
+}
+
+/** What does not fit goes below, alternative by alternative. */
+function fixOf (fix: string, width: number): string[] {
+  const line = `${INDENT}fix: ${fix}`
+  return line.length <= width ? [line] : line.split(/(?<=;) /).map((part, i) => i === 0 ? part : `${INDENT}     ${part}`)
 }
 
 function sentence ({ ok, warn, fail, skip }: Summary, { running, repairable }: { running: boolean, repairable: number }): string {

@@ -4,13 +4,14 @@ import { codeOf, ElderError, toDeviceName } from '@elder-node/protocol'
 import type { Command } from 'commander'
 import { addresses as ADDRESSES } from '../../../device-config/types.ts'
 import { serveControl } from '../../control-server.ts'
-import { parseCount, plain } from '../../render/units.ts'
+import { parseCount } from '../../render/units.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { detach, givenWords, tellParent } from '../detach.ts'
-import type { Detached, Ready } from '../detach.ts'
+import type { Ready } from '../detach.ts'
 import { EXIT } from '../failure.ts'
 import { guardFaults } from '../fault-guard.ts'
+import { announce, sayLeft, sayOldName, stopped } from '../join-words.ts'
 import { addLaterOptions } from '../later.ts'
 import { ENGINES } from '../node-factory.ts'
 import type { EngineChoice, JoinInit, JoinedNode } from '../node-factory.ts'
@@ -59,7 +60,7 @@ elder-node config set http.listen off`)
 async function join (context: Context, options: Options, words: string[]): Promise<number> {
   const { io, output, location } = context
   const stopping = new AbortController()
-  context.takeInterrupts((count) => count > 1 ? io.exit(EXIT.cancelled) : stopping.abort(new ElderError('CANCELLED', 'stopped before this device was admitted', 'elder-node join')))
+  context.takeInterrupts((count) => count > 1 ? io.exit(EXIT.cancelled) : stopping.abort(stopped(options, words)))
   const init = initOf(context, options, await readTicket(io, { words, file: options.ticketFile, signal: stopping.signal }))
   const recoveryFile = options.saveRecovery === undefined ? undefined : await reserveRecoveryFile(resolve(io.cwd, options.saveRecovery))
   const log = openNodeLog(location.log, { verbose: output.verbose })
@@ -76,7 +77,7 @@ async function join (context: Context, options: Options, words: string[]): Promi
 async function joinDetached (context: Context, options: Options, typed: string[], command: Command): Promise<number> {
   const { io, output, location } = context
   const stopping = new AbortController()
-  context.takeInterrupts((count) => count > 1 ? io.exit(EXIT.cancelled) : stopping.abort(new ElderError('CANCELLED', 'stopped before this device was admitted', 'elder-node join --detach')))
+  context.takeInterrupts((count) => count > 1 ? io.exit(EXIT.cancelled) : stopping.abort(stopped(options, typed)))
   const ticket = await readTicket(io, { words: typed, file: options.ticketFile, signal: stopping.signal })
   initOf(context, options, ticket)
   const words = [...givenWords(command, new Set(['detach', 'json', 'dir', 'ticketFile'])), '--dir', location.dir]
@@ -135,7 +136,7 @@ async function serve (context: Context, node: JoinedNode, { stopping, crashed, l
   try {
     const control = await serveControl(node, context.location.socket, { log })
     try {
-      const ready = readyOf(node)
+      const ready = await readyOf(node)
       announce(context, ready, { recoverySaved })
       sayOldName(context, ready, wish)
       tellParent(context.io, ready)
@@ -153,31 +154,10 @@ async function serve (context: Context, node: JoinedNode, { stopping, crashed, l
   return EXIT.ok
 }
 
-function readyOf (node: JoinedNode): Ready {
+async function readyOf (node: JoinedNode): Promise<Ready> {
   const { device, mesh, joined, http, recovery } = node
-  return { device: { id: device.id, name: device.name }, mesh: { id: mesh.id, name: mesh.name }, joined, addresses: node.addresses(), ...(http === undefined ? {} : { http }), ...(recovery === undefined ? {} : { recovery }) }
-}
-
-function announce ({ output }: Context, { device, mesh, joined, addresses, http, recovery }: Ready, { recoverySaved, detached }: { recoverySaved: boolean, detached?: Detached }): void {
-  if (output.json) return output.document('join', { event: 'ready', device, mesh, addresses, ...(detached === undefined ? {} : { pid: detached.pid }) })
-  const how = { founded: 'founded mesh', admitted: 'joined mesh', returned: 'back in mesh' }[joined]
-  output.line(`${how} ${output.paint('bold', plain(mesh.name))} as ${output.paint('bold', plain(device.name))}`)
-  for (const address of addresses) output.line(`  ${output.paint('dim', address)}`)
-  if (http !== undefined) output.line(`  ${output.paint('dim', `${http}/metrics  /readyz  /healthz`)}`)
-  if (recovery !== undefined && !recoverySaved) output.line(`Recovery text, shown this once; keep it away from this device:\n  ${recovery}`)
-  output.line(`Add a device: elder-node invite    Look: elder-node status    Stop: ${detached === undefined ? 'Ctrl-C' : `kill ${detached.pid}`}`)
-}
-
-/** A name is asked for once, by who joins. */
-function sayOldName ({ output }: Context, { device, joined }: Ready, wish: string | undefined): void {
-  if (wish === undefined || joined !== 'returned') return
-  const asked = toDeviceName(wish)
-  if (device.name !== asked && !device.name.startsWith(`${asked}-`)) output.warn(`--name ${asked}: this device keeps the name it joined with, ${plain(device.name)}`)
-}
-
-function sayLeft ({ output }: Context, mesh: { id: string, name: string }): void {
-  if (output.json) output.document('join', { event: 'left', mesh })
-  else output.note(`left the mesh ${plain(mesh.name)}`)
+  const own = (await node.status()).devices.find(({ id }) => id === device.id)
+  return { device: { id: device.id, name: device.name }, mesh: { id: mesh.id, name: mesh.name }, joined, addresses: node.addresses(), offer: { slots: own?.slots.total ?? 0, engine: own?.engine ?? null }, ...(http === undefined ? {} : { http }), ...(recovery === undefined ? {} : { recovery }) }
 }
 
 async function aborted (signal: AbortSignal): Promise<undefined> {
