@@ -17,13 +17,13 @@ const words = (text: string): string[] => text.trim().split(/\s+/)
 
 const SURFACE: Record<string, string[]> = {
   '@elder-node/protocol': words(`
-    ADDRESS_CHARS_MAX ADVERT_TTL_MS AdvertTable AntiEntropy BUCKETS BUCKET_BYTES BUILDER_ENGINES BUILD_RULES BuildMachine CLAIM_RULES CONTROL_LIMITS
+    ADDRESS_CHARS_MAX ADVERT_TTL_MS AdvertTable AntiEntropy BUCKETS BUCKET_BYTES BUILDER_ENGINES BUILD_RULES BuildMachine CONTROL_LIMITS
     CONTROL_SCHEMA ClaimMachine Comparison DETECTOR_RULES Detector ElderError Entitlement History IMAGE_REF LEASE LEFT_OUT LIMITS MalformedError MembershipGraph OutputDecoder REFUSAL_CODES
-    ROLES RTT_STALE_MS RTT_WINDOW RUN_DEFAULT_S RttFilter SETTINGS_STACK SLOT_RULES STACK_NAME SUCCESS_MIN SlotMachine SyncSession TICK_MS allows
+    ROLES RTT_STALE_MS RTT_WINDOW RttFilter SETTINGS_STACK SLOT_RULES STACK_NAME SlotMachine SyncSession TICK_MS allows
     batchOf batchValue builderCapability checkNamed codeOf compareBytes compareFeeds conferred decode decodeAdvert decodeBuilderFrame decodeCanonical
     decodeProbe decodeProbeAnswer decodeRecord decodeRequestFrame decodeSync deviceId deviceKey deviceOfAddress encode encodeAdvert encodeFrame encodeOutputPart encodeProbe encodeProbeAnswer encodeRecord
     encodeSync entryId formatTraceparent nextSpan parseTraceparent traceIdOf equalBytes equalVectors feedDevice feedId feedIdOf feedKey forkMark forkedAt formatRecovery formatTicket fromBase32 fromHex
-    fromUtf8 genesisHash hasRole headOf headValue imageHint inputDigest isCount isDeviceId isDeviceName isEntryId isHash isInsideTree isOutputPath isRefusalCode
+    fromUtf8 genesisHash hasRole headOf headValue imageHint inputDigest isCount isDeviceName isEntryId isHash isInsideTree isOutputPath isRefusalCode
     judgeLive lapsesAtMs liveOf liveValue manifestDigest memberRecordHash meshIdOf meshKey missing nextAt openMemberRecord parseClaimWord
     parseControlRequest parseRecovery parseSpec parseStackKey parseTicket peerIdOf proofOf rank recordHash redeemMessage refusal resolveRoster score
     signHead signMemberRecord signRedemption signResult stackId stackIdOf stackKey strayAnswer surelyOverAtMs tieS toBase32 toDeviceName toHex utf8

@@ -17,11 +17,6 @@ const PATTERNS: ReadonlyArray<readonly [name: string, pattern: RegExp]> = [
   ['password in a URL', /\b[a-z][a-z0-9+.-]{1,20}:\/\/[^\s:/@]{1,128}:[^\s:/@]{6,256}@/],
 ]
 
-/** Name of the first pattern found, else undefined. */
-export function secretIn (text: string): string | undefined {
-  return PATTERNS.find(([, pattern]) => pattern.test(text))?.[0]
-}
-
 /**
  * Text that was there before (`known`) may stay: an edit elsewhere must not be refused for it.
  *

@@ -1,5 +1,5 @@
 /** The words of a stack: entries as people and agents see them, and the ports a stack stands on. */
-import type { Batch, DeviceId, EntryId, FeedId, Head, Range, StackId, Vector } from '@elder-node/protocol'
+import type { Batch, DeviceId, EntryId, FeedId, Head, Range, Vector } from '@elder-node/protocol'
 
 export type EntryKind = 'note' | 'decision' | 'task' | 'skill' | (string & {})
 
@@ -105,5 +105,4 @@ export interface FeedStore {
   close (): Promise<void>
 }
 
-export interface StackIdentity { id: StackId, name: string }
 export type { Batch, Head, Range, Vector }

@@ -33,10 +33,6 @@ export function deviceKey (id: DeviceId): Uint8Array {
   return key
 }
 
-export function isDeviceId (text: string): text is DeviceId {
-  return text.length === 52 && fromBase32(text)?.length === 32
-}
-
 /** @throws ElderError `STACK_NAME` when the name is not `[a-z0-9][a-z0-9._-]{0,63}`. */
 export function stackId (name: string, crypto: Crypto): StackId {
   if (!STACK_NAME.test(name)) {

@@ -4,7 +4,7 @@ import { checkedPath } from './path.ts'
 import type { NewCommit } from './port.ts'
 
 /** Names the commit while it has not been pushed, so that no clean-up takes it. */
-export const CANDIDATE_REF = 'refs/elder/candidate'
+const CANDIDATE_REF = 'refs/elder/candidate'
 
 export function fastImport (commit: NewCommit): Uint8Array {
   const parts: Uint8Array[] = []

@@ -33,7 +33,7 @@ export function makeSegment (batches: Batch[]): Segment {
 }
 
 /** Joins neighbours while they fit one frame: the later signature covers the earlier records, so fewer are kept and checked. */
-export function mergeBatches (batches: Batch[]): Batch[] {
+function mergeBatches (batches: Batch[]): Batch[] {
   const merged: Array<{ batch: Batch, bytes: number }> = []
   for (const batch of batches) {
     const bytes = batch.records.reduce((sum, record) => sum + record.length, 0)

@@ -47,7 +47,7 @@ export const SETTINGS: readonly Setting[] = [
 ]
 
 /** `limits.memory` is `ELDER_NODE_LIMITS_MEMORY`. */
-export function envOf (key: string): string { return `ELDER_NODE_${key.toUpperCase().replaceAll(/[.-]/g, '_')}` }
+function envOf (key: string): string { return `ELDER_NODE_${key.toUpperCase().replaceAll(/[.-]/g, '_')}` }
 
 function setting<T extends SettingValue> (
   key: string, type: SettingType<T>, byDefault: Setting['byDefault'], description: string, init: (value: T) => Partial<NodeInit>, applies: Setting['applies'] = 'next start',

@@ -11,7 +11,6 @@
  */
 import * as v from 'valibot'
 import { ElderError } from '../errors.ts'
-import type { ErrorJson } from '../errors.ts'
 import { STACK_NAME } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
 
@@ -77,7 +76,6 @@ export type ControlStream = 'build' | 'ping' | 'builds.events' | 'stack.show' | 
 export type ControlCall = Exclude<ControlMethod, ControlStream>
 /** One validated request; narrow on `method`. */
 export type ControlRequest = { [M in ControlMethod]: { method: M, params: ControlMethods[M] } }[ControlMethod]
-export type ControlReply = { result: unknown } | { event: unknown } | { end: true } | { error: ErrorJson }
 
 type Schema<T> = v.GenericSchema<unknown, T>
 const text = (charsMax: number): Schema<string> => v.pipe(v.string(), v.minLength(1), v.maxLength(charsMax))

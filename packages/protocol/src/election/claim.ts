@@ -43,7 +43,7 @@ export interface ClaimRules {
   timeout: boolean
 }
 
-export const CLAIM_RULES: ClaimRules = { firstOnly: true, timeout: true }
+const CLAIM_RULES: ClaimRules = { firstOnly: true, timeout: true }
 
 export interface ClaimInit {
   build: BuildId

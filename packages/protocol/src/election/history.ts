@@ -18,9 +18,9 @@ const RUNS_KEPT = 7
 const KEYS_MAX = 1024
 const SPEED_WEIGHT = 0.3
 /** Floor of the success term: a builder that failed is asked last, never excluded. */
-export const SUCCESS_MIN = 0.2
+const SUCCESS_MIN = 0.2
 /** Seconds a command is expected to run when nothing is known. */
-export const RUN_DEFAULT_S = 30
+const RUN_DEFAULT_S = 30
 
 interface Record { ok: number, runs: number, atMs: number, speed: number, usedMs: number }
 

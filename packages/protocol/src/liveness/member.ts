@@ -3,7 +3,7 @@ import type { Suspicion } from './suspicion.ts'
 
 export const PROBE_MS = 1_000
 /** A suspect is asked more often: it shall have every chance to refute. */
-export const SUSPECT_PROBE_MS = 500
+const SUSPECT_PROBE_MS = 500
 /** Even a device that probes us gets a probe this often, for the round trip. */
 const ROUND_TRIP_MS = 10_000
 /** The first answers are taken by processes that still warm up. */

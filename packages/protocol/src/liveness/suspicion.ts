@@ -4,7 +4,7 @@
  */
 import type { DeviceId } from '../ids.ts'
 
-export const SUSPICION_MIN_MS = 2_500
+const SUSPICION_MIN_MS = 2_500
 /** Of the shortest time: what one accuser alone is given. */
 const LONGEST = 2
 /** So many others agreeing make the time the shortest. */

@@ -34,7 +34,7 @@ export interface Ticket {
 }
 
 /** Addresses one ticket may carry. */
-export const TICKET_ADDRESSES_MAX = 8
+const TICKET_ADDRESSES_MAX = 8
 
 const PREFIX = 'elder1'
 const DOMAIN = utf8('elder/ticket/v1\0')

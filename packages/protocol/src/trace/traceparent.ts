@@ -17,7 +17,7 @@ export interface TraceContext {
   sampled: boolean
 }
 
-export const TRACEPARENT_CHARS = 55
+const TRACEPARENT_CHARS = 55
 
 const FORMAT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/
 const ZEROS = /^0+$/

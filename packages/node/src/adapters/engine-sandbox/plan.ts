@@ -8,7 +8,7 @@ export interface SystemEntry { path: string, link?: string }
 export const SYSTEM: string[] = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32', '/opt', '/nix/store', '/gnu/store', '/run/current-system/sw']
 
 /** Of /etc: what programs need to find libraries, names, certificates and the time. Nothing of accounts, services or keys. */
-export const ETC: string[] = [
+const ETC: string[] = [
   'alternatives', 'ca-certificates', 'ca-certificates.conf', 'crypto-policies', 'debian_version', 'fonts', 'gai.conf', 'gitconfig', 'host.conf', 'hosts', 'inputrc', 'java', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d',
   'locale.alias', 'localtime', 'lsb-release', 'magic', 'maven', 'mime.types', 'networks', 'nsswitch.conf', 'os-release', 'perl', 'pki/ca-trust', 'pki/tls/certs', 'pki/tls/cert.pem', 'protocols',
   'python3', 'resolv.conf', 'rpc', 'services', 'ssl/certs', 'ssl/cert.pem', 'ssl/openssl.cnf', 'static', 'terminfo', 'timezone', 'xattr.conf',

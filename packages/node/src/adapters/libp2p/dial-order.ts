@@ -9,7 +9,7 @@ import { BlockList, isIP } from 'node:net'
 import type { InterfaceAddress } from './addresses.ts'
 import { ipOf, isRelayed, networkKind } from './addresses.ts'
 
-export const RELAYED = 4
+const RELAYED = 4
 const SHARED = 0, VPN = 1, PUBLIC = 2, ELSEWHERE = 3
 
 export function dialOrder (addresses: string[], interfaces: InterfaceAddress[]): string[] {
@@ -18,7 +18,7 @@ export function dialOrder (addresses: string[], interfaces: InterfaceAddress[]):
 }
 
 /** 0 is tried first. */
-export function dialRank (interfaces: InterfaceAddress[]): (address: string) => number {
+function dialRank (interfaces: InterfaceAddress[]): (address: string) => number {
   const isHere = onNetworkOf(interfaces)
   const hasVpn = interfaces.some(({ name, address }) => networkKind(address, name) === 'vpn')
   return address => {

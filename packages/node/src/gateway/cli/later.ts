@@ -9,7 +9,7 @@ export const LATER_COMMANDS: string[] = [
 ]
 export const LATER_STACK: string[] = ['recall', 'render', 'watch', 'import', 'export']
 
-export function notYet (what: string, instead: string = 'elder-node --help   (lists what this version has)'): ElderError {
+function notYet (what: string, instead: string = 'elder-node --help   (lists what this version has)'): ElderError {
   return new ElderError('NOT_IN_THIS_VERSION', `${what} is not in this version (${VERSION})`, instead)
 }
 

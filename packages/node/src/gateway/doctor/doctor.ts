@@ -11,7 +11,7 @@ import { PLACE } from './place.ts'
 export interface Diagnosed { name: string, status: Finding['status'], message: string, code: string | null, fix: string | null }
 export interface Summary { ok: number, warn: number, fail: number, skip: number }
 
-export const CHECKS: Check[] = [...PLACE, ...MACHINE, ...MESH]
+const CHECKS: Check[] = [...PLACE, ...MACHINE, ...MESH]
 
 export function examine (facts: Facts): Diagnosed[] {
   return findings(facts).map(({ name, finding: { status, message, code = null, fix = null } }) => ({ name, status, message, code, fix: fix === '' ? null : fix }))

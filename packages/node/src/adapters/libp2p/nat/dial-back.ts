@@ -15,7 +15,7 @@ import { ipOf, isRelayed, networkKind } from '../addresses.ts'
 const ADDRESSES_MAX = 16
 const ADDRESS_CHARS_MAX = 256
 /** Each may take its whole time-out, and the asker waits for all. */
-export const DIALS_MAX = 3
+const DIALS_MAX = 3
 const PORTS_MAX = 2
 
 export function encodeQuestion (addresses: string[]): Value {
