@@ -5,7 +5,8 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
+import { DiskWatch } from '../src/adapters/disk-watch.ts'
 import type { DaemonInfo } from '../src/adapters/engine-container/client.ts'
 import { containerConfig, limitsText, type ContainerInput } from '../src/adapters/engine-container/container-config.ts'
 import { demultiplex } from '../src/adapters/engine-container/demultiplex.ts'
@@ -177,6 +178,34 @@ describe('what a daemon says', () => {
     await expect(unnamed()).rejects.toMatchObject({ code: 'IMAGE_MISSING', fix: expect.stringContaining('elder-node image build') as string })
     await expect(pull(AbortSignal.abort())).rejects.not.toMatchObject({ code: 'IMAGE_UNAVAILABLE' })
   })
+
+  test('no other device sends the daemon to this machine, or to a cloud\'s metadata', async () => {
+    const asked: string[] = []
+    const path = await daemon((request, reply) => { asked.push(`${request.method ?? ''} ${request.url ?? ''}`); reply.writeHead(404).end('{}') })
+    for (const image of ['localhost:5000/a', 'LOCALHOST/a', 'x.localhost/a', '127.0.0.1:4708/metrics', '127.1.2.3/a', '0.0.0.0:1/a', '[::1]:5000/a', '[0:0:0:0:0:0:0:1]/a', '[::]:80/a', '[::ffff:7f00:1]/a', '169.254.169.254/latest']) {
+      const pull = async (): Promise<void> => { for await (const _ of findImage(new ContainerClient(path), image, new AbortController().signal)) { /* said */ } }
+      await expect(pull(), image).rejects.toMatchObject({ code: 'IMAGE_UNAVAILABLE', message: expect.stringContaining('this builder itself') as string })
+    }
+    expect(asked.filter(line => !/^GET .*\/json$/.test(line))).toEqual([])
+    for (const image of ['node', 'team/localhost', 'ghcr.io/a/b', 'localhost', '10.0.0.1:5000/a', '[fd00::1]:5000/a']) expect(parseImage(image).isLocal, image).toBe(false)
+  })
+
+  test('a pull ends before it fills the disk, and before any build', async () => {
+    const ended: string[] = []
+    const running: DiskWatch[] = []
+    onTestFinished(() => { for (const watch of running) watch.stop() })
+    const path = await daemon((request, reply) => {
+      if (request.url === '/info') reply.writeHead(200).end(JSON.stringify({ ...INFO, DockerRootDir: base }))
+      else if (request.method === 'GET') reply.writeHead(404).end('{}')
+      else {
+        reply.writeHead(200).write('{"status":"Pulling"}\n')
+        running.push(new DiskWatch({ folders: () => [base], bytesMax: Infinity, reserveBytes: Infinity, onFull: () => { ended.push('the build') } }))
+      }
+    })
+    const pull = async (): Promise<void> => { for await (const _ of findImage(new ContainerClient(path), 'huge:1', new AbortController().signal)) { /* said */ } }
+    await expect(pull()).rejects.toMatchObject({ code: 'IMAGE_UNAVAILABLE', message: expect.stringContaining('run full') as string })
+    expect(ended).toEqual([])
+  }, 30_000)
 
   test('a recipe that does not build tells the reason', async () => {
     const path = await daemon((_request, reply) => { reply.writeHead(200).end('{"stream":"Step 1/1 : FROM none"}\n{"error":"pull access denied"}\n') })

@@ -99,6 +99,8 @@ describe('snapshot', () => {
     expect(await listing(tree)).toEqual({ 'a.txt': 'A', 'b/c.txt': 'c', '.gitignore': 'dist/\n*.log\n', 'new/file': 'n', 'run.sh': 'x #!/bin/sh\n', link: '-> b/c.txt' })
     expect(Buffer.from(await from.read(snapshot, 'a.txt') ?? []).toString()).toBe('A')
     expect(await from.read(snapshot, 'dist/out')).toBeUndefined()
+    await writeFile(join(dir, '.elder.json'), ' '.repeat(1_048_577))
+    await expect(from.read(await from.snapshot(dir, { signal }), '.elder.json')).rejects.toMatchObject({ code: 'SOURCE_TOO_LARGE', message: expect.stringContaining('.elder.json is longer') as string })
   })
 
   test('an unchanged tree is the same commit, in any repository and folder; history does not matter', async () => {

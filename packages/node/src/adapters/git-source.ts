@@ -8,7 +8,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { access, copyFile, lstat, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { ElderError, LIMITS } from '@elder-node/protocol'
+import { codeOf, ElderError, LIMITS } from '@elder-node/protocol'
 import type { Snapshot, SourceReader } from '../ports/source.ts'
 import { ended, gitFailed, gitText, RAW_ATTRIBUTES, runGit, startGit, type GitOptions, type GitResult } from './git-run.ts'
 import { KeyedQueue } from './keyed-queue.ts'
@@ -23,6 +23,8 @@ const SNAPSHOTS_MAX = 32
 const BASES_MAX = 4
 /** Bytes of new and changed files in one snapshot: what a builder unpacks at most. */
 const NEW_BYTES_MAX = 2 * LIMITS.sourceBytesMax
+/** Of a file that {@link GitSource.read} answers: what a project says of itself is short, whatever lies there under that name. */
+const READ_BYTES_MAX = 1_048_576
 /** Answers of `read` kept. */
 const READS_MAX = 16
 /** Loose objects of the private repository after which it is packed. */
@@ -126,7 +128,9 @@ export class GitSource implements SourceReader {
   }
 
   async #read (snapshot: Snapshot, name: string): Promise<Uint8Array | undefined> {
-    const { code, stdout } = await runGit(['cat-file', 'blob', name], { env: { GIT_DIR: this.#repo(snapshot.root) }, allow: [128] })
+    const { code, stdout } = await runGit(['cat-file', 'blob', name], { env: { GIT_DIR: this.#repo(snapshot.root) }, allow: [128], outputBytesMax: READ_BYTES_MAX }).catch((error: unknown) => {
+      throw codeOf(error) === 'SOURCE_TOO_LARGE' ? new ElderError('SOURCE_TOO_LARGE', `${name.slice(name.indexOf(':') + 1)} is longer than ${READ_BYTES_MAX} bytes, which no file is that says how to build`, 'Is it the right file? Rename it, or shorten it.') : error
+    })
     return code === 0 ? stdout : undefined
   }
 

@@ -21,6 +21,8 @@ export interface DaemonInfo {
   CgroupDriver: string
   CgroupVersion?: string
   SecurityOptions?: string[] | null
+  /** Where its images lie, on its own machine. */
+  DockerRootDir?: string
   /** Podman's word for it. */
   Rootless?: boolean
 }

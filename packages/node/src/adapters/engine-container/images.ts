@@ -1,5 +1,6 @@
 /** Images on a daemon: which are there, how one comes, how the default one is made. */
 import { ElderError, imageHint } from '@elder-node/protocol'
+import { DiskWatch } from '../disk-watch.ts'
 import type { ContainerClient, ImageDetails } from './client.ts'
 import { DaemonError } from './http.ts'
 import { failureOf, textOf } from './progress.ts'
@@ -45,9 +46,14 @@ export async function * findImage (client: ContainerClient, named: string | null
 }
 
 async function * pull (client: ContainerClient, reference: ImageReference, signal: AbortSignal): AsyncGenerator<string> {
+  if (reference.isLocal) throw unavailable(reference, 'its registry would be this builder itself, where builds have no business')
   const late = AbortSignal.timeout(PULL_MS)
+  const full = new AbortController()
+  const { DockerRootDir: place } = await client.info().catch((): { DockerRootDir?: string } => ({}))
+  // Counts as bigger than any build: it is what has just come.
+  const disk = place === undefined ? undefined : new DiskWatch({ folders: () => [place], bytesMax: Infinity, walk: () => Promise.resolve(Infinity), onFull: () => { full.abort() } })
   try {
-    for await (const line of client.pull(reference.name, reference.version, AbortSignal.any([signal, late]))) {
+    for await (const line of client.pull(reference.name, reference.version, AbortSignal.any([signal, late, full.signal]))) {
       const failure = failureOf(line)
       if (failure !== undefined) throw unavailable(reference, failure)
       const text = textOf(line)
@@ -55,7 +61,9 @@ async function * pull (client: ContainerClient, reference: ImageReference, signa
     }
   } catch (error) {
     if (signal.aborted || error instanceof ElderError) throw error
-    throw unavailable(reference, late.aborted ? `not pulled within ${PULL_MS / 60_000} minutes` : (error as Error).message)
+    throw unavailable(reference, full.signal.aborted ? 'the disk of this builder would run full' : late.aborted ? `not pulled within ${PULL_MS / 60_000} minutes` : (error as Error).message)
+  } finally {
+    disk?.stop()
   }
 }
 
