@@ -127,7 +127,7 @@ describe('at the command line', () => {
     const ill = await desk.run(['doctor'])
     expect(ill.code).toBe(5)
     expect(ill.stdout).toMatch(/^\[warn\] problems: The stack notes is only here\. \(ONLY_COPY\)\n {7}fix: elder-node invite$/m)
-    expect(ill.stdout).toMatch(/^\[fail\] clock of peers: [^[]*CLOCK_SKEW$/m)
+    expect(ill.stdout).toMatch(/^\[fail\] clock of peers: [^[]*\(CLOCK_SKEW\)$/m)
     expect(ill.stdout).toMatch(/\d failures?, .*with the running node\.\n$/)
   })
 
