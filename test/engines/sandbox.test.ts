@@ -1,11 +1,11 @@
 /** The suite of every engine on bubblewrap. These tests may run as root; the engine never does: it lives in a process that gave root away. */
 import { existsSync } from 'node:fs'
-import { chmod } from 'node:fs/promises'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import { SandboxEngine } from '../../packages/node/src/adapters/engine-sandbox/engine.ts'
 import { INSIDE } from '../../packages/node/src/adapters/engine-sandbox/plan.ts'
-import { engineAcceptance } from '../../packages/node/test/engine/acceptance.ts'
+import { collect, engineAcceptance, newId, specOf } from '../../packages/node/test/engine/acceptance.ts'
 import { RemoteEngine } from '../../packages/node/test/engine/remote.ts'
 import { needs } from '../../packages/node/test/support/when.ts'
 import { delegated } from './support/delegated.ts'
@@ -49,6 +49,20 @@ describe.runIf(here)('sandbox', () => {
   accept('sandbox, no cgroups', { cgroups: false }, { memory: none, pids: none })
   const has = (name: string): true | string => groups.names.includes(name) || `no ${name} cgroup could be given to the user here`
   accept('sandbox, cgroups of the user\'s own', { join: groups.join }, { memory: has('memory'), pids: has('pids') })
+
+  test.runIf(needs(isRoot, 'root: a folder in /opt'))('a data directory inside of what every build sees is covered', async () => {
+    const dataDir = await mkdtemp('/opt/elder-data-')
+    onTestFinished(() => rm(dataDir, { recursive: true }))
+    await chmod(dataDir, 0o755)
+    await writeFile(join(dataDir, 'device.key'), 'canary')
+    const engine = new RemoteEngine({ ...initOf({ cgroups: false }), dataDir }, [], 'sandbox')
+    onTestFinished(() => engine.kill())
+    const spec = specOf(await engine.createTree(newId(), 0), ['sh', '-c', `cat ${dataDir}/device.key; touch ${dataDir}/x; ls -A ${dataDir} | wc -l; ls -d /opt`])
+    const { text } = await collect(engine.run(spec, { signal: new AbortController().signal }))
+    expect(text).not.toContain('canary')
+    expect(text).toContain('Read-only file system')
+    expect(text).toMatch(/^0\n\/opt$/m)
+  })
 
   test('the engine refuses to run as root', async () => {
     if (!isRoot) return

@@ -54,7 +54,7 @@ describe.each(['x64', 'arm64'] as Arch[])('the system call filter on %s', cpu =>
 })
 
 describe('what a build sees', () => {
-  const plan = { system: [{ path: '/usr' }, { path: '/bin', link: 'usr/bin' }], accounts: { passwd: '/r/p', group: '/r/g' }, readable: [], fds: { seccomp: 3, info: 4 } }
+  const plan = { system: [{ path: '/usr' }, { path: '/bin', link: 'usr/bin' }], accounts: { passwd: '/r/p', group: '/r/g' }, hidden: ['/opt/elder'], readable: [], fds: { seccomp: 3, info: 4 } }
   const folder = { folder: '/r/b.0', tree: '/r/b.0/tree', home: '/r/b.0/home', tmp: '/r/b.0/tmp' }
 
   test('only its own folders are writable, and the network goes when it is sealed', () => {
@@ -66,6 +66,9 @@ describe('what a build sees', () => {
     expect(args).toContain('--share-net')
     expect(bwrapArguments({ ...plan, sealed: true, folder })).not.toContain('--share-net')
     expect(args[args.indexOf(folder.tree) + 1]).toBe(INSIDE.tree)
+    // After the system that it lies in.
+    expect(args.indexOf('/opt/elder')).toBeGreaterThan(args.lastIndexOf('--ro-bind-try', args.indexOf('--proc')))
+    expect(args.slice(args.indexOf('/opt/elder') - 1).slice(0, 4)).toEqual(['--tmpfs', '/opt/elder', '--remount-ro', '/opt/elder'])
   })
 
   test('the owner\'s home, keys and accounts are not visible', () => {

@@ -4,8 +4,8 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, open as openFile, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { arch, release } from 'node:os'
+import { mkdtemp, open as openFile, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
+import { arch, homedir, release } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ElderError } from '@elder-node/protocol'
@@ -16,7 +16,7 @@ import { kill, killAll } from '../engine-process/processes.ts'
 import { LAUNCH } from '../engine-process/script.ts'
 import type { BuildFolder } from '../engine-common/trees.ts'
 import { findTool } from '../system-tools.ts'
-import { bwrapArguments, countsPerNamespace, INSIDE, type SystemEntry } from './plan.ts'
+import { bwrapArguments, countsPerNamespace, INSIDE, isVisible, type SystemEntry } from './plan.ts'
 import { findBwrap, systemEntries, tryBwrap, unavailable } from './probe.ts'
 import { seccompProgram } from './seccomp.ts'
 
@@ -24,7 +24,7 @@ const FDS = { seccomp: 3, info: 4 }
 /** bwrap tells the pid of its first process before it starts the command. */
 const INFO_MS = 1000
 
-interface Parts { root: string, bwrap: string, version: string, system: SystemEntry[], program: Uint8Array, controllers: Controller[] }
+interface Parts { root: string, bwrap: string, version: string, system: SystemEntry[], hidden: string[], program: Uint8Array, controllers: Controller[] }
 interface SandboxFiles { passwd: string, group: string, seccomp: string }
 
 export class BwrapCage implements Cage {
@@ -40,22 +40,23 @@ export class BwrapCage implements Cage {
     this.description = `bubblewrap ${parts.version}, seccomp, own files, users and processes; network of this device unless sealed; ${this.#limitsText()}`
   }
 
-  /** @param group - Name of this engine's cgroups; unique on the machine. @throws ElderError `ENGINE_UNAVAILABLE` */
-  static async open (root: string, group: string, init: { cgroups?: boolean } = {}): Promise<BwrapCage> {
+  /** @param group - Name of this engine's cgroups; unique on the machine. @param init.hide - No build's business, wherever they lie. @throws ElderError `ENGINE_UNAVAILABLE` */
+  static async open (root: string, group: string, init: { cgroups?: boolean, hide?: string[] } = {}): Promise<BwrapCage> {
     const cpu = arch()
     if (cpu !== 'x64' && cpu !== 'arm64') throw unavailable(`the sandbox has no list of system calls for ${cpu}`, 'Use --engine docker.')
     const { bwrap, version } = await findBwrap()
     const system = await systemEntries()
+    const hidden = await visibleOf([homedir(), root, ...init.hide ?? []])
     const program = seccompProgram(cpu)
     const trial = await mkdtemp(join(root, 'trial-'))
     try {
       const files = await writeFiles(trial, program)
-      await tryBwrap(bwrap, bwrapArguments({ system, accounts: files, sealed: true, readable: [], fds: FDS }), files.seccomp)
+      await tryBwrap(bwrap, bwrapArguments({ system, hidden, accounts: files, sealed: true, readable: [], fds: FDS }), files.seccomp)
     } finally {
       await rm(trial, { recursive: true, force: true })
     }
     const controllers = init.cgroups === false ? [] : await findControllers(group)
-    return new BwrapCage({ root, bwrap, version, system, program, controllers })
+    return new BwrapCage({ root, bwrap, version, system, hidden, program, controllers })
   }
 
   uidOf (): undefined { return undefined }
@@ -65,11 +66,11 @@ export class BwrapCage implements Cage {
   async strays (): Promise<string[]> { return [] }
 
   async start (spec: RunSpec, script: string, folder: BuildFolder): Promise<Caged> {
-    const { bwrap, root, system, program: filterProgram, controllers } = this.#parts
+    const { bwrap, root, system, hidden, program: filterProgram, controllers } = this.#parts
     const group = new LimitGroup(controllers, spec.id)
     await group.create(spec.limits).catch((error: unknown) => { throw new ElderError('ENGINE_FAILED', `the limits of the build could not be set: ${(error as Error).message}`, '', {}, { cause: error }) })
     const files = await writeFiles(folder.folder, filterProgram)
-    const args = bwrapArguments({ system, accounts: files, sealed: spec.sealed, readable: [join(root, 'environment'), script], folder, fds: FDS })
+    const args = bwrapArguments({ system, hidden, accounts: files, sealed: spec.sealed, readable: [join(root, 'environment'), script], folder, fds: FDS })
     const [program = this.#sh, ...rest] = [
       ...(this.#setpriv === undefined ? [] : [this.#setpriv, '--pdeathsig', 'KILL']), this.#sh, '-c', LAUNCH, 'sh', `${process.pid}`, ...group.procsFiles, '--',
       bwrap, ...args, '--', ...this.#rlimits(spec.limits), this.#sh, script, ...spec.command,
@@ -119,6 +120,12 @@ export class BwrapCage implements Cage {
   }
 
   async close (): Promise<void> { /* nothing was claimed */ }
+}
+
+/** Those that are inside of what every build sees: as when the data directory is /opt/elder-node. */
+async function visibleOf (paths: string[]): Promise<string[]> {
+  const real = await Promise.all(paths.map(path => realpath(path).catch(() => undefined)))
+  return [...new Set(real.filter(path => path !== undefined && isVisible(path)))].filter(path => path !== undefined)
 }
 
 /** Programs ask who they are: one user, the one that runs them. The filter is read by bwrap from a file of its own. */

@@ -26,7 +26,7 @@ async function open (init: SandboxEngineInit): Promise<Opened> {
   if (platform() !== 'linux') throw unavailable('the sandbox engine needs Linux: bubblewrap is made of its namespaces', 'Use --engine docker.')
   if (process.getuid?.() === 0) throw unavailable('the sandbox engine never runs as root: in a user namespace of root\'s a build would own root\'s files', 'Run the node as an ordinary user, or use --engine docker.')
   const root = await openRoot(init.dataDir, init.root ?? await ownRoot(init.dataDir))
-  return { root, cage: await BwrapCage.open(root, `elder-node-${rootName(root)}`, init) }
+  return { root, cage: await BwrapCage.open(root, `elder-node-${rootName(root)}`, { ...init, hide: [init.dataDir] }) }
 }
 
 /** On a disk: the temporary folder is memory on many machines. */

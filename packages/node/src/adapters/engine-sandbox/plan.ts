@@ -24,6 +24,8 @@ export interface Plan {
   /** Made up for the sandbox: one user and its group. */
   accounts: { passwd: string, group: string }
   sealed: boolean
+  /** Folders of this node and its owner that lie inside of the system's: covered by an empty one. */
+  hidden: string[]
   /** Read-only besides the system: files for builds, the script that becomes the command. */
   readable: string[]
   /** Undefined: a trial without a build. */
@@ -32,12 +34,13 @@ export interface Plan {
   fds: { seccomp: number, info: number }
 }
 
-export function bwrapArguments ({ system, accounts, sealed, readable, folder, fds }: Plan): string[] {
+export function bwrapArguments ({ system, accounts, sealed, hidden, readable, folder, fds }: Plan): string[] {
   return [
     '--unshare-all', '--unshare-user', '--disable-userns', ...(sealed ? [] : ['--share-net']),
     '--die-with-parent', '--new-session', '--cap-drop', 'ALL', '--seccomp', `${fds.seccomp}`, '--info-fd', `${fds.info}`,
     ...system.flatMap(({ path, link }) => link === undefined ? ['--ro-bind', path, path] : ['--symlink', link, path]),
     ...ETC.flatMap(path => ['--ro-bind-try', path, path]),
+    ...hidden.flatMap(path => ['--perms', '0755', '--tmpfs', path, '--remount-ro', path]),
     '--ro-bind', accounts.passwd, '/etc/passwd', '--ro-bind', accounts.group, '/etc/group',
     '--proc', '/proc', '--dev', '/dev', '--size', `${SHARED_MEMORY_BYTES}`, '--perms', '1777', '--tmpfs', '/dev/shm', '--remount-ro', '/dev',
     '--ro-bind-try', '/sys/devices/system/cpu', '/sys/devices/system/cpu',
