@@ -4,6 +4,11 @@ import { ElderError } from '@elder-node/protocol'
 import type { PrivateFiles } from '../ports/files.ts'
 
 const OWNER_ONLY = 0o600
+const NOT_A_FOLDER = ['a file is where a folder should be', 'Choose another path with --dir.'] as const
+const STORAGE_WORDS: Record<string, readonly [why: string, fix: string]> = {
+  EROFS: ['the file system is read-only', 'Choose another path with --dir.'], ENOTDIR: NOT_A_FOLDER, EEXIST: NOT_A_FOLDER,
+  EACCES: ['permission denied', 'See who owns it, or choose a path of your own with --dir.'],
+}
 
 /** Small private files in one directory. */
 export function privateFiles (dir: string): PrivateFiles {
@@ -117,5 +122,6 @@ function syncDir (path: string): void {
 function storageError (path: string, error: unknown): ElderError {
   const { code, message } = error as NodeJS.ErrnoException
   if (code === 'ENOSPC' || code === 'EDQUOT') return new ElderError('DISK_FULL', `There is no space left to write ${path}.`, 'Free some disk space; nothing that was acknowledged is lost.', { path }, { cause: error })
-  return new ElderError('STORAGE', `Cannot read or write ${path}: ${message}`, 'Check the permissions of the data directory.', { path }, { cause: error })
+  const [why, fix] = STORAGE_WORDS[code ?? ''] ?? [message, 'Check the permissions of the data directory, or choose another with --dir.']
+  return new ElderError('STORAGE', `Cannot read or write ${path}: ${why}`, fix, { path }, { cause: error })
 }

@@ -154,3 +154,12 @@ test('a device that is back with another --name is told that it keeps its own', 
   expect((await desk.run(['join', '--name', 'mini'], { nodeFactory, onStart: until('Stop') })).stderr).toContain('keeps the name it joined with, laptop')
   expect((await desk.run(['join', '--name', 'Laptop'], { nodeFactory, onStart: until('Stop') })).stderr).not.toContain('keeps the name')
 })
+
+test('a data directory that cannot be one says why, before anything is loaded', async () => {
+  writeFileSync(join(desk.dir, 'file'), '')
+  for (const path of ['file', 'file/below']) {
+    const { code, stderr } = await desk.run(['join', '--dir', path], { nodeFactory })
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringMatching(/a file is where a folder should be\nfix: Choose another path with --dir\.\n$/) })
+  }
+  expect(inits).toEqual([])
+})

@@ -30,7 +30,7 @@ test.each([
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
   expect(stderr).toMatch(message)
   expect(stderr.split('\nfix: ')[1]).toContain(fix)
-  expect(stderr.trimEnd().split('\n')).toHaveLength(2)
+  expect(stderr).toMatch(/^error: .+\nfix: .+\n/)
 })
 
 describe('words in the wrong order', () => {

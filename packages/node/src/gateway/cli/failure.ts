@@ -43,6 +43,8 @@ export function failureJson (error: unknown): ErrorJson {
 
 function systemFix (code: unknown): string {
   if (code === 'EACCES' || code === 'EPERM') return 'Check who owns that path, or choose another data directory with --dir.'
+  if (code === 'EROFS') return 'That file system is read-only: choose another path.'
+  if (code === 'ENOTDIR' || code === 'EEXIST' || code === 'EISDIR') return 'Something else is at that path: choose another.'
   if (code === 'ENOSPC') return 'Free some disk space and repeat the command.'
   if (code === 'ENOENT') return 'Check the path.'
   return 'Repeat with -v for the details; if it stays, report it with them.'

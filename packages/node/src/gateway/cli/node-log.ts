@@ -1,7 +1,8 @@
 /** Where a running node says what it does: JSON lines in node.log, or on stderr with -v. */
-import { mkdirSync, renameSync, statSync } from 'node:fs'
+import { renameSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { destination, pino } from 'pino'
+import { makePrivateDir } from '../../adapters/files.ts'
 import type { Logger } from '../../ports/log.ts'
 
 const KEPT_BYTES_MAX = 16 * 2 ** 20
@@ -22,7 +23,7 @@ const SAFE = { redact: REDACT, hooks: { streamWrite: withoutSecrets } }
 /** Synchronous, so that the last lines before a SIGKILL are there to be read. */
 export function openNodeLog (path: string, { verbose }: { verbose: boolean }): Logger {
   if (verbose) return pino({ level: 'debug', ...SAFE }, destination({ dest: 2, sync: true }))
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  makePrivateDir(dirname(path))
   rotate(path)
   return pino({ level: 'info', ...SAFE }, destination({ dest: path, mode: 0o600, sync: true }))
 }

@@ -92,5 +92,5 @@ function rowOf ({ ok, stack, url, commit, message }: Synced, { paint, width }: O
 async function restoreAll ({ client, output, signal }: Context, _options: object, [url = '']: string[]): Promise<void> {
   const done = output.progress('reading and verifying the mirror')
   const stacks = await client.call('stack.restore', { url }, { signal }).finally(done)
-  output.answer('stack-restore', { stacks }, () => stacks.map((one) => `${plain(one.name)}: ${one.entries} entries${one.archived ? ', archived' : ''}\n  digest  ${one.digest}\n  feeds   ${one.feeds}`).join('\n'))
+  output.answer('stack-restore', { stacks }, () => stacks.map((one) => `${plain(one.name)}: ${one.entries} ${one.entries === 1 ? 'entry' : 'entries'}${one.archived ? ', archived' : ''}\n  digest  ${one.digest}\n  feeds   ${one.feeds}`).join('\n'))
 }
