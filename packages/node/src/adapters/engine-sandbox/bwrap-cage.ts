@@ -46,7 +46,7 @@ export class BwrapCage implements Cage {
     if (cpu !== 'x64' && cpu !== 'arm64') throw unavailable(`the sandbox has no list of system calls for ${cpu}`, 'Use --engine docker.')
     const { bwrap, version } = await findBwrap()
     const system = await systemEntries()
-    const hidden = await visibleOf([homedir(), root, ...init.hide ?? []])
+    const hidden = await visibleOf([...ownHome(), root, ...init.hide ?? []])
     const program = seccompProgram(cpu)
     const trial = await mkdtemp(join(root, 'trial-'))
     try {
@@ -120,6 +120,15 @@ export class BwrapCage implements Cage {
   }
 
   async close (): Promise<void> { /* nothing was claimed */ }
+}
+
+/** None for a user that the system does not know, as in some containers. */
+function ownHome (): string[] {
+  try {
+    return [homedir()]
+  } catch {
+    return []
+  }
 }
 
 /** Those that are inside of what every build sees: as when the data directory is /opt/elder-node. */
