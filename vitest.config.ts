@@ -7,8 +7,12 @@ env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('node_modules/.compile-cache
 
 /** Tests run the sources: this key, and no other, reaches vitest's resolver. */
 const conditions = ['elder-source', 'module-sync', 'node', 'import', 'default']
-/** Pure logic, adapters and services: as many at a time as keep two cores busy. The time-out is for a test that hangs, not for a busy machine. */
-const unit = (name: string, root: string, include = ['test/**/*.test.ts']): object => ({ extends: true, test: { name, root, include, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 3 } })
+/**
+ * Pure logic, adapters and services: as many at a time as keep two cores busy. The time-out is for a test that hangs, not for a busy machine.
+ * One worker runs many files: none mocks a module, and each puts timers, spies and variables back (it passes in any order of files:
+ * `--sequence.shuffle.files`), so a process for each would only read the same modules a hundred times.
+ */
+const unit = (name: string, root: string, include = ['test/**/*.test.ts']): object => ({ extends: true, test: { name, root, include, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 3, isolate: false } })
 /** Real processes and networks wait more than they compute: two files at a time, when the units are done. */
 // Scenarios start the program as it is bundled from the sources, at half the cost of dist: no `tsc -b` comes before them.
 const process = (name: string, include: string[], groupOrder: number, globalSetup: string[] = []): object => ({
