@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { lstatSync, mkdirSync } from 'node:fs'
-import { homedir, tmpdir, userInfo } from 'node:os'
+import { tmpdir, userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 import { makePrivateDir } from './files.ts'
+import { xdgDir } from './xdg.ts'
 
 /** Where everything of one node is. All paths are absolute. */
 export interface DataDir {
@@ -36,9 +37,7 @@ const SOCKET_PATH_BYTES_MAX = 100
 export function dataDirPath (dir: string | undefined, env: Environment = process.env): string {
   const given = dir ?? env['ELDER_NODE_DIR']
   if (given !== undefined && given !== '') return resolve(given)
-  const state = env['XDG_STATE_HOME']
-  // The XDG specification says to ignore a relative path.
-  return join(state?.startsWith('/') === true ? state : join(homedir(), '.local', 'state'), 'elder-node')
+  return join(xdgDir('XDG_STATE_HOME', env), 'elder-node')
 }
 
 /** The layout below a root; touches nothing. */

@@ -3,10 +3,11 @@
  * registries of the builder's owner. Never the node's own environment, never credentials.
  */
 import { existsSync } from 'node:fs'
-import { cp, mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, realpath, rm, stat } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { hasMore, readNpmSettings, withoutUser, type NpmSettings } from './npm-settings.ts'
+import { replaceFile } from './replace-file.ts'
 
 /** Variables that hold the path of a certificate file or folder. */
 const CERTIFICATES = ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'GIT_SSL_CAINFO', 'CURL_CA_BUNDLE', 'REQUESTS_CA_BUNDLE', 'PIP_CERT', 'CARGO_HTTP_CAINFO']
@@ -130,8 +131,7 @@ export class BuildEnvironment {
   async #put (name: string, content: Buffer): Promise<string> {
     await mkdir(this.#init.dir, { recursive: true, mode: 0o711 })
     const path = join(this.#init.dir, name)
-    await writeFile(`${path}.new`, content, { mode: 0o644 })
-    await rename(`${path}.new`, path)
+    await replaceFile(path, content)
     return path
   }
 }

@@ -1,9 +1,10 @@
 /** The `sandbox` engine: builds in namespaces of their own, made by bubblewrap. For ordinary users only; nothing of it runs as root. */
 import { mkdir } from 'node:fs/promises'
-import { homedir, platform } from 'node:os'
+import { platform } from 'node:os'
 import { join } from 'node:path'
 import { CagedEngine, type Opened } from '../engine-process/caged-engine.ts'
 import { openRoot, rootName } from '../engine-common/root.ts'
+import { xdgDir } from '../xdg.ts'
 import { BwrapCage } from './bwrap-cage.ts'
 import { unavailable } from './probe.ts'
 
@@ -31,8 +32,7 @@ async function open (init: SandboxEngineInit): Promise<Opened> {
 
 /** On a disk: the temporary folder is memory on many machines. */
 async function ownRoot (dataDir: string): Promise<string> {
-  const cache = process.env['XDG_CACHE_HOME']
-  const parent = join(cache?.startsWith('/') === true ? cache : join(homedir(), '.cache'), 'elder-node')
+  const parent = join(xdgDir('XDG_CACHE_HOME', process.env), 'elder-node')
   await mkdir(parent, { recursive: true, mode: 0o700 }).catch(() => undefined)
   return join(parent, rootName(dataDir))
 }

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { ElderError, parseTraceparent } from '@elder-node/protocol'
 import type { ControlParams } from '@elder-node/protocol'
-import { parseCount, parseSize, parseWait } from '../render/units.ts'
+import { parseCount, parseSize, parseWait } from '../../quantities.ts'
 import type { Context } from './context.ts'
 
 export interface BuildOptions {

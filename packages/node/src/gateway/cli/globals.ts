@@ -1,7 +1,7 @@
 /** The flags that stand before or after any command. */
 import { Option } from 'commander'
 import type { Command } from 'commander'
-import { parseWait } from '../render/units.ts'
+import { parseWait } from '../../quantities.ts'
 
 export interface Globals {
   dir?: string

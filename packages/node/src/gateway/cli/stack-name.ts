@@ -4,10 +4,11 @@
  */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { ElderError, STACK_NAME } from '@elder-node/protocol'
+import { replaceFile } from '../../adapters/replace-file.ts'
 
 const run = promisify(execFile)
 
@@ -69,10 +70,7 @@ function nameOf (url: string | undefined): string | undefined {
 }
 
 async function record (file: string, stack: string): Promise<void> {
-  await mkdir(dirname(file), { recursive: true })
-  const fresh = `${file}.${process.pid}.tmp`
-  await writeFile(fresh, `${JSON.stringify({ schema: 'elder/stack-file.v1', stack }, null, 2)}\n`)
-  await rename(fresh, file)
+  await replaceFile(file, `${JSON.stringify({ schema: 'elder/stack-file.v1', stack }, null, 2)}\n`)
 }
 
 function unknown (why: string): ElderError {

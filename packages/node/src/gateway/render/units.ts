@@ -1,5 +1,4 @@
 /** Figures as people read them. */
-export { parseCount, parseDuration, parseSize, parseWait } from '../../quantities.ts'
 
 export function bytes (count: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']

@@ -1,11 +1,12 @@
 /** `service install`: the copy, the settings, the ticket, the unit; then systemd. Every step may be repeated. */
 import { existsSync, lstatSync, readFileSync } from 'node:fs'
-import { chmod, mkdir, rename, writeFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 import { dataDirAt } from '../../adapters/data-dir.ts'
 import { makePrivateDir } from '../../adapters/files.ts'
 import { lockHolder } from '../../adapters/lock.ts'
+import { replaceFile } from '../../adapters/replace-file.ts'
 import { readSettingsFile, writeSettingsFile } from '../../adapters/settings-file.ts'
 import { textOf } from '../../device-config/resolve.ts'
 import type { StoredSettings } from '../../device-config/resolve.ts'
@@ -53,7 +54,7 @@ export async function installService (system: System, places: Places, init: Inst
   const mesh = hasMesh(plan.dir)
   await copyProgram(init.program, plan.versions, plan.node === init.node ? {} : { node: init.node })
   await prepareData(system, plan, init)
-  await writeUnit(plan.unitPath, unit)
+  await replaceFile(plan.unitPath, unit)
   const started = system.hasSystemd() ? await start(system, plan, init.userName) : notStarted(plan, init.userName)
   if (!plan.ticket && !mesh) started.warnings.push(`this device is in no mesh, so the service founds one, and nobody sees the text that recovers it. To keep it: elder-node service remove --purge${init.scope === 'system' ? ' --system' : ''}; elder-node join --detach --save-recovery <path>; then stop that node and install again`)
   const removedVersions = await pruneVersions(plan.versions, { current: plan.version, before })
@@ -95,13 +96,6 @@ async function prepareData (system: System, plan: Plan, { settings, ticket }: In
   await mkdir(dirname(plan.ticketPath), { recursive: true, mode: 0o700 })
   await writeFile(plan.ticketPath, `${ticket}\n`, { mode: 0o600 })
   await chmod(plan.ticketPath, 0o600)
-}
-
-async function writeUnit (path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true })
-  const fresh = join(dirname(path), `.${basename(path)}.${process.pid}`)
-  await writeFile(fresh, text, { mode: 0o644 })
-  await rename(fresh, path)
 }
 
 async function start (system: System, plan: Plan, userName: string): Promise<Pick<Installed, 'state' | 'commands' | 'warnings'>> {

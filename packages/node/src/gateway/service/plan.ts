@@ -1,5 +1,6 @@
 /** Where a service of this device stands: one picture for the unit, the copy of the program and the commands to run. Pure. */
 import { join } from 'node:path'
+import { xdgDir } from '../../adapters/xdg.ts'
 
 /** `user`: runs as who installs it, in their systemd; `system`: as a user of its own, in the machine's. */
 export type Scope = 'user' | 'system'
@@ -33,11 +34,11 @@ const SYSTEM_VERSIONS = '/usr/local/lib/elder-node/versions'
 export interface Places { home: string, env: Readonly<Record<string, string | undefined>> }
 
 export function unitPathOf (scope: Scope, { home, env }: Places): string {
-  return scope === 'system' ? join('/etc/systemd/system', UNIT) : join(xdg(env['XDG_CONFIG_HOME'], home, '.config'), 'systemd/user', UNIT)
+  return scope === 'system' ? join('/etc/systemd/system', UNIT) : join(xdgDir('XDG_CONFIG_HOME', env, home), 'systemd/user', UNIT)
 }
 
 export function versionsOf (scope: Scope, { home, env }: Places): string {
-  return scope === 'system' ? SYSTEM_VERSIONS : join(xdg(env['XDG_DATA_HOME'], home, '.local/share'), 'elder-node/versions')
+  return scope === 'system' ? SYSTEM_VERSIONS : join(xdgDir('XDG_DATA_HOME', env, home), 'elder-node/versions')
 }
 
 /** @param dir of `--dir` or the environment; the system's service has its own unless one is named */
@@ -55,8 +56,3 @@ export function startCommands (plan: Pick<Plan, 'scope' | 'unitName'>): string[]
 
 /** A user's services end with their last login and start with the first, unless they linger. */
 export const lingerCommand = (userName: string): string[] => ['loginctl', 'enable-linger', userName]
-
-function xdg (value: string | undefined, home: string, rest: string): string {
-  // The XDG specification says to ignore a relative path.
-  return value?.startsWith('/') === true ? value : join(home, rest)
-}

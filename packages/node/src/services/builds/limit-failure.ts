@@ -1,13 +1,11 @@
 /** What a person reads when a limit of the builder ended a build: what was used up, where, whose limit it is, what to do. Pure. */
 import type { BuildResult, Failure } from '@elder-node/protocol'
+import { formatSize, sizeText } from '../../quantities.ts'
 
 export type LimitReason = 'memory' | 'pids' | 'disk'
 
 /** Where the build ran, and what its requester asked for. */
 export interface LimitAsked { builder: string, memoryBytes: number | null }
-
-const GIB = 2 ** 30
-const MIB = 2 ** 20
 
 /** Null unless a limit ended the command. `MEMORY_LIMIT`, `PIDS_LIMIT`, `DISK_LIMIT`. */
 export function limitFailure ({ reason, limit }: Pick<BuildResult, 'reason' | 'limit'>, asked: LimitAsked): Failure | null {
@@ -21,7 +19,7 @@ function memory (limit: number | null, { builder, memoryBytes }: LimitAsked): Fa
   const whose = wasAsked ? 'the limit that was asked for' : 'the most that its owner gives one build'
   return {
     code: 'MEMORY_LIMIT', message: `killed: used more than ${limit === null ? 'its limit' : sizeText(limit)} of memory on ${builder}, ${whose}`,
-    fix: wasAsked ? `Ask for more: --memory ${flagSize(limit * 2)}, or {"build":{"needs":{"memory":"${flagSize(limit * 2)}"}}} in .elder.json; or let the command do less at once.` : 'Build on a device with more memory (--on <device>), or let the command do less at once, such as make -j2.',
+    fix: wasAsked ? `Ask for more: --memory ${formatSize(limit * 2)}, or {"build":{"needs":{"memory":"${formatSize(limit * 2)}"}}} in .elder.json; or let the command do less at once.` : 'Build on a device with more memory (--on <device>), or let the command do less at once, such as make -j2.',
   }
 }
 
@@ -38,11 +36,3 @@ function disk (limit: number | null, { builder }: LimitAsked): Failure {
     fix: 'Let it write less or remove what it no longer needs, or build on a device with more disk: --on <device>. `elder-node status` shows what is free.',
   }
 }
-
-/** `512 MB`, `1.5 GB`: powers of two under the names that `--memory` and Docker give them. */
-export function sizeText (bytes: number): string {
-  return bytes >= GIB ? `${Number((bytes / GIB).toFixed(1))} GB` : `${Number((bytes / MIB).toFixed(bytes < 10 * MIB ? 1 : 0))} MB`
-}
-
-/** As `--memory` takes it: `2g`, `1536m`. */
-function flagSize (bytes: number): string { return bytes % GIB === 0 ? `${bytes / GIB}g` : `${Math.ceil(bytes / MIB)}m` }

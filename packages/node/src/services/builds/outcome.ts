@@ -1,6 +1,7 @@
 /** How a build ends for who asked for it: state, exit code, failure. Pure. */
 import { ElderError, type BuildResult, type Failure } from '@elder-node/protocol'
 import type { BuildEvent, CandidateExplanation } from '../../api.ts'
+import { durationText } from '../../quantities.ts'
 import { limitFailure, type LimitAsked } from './limit-failure.ts'
 
 export type ResultEvent = Extract<BuildEvent, { event: 'result' }>
@@ -11,7 +12,6 @@ export interface Asked extends LimitAsked { strictOutputs: boolean, deadlineMs: 
 /** Exit codes of a build that the mesh, not its command, has ended. */
 export const EXIT = { infrastructure: 125, deadline: 124, cancelled: 130, strictOutputs: 1 } as const
 
-const UNITS_MS: Array<[string, number]> = [['d', 86_400_000], ['h', 3_600_000], ['m', 60_000], ['s', 1000], ['ms', 1]]
 
 /** The command ran; `error` when its outputs could not be written here. */
 export function outcomeOfResult (result: BuildResult, error: Error | undefined, asked: Asked): Outcome {
@@ -50,12 +50,6 @@ export function fixFor (candidates: CandidateExplanation[]): string {
 export function nobodyTook (failure: Failure, candidates: CandidateExplanation[], known: Failure | undefined, waitMs: number | undefined): Failure {
   const waited = waitMs === undefined ? '' : `, and in ${durationText(waitMs)} of --wait that did not change`
   return { ...failure, fix: fixFor(candidates), ...known, message: `${known?.message ?? `${failure.message}: ${listRefusals(candidates)}`}${waited}` }
-}
-
-/** Milliseconds to `10 m`, `1.5 s`, `500 ms`: the largest unit that needs at most one decimal. */
-export function durationText (ms: number): string {
-  const [unit, size] = UNITS_MS.find(([, unitMs]) => ms >= unitMs && Number.isInteger(10 * ms / unitMs)) ?? ['ms', 1]
-  return `${Number((ms / size).toFixed(1))} ${unit}`
 }
 
 function deadlineFailure (deadlineMs: number | null): Failure {

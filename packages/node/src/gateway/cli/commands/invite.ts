@@ -2,7 +2,7 @@
 import { ElderError } from '@elder-node/protocol'
 import type { Command } from 'commander'
 import type { Role } from '../../../api.ts'
-import { parseDuration } from '../../render/units.ts'
+import { parseDuration } from '../../../quantities.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 
