@@ -5,7 +5,8 @@ import { chmod, lstat, mkdir, readdir, readFile, readlink, rm, stat, symlink, tr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { array, assert, constantFrom, property } from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { DiskWatch } from '../src/adapters/disk-watch.ts'
 import { GitCache, type GitCacheInit } from '../src/adapters/git-cache.ts'
 import { GitSource } from '../src/adapters/git-source.ts'
 import { checkSymlinks, checkTree } from '../src/adapters/git-tree.ts'
@@ -309,6 +310,21 @@ describe('transfer', () => {
 })
 
 describe('a hostile sender', () => {
+  test('packs that come leave before the disk is full, and take what they held along, those too that say nothing more', async () => {
+    const dir = await fresh()
+    async function * stalled (): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('PACK')
+      await new Promise(() => undefined)
+    }
+    const receiving = new GitCache({ dir }).receive('me', 'p', '0'.repeat(40), stalled(), { signal }).then(() => 'accepted', (error: unknown) => error)
+    await vi.waitFor(async () => { expect((await readdir(dir, { recursive: true })).some(name => name.includes('incoming-'))).toBe(true) }, 30_000)
+    const full = new DiskWatch({ folders: () => [dir], bytesMax: Infinity, reserveBytes: Infinity, onFull: () => undefined })
+    onTestFinished(() => { full.stop() })
+    expect(await receiving).toMatchObject({ code: 'SOURCE_TOO_LARGE', message: expect.stringContaining('run full') as string })
+    expect((await readdir(dir, { recursive: true })).filter(name => name.includes('incoming-'))).toEqual([])
+    expect(full.full).toBe(false)
+  })
+
   const blob = (dir: string, text: string): string => execFileSync('git', ['hash-object', '-w', '--stdin'], { cwd: dir, env, input: text }).toString().trim()
   const object = (dir: string, type: string, body: Buffer | string): string => execFileSync('git', ['hash-object', '-w', '-t', type, '--stdin', '--literally'], { cwd: dir, env, input: body }).toString().trim()
   const tree = (dir: string, entries: Array<[mode: string, name: string, id: string]>): string =>

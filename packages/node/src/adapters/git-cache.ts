@@ -7,6 +7,7 @@ import { access, lstat, mkdir, mkdtemp, readdir, rename, rm, stat, utimes, write
 import { join } from 'node:path'
 import { ElderError, LIMITS } from '@elder-node/protocol'
 import type { SourceCache } from '../ports/source.ts'
+import { DiskWatch } from './disk-watch.ts'
 import { ended, gitText, RAW_ATTRIBUTES, runGit, startGit, type GitOptions } from './git-run.ts'
 import { KeyedQueue } from './keyed-queue.ts'
 import { checkSymlinks, checkTree, parseTree, type TreeEntry } from './git-tree.ts'
@@ -35,6 +36,22 @@ const LISTING_BYTES_PER_ENTRY = 400
 const MEMORY_BYTES_MAX = 2 * 2 ** 30
 const COMMIT = /^[0-9a-f]{40}$/
 
+/** A sender that says nothing more must not hold what it has sent. */
+async function * unlessAborted<T> (source: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
+  const iterator = source[Symbol.asyncIterator]()
+  const { promise, reject } = Promise.withResolvers<never>()
+  promise.catch(() => undefined)
+  const abort = (): void => { reject(signal?.reason as Error) }
+  if (signal?.aborted === true) abort()
+  signal?.addEventListener('abort', abort, { once: true })
+  try {
+    for (let next = await Promise.race([promise, iterator.next()]); next.done !== true; next = await Promise.race([promise, iterator.next()])) yield next.value
+  } finally {
+    signal?.removeEventListener('abort', abort)
+    void iterator.return?.().catch(() => undefined)
+  }
+}
+
 export class GitCache implements SourceCache {
   readonly #init: Required<Omit<GitCacheInit, 'foldsCase'>>
   #foldsCase: boolean | undefined
@@ -57,13 +74,19 @@ export class GitCache implements SourceCache {
     await this.#queue.run(repo, async () => {
       await this.#open(repo)
       const quarantine = await mkdtemp(join(repo, 'incoming-'))
-      const git: GitOptions = { env: { GIT_DIR: repo, GIT_OBJECT_DIRECTORY: quarantine, GIT_ALTERNATE_OBJECT_DIRECTORIES: join(repo, 'objects') }, signal, memoryBytesMax: MEMORY_BYTES_MAX }
+      const full = new AbortController()
+      // What comes leaves before what runs: every member may send many packs at once, and the bound on all of them holds only afterwards.
+      const disk = new DiskWatch({ folders: () => [quarantine], bytesMax: Infinity, walk: () => Promise.resolve(Infinity), onFull: () => { full.abort(new ElderError('SOURCE_TOO_LARGE', 'the disk of this builder would run full', 'Build on another device with --on, or free some space there.')) } })
+      const git: GitOptions = { env: { GIT_DIR: repo, GIT_OBJECT_DIRECTORY: quarantine, GIT_ALTERNATE_OBJECT_DIRECTORIES: join(repo, 'objects') }, signal: AbortSignal.any([signal, full.signal]), memoryBytesMax: MEMORY_BYTES_MAX }
       try {
         await this.#index(pack, git)
         await this.#judge(commit, git)
         await admit(quarantine, repo)
         await writeFile(join(repo, 'refs/elder', commit), `${commit}\n`)
+      } catch (error) {
+        throw full.signal.aborted ? full.signal.reason as Error : error
       } finally {
+        disk.stop()
         await rm(quarantine, { recursive: true, force: true })
       }
       await maintain(repo)
@@ -111,7 +134,7 @@ export class GitCache implements SourceCache {
     end.catch(() => undefined)
     let bytes = 0
     try {
-      for await (const chunk of pack) {
+      for await (const chunk of unlessAborted(pack, git.signal)) {
         bytes += chunk.length
         if (bytes > max) throw new ElderError('SOURCE_TOO_LARGE', `the pack is larger than ${max} bytes`)
         if (child.exitCode !== null) break
