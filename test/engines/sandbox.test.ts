@@ -55,7 +55,7 @@ describe.runIf(here)('sandbox', () => {
     onTestFinished(() => rm(dataDir, { recursive: true }))
     await chmod(dataDir, 0o755)
     await writeFile(join(dataDir, 'device.key'), 'canary')
-    const engine = new RemoteEngine({ ...initOf({ cgroups: false }), dataDir }, [], 'sandbox')
+    const engine = new RemoteEngine(initOf({ cgroups: false, dataDir }), [], 'sandbox')
     onTestFinished(() => engine.kill())
     const spec = specOf(await engine.createTree(newId(), 0), ['sh', '-c', `cat ${dataDir}/device.key; touch ${dataDir}/x; ls -A ${dataDir} | wc -l; ls -d /opt`])
     const { text } = await collect(engine.run(spec, { signal: new AbortController().signal }))
