@@ -26,7 +26,7 @@ describe('status', () => {
     expect(code).toBe(0)
     expect(lines.every((line) => line.length <= 80)).toBe(true)
     expect(lines[0]).toContain('mesh bramble   2 of 3 devices online   here: laptop')
-    expect(lines.find((line) => line.startsWith('mini'))).toMatch(/0\.62ms\s+direct\s+25%\s+50%\s+20%\s+1\/2\s+idle/)
+    expect(lines.find((line) => line.startsWith('mini'))).toMatch(/0\.62ms\s+direct\s+25%\s+50%\s+20%\s+1\/2\s+1 for others/)
     expect(lines.find((line) => line.startsWith('cabin'))).toContain('down')
     expect(lines.at(-1)).toBe('! disk 91 % ·[31mfull   fix: free some space')
     expect(stdout).not.toContain('\u001b')

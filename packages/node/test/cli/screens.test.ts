@@ -87,9 +87,9 @@ describe('status', () => {
     expect(renderStatus(await status(), bare, NOW).split('\n')).toEqual([
       'mesh bramble   3 of 4 devices online   here: laptop   v0.1.0',
       'DEVICE             RTT  PATH    CPU  MEM  DISK  SLOTS  DOING                SEEN',
-      'laptop *             -  self    25%  50%   20%    1/2  idle, unisolated      now',
+      'laptop *             -  self    25%  50%   20%    1/2  1 for others          now',
       'mini            0.62ms  direct  25%  50%  91%!    1/2  build 7f3c 00:41  suspect',
-      'a-device-with…   123ms  relay   25%  50%   20%    1/2  idle, unisolated      now',
+      'a-device-with…   123ms  relay   25%  50%   20%    1/2  1 for others          now',
       'cabin                -  down      -    -     -      -  -                      3h',
       'builds   1 running, 0 queued',
       'memory   lost: 1 entry, 1 copy, no mirror',

@@ -70,6 +70,9 @@ function doing (device: DeviceStatus, builds: BuildStatus[], nowMs: number): str
   const first = mine[0]
   if (first !== undefined) return `build ${first.id.slice(0, 4)} ${clock(first.startedAt, nowMs)}${mine.length > 1 ? ` +${mine.length - 1}` : ''}`
   if (device.slots.total === 0) return '-'
+  // Who asked for a build is told where it goes; of the builds of others only the slots are known.
+  const taken = device.slots.total - device.slots.free
+  if (taken > 0) return `${taken} for others`
   return device.engine === 'process' ? 'idle, unisolated' : 'idle'
 }
 
