@@ -31,6 +31,14 @@ test.each(PLANS)('%s: restarts always, stops in order, has no ticket in argv and
   for (const line of ['ProtectSystem=strict', 'RestrictNamespaces=yes', 'MemoryHigh=512M']) expect(unit.split('\n').includes(line)).toBe(apart)
 })
 
+test.each(['none\nUser=root\nExecStartPre=/bin/sh -c id', 'process"\n\n[Service]', 'a\u2028b', ''])('the engine of a settings.json that its service may write adds no line to a unit that root writes: %j', (engine) => {
+  expect(() => renderUnit(planOf('system', { engine }))).toThrow(expect.objectContaining({ code: 'SETTING_VALUE' }))
+})
+
+test('paths of a list hold no word of ExecStart', () => {
+  expect(renderUnit(planOf('system', { engine: 'docker', dir: '/srv/a$b c' })).split('\n')).toContain('ReadWritePaths="/srv/a$b c" /tmp /var/tmp')
+})
+
 test('the group docker is said to be as good as root', () => {
   expect(renderUnit(planOf('system', { engine: 'docker' }), { groups: ['docker'] })).toMatch(/^SupplementaryGroups=docker$[^]*as good as root/m)
 })

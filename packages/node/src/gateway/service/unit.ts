@@ -15,9 +15,11 @@ const LOCKED_IN = [
   'ProtectKernelTunables=yes', 'ProtectProc=invisible', 'ProtectSystem=strict', 'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK', 'RestrictNamespaces=yes', 'RestrictSUIDSGID=yes', 'MemoryHigh=512M',
 ]
 
-/** @param groups further groups of the user, `docker` for its socket */
+/** @param groups further groups of the user, `docker` for its socket. @throws ElderError `SERVICE_PATH`, `SETTING_VALUE` */
 export function renderUnit (plan: Plan, { groups = [] }: { groups?: string[] } = {}): string {
   const system = plan.scope === 'system'
+  // From a settings.json that the service itself may write: a line end would let it put a line of its own into a unit that root writes.
+  if (!/^[a-z]+$/.test(plan.engine)) throw new ElderError('SETTING_VALUE', `${JSON.stringify(plan.engine.slice(0, 80))} in settings.json is no engine.`, `elder-node config set engine auto --dir ${plan.dir}`)
   const ticket = !plan.ticket ? [] : ['--ticket-file', system ? '%d/ticket' : word(plan.ticketPath)]
   const lines = [
     '[Unit]',
@@ -55,7 +57,7 @@ function systemLines ({ engine, ticket, ticketPath, dir }: Plan, groups: string[
     ...ALWAYS,
     ...APART.has(engine)
       ? [`# The engine "${engine}" runs builds outside of this unit, so the node is locked in.${groups.includes('docker') ? ' The group docker is as good as root.' : ''}`, ...LOCKED_IN, // Build trees are made in the temporary folder and mounted from there by the engine: a private one it would not see.
-        `ReadWritePaths=${word(dir)} /tmp /var/tmp`]
+        `ReadWritePaths="${value(dir)}" /tmp /var/tmp`]
       : [`# The engine "${engine}" may run builds as children of the node: no memory limit and no sandbox here, they need namespaces and /proc. Each build has its own.`, 'ProtectSystem=full', 'Delegate=yes'],
   ]
 }
