@@ -80,7 +80,7 @@ describe('a ticket', () => {
   test('of another mesh, on a device that has one', async () => {
     const id = neighbour.id
     await neighbour.stop()
-    expectRefusal(await lab.refused('neighbour', { ticket: await founder.ticket() }), 1, { code: 'WRONG_MESH', names: /belongs to another mesh \("home"\) than the ticket/, fix: /another --dir/ })
+    expectRefusal(await lab.refused('neighbour', { ticket: await founder.ticket() }), 1, { code: 'WRONG_MESH', names: /belongs to another mesh \("home"\) than the ticket/, fix: /a second --dir/ })
     await neighbour.start()
     expect(neighbour.id).toBe(id)
     expect(neighbour.ready.mesh.id).not.toBe(founder.ready.mesh.id)
