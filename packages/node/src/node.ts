@@ -107,7 +107,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   const resources = new ResourceService({
     mesh, clock, random, log,
     sensors: init.sensors ?? openSensors({ dir: dir.root }),
-    images: engine?.images?.bind(engine),
+    images: engine?.images?.bind(engine), isBare: () => engine?.bare === true,
     directory: mesh.directory,
     role: of => membership.role(of),
   }, { epoch, version: VERSION, engine: engine?.name ?? null, ...slotsInit(init) })
@@ -209,7 +209,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     cpuPressure: () => resources.sample?.pressure ?? null,
     loopLagS: () => alerts.loopLagS,
   })
-  log.info({ device, mesh: membership.meshId, state, engine: engineNote }, 'ready')
+  log.info({ device, mesh: membership.meshId, state, engine: engineNote() }, 'ready')
   lifetime.started()
 
   return facade(

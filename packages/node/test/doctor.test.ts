@@ -59,6 +59,7 @@ test.each<[string, Over, string, Diagnosed['status'], RegExp]>([
   ['docker wanted and refused', { docker: { error: 'EACCES', inGroup: false }, settings: { engine: 'docker' } }, 'DOCKER_GROUP', 'fail', /usermod/],
   ['docker is down', { docker: { error: 'ECONNREFUSED' } }, 'DOCKER_SILENT', 'warn', /systemctl start docker/],
   ['no engine at all', { engines: [{ name: 'docker', note: '', fault: { code: 'ENGINE_UNAVAILABLE', message: 'no socket', fix: 'x' } }] }, 'NO_ENGINE', 'warn', /engine process/],
+  ['no image for builds that name none', { engines: [{ name: 'docker', note: 'docker 27; no default image yet', fault: null, bare: true }] }, 'IMAGE_MISSING', 'warn', /^elder-node image build$/],
   ['the engine that was asked for', { settings: { engine: 'podman' }, engines: [{ name: 'podman', note: '', fault: { code: 'ENGINE_UNAVAILABLE', message: 'no socket', fix: 'start podman' } }] }, 'ENGINE_UNAVAILABLE', 'fail', /start podman/],
   ['no time server', { time: { synchronized: false } }, 'CLOCK_UNSET', 'warn', /set-ntp true/],
   ['old Node', { program: { node: 'v20.20.2' } }, 'NODE_TOO_OLD', 'fail', /Node 24/],

@@ -21,7 +21,7 @@ export interface EngineInit extends ProcessEngineInit {
 /** The engine that runs here, checked; `note` says which and why, for `status`, `doctor` and the log. */
 export interface SelectedEngine {
   engine?: Engine
-  note: string
+  note: () => string
   /** The whole environment of a build, besides HOME and TMPDIR, given what its requester asked to pass. */
   environment: (requested: Record<string, string>) => Promise<Record<string, string>>
   /** Gives back what the engine took from this machine. After the last build. */
@@ -52,7 +52,7 @@ const NO_BUILDS: Pick<SelectedEngine, 'environment' | 'close'> = { environment: 
  * @throws ElderError `ENGINE_UNAVAILABLE` when the chosen one cannot run here.
  */
 export async function openEngine (choice: EngineChoice | Engine, init: EngineInit): Promise<SelectedEngine> {
-  if (choice === 'none') return { note: 'no engine: this device was told to run no builds', ...NO_BUILDS }
+  if (choice === 'none') return { note: () => 'no engine: this device was told to run no builds', ...NO_BUILDS }
   if (choice === 'auto') return await openFirst(init)
   return typeof choice === 'string' ? await openKind(choice, init) : await openGiven(choice)
 }
@@ -63,13 +63,13 @@ async function openFirst (init: EngineInit): Promise<SelectedEngine> {
   for (const name of AUTO) {
     try {
       const selected = await openKind(name, init)
-      return { ...selected, note: reasons.length === 0 ? selected.note : `${selected.note} (not ${reasons.join('; not ')})` }
+      return { ...selected, note: reasons.length === 0 ? selected.note : () => `${selected.note()} (not ${reasons.join('; not ')})` }
     } catch (error) {
       if (!(error instanceof ElderError)) throw error
       reasons.push(error.message.startsWith(name) ? error.message : `${name}: ${error.message}`)
     }
   }
-  return { note: `no engine: ${reasons.join('; ')}; ${PROCESS_HINT}`, ...NO_BUILDS }
+  return { note: () => `no engine: ${reasons.join('; ')}; ${PROCESS_HINT}`, ...NO_BUILDS }
 }
 
 async function openKind (name: EngineName, init: EngineInit): Promise<SelectedEngine> {
@@ -84,11 +84,11 @@ async function openKind (name: EngineName, init: EngineInit): Promise<SelectedEn
     await environment.close()
     await engine.close()
   }
-  return { engine, note: engine.description, environment: requested => environment.build(requested), close }
+  return { engine, note: () => engine.description, environment: requested => environment.build(requested), close }
 }
 
 async function openGiven (engine: Engine): Promise<SelectedEngine> {
   await engine.check()
   const { PATH = '/usr/local/bin:/usr/bin:/bin' } = process.env
-  return { engine, note: engine.description, environment: async requested => ({ PATH, ...requested }), close: async () => { await engine.close?.() } }
+  return { engine, note: () => engine.description, environment: async requested => ({ PATH, ...requested }), close: async () => { await engine.close?.() } }
 }

@@ -15,6 +15,9 @@ export interface Limits {
   diskBytes: number
 }
 
+/** In an engine's description: it runs images, and has none for builds that name none. */
+export const NO_DEFAULT_IMAGE = 'no default image yet'
+
 export interface RunSpec {
   /** Unique per attempt: names the sandbox; what {@link Engine.sweep} finds after a crash. */
   id: string
@@ -49,6 +52,8 @@ export interface Engine {
   check (): Promise<void>
   /** Images that are here already, newest first: a hint in the advert. Engines without images leave it out. */
   images? (): Promise<string[]>
+  /** True while builds that name no image cannot run, as of the last look at the images. */
+  readonly bare?: boolean
   /** A fresh private folder for a build's tree, outside the data directory, empty, on the engine's disk. */
   createTree (id: string, slot: number): Promise<string>
   /** Removes the tree, the build's home and its temporary files. */

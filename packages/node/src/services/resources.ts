@@ -10,6 +10,8 @@ export interface ResourceComponents extends KnownDevicesComponents {
   sensors: Sensors
   /** Images that are here, newest first; left out by engines without images. */
   images?: (() => Promise<string[]>) | undefined
+  /** Whether builds that name no image cannot run here, as of the last look at the images. */
+  isBare?: (() => boolean) | undefined
   /** 0 to 1: jitter of the heartbeat. */
   random: () => number
 }
@@ -33,6 +35,8 @@ export interface ResourceInit {
   imagesMs?: number
 }
 
+/** Time between two looks while builds wait for a default image: whoever has just made it wants to use it. */
+const BARE_LOOK_MS = 2_000
 const TELL_MS = 5_000
 const LOOKUP_MS_MAX = 30_000
 /** Adverts that a rest saves up: a slot that is freed and taken again within `coalesceMs` is known at once, both times. */
@@ -50,6 +54,7 @@ export class ResourceService {
   #facts: HostFacts | undefined
   #sample: HostSample | undefined
   #images: string[] = []
+  #isBare = false
   #capacity: Capacity = { free: 0, queue: 0, expectedWaitS: 0, projects: [], draining: false }
   #seq = 0
   /** Up to when adverts are paid for, each with `coalesceMs` (generic cell rate algorithm, ITU-T I.371). */
@@ -96,7 +101,7 @@ export class ResourceService {
     this.#offs.push(this.#components.clock.onWake?.(() => { void this.#read().then(() => this.#publish()).catch(() => {}) }) ?? (() => {}))
     this.#loops.every(sampleMs, () => this.#read())
     this.#loops.every(heartbeatMs, () => this.#publish())
-    this.#loops.every(imagesMs, () => this.#look())
+    this.#lookAgain(imagesMs)
     this.#loops.every(lookupMs, () => this.lookUp(this.#ended.signal))
     for (const peer of mesh.peers()) void this.#tell(peer.device)
     void this.#publish()
@@ -119,7 +124,7 @@ export class ResourceService {
 
   own (): Advert {
     const { epoch, version, engine } = this.#init
-    return ownAdvert({ epoch, version, engine, seq: this.#seq, slots: this.slots, capacity: this.#capacity, images: this.#images, facts: this.#facts, sample: this.#sample })
+    return ownAdvert({ epoch, version, engine, seq: this.#seq, slots: this.slots, capacity: this.#capacity, images: this.#images, bare: this.#isBare, facts: this.#facts, sample: this.#sample })
   }
 
   /** Takes an advert from gossip or from a direct message. @returns false when it is malformed. */
@@ -145,8 +150,20 @@ export class ResourceService {
     if (this.#facts !== undefined) await this.#others.lookUp(this.#facts.platform, AbortSignal.any([signal, AbortSignal.timeout(LOOKUP_MS_MAX)]))
   }
 
+  /** The default image may have been made a moment ago. Never rejects. */
+  async lookForDefault (): Promise<void> { if (this.#isBare) await this.#look() }
+
   /** A hint: an engine that cannot say which images it has keeps the last word. */
-  async #look (): Promise<void> { this.#images = await this.#components.images?.().catch(() => this.#images) ?? [] }
+  async #look (): Promise<void> {
+    const before = this.#isBare
+    this.#images = await this.#components.images?.().catch(() => this.#images) ?? []
+    this.#isBare = this.#components.isBare?.() === true
+    if (this.#isBare !== before) this.#changed()
+  }
+
+  #lookAgain (imagesMs: number): void {
+    this.#loops.later(this.#isBare ? Math.min(BARE_LOOK_MS, imagesMs) : imagesMs, () => this.#look().finally(() => { this.#lookAgain(imagesMs) }))
+  }
 
   async #read (): Promise<void> {
     const before = this.slots

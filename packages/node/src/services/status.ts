@@ -17,7 +17,7 @@ export interface StatusComponents {
   problems: () => Problem[]
 }
 
-export interface StatusInit { dir: string, version: string, engineNote: string, /** Where /metrics is, if anywhere. */ http: string | null }
+export interface StatusInit { dir: string, version: string, engineNote: () => string, /** Where /metrics is, if anywhere. */ http: string | null }
 
 export class StatusService {
   readonly #components: StatusComponents
@@ -39,7 +39,7 @@ export class StatusService {
     const { dir, version, engineNote, http } = this.#init
     return {
       mesh: { id: membership.meshId, name: membership.meshName },
-      self: { ...membership.ref(mesh.self), addresses: mesh.addresses(), dir, pid: process.pid, version, engineNote, http, ...this.#reached() },
+      self: { ...membership.ref(mesh.self), addresses: mesh.addresses(), dir, pid: process.pid, version, engineNote: engineNote(), http, ...this.#reached() },
       devices: this.devices(),
       builds: builds(),
       stacks: stacks(),

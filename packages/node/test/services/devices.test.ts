@@ -11,7 +11,7 @@ function service (peers: Peer[]): StatusService {
     mesh: { self: 'self', on: () => () => {}, peers: () => peers },
     resources: { own: () => ADVERT, table: { get: () => ({ advert: ADVERT }) } },
     clock: { wallMs: () => 0, monotonicMs: () => 0 },
-  } as unknown as StatusComponents, { dir: '/d', version: '0', engineNote: '', http: null })
+  } as unknown as StatusComponents, { dir: '/d', version: '0', engineNote: () => '', http: null })
 }
 
 test('this device, then the nearest, then who is away; a suspect is told, nobody else is', () => {

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto'
 import { decodeAdvert, deviceId, encodeAdvert, History, imageHint, type Advert, type DeviceId, type Needs } from '@elder-node/protocol'
 import { expect, test } from 'vitest'
+import { fixFor } from '../../src/services/builds/outcome.ts'
 import { electBuilder } from '../../src/services/builds/ranking.ts'
 import { ownAdvert } from '../../src/services/resources/own-advert.ts'
 
 const GIB = 2 ** 30
 const device = (name: string): DeviceId => deviceId(createHash('sha256').update(name).digest())
-const advert = (images: string[]): Advert => decodeAdvert(encodeAdvert(ownAdvert({
-  epoch: 1, seq: 1, version: '0.1.0', engine: 'docker', slots: 1, capacity: { free: 1, queue: 0, expectedWaitS: 0, projects: [], draining: false }, images,
+const advert = (images: string[], bare = false): Advert => decodeAdvert(encodeAdvert(ownAdvert({
+  epoch: 1, seq: 1, version: '0.1.0', engine: 'docker', slots: 1, capacity: { free: 1, queue: 0, expectedWaitS: 0, projects: [], draining: false }, images, bare,
   facts: { platform: 'linux/x64', cores: 4, memoryTotalBytes: 8 * GIB, cpuModel: 'fake', hostname: 'fake' },
   sample: { load: 0, pressure: undefined, memoryFreeBytes: 4 * GIB, diskFreeBytes: GIB, diskTotalBytes: GIB, onBattery: false },
 })))
@@ -38,4 +39,19 @@ test('a builder that has the image is predicted to start earlier, and wins', () 
   expect(order[0]?.device).toBe(device('warm'))
   const boot = Object.fromEntries(candidates.map(candidate => [candidate.device.name, candidate.terms['boot']]))
   expect(boot['cold']).toBeGreaterThan(10 * (boot['warm'] ?? Infinity))
+})
+
+test('a build that names no image is not asked of a builder without a default one, which says what to run', () => {
+  const needs: Needs = { platform: null, image: null, memoryBytes: null, cpus: null, sealed: false, local: 'auto', on: null }
+  const elect = (image: string | null): ReturnType<typeof electBuilder> => electBuilder({
+    known: [['bare', true], ['stocked', false]].map(([name, bare]) => ({ device: device(String(name)), self: false, role: 'builder' as const, online: true, advert: advert([], bare === true) })),
+    needs: { ...needs, image }, project: 'p', command: 'c', history: new History(), nowMs: 0, rttMs: of => of === device('bare') ? 1 : 50, relayed: () => false,
+    ref: of => ({ id: of, name: of === device('bare') ? 'bare' : 'stocked' }), context: { recentBusy: false, explore: 0, random: () => 0.5 },
+  })
+  const { order, candidates } = elect(null)
+  expect(order.map(ranked => ranked.device)).toEqual([device('stocked')])
+  const refused = candidates.filter(candidate => candidate.device.name === 'bare')
+  expect(refused[0]?.refused).toBe('no default image')
+  expect(fixFor(refused)).toMatch(/^On bare: elder-node image build/)
+  expect(elect('node:24').order[0]?.device).toBe(device('bare'))
 })

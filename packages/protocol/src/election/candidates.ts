@@ -46,6 +46,7 @@ function fitRefusal (advert: Advert, needs: Needs): string | null {
   if (advert.engine === null) return 'no engine'
   if (needs.platform !== null && advert.platform !== needs.platform) return `platform ${advert.platform}, this build needs ${needs.platform}`
   if (needs.image !== null && advert.engine !== 'docker' && advert.engine !== 'podman') return `engine ${advert.engine} runs no image, this build needs ${needs.image}`
+  if (needs.image === null && advert.bare === true) return 'no default image'
   if (needs.sealed && advert.engine === 'process') return 'engine process cannot seal a build'
   if (needs.memoryBytes !== null && advert.memory.freeBytes < needs.memoryBytes) return `memory ${size(advert.memory.freeBytes)} < ${size(needs.memoryBytes)} asked`
   if (needs.cpus !== null && advert.cores < needs.cpus) return `${advert.cores} cores < ${needs.cpus} asked`

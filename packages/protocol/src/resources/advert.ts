@@ -3,6 +3,7 @@
  *
  * advert := [1, epoch, seq, version, platform, engine, projects, images, cores, load, pressure,
  *            memoryTotal, memoryFree, diskTotal, diskFree, slotsTotal, slotsFree, queue, expectedWait, speed, draining, coordinate]
+ * `!default` among the images is no image: it says that the device runs images and has none for builds that name none.
  * load and pressure in per mille, memory and disk in MiB, expectedWait in tenths of a second, speed in percent: a typical
  * advert is below 200 bytes, none is above LIMITS.advertBytesMax.
  */
@@ -26,6 +27,8 @@ export interface Advert {
   projects: string[]
   /** Images that are warm here, at most 8. */
   images: string[]
+  /** The device runs images, and has none for builds that name none: such a build cannot run there. */
+  bare?: true
   cores: number
   /** Share of all cores in use, 0 to 1. */
   load: number
@@ -49,12 +52,14 @@ export interface Advert {
 const MIB = 1_048_576
 const HINTS_MAX = 8
 const WORD_CHARS_MAX = 64
+/** No name of an image: devices that do not know the mark take it for an image that nobody asks for. */
+const BARE = '!default'
 const COUNT_MAX = 2 ** 40
 
 export function encodeAdvert (advert: Advert): Uint8Array {
   const { memory, disk, slots } = advert
   return encode([
-    1, advert.epoch, advert.seq, advert.version, advert.platform, advert.engine, advert.projects.slice(0, HINTS_MAX), advert.images.slice(0, HINTS_MAX),
+    1, advert.epoch, advert.seq, advert.version, advert.platform, advert.engine, advert.projects.slice(0, HINTS_MAX), [...advert.bare === true ? [BARE] : [], ...advert.images].slice(0, HINTS_MAX),
     advert.cores, scaled(advert.load, 1000), advert.pressure === null ? null : scaled(advert.pressure, 1000),
     Math.floor(memory.totalBytes / MIB), Math.floor(memory.freeBytes / MIB), Math.floor(disk.totalBytes / MIB), Math.floor(disk.freeBytes / MIB),
     slots.total, slots.free, advert.queue, scaled(advert.expectedWaitS, 10), scaled(advert.speed, 100), advert.draining,
@@ -77,7 +82,7 @@ export function decodeAdvert (bytes: Uint8Array): Advert {
   if (typeof value[20] !== 'boolean') throw new MalformedError('advert.draining is a boolean')
   return {
     epoch: count(1, Number.MAX_SAFE_INTEGER), seq: count(2), version: word(version), platform: word(platform), engine: engine === null ? null : word(engine),
-    projects: words(projects), images: words(images), cores: count(8, 65_536), load: count(9, 1000) / 1000,
+    projects: words(projects), ...imagesOf(words(images)), cores: count(8, 65_536), load: count(9, 1000) / 1000,
     pressure: value[10] === null ? null : count(10, 1000) / 1000,
     memory: { totalBytes: count(11) * MIB, freeBytes: count(12) * MIB }, disk: { totalBytes: count(13) * MIB, freeBytes: count(14) * MIB },
     slots, queue: count(17, 65_536), expectedWaitS: count(18) / 10, speed: count(19, 100_000) / 100, draining: value[20], coordinate: coordinate(value[21]),
@@ -94,6 +99,10 @@ function word (value: Value | undefined): string {
 function words (value: Value | undefined): string[] {
   if (!Array.isArray(value) || value.length > HINTS_MAX) throw new MalformedError('an advert holds at most 8 hints of a kind')
   return value.map(word)
+}
+
+function imagesOf (hints: string[]): Pick<Advert, 'images' | 'bare'> {
+  return { images: hints.filter(hint => hint !== BARE), ...(hints.includes(BARE) ? { bare: true } : {}) }
 }
 
 function coordinate (value: Value | undefined): number[] | null {

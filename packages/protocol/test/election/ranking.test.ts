@@ -62,6 +62,8 @@ describe('refusal', () => {
     ['platform', {}, { platform: 'linux/arm64' }, /platform linux\/x64, this build needs linux\/arm64/],
     ['memory', {}, { memoryBytes: 2 ** 35 }, /memory 8 GB < 32 GB asked/],
     ['sealed', { advert: { ...advert, engine: 'process' } }, { sealed: true }, /process cannot seal/],
+    ['no default image', { advert: { ...advert, engine: 'docker', bare: true } }, {}, /^no default image$/],
+    ['no default image, and one is named', { advert: { ...advert, engine: 'docker', bare: true } }, { image: 'node:24' }, null],
     ['local never', { self: true }, { local: 'never' }, /local never/],
     ['local only', {}, { local: 'only' }, /local only/],
   ])('%s', (_name, k, n, reason) => {
@@ -76,6 +78,12 @@ describe('adverts', () => {
     const bytes = encodeAdvert(advert)
     expect(bytes.length).toBeLessThanOrEqual(200)
     expect(decodeAdvert(bytes)).toEqual({ ...advert, pressure: 0.031 })
+  })
+
+  it('say that there is no default image among the images, where older devices expect names', () => {
+    const docker: Advert = { ...advert, engine: 'docker', images: Array.from({ length: 8 }, (_, i) => `image${i}:latest`), bare: true }
+    expect(decodeAdvert(encodeAdvert(docker))).toMatchObject({ bare: true, images: docker.images.slice(0, 7) })
+    expect(decodeAdvert(encodeAdvert({ ...advert, images: ['node:24'] }))).not.toHaveProperty('bare')
   })
 
   it('never decode from foreign bytes to anything unbounded', () => {

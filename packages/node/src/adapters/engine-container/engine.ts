@@ -3,7 +3,8 @@
  * of this machine. One code for both: Podman's service speaks Docker's API.
  */
 import { rmdir } from 'node:fs/promises'
-import type { Engine, RunEvent, RunSpec } from '../../ports/engine.ts'
+import { codeOf } from '@elder-node/protocol'
+import { NO_DEFAULT_IMAGE, type Engine, type RunEvent, type RunSpec } from '../../ports/engine.ts'
 import { DiskWatch } from '../disk-watch.ts'
 import { CANCELLED, DISK_FULL, signalOf, type ExitEvent } from '../engine-common/exit.ts'
 import { Opening } from '../engine-common/opening.ts'
@@ -37,7 +38,9 @@ export class ContainerEngine implements Engine {
     this.#opening = new Opening(() => openDaemon(init))
   }
 
-  get description (): string { return `${this.#description}${this.#bare ? '; no default image yet (elder-node image build)' : ''}` }
+  get description (): string { return `${this.#description}${this.#bare ? `; ${NO_DEFAULT_IMAGE} (elder-node image build)` : ''}` }
+
+  get bare (): boolean { return this.#bare }
 
   async check (): Promise<void> {
     this.#description = (await this.#opening.get()).description
@@ -121,6 +124,7 @@ export class ContainerEngine implements Engine {
       }
     } catch (error) {
       if (signal.aborted) return undefined
+      if (codeOf(error) === 'IMAGE_MISSING' && image === null) this.#bare = true
       throw error
     }
   }

@@ -29,7 +29,7 @@ export interface Ready {
   http?: string
   recovery?: string
   /** What it does for builds. */
-  offer: { slots: number, engine: string | null }
+  offer: { slots: number, engine: string | null, /** Builds that name no image cannot run here yet. */ bare: boolean }
 }
 export interface Detached { ready: Ready, pid: number, outputPath: string }
 

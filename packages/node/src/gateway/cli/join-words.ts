@@ -15,9 +15,9 @@ export function announce ({ output }: Context, { device, mesh, joined, addresses
   output.line(`Add a device: elder-node invite    Look: elder-node status    Stop: ${detached === undefined ? 'Ctrl-C' : `kill ${detached.pid}`}`)
 }
 
-function offerText ({ slots, engine }: Ready['offer']): string {
+function offerText ({ slots, engine, bare }: Ready['offer']): string {
   if (slots === 0) return 'Takes no builds; why: elder-node doctor'
-  return `Takes ${slots === 1 ? '1 build' : `${slots} builds`} at once, engine ${plain(engine ?? 'none')}${engine === 'process' ? ': NO isolation, as you said' : ''}`
+  return `Takes ${slots === 1 ? '1 build' : `${slots} builds`} at once, engine ${plain(engine ?? 'none')}${engine === 'process' ? ': NO isolation, as you said' : ''}${bare ? '\nNo default image: a build must name one, until you run: elder-node image build' : ''}`
 }
 
 /** A name is asked for once, by who joins. */

@@ -17,10 +17,10 @@ export interface Facts {
   lock: { path: string, there: boolean, holder: number | null }
   /** `folder`: where the socket is made, when that is not the data directory. */
   socket: { path: string, there: boolean, answers: boolean, folder: { path: string, mode: number, uid: number } | null }
-  settings: { fault: Fault | null, recoverySaved: boolean, engine: string, mdns: boolean, slots: number | null }
+  settings: { fault: Fault | null, recoverySaved: boolean, engine: string, /** Of builds that name none; undefined: the engine's own. */ image?: string, mdns: boolean, slots: number | null }
   /** TCP ports this node listens on, or will. `holder`: undefined when nobody or nobody we may see. */
   ports: Array<{ port: number, taken: boolean, holder: { pid: number, name: string } | undefined }>
-  engines: Array<{ name: string, note: string, fault: Fault | null }>
+  engines: Array<{ name: string, note: string, fault: Fault | null, /** Runs images, and has none for builds that name none. */ bare?: boolean }>
   /** The Docker socket, when there is one: the code of the error that opening it gave. */
   docker: { path: string, error: string | null, inGroup: boolean } | null
   /** Files of the kernel and of a Raspberry Pi; null where there is none. */

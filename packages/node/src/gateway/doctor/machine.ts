@@ -22,7 +22,7 @@ function engines ({ engines: all, settings }: Facts): Finding[] {
     return [warn('NO_ENGINE', `nothing here can run builds: ${all.map(why).join('; ')}`, 'Install Docker, Podman or bubblewrap; or, without isolation: elder-node config set engine process')]
   }
   return all.map((engine): Finding => {
-    if (engine.fault === null) return ok(engine.note)
+    if (engine.fault === null) return engine.bare === true ? warn('IMAGE_MISSING', `${engine.note}: a build must name its image to run here`, 'elder-node image build') : ok(engine.note)
     return engine.name === wanted ? fail(engine.fault.code, why(engine), engine.fault.fix) : skip(why(engine))
   })
 }

@@ -9,7 +9,7 @@ import { codeOf } from '@elder-node/protocol'
 import { dataDirAt } from '../../adapters/data-dir.ts'
 import type { DataDir } from '../../adapters/data-dir.ts'
 import { openEngine } from '../../adapters/engines.ts'
-import type { EngineChoice } from '../../ports/engine.ts'
+import { NO_DEFAULT_IMAGE, type EngineChoice } from '../../ports/engine.ts'
 import { lockHolder } from '../../adapters/lock.ts'
 import { readConfig } from '../../adapters/node-config.ts'
 import { portHolder } from '../../adapters/port-holder.ts'
@@ -44,7 +44,7 @@ export async function readFacts (init: ReadInit): Promise<Facts> {
     program: { version, node: process.version, ...await readStart(mesh?.status.self.pid ?? process.pid) },
     dir: await readDir(dir), key: await readKey(dir.key), lock: { path: dir.lock, there: await isThere(dir.lock), holder: lockHolder(dir.lock) ?? null },
     socket: await readSocket(dir), settings, ports: await readPorts(dir, mesh?.status.self.addresses ?? []),
-    engines: await readEngines(root, settings.engine, mesh?.status.self.engineNote), docker: await readDocker(username), kernel: await readKernel(), time: await readTime(),
+    engines: await readEngines(root, settings, mesh?.status.self.engineNote), docker: await readDocker(username), kernel: await readKernel(), time: await readTime(),
     git: { works }, remotes: remotes === null ? null : works ? await Promise.all(remotes.map(async url => ({ url, fault: await readRemote(url, signal) }))) : remotes.map(url => ({ url, fault: null })),
     mesh, hasMesh: hasMesh(root),
   }
@@ -55,7 +55,8 @@ function settingsOf ({ settings }: DataDir, env: NodeJS.ProcessEnv): Facts['sett
   try {
     const stored = readSettingsFile(settings)
     for (const setting of SETTINGS) resolveSetting(setting, env, stored)
-    return { fault: null, recoverySaved: value('recovery.saved', stored) === true, engine: String(value('engine', stored)), mdns: value('mdns', stored) === true, slots: value('slots', stored) as number | undefined ?? null }
+    const image = value('image', stored)
+    return { fault: null, ...(image === undefined ? {} : { image: String(image) }), recoverySaved: value('recovery.saved', stored) === true, engine: String(value('engine', stored)), mdns: value('mdns', stored) === true, slots: value('slots', stored) as number | undefined ?? null }
   } catch (error) {
     return { fault: faultOf(error), recoverySaved: false, engine: 'auto', mdns: true, slots: null }
   }
@@ -106,15 +107,16 @@ function isTaken (port: number): Promise<boolean> {
 }
 
 /** The running node has opened its engine; without one each is opened and given back. `process` only where its owner chose it. */
-async function readEngines (dataDir: string, chosen: string, note: string | undefined): Promise<Facts['engines']> {
-  if (note !== undefined) return [{ name: note.split(/[ :]/, 1)[0] ?? '', note, fault: note.startsWith('no engine') ? { code: 'NO_ENGINE', message: note, fix: '' } : null }]
+async function readEngines (dataDir: string, { engine: chosen, image }: Facts['settings'], note: string | undefined): Promise<Facts['engines']> {
+  if (note !== undefined) return [{ name: note.split(/[ :]/, 1)[0] ?? '', note, bare: note.includes(NO_DEFAULT_IMAGE), fault: note.startsWith('no engine') ? { code: 'NO_ENGINE', message: note, fix: '' } : null }]
   if (chosen === 'none') return []
   const names: EngineChoice[] = chosen === 'auto' ? ENGINES : [chosen as EngineChoice]
   return await Promise.all(names.map(async name => {
     try {
-      const { note: description, close } = await openEngine(name, { dataDir })
+      const { note: describe, close } = await openEngine(name, { dataDir, ...(image === undefined ? {} : { image }) })
+      const note = describe()
       await close()
-      return { name, note: description, fault: null }
+      return { name, note, bare: note.includes(NO_DEFAULT_IMAGE), fault: null }
     } catch (error) {
       return { name, note: '', fault: faultOf(error) }
     }

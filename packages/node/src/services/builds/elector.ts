@@ -65,15 +65,20 @@ export class Elector {
   }
 
   async #awaitAdverts (needs: Needs, spec: BuildSpec, explore: boolean, wait: AbortSignal): Promise<ElectionResult> {
+    const { resources } = this.#components
+    if (needs.image === null) await resources.lookForDefault()
     let elected = this.#rank(needs, spec, explore)
-    while (elected.order.length === 0 && !wait.aborted && this.#missesAdverts()) {
-      await this.#components.resources.nextAdvert(wait)
+    while (elected.order.length === 0 && !wait.aborted && this.#missesAdverts(needs)) {
+      await resources.nextAdvert(wait)
       elected = this.#rank(needs, spec, explore)
     }
     return elected
   }
 
-  #missesAdverts (): boolean { return this.#components.resources.known().some(known => known.online && known.advert === undefined) }
+  /** Who has just got a default image says so within seconds. */
+  #missesAdverts ({ image }: Needs): boolean {
+    return this.#components.resources.known().some(({ self, online, advert }) => online && !self && (advert === undefined || (image === null && advert.bare === true)))
+  }
 
   /** Connects to those that only the directory or an old advert names. */
   async #look (signal: AbortSignal): Promise<void> {

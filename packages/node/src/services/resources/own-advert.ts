@@ -19,15 +19,17 @@ export interface OwnState {
   capacity: Capacity
   /** Images that are here, newest first. */
   images: string[]
+  /** Runs images, and has none for builds that name none. */
+  bare: boolean
   /** Undefined before the first reading. */
   facts: HostFacts | undefined
   sample: HostSample | undefined
 }
 
-export function ownAdvert ({ epoch, seq, version, engine, slots, capacity, images, facts, sample }: OwnState): Advert {
+export function ownAdvert ({ epoch, seq, version, engine, slots, capacity, images, bare, facts, sample }: OwnState): Advert {
   const { free, queue, expectedWaitS, projects, draining } = capacity
   return {
-    epoch, seq, version, platform: facts?.platform ?? 'unknown', engine, projects, images: imageHints(images),
+    epoch, seq, version, platform: facts?.platform ?? 'unknown', engine, projects, images: imageHints(images), ...(bare ? { bare } : {}),
     cores: facts?.cores ?? 1, load: Math.min(1, sample?.load ?? 0), pressure: sample?.pressure === undefined ? null : Math.min(1, sample.pressure),
     memory: { totalBytes: facts?.memoryTotalBytes ?? 0, freeBytes: sample?.memoryFreeBytes ?? 0 },
     disk: { totalBytes: sample?.diskTotalBytes ?? 0, freeBytes: sample?.diskFreeBytes ?? 0 },

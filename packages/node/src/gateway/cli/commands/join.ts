@@ -4,6 +4,7 @@ import { codeOf, ElderError, toDeviceName } from '@elder-node/protocol'
 import type { Command } from 'commander'
 import { addresses as ADDRESSES } from '../../../device-config/types.ts'
 import { serveControl } from '../../control-server.ts'
+import { NO_DEFAULT_IMAGE } from '../../../ports/engine.ts'
 import { parseCount } from '../../../quantities.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
@@ -156,8 +157,9 @@ async function serve (context: Context, node: JoinedNode, { stopping, crashed, l
 
 async function readyOf (node: JoinedNode): Promise<Ready> {
   const { device, mesh, joined, http, recovery } = node
-  const own = (await node.status()).devices.find(({ id }) => id === device.id)
-  return { device: { id: device.id, name: device.name }, mesh: { id: mesh.id, name: mesh.name }, joined, addresses: node.addresses(), offer: { slots: own?.slots.total ?? 0, engine: own?.engine ?? null }, ...(http === undefined ? {} : { http }), ...(recovery === undefined ? {} : { recovery }) }
+  const { self, devices } = await node.status()
+  const own = devices.find(({ id }) => id === device.id)
+  return { device: { id: device.id, name: device.name }, mesh: { id: mesh.id, name: mesh.name }, joined, addresses: node.addresses(), offer: { slots: own?.slots.total ?? 0, engine: own?.engine ?? null, bare: self.engineNote.includes(NO_DEFAULT_IMAGE) }, ...(http === undefined ? {} : { http }), ...(recovery === undefined ? {} : { recovery }) }
 }
 
 async function aborted (signal: AbortSignal): Promise<undefined> {
