@@ -13,10 +13,9 @@ const conditions = ['elder-source', 'module-sync', 'node', 'import', 'default']
  * `--sequence.shuffle.files`), so a process for each would only read the same modules a hundred times.
  */
 const unit = (name: string, root: string, include = ['test/**/*.test.ts']): object => ({ extends: true, test: { name, root, include, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 3, isolate: false } })
-/** Real processes and networks wait more than they compute: two files at a time, when the units are done. */
-// Scenarios start the program as it is bundled from the sources, at half the cost of dist: no `tsc -b` comes before them.
-const process = (name: string, include: string[], groupOrder: number, globalSetup: string[] = []): object => ({
-  extends: true, test: { name, root: '.', include, globalSetup, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2, sequence: { groupOrder } },
+/** Real processes and networks: when the units are done. */
+const process = (name: string, include: string[], groupOrder: number, more: object = {}): object => ({
+  extends: true, test: { name, root: '.', include, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2, sequence: { groupOrder }, ...more },
 })
 
 export default defineConfig({
@@ -27,7 +26,8 @@ export default defineConfig({
       unit('crdt-stack', 'packages/crdt-stack'),
       unit('node', 'packages/node'),
       unit('repository', '.', ['test/simulator/**/*.test.ts', 'test/exports.test.ts', 'test/walks.test.ts', 'test/reference.test.ts', 'test/error-catalogue.test.ts']),
-      process('scenarios', ['test/scenarios/**/*.test.ts', 'test/readme.test.ts', 'test/examples.test.ts'], 1, ['test/support/program.ts']),
+      // The program as it is bundled from the sources, at half the cost of dist: no `tsc -b` comes before. They wait more than they compute.
+      process('scenarios', ['test/scenarios/**/*.test.ts', 'test/readme.test.ts', 'test/examples.test.ts'], 1, { globalSetup: ['test/support/program.ts'], maxWorkers: 3 }),
       // Not part of `npm test`, each a step of .ci/run: homes behind routers; container engines that it starts first; the command line as promised;
       // every command of the docs; the benchmark.
       process('networks', ['test/networks/**/*.test.ts'], 2),
