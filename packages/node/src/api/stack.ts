@@ -1,0 +1,46 @@
+/** Stacks as their readers and writers see them: entries, copies, remotes, search, the proof. */
+import type { Author, Entry, EntryPatch, HistoryItem, NewEntry, Outline, StackChange, StackDigest } from '@elder-node/crdt-stack'
+import type { DeviceRef, Problem } from './device.ts'
+
+export interface MirrorStatus { url: string, state: 'ok' | 'behind' | 'failing' | 'never', lastPush: string | null, message: string | null, /** Since when something of the stack is not on the remote, as far as this device tried; left out while all is. */ behindSince?: string }
+
+export interface StackStatus { name: string, entries: number, copies: number, mirrors: MirrorStatus[], archived: boolean }
+
+export interface OpenStack {
+  readonly name: string
+  add (entry: NewEntry, options?: { agent?: string }): Promise<Entry>
+  edit (id: string, patch: EntryPatch, options?: { agent?: string }): Promise<Entry>
+  remove (id: string, options?: { agent?: string }): Promise<void>
+  /** Full id or a unique prefix of at least 4 characters. @throws ElderError `NO_SUCH_ENTRY`, `AMBIGUOUS` */
+  get (id: string): Promise<Entry>
+  list (filter?: { kind?: string, tag?: string }): Promise<Entry[]>
+  digest (): Promise<StackDigest>
+  /** Who wrote what, newest first; 50 unless `limit` says otherwise. `entry`: an id or prefix. */
+  log (options?: { entry?: string, limit?: number }): Promise<HistoryItem[]>
+  changes (options: { signal: AbortSignal }): AsyncIterable<StackChange>
+}
+
+export interface RemoteInfo { stack: string, url: string, addedBy: Author, state: MirrorStatus['state'], lastPush: string | null, message: string | null }
+
+export interface RestoredStack { stack: string, name: string, digest: string, feeds: string, entries: number, archived: boolean }
+
+export interface SearchFilter { stack?: string, kind?: string, tag?: string, limit?: number }
+
+export interface SearchHit { stack: string, score: number, snippet: string, entry: Outline }
+
+/** What a stack is, and who vouches for it. Empty `problems`: everything that could be asked agrees. */
+export interface StackProof {
+  stack: string
+  /** Computed from the disk alone, and what this node shows. */
+  digest: string
+  feeds: string
+  entries: number
+  records: number
+  signatures: number
+  writers: Array<{ device: DeviceRef, feed: string, records: number }>
+  /** `same`: it holds exactly this. `busy`: records came in during every exchange. `silent`: connected, but it did not answer. */
+  devices: Array<DeviceRef & { state: 'self' | 'same' | 'differs' | 'busy' | 'silent' | 'offline' }>
+  /** Read from the remote now. `lacks`: records that were not pushed yet. */
+  remotes: Array<{ url: string, state: 'same' | 'behind' | 'damaged' | 'unreachable', commit: string | null, lacks: number | null, message: string | null }>
+  problems: Problem[]
+}
