@@ -76,6 +76,9 @@ describe('leave', () => {
     const no = await desk.run(['leave'], { tty: { columns: 80, rows: 24 }, stdin: 'n\n' })
     expect([no.code, no.stdout]).toEqual([130, ''])
     expect(no.stderr).toMatch(/\[y\/N\] .*nothing was done/s)
+    // As a terminal hands it over: Ctrl-C is a character to readline.
+    const broken = await desk.run(['leave'], { tty: { columns: 80, rows: 24 }, stdin: '\u0003' })
+    expect([broken.code, broken.stderr.split('\n')[1]]).toEqual([130, expect.stringContaining('nothing was done')])
     expect((await desk.run(['leave'], { tty: { columns: 80, rows: 24 }, stdin: 'yes\n' })).stdout).toContain('has left the mesh')
     for (const flag of ['--yes', '--no-input']) expect((await desk.run(['leave', flag], { tty: { columns: 80, rows: 24 } })).stderr).not.toContain('[y/N]')
   })

@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Desk } from '../support/cli.ts'
@@ -111,4 +112,11 @@ test.skipIf(old === undefined)('the bin refuses an old Node in one line that nam
   const { status, stdout, stderr } = spawnSync(old ?? '', [BIN, 'status'], { encoding: 'utf8' })
   expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
   expect(stderr).toMatch(/^elder-node: needs Node 22\.13 or newer, this is \d+\..*npx -y -p node@24 -p elder-node elder-node status\n$/)
+})
+
+test('in a folder that was removed below it a command works', () => {
+  const script = join(desk.dir, 'start.mjs')
+  writeFileSync(script, `import { start } from ${JSON.stringify(START)}; await start(['--version'])`)
+  const gone = spawnSync('sh', ['-c', `d=$(mktemp -d) && cd "$d" && rmdir "$d" && "${process.execPath}" -C elder-source "${script}"`], { encoding: 'utf8' })
+  expect({ status: gone.status, stdout: gone.stdout }).toEqual({ status: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) as string })
 })

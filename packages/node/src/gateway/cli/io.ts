@@ -32,7 +32,7 @@ export function processIo (nodeFactory: Io['nodeFactory']): Io {
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,
-    cwd: process.cwd(),
+    cwd: whereWeAre(),
     onInterrupt (listener) {
       for (const signal of SIGNALS) process.on(signal, listener)
       return () => { for (const signal of SIGNALS) process.off(signal, listener) }
@@ -44,5 +44,14 @@ export function processIo (nodeFactory: Io['nodeFactory']): Io {
     nowMs: () => performance.now(),
     exit: (code) => process.exit(code),
     nodeFactory,
+  }
+}
+
+/** The folder may have been removed below us; most commands do not care, and those that do say that it is not there. */
+function whereWeAre (): string {
+  try {
+    return process.cwd()
+  } catch {
+    return process.env.PWD ?? '/'
   }
 }

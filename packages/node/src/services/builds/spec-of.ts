@@ -6,7 +6,7 @@ import type { Recipe } from './recipe.ts'
 
 /** @throws ElderError `USAGE` without a command; `BAD_REQUEST`: no builder would take such a spec */
 export function specOf (build: BuildId, request: BuildRequest, snapshot: Snapshot, recipe: Recipe, traceparent: string): BuildSpec {
-  if (recipe.command === null) throw new ElderError('USAGE', 'the command to run is missing', 'Write it behind --: elder-node build . -- npm test   (or in .elder.json: {"build":{"command":["npm","test"]}})')
+  if (recipe.command === null) throw new ElderError('USAGE', ['the command to run is missing', ...recipe.warnings].join('; '), 'Write it behind --: elder-node build . -- npm test   (or in .elder.json: {"build":{"command":["npm","test"]}})')
   const outside = recipe.outputs.find(glob => !isInsideTree(glob))
   if (outside !== undefined) throw new ElderError('BAD_REQUEST', `the output ${JSON.stringify(outside.slice(0, 200))} leaves the tree of the build`, 'Give globs relative to the root of the tree: --out "dist/**".')
   try {

@@ -67,6 +67,11 @@ async function confirm ({ io, globals, location, output, signal }: Context): Pro
   try {
     const answer = await asking.question('Leave the mesh? Its key, stacks and builds are removed from this device. [y/N] ', { signal })
     if (!/^y(es)?$/i.test(answer.trim())) throw new ElderError('CANCELLED', 'nothing was done', '')
+  } catch (error) {
+    // Readline takes Ctrl-C for itself, and names it so.
+    if (codeOf(error) !== 'ABORT_ERR') throw error
+    output.rawError('\n')
+    throw signal.aborted ? signal.reason as Error : new ElderError('CANCELLED', 'nothing was done', '')
   } finally {
     asking.close()
   }
