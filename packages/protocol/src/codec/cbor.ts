@@ -9,8 +9,11 @@ export type Value = null | boolean | number | string | Uint8Array | Value[] | { 
 
 /** Canonical CBOR (RFC 8949 core deterministic). Properties that are `undefined` are left out of maps. */
 export function encode (value: unknown): Uint8Array {
-  return cborEncode(value, { ...rfc8949EncodeOptions, ignoreUndefinedProperties: true })
+  return owned(cborEncode(value, { ...rfc8949EncodeOptions, ignoreUndefinedProperties: true }))
 }
+
+/** In Node small results are views of a pool of 8 KiB and more: a record that is kept would keep all of it. */
+function owned (bytes: Uint8Array): Uint8Array { return bytes.length === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes) }
 
 /**
  * Strict bounded decode of bytes from outside.
@@ -22,7 +25,8 @@ export function decode (bytes: Uint8Array, maxBytes: number, nestingMax: number 
   if (bytes.length > maxBytes) throw new MalformedError(`a message of ${bytes.length} bytes exceeds the bound of ${maxBytes}`)
   checkNesting(bytes, nestingMax)
   try {
-    return cborDecode(bytes, {
+    // Of a plain Uint8Array byte strings are copied out; a Buffer's would be views, and one hash would keep a whole read from the network.
+    return cborDecode(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length), {
       strict: true, allowIndefinite: false, allowUndefined: false, allowNaN: false, allowInfinity: false,
       allowBigInt: false, rejectDuplicateMapKeys: true,
     }) as Value
