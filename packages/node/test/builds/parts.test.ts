@@ -50,6 +50,24 @@ test('a small event after the head is full does not take the end of the log away
   expect(log.events.map(event => event.name)).toEqual(['big0', 'big1', 'big2', 'big57', 'big58', 'big59', 'last', 'result'])
 })
 
+test('what went leaves no place: a log that goes on for days holds no more than one at its bound, and its readers miss only what went', async () => {
+  const log = new EventLog<{ i: number, weight: number }>(event => event.weight, 200)
+  const reader = log[Symbol.asyncIterator]()
+  const seen: number[] = []
+  const readTo = async (i: number): Promise<void> => { for (let last = -1; last < i;) seen.push(last = ((await reader.next()).value as { i: number }).i) }
+  for (let i = 0; i < 10_000; i++) {
+    log.push({ i, weight: i % 1000 === 0 ? 0 : 10 })
+    if (i % 7 === 0 && i < 3_000) await readTo(i)
+  }
+  log.end({ i: 10_000, weight: 0 })
+  for await (const { i } of { [Symbol.asyncIterator]: () => reader }) seen.push(i)
+  expect(seen.slice(0, 2_997)).toEqual(Array.from({ length: 2_997 }, (_, i) => i))
+  expect(seen.slice(2_997)).toEqual([3000, 4000, 5000, 6000, 7000, 8000, 9000, ...Array.from({ length: 11 }, (_, k) => 9_990 + k)])
+  const kept = [0, ...Array.from({ length: 10 }, (_, k) => k + 1), 1000, 2000]
+  expect(log.events.map(({ i }) => i)).toEqual([...kept, 3000, 4000, 5000, 6000, 7000, 8000, 9000, ...Array.from({ length: 11 }, (_, k) => 9_990 + k)])
+  expect([log.weight, log.last]).toEqual([200, { i: 10_000, weight: 0 }])
+})
+
 test('a limit that ended a build is said with its size, whose it is, and what to do', () => {
   const end = (reason: 'memory' | 'pids' | 'disk', limit: number | null, memoryBytes: number | null = null): string => {
     const { state, exitCode, failure, reason: why } = outcomeOfResult({ exitCode: 137, unmatched: [], reason, limit } as unknown as Parameters<typeof outcomeOfResult>[0], undefined, { strictOutputs: false, deadlineMs: null, memoryBytes, builder: 'mini' })

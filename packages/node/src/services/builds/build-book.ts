@@ -1,5 +1,5 @@
 /** The builds this device asked for: those that run, a few that ended, and what the store remembers of the others. */
-import { ElderError, type DeviceId, type Past } from '@elder-node/protocol'
+import { ElderError, LIMITS, type DeviceId, type Past } from '@elder-node/protocol'
 import type { BuildEvent, BuildExplanation, BuildStatus, DeviceRef } from '../../api.ts'
 import type { PrivateFiles } from '../../ports/files.ts'
 import type { Logger } from '../../ports/log.ts'
@@ -11,6 +11,8 @@ export interface BookComponents { self: DeviceId, ref: (device: DeviceId) => Dev
 
 /** Ended builds whose whole log is still here. */
 const RUNS_KEPT = 50
+/** Of their logs together: 50 that print without end would be 400 MB. */
+const LOGS_BYTES_KEPT = 2 * LIMITS.logBytesMax
 const PREFIX_CHARS_MIN = 4
 /** Of the log of a build, kept on disk. */
 const TAIL_CHARS = 4096
@@ -69,7 +71,12 @@ export class BuildBook {
 
   #keep (run: BuildRun, result: ResultEvent): void {
     const ended = this.runs().filter(other => other.log.ended)
-    for (const old of ended.slice(0, Math.max(0, ended.length - RUNS_KEPT))) this.#runs.delete(old.id)
+    let weight = 0
+    // The newest stays, however much it printed: its reader may not have begun.
+    for (const [age, old] of ended.toReversed().entries()) {
+      weight += old.log.weight
+      if (age >= RUNS_KEPT || (age > 0 && weight > LOGS_BYTES_KEPT)) this.#runs.delete(old.id)
+    }
     if (run.init.request.dryRun === true) return
     const { candidates, why, attempts } = explanationOf(run)
     const running = this.runs().filter(other => !other.log.ended).map(other => this.#status(other))
@@ -78,7 +85,7 @@ export class BuildBook {
 
   #status (run: BuildRun): BuildStatus {
     const { ref, self } = this.#components
-    const last: BuildEvent | undefined = run.log.events.at(-1)
+    const last = run.log.last
     const result = last?.event === 'result' ? last : undefined
     const { spec, startedWallMs } = run.init
     return {
@@ -102,7 +109,7 @@ function tailOf (events: BuildEvent[]): NonNullable<PastBuild['tail']> {
 }
 
 export function explanationOf (run: BuildRun): BuildExplanation {
-  const last = run.log.events.at(-1)
+  const last = run.log.last
   return { build: run.id, candidates: run.elected.candidates, why: run.elected.why, attempts: run.attempts(), ...(last?.event === 'result' ? { ended: endOf(last) } : {}) }
 }
 
