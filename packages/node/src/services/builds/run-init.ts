@@ -8,6 +8,7 @@ import type { ElectionResult } from './ranking.ts'
 import type { SessionComponents } from './session.ts'
 
 export interface RunHooks extends SessionComponents {
+  self: DeviceId
   clock: Clock
   ref: (device: DeviceId) => DeviceRef
   elect: (localOnly: boolean) => Promise<ElectionResult>
