@@ -69,7 +69,7 @@ async function status (context: Context, options: Where): Promise<number> {
   const scope = scopeOf(system, options, { asRoot: false })
   const found = await serviceStatus(system, placesOf(context), scope)
   context.output.answer('service', { action: 'status', scope, dir: dirFor(context, scope), ...found }, () => found.installed
-    ? `elder-node ${found.version ?? 'of an unknown version'}: ${found.active}, ${found.enabled}\n  unit ${found.unitPath}\n  copies ${found.versions.join(', ') || 'none'}`
+    ? `elder-node ${found.version ?? 'of an unknown version'}: ${found.active === 'unknown' && found.enabled === 'unknown' ? 'installed; systemd does not run here' : `${found.active}, ${found.enabled}`}\n  unit ${found.unitPath}\n  copies ${found.versions.join(', ') || 'none'}`
     : `no service${scope === 'user' ? ' of yours' : ' of this machine'}. Install: elder-node service install${scope === 'user' ? '' : ' --system'}`)
   return EXIT.ok
 }
