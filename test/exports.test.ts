@@ -19,7 +19,7 @@ const SURFACE: Record<string, string[]> = {
   '@elder-node/protocol': words(`
     ADDRESS_CHARS_MAX ADVERT_TTL_MS AdvertTable AntiEntropy BUCKETS BUCKET_BYTES BUILDER_ENGINES BUILD_RULES BuildMachine CONTROL_LIMITS
     CONTROL_SCHEMA ClaimMachine Comparison DETECTOR_RULES Detector ElderError Entitlement History IMAGE_REF LEASE LEFT_OUT LIMITS MalformedError MembershipGraph OutputDecoder REFUSAL_CODES
-    ROLES RTT_STALE_MS RTT_WINDOW RttFilter SETTINGS_STACK SLOT_RULES STACK_NAME SlotMachine SyncSession TICK_MS allows
+    ROLES RTT_STALE_MS RTT_WINDOW RttFilter SETTINGS_STACK SLOT_RULES STACK_NAME SlotMachine SyncSession TICK_MS UNABLE_CODES allows
     batchOf batchValue builderCapability checkNamed codeOf compareBytes compareFeeds conferred decode decodeAdvert decodeBuilderFrame decodeCanonical
     decodeProbe decodeProbeAnswer decodeRecord decodeRequestFrame decodeSync deviceId deviceKey deviceOfAddress encode encodeAdvert encodeFrame encodeOutputPart encodeProbe encodeProbeAnswer encodeRecord
     encodeSync entryId formatTraceparent nextSpan parseTraceparent traceIdOf equalBytes equalVectors feedDevice feedId feedIdOf feedKey forkMark forkedAt formatRecovery formatTicket fromBase32 fromHex

@@ -10,6 +10,8 @@ import { LeaseWatch, type HeldLease, type WatchVerdict } from './lease-watch.ts'
 const LOOK_MS = 5_000
 const LOOK_MS_MIN = 500
 const TERMINAL: ReadonlySet<BuildState> = new Set(['done', 'failed', 'cancelled'])
+/** A builder that fails so lacks what the build asks for: no fault of its own, and asked again it says the same. */
+export const UNABLE_CODES: ReadonlySet<string> = new Set(['IMAGE_INVALID', 'IMAGE_MISSING', 'IMAGE_UNAVAILABLE', 'IMAGE_UNSUPPORTED', 'SEALED_UNSUPPORTED'])
 /** All on. */
 export const BUILD_RULES: BuildRules = { currentOnly: true, ownBuilder: true, once: true, exclusiveWait: true, silence: true, firstOnly: true, timeout: true }
 
@@ -28,6 +30,9 @@ export class BuildMachine {
   #waitsUntilMs = -Infinity
   /** Set while nobody can be asked. */
   #awaiting: { sinceMs: number, lookAtMs: number } | undefined
+
+  /** Who would only say the same again, and what. */
+  readonly #unable = new Map<DeviceId, Failure>()
 
   constructor (init: BuildInit) {
     this.#init = init
@@ -81,14 +86,17 @@ export class BuildMachine {
   }
 
   #ranked (order: Target[], now: number): BuildEffect[] {
-    if (this.#state === 'queued') return this.#claimed(this.#claim?.handle({ type: 'retarget', order }, now) ?? [], now)
+    if (this.#state === 'queued') return this.#claimed(this.#claim?.handle({ type: 'retarget', order: this.#askable(order) }, now) ?? [], now)
     if (this.#state !== 'electing' || this.#claim !== undefined) return []
     const avoid = new Set(this.#failures.map(f => f.device))
-    const sorted = [...order.filter(t => !avoid.has(t.device)), ...order.filter(t => avoid.has(t.device))]
+    const open = this.#askable(order)
+    const sorted = [...open.filter(t => !avoid.has(t.device)), ...open.filter(t => avoid.has(t.device))]
     const { build, needs } = this.#init
     this.#claim = new ClaimMachine({ build, needs, order: sorted, nextFence: () => ++this.#fence, rules: this.#rules })
     return this.#claimed(this.#claim.handle({ type: 'start' }, now), now)
   }
+
+  #askable (order: Target[]): Target[] { return order.filter(({ device }) => !this.#unable.has(device)) }
 
   #claimed (effects: ClaimEffect[], now: number): BuildEffect[] {
     return effects.flatMap((effect): BuildEffect[] => {
@@ -116,6 +124,8 @@ export class BuildMachine {
   #lost (refused: Array<{ device: DeviceId, reason: string }>, now: number): BuildEffect[] {
     if (this.#init.localFallback === true && !this.#localTried) return this.#elect(true)
     if (now < this.#waitsUntilMs) return this.#await(refused, now)
+    const [unable] = [...this.#unable.values()].slice(-1)
+    if (unable !== undefined) return this.#end('failed', unable, now, refused)
     const after = this.#failures.length > 0 ? ` after ${this.#failures.length} failed attempts` : ''
     return this.#end('failed', { code: 'NO_CANDIDATE', message: `no builder took the build${after}`, fix: 'See `elder-node status`; a device offers build slots with: elder-node join --engine process --slots 1' }, now, refused)
   }
@@ -139,7 +149,7 @@ export class BuildMachine {
     if (input.type === 'reset') return this.#judged(current, current.broken(input.reason, now), now)
     current.heard(now)
     if (input.type === 'phase') this.#state = input.phase
-    if (input.type === 'failed') return this.#move(current, input.code, input.message, now)
+    if (input.type === 'failed') return this.#failed(current, input, now)
     if (input.type !== 'stamp') return []
     current.echoed(now)
     return [{ type: 'echo', to: current.device, lease: current.lease, stamp: input.stamp }]
@@ -157,15 +167,21 @@ export class BuildMachine {
     return this.#judged(current, current.tick(now), now)
   }
 
+  #failed (current: HeldLease, { code, message, fix }: Failure, now: number): BuildEffect[] {
+    if (UNABLE_CODES.has(code)) this.#unable.set(current.device, { code, message, fix })
+    return this.#move(current, code, message, now)
+  }
+
   #move (current: HeldLease, code: string, why: string, now: number): BuildEffect[] {
     this.#outcome(`${code}: ${why}`)
     this.#failures.push({ device: current.device, code })
     const effects: BuildEffect[] = [...this.#abandon(current, why), { type: 'moved', from: current.device, attempt: this.#attempt, why, code }]
-    const same = new Set(this.#failures.filter(f => f.code === code && code !== 'BUILDER_LOST').map(f => f.device))
+    const same = new Set(this.#failures.filter(f => f.code === code && code !== 'BUILDER_LOST' && !UNABLE_CODES.has(code)).map(f => f.device))
     if (same.size >= 3) return [...effects, ...this.#end('failed', { code: 'POISON', message: `the build failed on three builders in the same way: ${why}`, fix: 'Look at the log of the last attempt; the build itself may break its builder.' }, now)]
     if (this.#failures.length < (this.#init.attemptsMax ?? 3)) return [...effects, ...this.#elect(false)]
     if (this.#init.localFallback === true && !this.#localTried) return [...effects, ...this.#elect(true)]
-    return [...effects, ...this.#end('failed', { code, message: `all ${this.#failures.length} attempts were lost, the last one: ${why}`, fix: 'See `elder-node builds why`; `elder-node status` shows which devices are well.' }, now)]
+    const unable = this.#unable.get(current.device)
+    return [...effects, ...this.#end('failed', unable ?? { code, message: `all ${this.#failures.length} attempts were lost, the last one: ${why}`, fix: 'See `elder-node builds why`; `elder-node status` shows which devices are well.' }, now)]
   }
 
   #abandon (current: HeldLease, reason: string): BuildEffect[] {

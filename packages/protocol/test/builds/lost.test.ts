@@ -28,6 +28,22 @@ test('three builders that fall silent: BUILDER_LOST', () => {
   expect(tried((machine, _lease, now) => machine.handle({ type: 'tick' }, now))).toEqual({ code: 'BUILDER_LOST', attempts: ['BUILDER_LOST', 'BUILDER_LOST', 'BUILDER_LOST'] })
 })
 
+test('a builder that cannot is not asked again, and its own word is the end; another may have it', () => {
+  const machine = new BuildMachine({ build, needs: { memoryBytes: null, cpus: null } })
+  const win = (name: string, order: string[]): void => {
+    const [claim] = machine.handle({ type: 'ranked', order: order.map(device => ({ device: device as DeviceId, rttMs: 1 })) }, 0)
+    machine.handle({ type: 'word', from: name as DeviceId, word: { type: 'grant', build, fence: claim?.type === 'send' ? claim.word.fence : 0, lease: name, stamp: 0, ttlMs: 1 } }, 0)
+  }
+  const failure = { code: 'IMAGE_UNAVAILABLE', message: 'the image x could not be pulled', fix: 'Is the name right?' }
+  machine.handle({ type: 'start' }, 0)
+  win('one', ['one', 'two'])
+  expect(machine.handle({ type: 'failed', from: 'one' as DeviceId, lease: 'one', ...failure }, 0)).toContainEqual(expect.objectContaining({ type: 'elect' }))
+  win('two', ['one', 'two'])
+  machine.handle({ type: 'failed', from: 'two' as DeviceId, lease: 'two', ...failure }, 0)
+  expect(machine.handle({ type: 'ranked', order: [{ device: 'one' as DeviceId, rttMs: 1 }, { device: 'two' as DeviceId, rttMs: 1 }] }, 0)).toContainEqual(expect.objectContaining({ type: 'ended', state: 'failed', failure }))
+  expect(machine.attempts.map(({ device }) => device)).toEqual(['one', 'two'])
+})
+
 test('three builders that fail in the same way: POISON; in different ways: the last one', () => {
   const failing = (codeOf: (lease: string) => string) => tried((machine, lease, now) => machine.handle({ type: 'failed', from: lease as DeviceId, lease, code: codeOf(lease), message: 'm', fix: '' }, now))
   expect(failing(() => 'ENGINE_FAILED')).toEqual({ code: 'POISON', attempts: ['ENGINE_FAILED', 'ENGINE_FAILED', 'ENGINE_FAILED'] })

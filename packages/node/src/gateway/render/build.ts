@@ -13,6 +13,8 @@ const INDENT = '         '
 const SHOWN_MS = 1
 /** A term that is 0.00 everywhere takes no column. */
 const SHOWN_S = 0.005
+/** Of a builder that is well and lacks an image. */
+const NO_FAULT = /^the (?:image|build names no image)|is not the name of an image$/
 
 /** One line for stderr; undefined for events that print nothing of their own. `verbose` adds the builder's own notes. */
 export function renderEvent (event: BuildEvent, paint: Paint, { verbose = false }: { verbose?: boolean } = {}): string | undefined {
@@ -21,7 +23,7 @@ export function renderEvent (event: BuildEvent, paint: Paint, { verbose = false 
     case 'elected': return elected(event, paint)
     case 'started': return `${paint('dim', 'started')}  ${plain(event.message)}`
     case 'progress': return progress(event, paint, verbose)
-    case 'moved': return `${paint('yellow', 'moved')}    ${plain(event.from.name)} is lost (${plain(firstClause(event.why))}); trying elsewhere`
+    case 'moved': return `${paint('yellow', 'moved')}    ${plain(event.from.name)} ${NO_FAULT.test(event.why) ? 'cannot run it' : 'is lost'} (${plain(firstClause(event.why))}); trying elsewhere`
     case 'warning': return `${paint('yellow', 'warning')}  ${wrap(plain(event.message), WIDTH - INDENT.length).join(`\n${INDENT}`)}`
     case 'result': return result(event, paint)
     case 'log': return undefined

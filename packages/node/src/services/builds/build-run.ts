@@ -1,5 +1,5 @@
 /** Drives one BuildMachine: its effects become port calls, what comes back becomes inputs. */
-import { BuildMachine, codeOf, type BuildEffect, type BuilderFrame, type BuildInput, type BuildResult, type BuildState, type ClaimWord, type DeviceId, type Failure, type Past } from '@elder-node/protocol'
+import { BuildMachine, codeOf, UNABLE_CODES, type BuildEffect, type BuilderFrame, type BuildInput, type BuildResult, type BuildState, type ClaimWord, type DeviceId, type Failure, type Past } from '@elder-node/protocol'
 import type { BuildEvent, BuildExplanation, DeviceRef } from '../../api.ts'
 import type { OutputFile } from '../../ports/source.ts'
 import { durationText } from '../../quantities.ts'
@@ -225,7 +225,7 @@ export class BuildRun {
   }
 
   #moved (effect: Extract<BuildEffect, { type: 'moved' }>): void {
-    this.past.push(this.#hooks.attempted(effect.from, false, null))
+    if (!UNABLE_CODES.has(effect.code)) this.past.push(this.#hooks.attempted(effect.from, false, null))
     this.#story.moved(effect.from, effect.attempt, effect.why)
   }
 
