@@ -13,7 +13,7 @@ const options = { signal: new AbortController().signal }
 const git = await (kind === 'isomorphic' ? openIsomorphicGit : openNativeGit)({ dir, url }, options)
 for (let i = 0; ; i++) {
   const parent = await git.fetchTip(options)
-  const changes = Array.from({ length: 40 }, (_, n) => ({ path: `folder/${process.pid}-${i}-${n}`, content: new Uint8Array(randomBytes(3000)) }))
+  const changes = Array.from({ length: 40 }, (_, n) => ({ path: `folder/${n}`, content: new Uint8Array(randomBytes(3000)) }))
   process.stdout.write('writing\n')
   const commit = await git.commitTree({ parent, changes, message: `commit ${i}`, atMs: Date.now() }, options)
   if (await git.push(commit, options) === 'ok') process.stdout.write(`${commit}\n`)
