@@ -283,7 +283,8 @@ test('a chain of 4,096 records and 1,000 revocations resolves without deep recur
     records.push({ ...book.genesis, hash, prev: [prev], grant: book.genesis.hash, seq: i + 1, content })
     prev = hash
   }
-  const started = performance.now()
+  const started = process.cpuUsage()
   expect(resolveRoster(records, book.mesh).revoked.size).toBe(1023)
-  expect(performance.now() - started).toBeLessThan(3000)
+  // Of this process alone: whoever else is busy on the machine does not count.
+  expect(process.cpuUsage(started).user / 1000).toBeLessThan(3000)
 })
