@@ -8,8 +8,8 @@ import type { NodeFactory } from './node-factory.ts'
 
 /** Loaded only by `join`: libp2p takes two seconds. */
 async function nodeFactory (): Promise<NodeFactory> {
-  // What V8 keeps for new objects stays at 1 MB instead of growing to 32: a node at ready is 11 MB smaller, with ten peers more.
-  setFlagsFromString('--semi-space-growth-factor=1')
+  // V8 collects sooner, and its space for new objects does not grow to 32 MB: with 10,000 entries a node is 54 MB smaller. Writing costs a quarter more CPU.
+  setFlagsFromString('--optimize-for-size')
   const { createNode } = await import('../../node.ts')
   return createNode
 }
