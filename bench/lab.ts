@@ -20,9 +20,9 @@ export class Device {
   readonly #waiting = new Map<number, Waiting>()
   #id = 0
 
-  constructor (name: string) {
+  constructor (name: string, module: string) {
     this.name = name
-    this.#child = spawn(process.execPath, [join(import.meta.dirname, 'device.ts')], { stdio: ['pipe', 'pipe', 'inherit'] })
+    this.#child = spawn(process.execPath, [module], { stdio: ['pipe', 'pipe', 'inherit'] })
     this.pid = this.#child.pid as number
     // A device that was killed reads no more: its answers fail below.
     this.#child.stdin?.on('error', () => {})
@@ -61,7 +61,7 @@ export class Device {
   }
 }
 
-export interface LabInit { engine: 'process' | 'noop', slots: (i: number) => number }
+export interface LabInit { device: string, engine: 'process' | 'noop', slots: (i: number) => number }
 
 export class Lab {
   readonly dir: string = mkdtempSync(join(tmpdir(), 'elder-bench-'))
@@ -76,7 +76,7 @@ export class Lab {
     const i = this.#count++
     const ticket = this.devices[0] === undefined ? {} : { ticket: (await this.devices[0].ask({ do: 'invite' }))['ticket'] as string }
     const from = nowMs()
-    const device = new Device(`d${i}`)
+    const device = new Device(`d${i}`, this.#init.device)
     this.devices.push(device)
     const init = { dir: join(this.dir, device.name), name: device.name, listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, slots: this.#init.slots(i), engine: this.#init.engine, explore: 0, ...ticket }
     const { at } = await device.ask({ do: 'start', init })

@@ -4,13 +4,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { serveGit } from '@elder-node/crdt-stack/git'
+import type { Form } from './form.ts'
 import { Lab, type Device } from './lab.ts'
 import type { Report } from './report.ts'
 
-export async function measureRestore (report: Report, { entries }: { entries: number }): Promise<void> {
+export async function measureRestore (report: Report, { device }: Form, { entries }: { entries: number }): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'elder-bench-git-'))
   const server = await serveGit({ root: dir })
-  const labs = [new Lab({ engine: 'noop', slots: () => 0 }), new Lab({ engine: 'noop', slots: () => 0 })] as const
+  const labs = [new Lab({ device, engine: 'noop', slots: () => 0 }), new Lab({ device, engine: 'noop', slots: () => 0 })] as const
   try {
     const url = await server.create('memory.git')
     const [writer] = await labs[0].grow(1) as [Device]

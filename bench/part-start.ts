@@ -4,22 +4,21 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Form } from './form.ts'
 import { cpuMsOf, rssOf } from './proc.ts'
 import type { Report } from './report.ts'
 
-const own = join(import.meta.dirname, '../packages/node/bin/elder-node.js')
-
-export async function measureStart (report: Report, { times }: { times: number }): Promise<void> {
+export async function measureStart (report: Report, { bin }: Form, { times }: { times: number }): Promise<void> {
   const runs = Array.from({ length: times })
   report.add({
     id: 'cli', what: 'CLI start-up (`--help`)', unit: 'ms', devices: 1, target: 'bare Node + little',
-    ours: runs.map(() => wallMs(process.execPath, [own, '--help'])), peers: { '`node -e 0`': runs.map(() => wallMs(process.execPath, ['-e', '0'])) },
+    ours: runs.map(() => wallMs(process.execPath, [bin, '--help'])), peers: { '`node -e 0`': runs.map(() => wallMs(process.execPath, ['-e', '0'])) },
   })
   const ready: number[] = []
   const rss: number[] = []
   const cpu: number[] = []
   for (const _ of runs) {
-    const figures = await startOnce(own)
+    const figures = await startOnce(bin)
     ready.push(figures.readyMs)
     rss.push(figures.rssBytes / 1e6)
     cpu.push(figures.cpuMs)

@@ -5,7 +5,7 @@ import { summary, type Summary } from './stats.ts'
 export interface Figure { name: string, figure: Summary }
 export interface Row { id: string, what: string, unit: string, devices: number, ours: Summary | null, peers: Figure[], target: string | null }
 export interface Machine { cpu: string, cores: number, memoryBytes: number, node: string, platform: string, loadBefore: number, loadAfter: number }
-export interface BenchReport { schema: 'elder/bench.v1', at: string, counts: 'full' | 'quick' | 'smoke', machine: Machine, missingPeers: string[], failed: Array<{ part: string, error: string }>, rows: Row[] }
+export interface BenchReport { schema: 'elder/bench.v1', at: string, counts: 'full' | 'quick' | 'smoke', form?: string, machine: Machine, missingPeers: string[], failed: Array<{ part: string, error: string }>, rows: Row[] }
 
 export interface Finding { id: string, what: string, unit: string, devices: number, ours: number[], peers?: Record<string, number[]>, target?: string }
 
@@ -38,9 +38,9 @@ export class Report {
     }
   }
 
-  end (counts: BenchReport['counts']): BenchReport {
+  end (counts: BenchReport['counts'], form?: string): BenchReport {
     const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, memoryBytes: totalmem(), node: process.version, platform: `${process.platform}/${process.arch}`, loadBefore: this.#loadBefore, loadAfter: load() }
-    return { schema: 'elder/bench.v1', at: new Date().toISOString(), counts, machine, missingPeers: [...this.missing].toSorted(), failed: this.failed, rows: this.rows }
+    return { schema: 'elder/bench.v1', at: new Date().toISOString(), counts, ...form === undefined ? {} : { form }, machine, missingPeers: [...this.missing].toSorted(), failed: this.failed, rows: this.rows }
   }
 }
 
@@ -52,10 +52,10 @@ function cell (figure: Summary | null): string {
   return figure.n === 1 ? `${figure.p50}` : `${figure.p50} (${figure.min}–${figure.max})`
 }
 
-export function markdown ({ at, counts, machine, missingPeers, failed, rows }: BenchReport): string {
+export function markdown ({ at, counts, form, machine, missingPeers, failed, rows }: BenchReport): string {
   const lines = rows.map(row => `| ${row.devices} | ${row.what} | ${row.unit} | ${cell(row.ours)} | ${row.peers.map(({ name, figure }) => `${name}: ${cell(figure)}`).join('; ') || '-'} | ${row.target ?? '-'} |`)
   return [
-    `${at}: ${counts === 'full' ? '' : `${counts} run, few repetitions; `}${machine.cpu}, ${machine.cores} cores, ${Math.round(machine.memoryBytes / 2 ** 30)} GiB, Node ${machine.node}, ${machine.platform}; load ${machine.loadBefore} before, ${machine.loadAfter} after.`,
+    `${at}: ${counts === 'full' ? '' : `${counts} run, few repetitions; `}${form === undefined ? '' : `${form} form; `}${machine.cpu}, ${machine.cores} cores, ${Math.round(machine.memoryBytes / 2 ** 30)} GiB, Node ${machine.node}, ${machine.platform}; load ${machine.loadBefore} before, ${machine.loadAfter} after.`,
     `Peers not here: ${missingPeers.join(', ') || 'none'}.${failed.map(({ part, error }) => ` Failed: ${part}: ${error.split('\n')[0]}.`).join('')}`, '',
     '| devices | what | unit | ours: median (min–max) | peer, same run | target |', '|---|---|---|---|---|---|', ...lines, '',
   ].join('\n')
