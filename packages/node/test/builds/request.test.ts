@@ -27,6 +27,14 @@ function recorder (exitCode = 0): { script: Script, specs: RunSpec[] } {
 }
 
 describe('image and network', () => {
+  it('what is not the name of an image is said here, before any device is asked', async () => {
+    farm = new Farm()
+    const laptop = await farm.add('laptop', { slots: 0 })
+    for (const [image, fix] of [['Node:24', /small letters/], ['../x', /as Docker does/], ['node 24; rm', /as Docker does/], ['-v', /as Docker does/]] as const) {
+      await expect(laptop.builds.build({ command: ['x'], image }), image).rejects.toMatchObject({ code: 'BAD_REQUEST', message: `"${image}" is not the name of an image`, fix: expect.stringMatching(fix) as string })
+    }
+  })
+
   it('an image goes where images run, and reaches the engine; sealed is said from the start to the end', async () => {
     farm = new Farm()
     const { script, specs } = recorder()

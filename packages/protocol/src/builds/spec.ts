@@ -36,8 +36,10 @@ export interface BuildSpec {
 const text = (max: number): v.GenericSchema<string> => v.pipe(v.string(), v.maxLength(max), v.check(s => !s.includes('\0'), 'a NUL byte'))
 const relative = v.pipe(v.string(), v.minLength(1), v.maxLength(LIMITS.pathCharsMax), v.check(isInsideTree, 'a path that leaves the tree'))
 const amount = v.nullable(v.pipe(v.number(), v.finite(), v.minValue(0)))
-/** An image's name with its registry, tag and digest; never what a command line could take for an option. */
-export const IMAGE_REF: RegExp = /^[A-Za-z0-9[][A-Za-z0-9._:/@[\]-]{0,511}$/
+const IMAGE_DOMAIN = '(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\\[[0-9a-fA-F:]+\\])(?::[0-9]{1,5})?'
+const IMAGE_PART = '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*'
+/** An image's name with its registry, tag and digest (grammar of the distribution project): groups name, tag, digest. */
+export const IMAGE_REF: RegExp = new RegExp(`^(?!.{256})((?:${IMAGE_DOMAIN}/)?${IMAGE_PART}(?:/${IMAGE_PART})*)(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(sha256:[0-9a-f]{64}))?$`)
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/
 
 const schema = v.strictObject({

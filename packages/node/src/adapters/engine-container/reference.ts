@@ -1,10 +1,5 @@
-/** Names of images, as they come from other devices: taken apart before a daemon sees them. Grammar of the distribution project. */
-import { ElderError } from '@elder-node/protocol'
-
-const DOMAIN = '(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\\[[0-9a-fA-F:]+\\])(?::[0-9]{1,5})?'
-const PART = '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*'
-const REFERENCE = new RegExp(`^((?:${DOMAIN}/)?${PART}(?:/${PART})*)(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(sha256:[0-9a-f]{64}))?$`)
-const CHARS_MAX = 255
+/** Names of images, as they come from other devices: taken apart before a daemon sees them. */
+import { ElderError, IMAGE_REF } from '@elder-node/protocol'
 
 export interface ImageReference {
   /** As it is asked of the daemon: with its tag, `latest` when none was named. */
@@ -21,7 +16,7 @@ const LOCAL = /^(?:localhost|[^/]*\.localhost|127\.[0-9.]+|0\.0\.0\.0|169\.254\.
 
 /** @throws ElderError `IMAGE_INVALID` */
 export function parseImage (text: string): ImageReference {
-  const [, name, tag, digest] = (text.length <= CHARS_MAX ? REFERENCE.exec(text) : null) ?? []
+  const [, name, tag, digest] = IMAGE_REF.exec(text) ?? []
   if (name === undefined) throw new ElderError('IMAGE_INVALID', `"${text.slice(0, 80)}" is not the name of an image`, 'Write it as Docker does: node:24, ghcr.io/owner/name:tag, name@sha256:…')
   const version = digest ?? tag ?? 'latest'
   return { full: digest === undefined ? `${name}:${version}` : `${name}@${digest}`, name, version, isLocal: LOCAL.test(name) }
