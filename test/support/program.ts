@@ -13,12 +13,18 @@ const PACKAGE = fileURLToPath(new URL('../../packages/node/', import.meta.url))
 
 export async function setup (): Promise<() => void> {
   const dir = mkdtempSync(join(tmpdir(), 'elder-program-'))
+  const remove = (): void => { rmSync(dir, { recursive: true, force: true }) }
+  // Sources that do not bundle leave nothing behind.
+  await make(dir).catch((error: unknown) => { remove(); throw error })
+  process.env['ELDER_TEST_BIN'] = join(dir, 'bin', 'elder-node.js')
+  return remove
+}
+
+async function make (dir: string): Promise<void> {
   const build = await rolldown({ cwd: PACKAGE, platform: 'node', logLevel: 'warn', external: /^node:/, input: { cli: 'src/gateway/cli/start.ts' }, resolve: { conditionNames: ['elder-source', 'node', 'import', 'default'] } })
   await build.write({ dir: join(dir, 'lib'), format: 'esm', entryFileNames: '[name].js', chunkFileNames: '[name].js', comments: false })
   await build.close()
   for (const part of ['bin', 'images']) cpSync(join(PACKAGE, part), join(dir, part), { recursive: true })
   const manifest = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8')) as Record<string, unknown>
   writeFileSync(join(dir, 'package.json'), JSON.stringify({ ...manifest, imports: { '#cli': './lib/cli.js' } }))
-  process.env['ELDER_TEST_BIN'] = join(dir, 'bin', 'elder-node.js')
-  return () => { rmSync(dir, { recursive: true, force: true }) }
 }
