@@ -63,12 +63,12 @@ export class ControlClient {
   }
 
   #notRunning (cause: unknown): ElderError {
-    const { dir, socket } = this.#location
+    const { dir, socket, flag } = this.#location
     if (codeOf(cause) === 'EACCES') {
       return new ElderError('NOT_YOURS', `the node at ${socket} belongs to another user`, 'Run the command as that user, or give your own --dir.', {}, { cause })
     }
-    if (!hasMesh(dir)) return new ElderError('NO_MESH', `no mesh here yet: ${dir} belongs to no mesh`, 'elder-node join   (founds one; with --ticket-file <path> it joins another device\'s)', { dir })
-    return new ElderError('NOT_RUNNING', `the node of ${dir} is not running`, 'elder-node join', { dir }, { cause })
+    if (!hasMesh(dir)) return new ElderError('NO_MESH', `no mesh here yet: ${dir} belongs to no mesh`, `elder-node join${flag}   (founds one; with --ticket-file <path> it joins another device's)`, { dir })
+    return new ElderError('NOT_RUNNING', `the node of ${dir} is not running`, `elder-node join${flag}`, { dir }, { cause })
   }
 }
 

@@ -93,6 +93,7 @@ describe('no node', () => {
     const { code, stderr, stdout } = await off.run(['status'])
     expect({ code, stdout }).toEqual({ code: 4, stdout: '' })
     expect(stderr).toMatch(/is not running\nfix: elder-node join\n$/)
+    expect((await off.run(['status', '--dir', off.dir], { env: { ELDER_NODE_DIR: '' } })).stderr).toContain(`fix: elder-node join --dir ${off.dir}\n`)
     await off[Symbol.asyncDispose]()
   })
 })
