@@ -24,7 +24,7 @@ test.runIf(needs(process.platform !== 'win32', 'folders that are closed to their
   const asRoot = process.getuid?.() === 0
   if (asRoot) process.seteuid?.(65_534)
   try {
-    const client = new ControlClient({ dir: folder, socket: join(folder, 'control.sock'), log: join(folder, 'node.log') })
+    const client = new ControlClient({ dir: folder, socket: join(folder, 'control.sock'), log: join(folder, 'node.log'), flag: '' })
     await expect(client.call('status', {}, { signal })).rejects.toMatchObject({ code: 'NOT_YOURS' })
   } finally {
     if (asRoot) process.seteuid?.(0)
