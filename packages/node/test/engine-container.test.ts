@@ -11,6 +11,7 @@ import type { DaemonInfo } from '../src/adapters/engine-container/client.ts'
 import { containerConfig, limitsText, type ContainerInput } from '../src/adapters/engine-container/container-config.ts'
 import { demultiplex } from '../src/adapters/engine-container/demultiplex.ts'
 import { DaemonSocket } from '../src/adapters/engine-container/http.ts'
+import { ContainerEngine } from '../src/adapters/engine-container/engine.ts'
 import { identityOf } from '../src/adapters/engine-container/identity.ts'
 import { buildImage, findImage } from '../src/adapters/engine-container/images.ts'
 import { ContainerClient } from '../src/adapters/engine-container/client.ts'
@@ -159,6 +160,23 @@ describe('what a daemon says', () => {
     expect(socketCandidates('docker', { DOCKER_HOST: 'unix:///x.sock', XDG_RUNTIME_DIR: '/run/user/1' }, '/home/u')).toEqual(['/x.sock'])
     expect(socketCandidates('docker', { XDG_RUNTIME_DIR: '/run/user/1' }, '/home/u')).toEqual(['/run/user/1/docker.sock', '/var/run/docker.sock', '/home/u/.docker/run/docker.sock'])
     expect(socketCandidates('podman', { XDG_RUNTIME_DIR: '/run/user/1' }, '/home/u')).toEqual(['/run/user/1/podman/podman.sock', '/run/podman/podman.sock'])
+  })
+
+  test('a daemon that has gone says so by its name; without a default image the line of the engine tells', async () => {
+    const socket = await daemon((request, reply) => {
+      const answer = request.url?.includes('/version') === true ? { Version: '27', ApiVersion: '1.41', Components: [{ Name: 'Engine' }] } : request.url?.includes('/info') === true ? INFO : []
+      reply.writeHead(200).end(JSON.stringify(answer))
+    })
+    const engine = new ContainerEngine({ name: 'docker', dataDir: base, socket })
+    await engine.check()
+    expect(engine.description).toMatch(/^docker 27.*no default image yet \(elder-node image build\)$/)
+    expect(engine.bare).toBe(true)
+    const tree = await engine.createTree('a'.repeat(26), 0)
+    servers.at(-1)?.closeAllConnections()
+    await new Promise(resolve => { servers.at(-1)?.close(resolve) })
+    const run = async (): Promise<void> => { for await (const _ of engine.run({ ...specOf(tree, ['true']), image: 'node:24' }, { signal: new AbortController().signal })) { /* none */ } }
+    await expect(run()).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE', message: expect.stringContaining('docker does not answer') as string })
+    await engine.close()
   })
 
   test('progress in lines; a failure by its reason, not by its script', () => {

@@ -10,8 +10,8 @@ import { LeaseWatch, type HeldLease, type WatchVerdict } from './lease-watch.ts'
 const LOOK_MS = 5_000
 const LOOK_MS_MIN = 500
 const TERMINAL: ReadonlySet<BuildState> = new Set(['done', 'failed', 'cancelled'])
-/** A builder that fails so lacks what the build asks for: no fault of its own, and asked again it says the same. */
-export const UNABLE_CODES: ReadonlySet<string> = new Set(['IMAGE_INVALID', 'IMAGE_MISSING', 'IMAGE_UNAVAILABLE', 'IMAGE_UNSUPPORTED', 'SEALED_UNSUPPORTED'])
+/** A builder that fails so lacks what the build needs: no fault of its own, and asked again it says the same. */
+export const UNABLE_CODES: ReadonlySet<string> = new Set(['ENGINE_UNAVAILABLE', 'IMAGE_INVALID', 'IMAGE_MISSING', 'IMAGE_UNAVAILABLE', 'IMAGE_UNSUPPORTED', 'SEALED_UNSUPPORTED'])
 /** All on. */
 export const BUILD_RULES: BuildRules = { currentOnly: true, ownBuilder: true, once: true, exclusiveWait: true, silence: true, firstOnly: true, timeout: true }
 

@@ -3,7 +3,7 @@
  * of this machine. One code for both: Podman's service speaks Docker's API.
  */
 import { rmdir } from 'node:fs/promises'
-import { codeOf } from '@elder-node/protocol'
+import { codeOf, ElderError } from '@elder-node/protocol'
 import { NO_DEFAULT_IMAGE, type Engine, type RunEvent, type RunSpec } from '../../ports/engine.ts'
 import { DiskWatch } from '../disk-watch.ts'
 import { CANCELLED, DISK_FULL, signalOf, type ExitEvent } from '../engine-common/exit.ts'
@@ -16,6 +16,7 @@ import { LABEL } from './container-config.ts'
 import { Container } from './container.ts'
 import { openDaemon, slotUid, type ContainerEngineInit, type Opened } from './daemon.ts'
 import { demultiplex } from './demultiplex.ts'
+import { UnreachableError } from './http.ts'
 import { DEFAULT_IMAGE, findImage, listImages, type FoundImage } from './images.ts'
 import { LastWords } from './last-words.ts'
 import { LimitWatch, type LimitReason } from './limit-watch.ts'
@@ -124,6 +125,7 @@ export class ContainerEngine implements Engine {
       }
     } catch (error) {
       if (signal.aborted) return undefined
+      if (error instanceof UnreachableError) throw new ElderError('ENGINE_UNAVAILABLE', `${this.name} does not answer on the builder: ${error.message}`, `Start it there again: sudo systemctl start ${this.name === 'docker' ? 'docker' : 'podman.socket'}`)
       if (codeOf(error) === 'IMAGE_MISSING' && image === null) this.#bare = true
       throw error
     }

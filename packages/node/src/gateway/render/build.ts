@@ -13,8 +13,8 @@ const INDENT = '         '
 const SHOWN_MS = 1
 /** A term that is 0.00 everywhere takes no column. */
 const SHOWN_S = 0.005
-/** Of a builder that is well and lacks an image. */
-const NO_FAULT = /^the (?:image|build names no image)|is not the name of an image$/
+/** Of a builder that is there and lacks an image or its engine. */
+const NO_FAULT = /^the (?:image|build names no image)|is not the name of an image$|^(?:docker|podman) does not answer/
 
 /** One line for stderr; undefined for events that print nothing of their own. `verbose` adds the builder's own notes. */
 export function renderEvent (event: BuildEvent, paint: Paint, { verbose = false }: { verbose?: boolean } = {}): string | undefined {
