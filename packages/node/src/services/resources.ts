@@ -31,12 +31,12 @@ export interface ResourceInit {
   sampleMs?: number
   /** Time between two look-ups in the directory. @default 60_000 */
   lookupMs?: number
-  /** Time between two looks at the images. @default 60_000 */
+  /** Time between two looks at the engine and its images. @default 20_000 */
   imagesMs?: number
 }
 
-/** Time between two looks while builds wait for a default image: whoever has just made it wants to use it. */
-const BARE_LOOK_MS = 2_000
+/** Time between two looks while builds wait for a default image, or for an engine that does not answer: whoever has mended it wants to use it. */
+const SOON_LOOK_MS = 2_000
 const TELL_MS = 5_000
 const LOOKUP_MS_MAX = 30_000
 /** Adverts that a rest saves up: a slot that is freed and taken again within `coalesceMs` is known at once, both times. */
@@ -55,6 +55,8 @@ export class ResourceService {
   #sample: HostSample | undefined
   #images: string[] = []
   #isBare = false
+  /** The engine's daemon did not answer when it was asked last: no slots until it does. */
+  #isAway = false
   #capacity: Capacity = { free: 0, queue: 0, expectedWaitS: 0, projects: [], draining: false }
   #seq = 0
   /** Up to when adverts are paid for, each with `coalesceMs` (generic cell rate algorithm, ITU-T I.371). */
@@ -77,7 +79,7 @@ export class ResourceService {
   get sample (): HostSample | undefined { return this.#sample }
 
   /** Slots of this device now. */
-  get slots (): number { return this.#init.engine === null ? 0 : this.#init.slots ?? defaultSlots(this.#facts, this.#sample) }
+  get slots (): number { return this.#init.engine === null || this.#isAway ? 0 : this.#init.slots ?? defaultSlots(this.#facts, this.#sample) }
 
   /** Called with the number of slots now and whenever it changes (battery). */
   onSlots (listener: (slots: number) => void): void {
@@ -94,7 +96,7 @@ export class ResourceService {
   /** Begins to tell: after the builder has swept and offered, so that the first advert is true. */
   async start (): Promise<void> {
     const { mesh } = this.#components
-    const { sampleMs = 5_000, heartbeatMs = 15_000, lookupMs = 60_000, imagesMs = 60_000 } = this.#init
+    const { sampleMs = 5_000, heartbeatMs = 15_000, lookupMs = 60_000, imagesMs = 20_000 } = this.#init
     if (this.#facts === undefined) await this.measure()
     this.#offs.push(mesh.on('admitted', device => { void this.#tell(device) }), mesh.on('gone', () => { this.#others.wake() }))
     // What others hold of this device has run out meanwhile, and so has its reading of itself.
@@ -153,16 +155,23 @@ export class ResourceService {
   /** The default image may have been made a moment ago. Never rejects. */
   async lookForDefault (): Promise<void> { if (this.#isBare) await this.#look() }
 
-  /** A hint: an engine that cannot say which images it has keeps the last word. */
   async #look (): Promise<void> {
-    const before = this.#isBare
-    this.#images = await this.#components.images?.().catch(() => this.#images) ?? []
-    this.#isBare = this.#components.isBare?.() === true
-    if (this.#isBare !== before) this.#changed()
+    const { images, isBare, log } = this.#components
+    const [slots, bare] = [this.slots, this.#isBare]
+    const found = await images?.().catch((error: Error) => error) ?? []
+    this.#isAway = found instanceof Error
+    if (!(found instanceof Error)) this.#images = found
+    this.#isBare = isBare?.() === true
+    if (this.slots !== slots) {
+      log.warn({ slots: this.slots, ...(found instanceof Error ? { error: found.message } : {}) }, this.#isAway ? 'the engine does not answer: no slots until it does' : 'the engine answers again')
+      this.#onSlots(this.slots)
+      await this.#advertise()
+    }
+    if (this.slots !== slots || this.#isBare !== bare) this.#changed()
   }
 
   #lookAgain (imagesMs: number): void {
-    this.#loops.later(this.#isBare ? Math.min(BARE_LOOK_MS, imagesMs) : imagesMs, () => this.#look().finally(() => { this.#lookAgain(imagesMs) }))
+    this.#loops.later(this.#isBare || this.#isAway ? Math.min(SOON_LOOK_MS, imagesMs) : imagesMs, () => this.#look().finally(() => { this.#lookAgain(imagesMs) }))
   }
 
   async #read (): Promise<void> {

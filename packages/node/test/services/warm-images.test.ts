@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto'
 import { decodeAdvert, deviceId, encodeAdvert, History, imageHint, type Advert, type DeviceId, type Needs } from '@elder-node/protocol'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { fixFor } from '../../src/services/builds/outcome.ts'
 import { electBuilder } from '../../src/services/builds/ranking.ts'
+import { ResourceService } from '../../src/services/resources.ts'
 import { ownAdvert } from '../../src/services/resources/own-advert.ts'
+import { eventually } from '../support/eventually.ts'
 
 const GIB = 2 ** 30
 const device = (name: string): DeviceId => deviceId(createHash('sha256').update(name).digest())
@@ -54,4 +56,28 @@ test('a build that names no image is not asked of a builder without a default on
   expect(refused[0]?.refused).toBe('no default image')
   expect(fixFor(refused)).toMatch(/^On bare: elder-node image build/)
   expect(elect('node:24').order[0]?.device).toBe(device('bare'))
+})
+
+test('an engine whose daemon does not answer offers no slot, and offers them again when it does', async () => {
+  let answers = true
+  const slots: number[] = []
+  const told: number[] = []
+  const log = { debug () {}, info () {}, warn () {}, error () {} }
+  const resources = new ResourceService({
+    mesh: { self: device('self'), onGossip () {}, on: () => () => {}, peers: () => [], broadcast: async (_topic: string, message: unknown) => told.push(decodeAdvert(message as never).slots.total) } as never,
+    sensors: {
+      facts: async () => ({ platform: 'linux/x64', cores: 4, memoryTotalBytes: 8 * GIB, cpuModel: 'fake', hostname: 'fake' }),
+      sample: async () => ({ load: 0, pressure: undefined, memoryFreeBytes: 4 * GIB, diskFreeBytes: GIB, diskTotalBytes: GIB, onBattery: false }),
+    },
+    clock: { wallMs: () => Date.now(), monotonicMs: () => performance.now() }, directory: undefined, role: () => 'builder', random: Math.random, log,
+    images: async () => { if (!answers) throw new Error('connect ECONNREFUSED'); return [] },
+  }, { epoch: 1, version: '0.1.0', engine: 'docker', slots: 2, imagesMs: 20, coalesceMs: 1 })
+  onTestFinished(() => resources.stop())
+  await resources.measure()
+  resources.onSlots(now => { slots.push(now) })
+  await resources.start()
+  answers = false
+  await eventually(() => { expect(slots).toEqual([2, 0]); expect(told.at(-1)).toBe(0) })
+  answers = true
+  await eventually(() => { expect(slots).toEqual([2, 0, 2]); expect(told.at(-1)).toBe(2) })
 })
