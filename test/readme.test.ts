@@ -10,7 +10,7 @@ const README = read('README.md')
 test('its commands, on devices of their own', async () => { await runPage('README.md') }, 180_000)
 
 test('its figures are those of the results that it names', () => {
-  const results = ['bench/results/2026-11-21.md', 'bench/results/2026-11-21-published.md'].map((path) => {
+  const results = ['bench/results/2026-11-21.md', 'bench/results/2026-11-21-published.md', 'bench/results/2026-11-21-headless.md'].map((path) => {
     expect(README).toContain(`(${path})`)
     return read(path).split('\n').filter((line) => !line.startsWith('| 8 |')).join('\n').replaceAll(',', '')
   }).join('\n')

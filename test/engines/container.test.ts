@@ -90,7 +90,7 @@ describe.each(givenEngines())('$name', given => {
     process.env['NODE_EXTRA_CA_CERTS'] = join(closed, 'ca.pem')
     process.env['SECRET_OF_THE_NODE'] = 'canary'
     const { engine, environment, close, note } = await openEngine(given.name, initOf(given, folder.path))
-    expect(note).toMatch(new RegExp(`^${given.name} \\d`))
+    expect(note()).toMatch(new RegExp(`^${given.name} \\d`))
     if (engine === undefined) throw new Error('no engine')
     const tree = await engine.createTree(newId(), 0)
     const { text } = await collect(engine.run(specOf(tree, ['sh', '-c', 'cat "$NODE_EXTRA_CA_CERTS"; env'], { env: await environment({ CI: '1' }) }), { signal: NEVER }))
