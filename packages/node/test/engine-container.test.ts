@@ -205,7 +205,7 @@ describe('what a daemon says', () => {
       await expect(pull(), image).rejects.toMatchObject({ code: 'IMAGE_UNAVAILABLE', message: expect.stringContaining('this builder itself') as string })
     }
     expect(asked.filter(line => !/^GET .*\/json$/.test(line))).toEqual([])
-    for (const image of ['node', 'team/localhost', 'ghcr.io/a/b', 'localhost', '10.0.0.1:5000/a', '[fd00::1]:5000/a']) expect(parseImage(image).isLocal, image).toBe(false)
+    for (const image of ['node', 'team/localhost', 'registry.example/a/b', 'localhost', '10.0.0.1:5000/a', '[fd00::1]:5000/a']) expect(parseImage(image).isLocal, image).toBe(false)
   })
 
   test('a pull ends before it fills the disk, and before any build', async () => {
@@ -242,8 +242,8 @@ describe('what a daemon says', () => {
 
 describe('names', () => {
   test('of images', () => {
-    expect(['node', 'node:24', 'ghcr.io/a/b_c:1.2-x', 'localhost:5000/a', `a@sha256:${'0'.repeat(64)}`, '[::1]:5000/a'].map(text => parseImage(text).full))
-      .toEqual(['node:latest', 'node:24', 'ghcr.io/a/b_c:1.2-x', 'localhost:5000/a:latest', `a@sha256:${'0'.repeat(64)}`, '[::1]:5000/a:latest'])
+    expect(['node', 'node:24', 'registry.example/a/b_c:1.2-x', 'localhost:5000/a', `a@sha256:${'0'.repeat(64)}`, '[::1]:5000/a'].map(text => parseImage(text).full))
+      .toEqual(['node:latest', 'node:24', 'registry.example/a/b_c:1.2-x', 'localhost:5000/a:latest', `a@sha256:${'0'.repeat(64)}`, '[::1]:5000/a:latest'])
     for (const text of ['', 'A', 'a b', '../x', 'a?b=c', 'a:', 'a/', '/a', 'a:b:c', '-a', 'a\n', 'a@sha256:0', 'x'.repeat(300), 'a&fromSrc=-']) expect(() => parseImage(text), text).toThrow(/not the name of an image/)
   })
 

@@ -34,7 +34,7 @@ export const ENGINES: Codes = {
   ENGINE_FAILED: met('build error', 'The engine broke while it started or ran the build: its daemon, the limits, or more slots than it has users for.', 'On the builder: `elder-node doctor`; build elsewhere meanwhile: `--on <device>`'),
   SEALED_UNSUPPORTED: met('build', '`--sealed` cuts the network off, and the engine `process` cannot.', 'Drop `--sealed`, or choose a builder with Docker, Podman or sandbox: `--on <device>`'),
   IMAGE_UNSUPPORTED: met('build', 'An image was named, and the engine of that builder runs none.', 'Choose a builder with Docker or Podman: `--on <device>`; or leave the image out.'),
-  IMAGE_INVALID: met('error build', 'What stands for an image is not the name of one.', 'Write it as Docker does: `node:24`, `ghcr.io/owner/name:tag`.'),
+  IMAGE_INVALID: met('error build', 'What stands for an image is not the name of one.', 'Write it as Docker does: `node:24`, `registry.example/owner/name:tag`.'),
   IMAGE_MISSING: met('build finding', 'The build names no image, and the builder has not made its default one yet.', 'On the builder: `elder-node image build`; or name one: `--image node:24`'),
   IMAGE_UNAVAILABLE: met('build', 'The builder cannot pull the image: a wrong name, no way to the registry, or a private one.', 'Check the name; a private image is pulled on the builder by its owner first.'),
   IMAGE_BUILD_FAILED: error('The default image could not be built; the last lines of its log say why.', 'Repeat, or take another base: `elder-node image build --base <image>`'),

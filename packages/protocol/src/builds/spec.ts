@@ -50,7 +50,7 @@ const schema = v.strictObject({
   outputs: v.pipe(v.array(relative), v.maxLength(LIMITS.globsMax)),
   env: v.pipe(v.record(v.pipe(v.string(), v.regex(ENV_NAME)), text(LIMITS.commandCharsMax)), v.check(env => Object.keys(env).length <= LIMITS.envNamesMax, 'too many environment names')),
   memoryBytes: amount, cpus: amount, deadlineMs: v.nullable(v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(LIMITS.deadlineMsMax))),
-  sealed: v.boolean(), image: v.nullable(v.pipe(v.string(), v.regex(IMAGE_REF, 'not the name of an image, as in node:24 or ghcr.io/owner/name:tag'))), agent: v.nullable(text(64)), traceparent: traceparentSchema,
+  sealed: v.boolean(), image: v.nullable(v.pipe(v.string(), v.regex(IMAGE_REF, 'not the name of an image, as in node:24 or registry.example/owner/name:tag'))), agent: v.nullable(text(64)), traceparent: traceparentSchema,
 })
 
 /** @throws MalformedError with the place and the reason. */

@@ -17,7 +17,7 @@ const LOCAL = /^(?:localhost|[^/]*\.localhost|127\.[0-9.]+|0\.0\.0\.0|169\.254\.
 /** @throws ElderError `IMAGE_INVALID` */
 export function parseImage (text: string): ImageReference {
   const [, name, tag, digest] = IMAGE_REF.exec(text) ?? []
-  if (name === undefined) throw new ElderError('IMAGE_INVALID', `"${text.slice(0, 80)}" is not the name of an image`, 'Write it as Docker does: node:24, ghcr.io/owner/name:tag, name@sha256:…')
+  if (name === undefined) throw new ElderError('IMAGE_INVALID', `"${text.slice(0, 80)}" is not the name of an image`, 'Write it as Docker does: node:24, registry.example/owner/name:tag, name@sha256:…')
   const version = digest ?? tag ?? 'latest'
   return { full: digest === undefined ? `${name}:${version}` : `${name}@${digest}`, name, version, isLocal: LOCAL.test(name) }
 }

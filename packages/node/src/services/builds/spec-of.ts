@@ -10,7 +10,7 @@ export function specOf (build: BuildId, request: BuildRequest, snapshot: Snapsho
   const outside = recipe.outputs.find(glob => !isInsideTree(glob))
   if (outside !== undefined) throw new ElderError('BAD_REQUEST', `the output ${JSON.stringify(outside.slice(0, 200))} leaves the tree of the build`, 'Give globs relative to the root of the tree: --out "dist/**".')
   if (recipe.image !== null && !IMAGE_REF.test(recipe.image)) {
-    throw new ElderError('BAD_REQUEST', `${JSON.stringify(recipe.image.slice(0, 80))} is not the name of an image`, IMAGE_REF.test(recipe.image.toLowerCase()) ? 'Before its tag a name has small letters only: --image node:24' : 'Write it as Docker does: --image node:24, ghcr.io/owner/name:tag or name@sha256:…')
+    throw new ElderError('BAD_REQUEST', `${JSON.stringify(recipe.image.slice(0, 80))} is not the name of an image`, IMAGE_REF.test(recipe.image.toLowerCase()) ? 'Before its tag a name has small letters only: --image node:24' : 'Write it as Docker does: --image node:24, registry.example/owner/name:tag or name@sha256:…')
   }
   try {
     return parseSpec({
