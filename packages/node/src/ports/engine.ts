@@ -50,7 +50,7 @@ export interface Engine {
   readonly description: string
   /** Throws ElderError with the fix when the engine cannot run here. */
   check (): Promise<void>
-  /** Images that are here already, newest first: a hint in the advert. Engines without images leave it out. */
+  /** Images that are here already, newest first: a hint in the advert. Engines without images leave it out. Rejects while the engine does not answer: the node offers no slots then. */
   images? (): Promise<string[]>
   /** True while builds that name no image cannot run, as of the last look at the images. */
   readonly bare?: boolean

@@ -8,7 +8,7 @@ import { defaultSlots, ownAdvert, type Capacity } from './resources/own-advert.t
 
 export interface ResourceComponents extends KnownDevicesComponents {
   sensors: Sensors
-  /** Images that are here, newest first; left out by engines without images. */
+  /** Images that are here, newest first; left out by engines without images. Rejects while the engine does not answer: no slots then. */
   images?: (() => Promise<string[]>) | undefined
   /** Whether builds that name no image cannot run here, as of the last look at the images. */
   isBare?: (() => boolean) | undefined
