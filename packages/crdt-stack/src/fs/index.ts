@@ -3,5 +3,6 @@
  *
  * @packageDocumentation
  */
+export { Handles, type HandlesInit } from './handles.ts'
 export { FsFeedStore, type FsFeedStoreInit } from './store.ts'
 export type { Io, LogFile } from './io.ts'
