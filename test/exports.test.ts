@@ -8,8 +8,9 @@ const root = join(import.meta.dirname, '..')
 
 function entryPoints (): string[] {
   return PACKAGES.flatMap(folder => {
-    const { name, exports } = JSON.parse(readFileSync(join(root, 'packages', folder, 'package.json'), 'utf8')) as { name: string, exports: Record<string, unknown> }
-    return Object.keys(exports).map(path => join(name, path))
+    const { name, exports } = JSON.parse(readFileSync(join(root, 'packages', folder, 'package.json'), 'utf8')) as { name: string, exports: Record<string, object> }
+    // What only the sources have is no entry point of the published package.
+    return Object.entries(exports).filter(([, target]) => 'default' in target).map(([path]) => join(name, path))
   })
 }
 
@@ -17,9 +18,9 @@ const words = (text: string): string[] => text.trim().split(/\s+/)
 
 const SURFACE: Record<string, string[]> = {
   '@elder-node/protocol': words(`
-    ADDRESS_CHARS_MAX ADVERT_TTL_MS AdvertTable AntiEntropy BUCKETS BUCKET_BYTES BUILDER_ENGINES BUILD_RULES BuildMachine CONTROL_LIMITS
-    CONTROL_SCHEMA ClaimMachine Comparison DETECTOR_RULES Detector ElderError Entitlement History IMAGE_REF LEASE LEFT_OUT LIMITS MalformedError MembershipGraph OutputDecoder REFUSAL_CODES
-    ROLES RTT_STALE_MS RTT_WINDOW RttFilter SETTINGS_STACK SLOT_RULES STACK_NAME SlotMachine SyncSession TICK_MS UNABLE_CODES allows
+    ADDRESS_CHARS_MAX ADVERT_TTL_MS AdvertTable AntiEntropy BUCKETS BUCKET_BYTES BUILDER_ENGINES BuildMachine CONTROL_LIMITS
+    CONTROL_SCHEMA ClaimMachine Comparison Detector ElderError Entitlement History IMAGE_REF LEASE LEFT_OUT LIMITS MalformedError MembershipGraph OutputDecoder REFUSAL_CODES
+    ROLES RTT_STALE_MS RTT_WINDOW RttFilter SETTINGS_STACK STACK_NAME SlotMachine SyncSession TICK_MS UNABLE_CODES allows
     batchOf batchValue builderCapability checkNamed codeOf compareBytes compareFeeds conferred decode decodeAdvert decodeBuilderFrame decodeCanonical
     decodeProbe decodeProbeAnswer decodeRecord decodeRequestFrame decodeSync deviceId deviceKey deviceOfAddress encode encodeAdvert encodeFrame encodeOutputPart encodeProbe encodeProbeAnswer encodeRecord
     encodeSync entryId formatTraceparent nextSpan parseTraceparent traceIdOf equalBytes equalVectors feedDevice feedId feedIdOf feedKey forkMark forkedAt formatRecovery formatTicket fromBase32 fromHex
@@ -54,5 +55,14 @@ describe('the public surface', () => {
 
   it.each(Object.entries(SURFACE))('%s exports what is intended', async (entry, names) => {
     expect(Object.keys(await import(entry) as object).toSorted()).toEqual(names.toSorted())
+  })
+
+  it('gives nobody a switch that turns a safety rule off', async () => {
+    const { SlotMachine } = await import('@elder-node/protocol')
+    const asked = { slots: 1, epoch: 1, rules: { sweepFirst: false } }
+    // Before the sweep no slot is free, whatever the caller asks for.
+    expect(new SlotMachine(asked).free).toBe(0)
+    const { withRules } = await import('@elder-node/protocol/mutants')
+    expect(new SlotMachine(withRules({ slots: 1, epoch: 1 }, { sweepFirst: false })).free).toBe(1)
   })
 })

@@ -38,13 +38,16 @@ const packed = {
 
 const readJson = path => JSON.parse(readFileSync(path, 'utf8'))
 
+/** An entry point that only the sources have is for this repository's own tests: it is not published. */
+const published = exports => Object.fromEntries(Object.entries(exports).filter(([, target]) => target.default !== undefined))
+
 /** `./dist/fs/index.js` of the manifest -> `fs/index`. */
 const stemOf = target => target.default.replace(/^\.\/dist\//, '').replace(/\.js$/, '')
 
 async function bundlePackage (folder) {
   const at = join(root, 'packages', folder)
   const manifest = readJson(join(at, 'package.json'))
-  const exported = Object.values(manifest.exports).map(stemOf)
+  const exported = Object.values(published(manifest.exports)).map(stemOf)
   const entries = { ...Object.fromEntries(exported.map(stem => [stem, stem])), ...OWN_ENTRIES[folder] }
   const lib = join(at, 'lib')
   const fresh = `${lib}.${process.pid}`
@@ -112,7 +115,7 @@ function publishedManifest (manifest, { inlined, imported }) {
   }
   return {
     ...kept,
-    exports: Object.fromEntries(Object.entries(exports).map(([name, target]) => [name, { types: `./types/${stemOf(target)}.d.ts`, default: `./lib/${stemOf(target)}.js` }])),
+    exports: Object.fromEntries(Object.entries(published(exports)).map(([name, target]) => [name, { types: `./types/${stemOf(target)}.d.ts`, default: `./lib/${stemOf(target)}.js` }])),
     ...(imports === undefined ? {} : { imports: { '#cli': './lib/cli.js' } }),
     files: [...['bin', 'images'].filter(name => manifest.files.includes(name)), 'lib', 'types', 'LICENSE-*', 'THIRD_PARTY_LICENSES'],
     ...(outside.length === 0 ? {} : { dependencies: Object.fromEntries(outside) }),

@@ -22,6 +22,8 @@ export function checkContents (work, tarballs) {
     assert.deepEqual(Object.keys(manifest.dependencies ?? {}), DEPENDENCIES[manifest.name])
     for (const field of ['description', 'keywords', 'license', 'engines', 'exports', 'files']) assert.ok(manifest[field], `${manifest.name} states its ${field}`)
     for (const field of ['scripts', 'devDependencies']) assert.equal(manifest[field], undefined, `${manifest.name} ships no ${field}`)
+    assert.deepEqual(Object.keys(manifest.exports).filter(name => name.includes('mutants')), [], 'rules cannot be switched off')
+    assert.deepEqual(files.filter(name => /(mutants|rules)\.(d\.ts|js)$/.test(name)), [], 'nothing that names the switches')
     assert.equal(JSON.stringify(manifest.exports).includes('elder-source'), false, 'no condition that only the repository can satisfy')
     assert.equal(files.some(name => name.endsWith('.js') && readFileSync(join(folder, name), 'utf8').includes(root)), false, 'no path of the machine that built it')
     return files.length

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { BUILD_RULES, SLOT_RULES, type BuildRules, type SlotRules } from '@elder-node/protocol'
+import { BUILD_RULES, SLOT_RULES, type BuildRules, type SlotRules } from '@elder-node/protocol/mutants'
 import { LeaseFarm, type Outcome, type Plan } from './leases/farm.ts'
 
 function simulate (plan: Plan): Outcome { return new LeaseFarm(plan).run() }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { DETECTOR_RULES, type DetectorRules } from '@elder-node/protocol'
+import { DETECTOR_RULES, type DetectorRules } from '@elder-node/protocol/mutants'
 import { WatchfulMesh, type Outcome, type Plan } from './liveness/mesh.ts'
 
 function simulate (plan: Plan): Outcome { return new WatchfulMesh(plan).run() }

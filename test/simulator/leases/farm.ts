@@ -3,8 +3,9 @@
  * processes run on which host) is kept apart from what the machines believe, and every invariant is checked against it.
  */
 import {
-  BuildMachine, rank, SlotMachine, type BuildEffect, type BuildId, type BuildRules, type ClaimWord, type DeviceId, type Prospect, type SlotEffect, type SlotRules,
+  BuildMachine, rank, SlotMachine, type BuildEffect, type BuildId, type ClaimWord, type DeviceId, type Prospect, type SlotEffect,
 } from '@elder-node/protocol'
+import { withRules, type BuildRules, type SlotRules } from '@elder-node/protocol/mutants'
 import { World } from '../world.ts'
 
 export type Message =
@@ -76,7 +77,7 @@ export class LeaseFarm {
     const { random } = this.world
     const last = this.#hosts.get(name)
     const life = (last?.life ?? 0) + 1
-    const machine = new SlotMachine({ slots, epoch: life, rules: this.#plan.slotRules ?? {} })
+    const machine = new SlotMachine(withRules({ slots, epoch: life }, this.#plan.slotRules ?? {}))
     const host: Host = { slots, processes: last?.processes ?? new Map(), life, machine, returning: new Set(), granted: new Map() }
     this.#hosts.set(name, host)
     this.world.spawn(name, {
@@ -186,7 +187,9 @@ export class LeaseFarm {
   #submit (name: string): void {
     const id = `${(this.#count++).toString(36)}`.padStart(26, 'a') as BuildId
     const exclusive = this.world.random() < 0.4
-    const machine = new BuildMachine({ build: id, needs: { memoryBytes: null, cpus: null }, exclusive, ...(this.#count % 3 === 0 ? { waitMs: WAIT_MS } : {}), rules: this.#plan.buildRules ?? {} })
+    const machine = new BuildMachine(withRules({
+      build: id, needs: { memoryBytes: null, cpus: null }, exclusive, ...(this.#count % 3 === 0 ? { waitMs: WAIT_MS } : {}),
+    }, this.#plan.buildRules ?? {}))
     this.#builds.set(id, { machine, requester: name, exclusive, accepted: 0 })
     const now = this.world.clockOf(name)
     this.#effects(name, id, machine.handle({ type: 'start' }, now), now)

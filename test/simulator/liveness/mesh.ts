@@ -5,7 +5,8 @@
  * Messages are lost here, which no TCP connection does: the world is worse than the one the detector is made for. Connections
  * are there as in the node: who is lost is cut off on both sides as far as the wire carries it, and dialled again each second.
  */
-import { Detector, TICK_MS, type DetectorEffect, type DetectorInput, type DetectorRules, type DeviceId, type LivenessWord } from '@elder-node/protocol'
+import { Detector, TICK_MS, type DetectorEffect, type DetectorInput, type DeviceId, type LivenessWord } from '@elder-node/protocol'
+import { withRules, type DetectorRules } from '@elder-node/protocol/mutants'
 import { World } from '../world.ts'
 
 export interface Plan {
@@ -87,7 +88,9 @@ export class WatchfulMesh {
 
   #boot (name: string): void {
     const last = this.#nodes.get(name)
-    const detector = new Detector({ self: name as DeviceId, incarnation: EPOCH + this.world.now, random: this.world.random, rules: this.#plan.rules ?? {} })
+    const detector = new Detector(withRules({
+      self: name as DeviceId, incarnation: EPOCH + this.world.now, random: this.world.random,
+    }, this.#plan.rules ?? {}))
     const node: Node = {
       detector, links: new Map(), life: (last?.life ?? 0) + 1, isUp: true, downAtMs: last?.downAtMs ?? -Infinity, stalledUntilMs: 0, frozenUntilMs: -Infinity, inbox: [], sentAtMs: new Map(), asks: new Map(),
     }

@@ -1,5 +1,5 @@
 /** What goes into the machine of a build and what comes out of it, and what it can be told at its beginning. */
-import type { ClaimRules, Target } from '../election/claim.ts'
+import type { Target } from '../election/claim.ts'
 import type { ClaimNeeds, ClaimWord } from '../election/messages.ts'
 import type { BuildId, DeviceId } from '../ids.ts'
 
@@ -48,20 +48,6 @@ export type BuildEffect =
   | { type: 'accept', from: DeviceId, lease: string, fence: number, attempt: number }
   | { type: 'ended', state: 'failed' | 'cancelled', failure: Failure, refused: Array<{ device: DeviceId, reason: string }> }
 
-/** The rules that keep results single. All on; the simulator switches one off to prove that it is needed. */
-export interface BuildRules extends ClaimRules {
-  /** A result counts only with the current lease and fence. */
-  currentOnly: boolean
-  /** What comes on the stream of another builder is not of this lease, whatever its id says. */
-  ownBuilder: boolean
-  /** One result is accepted. */
-  once: boolean
-  /** An exclusive build waits for the sure end of its old lease. */
-  exclusiveWait: boolean
-  /** 6 s of silence make a builder suspect. */
-  silence: boolean
-}
-
 export interface BuildInit {
   build: BuildId
   needs: ClaimNeeds
@@ -75,5 +61,4 @@ export interface BuildInit {
   waitMs?: number
   /** Milliseconds from start until the build is given up with `DEADLINE`. @default Infinity */
   deadlineMs?: number
-  rules?: Partial<BuildRules>
 }

@@ -3,7 +3,8 @@
  */
 import { ClaimMachine, type ClaimEffect, type Target, type Won } from '../election/claim.ts'
 import type { DeviceId } from '../ids.ts'
-import type { Attempt, BuildEffect, BuildInit, BuildInput, BuildRules, BuildState, Failure } from './inputs-effects.ts'
+import { BUILD_RULES, rulesOf, withRules, type BuildRules } from '../rules.ts'
+import type { Attempt, BuildEffect, BuildInit, BuildInput, BuildState, Failure } from './inputs-effects.ts'
 import { LeaseWatch, type HeldLease, type WatchVerdict } from './lease-watch.ts'
 
 /** While nobody can be asked: look again this often, and after news not before this. */
@@ -12,9 +13,6 @@ const LOOK_MS_MIN = 500
 const TERMINAL: ReadonlySet<BuildState> = new Set(['done', 'failed', 'cancelled'])
 /** A builder that fails so lacks what the build needs: no fault of its own, and asked again it says the same. */
 export const UNABLE_CODES: ReadonlySet<string> = new Set(['ENGINE_UNAVAILABLE', 'IMAGE_INVALID', 'IMAGE_MISSING', 'IMAGE_UNAVAILABLE', 'IMAGE_UNSUPPORTED', 'SEALED_UNSUPPORTED'])
-/** All on. */
-export const BUILD_RULES: BuildRules = { currentOnly: true, ownBuilder: true, once: true, exclusiveWait: true, silence: true, firstOnly: true, timeout: true }
-
 export class BuildMachine {
   readonly attempts: Attempt[] = []
   readonly #init: BuildInit
@@ -36,7 +34,7 @@ export class BuildMachine {
 
   constructor (init: BuildInit) {
     this.#init = init
-    this.#rules = { ...BUILD_RULES, ...init.rules }
+    this.#rules = rulesOf(init, BUILD_RULES)
   }
 
   get state (): BuildState { return this.#state }
@@ -92,7 +90,7 @@ export class BuildMachine {
     const open = this.#askable(order)
     const sorted = [...open.filter(t => !avoid.has(t.device)), ...open.filter(t => avoid.has(t.device))]
     const { build, needs } = this.#init
-    this.#claim = new ClaimMachine({ build, needs, order: sorted, nextFence: () => ++this.#fence, rules: this.#rules })
+    this.#claim = new ClaimMachine(withRules({ build, needs, order: sorted, nextFence: () => ++this.#fence }, this.#rules))
     return this.#claimed(this.#claim.handle({ type: 'start' }, now), now)
   }
 

@@ -3,6 +3,7 @@
  * let the first that frees a slot win (late binding). One machine is one claim round of one build.
  */
 import type { BuildId, DeviceId } from '../ids.ts'
+import { CLAIM_RULES, rulesOf, type ClaimRules } from '../rules.ts'
 import { strayAnswer, type ClaimNeeds, type ClaimWord } from './messages.ts'
 
 /** A builder worth asking, best first in a list. */
@@ -36,22 +37,12 @@ export type ClaimEffect =
   /** Please rank again and answer with `retarget`. */
   | { type: 'look' }
 
-export interface ClaimRules {
-  /** Only the first BIND? is told yes. */
-  firstOnly: boolean
-  /** A silent builder is passed over. */
-  timeout: boolean
-}
-
-const CLAIM_RULES: ClaimRules = { firstOnly: true, timeout: true }
-
 export interface ClaimInit {
   build: BuildId
   needs: ClaimNeeds
   order: Target[]
   /** The next fence of this build: rises strictly over all its claims. */
   nextFence: () => number
-  rules?: Partial<ClaimRules>
 }
 
 interface Asked { target: Target, fence: number, asks: number, untilMs: number }
@@ -78,7 +69,7 @@ export class ClaimMachine {
 
   constructor (init: ClaimInit) {
     this.#init = init
-    this.#rules = { ...CLAIM_RULES, ...init.rules }
+    this.#rules = rulesOf(init, CLAIM_RULES)
     this.#order = [...init.order]
   }
 

@@ -5,6 +5,7 @@
  * Late binding after Sparrow (Ousterhout et al., SOSP 2013); fencing after Kleppmann, "How to do distributed locking".
  */
 import type { BuildId, DeviceId } from '../ids.ts'
+import { rulesOf, SLOT_RULES, type SlotRules } from '../rules.ts'
 import { LEASE, lapsesAtMs, type Lease, type LeaseState } from './lease.ts'
 import type { ClaimMessage, ClaimNeeds, ClaimReply, ClaimWord } from './messages.ts'
 import { Reservations } from './reservations.ts'
@@ -34,34 +35,6 @@ export type SlotEffect =
   /** Free slots or the queue changed. */
   | { type: 'changed', free: number, queue: number }
 
-/** Every rule that keeps slots honest. All on; the simulator switches one off to prove that it is needed. */
-export interface SlotRules {
-  /** A lease takes its slot when it is granted, not when its build starts. */
-  countHeld: boolean
-  /** A slot is held while a reservation is asked. */
-  countAsked: boolean
-  /** A slot is free only when the processes are gone. */
-  countEnding: boolean
-  /** The same claim again gets the same lease. */
-  idempotent: boolean
-  /** A build's fences rise strictly. */
-  fence: boolean
-  /** A lease that is not renewed ends. */
-  lapse: boolean
-  /** A lost stream may come back within the grace. */
-  grace: boolean
-  /** Validity counts from our own stamp, not from when its echo arrived. */
-  stamp: boolean
-  /** Nothing is granted before left-overs are swept. */
-  sweepFirst: boolean
-  /** A silent reservation does not keep the slot. */
-  bindTimeout: boolean
-}
-
-export const SLOT_RULES: SlotRules = {
-  countHeld: true, countAsked: true, countEnding: true, idempotent: true, fence: true, lapse: true, grace: true, stamp: true, sweepFirst: true, bindTimeout: true,
-}
-
 export interface SlotInit {
   slots: number
   /** This life of the builder: rises with every start. */
@@ -70,7 +43,6 @@ export interface SlotInit {
   refuse?: (from: DeviceId, needs: ClaimNeeds) => string | null
   /** Predicted seconds until a slot is free. @default 0 */
   expectedWaitS?: () => number
-  rules?: Partial<SlotRules>
 }
 
 /** Builds whose highest fence is remembered. */
@@ -90,7 +62,7 @@ export class SlotMachine {
 
   constructor (init: SlotInit) {
     this.#init = init
-    this.#rules = { ...SLOT_RULES, ...init.rules }
+    this.#rules = rulesOf(init, SLOT_RULES)
     this.#slots = init.slots
     this.#swept = !this.#rules.sweepFirst
   }

@@ -10,6 +10,7 @@
  */
 import type { DeviceId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
+import { DETECTOR_RULES, rulesOf, type DetectorRules } from '../rules.ts'
 import { Attention } from './attention.ts'
 import { directMs, heardFrom, newMember, probeIsDue, type Member } from './member.ts'
 import type { LivenessWord, Rumour } from './messages.ts'
@@ -35,17 +36,12 @@ export type DetectorEffect =
   | { type: 'suspect' | 'cleared', device: DeviceId }
   | { type: 'lost', device: DeviceId, why: 'dead' | 'path', silentMs: number }
 
-/** Each rule can be switched off, for the simulator to prove that it is needed. */
-export interface DetectorRules { indirect: boolean, refute: boolean, compare: boolean, health: boolean, suspicion: boolean }
-export const DETECTOR_RULES: DetectorRules = { indirect: true, refute: true, compare: true, health: true, suspicion: true }
-
 export interface DetectorInit {
   self: DeviceId
   /** Of this life: higher than in any life before. Milliseconds since 1970 at start. */
   incarnation: number
   /** Uniform in [0, 1). */
   random: () => number
-  rules?: Partial<DetectorRules>
 }
 
 const HELPERS = 3
@@ -70,7 +66,7 @@ export class Detector {
 
   constructor (init: DetectorInit) {
     this.#init = init
-    this.#rules = { ...DETECTOR_RULES, ...init.rules }
+    this.#rules = rulesOf(init, DETECTOR_RULES)
     this.#attention = new Attention(this.#rules.health)
     this.#incarnation = init.incarnation
   }
