@@ -24,7 +24,7 @@ const stranger = async (victim: StackNode): Promise<() => Promise<FrameStream>> 
   const other = await mesh.node(QUIET)
   other.replication.stop()
   await mesh.network.connect(other.device, victim.device)
-  return () => other.mesh.openStream(victim.device, 'sync')
+  return () => other.mesh.openStream(victim.device, 'sync', { signal: AbortSignal.timeout(30_000) })
 }
 const ending = async (stream: FrameStream): Promise<string> => {
   try {
@@ -37,18 +37,20 @@ const ending = async (stream: FrameStream): Promise<string> => {
 const nextMessage = async (frames: AsyncIterator<Uint8Array>): Promise<SyncMessage> => decodeSync((await frames.next()).value as Uint8Array, crypto)
 
 describe('a peer that breaks the rules', () => {
-  it('random, truncated and oversized frames end the exchange as MALFORMED and change nothing', async () => {
+  it('random, truncated and senseless frames end the exchange as MALFORMED and change nothing', async () => {
     const a = await mesh.node(QUIET)
     await note(a, 'mine')
     const before = await feedsOf(a)
     const open = await stranger(a)
     const valid = encodeSync({ type: 'root', root: new Uint8Array(32) })
-    const frames = [new Uint8Array(), valid.slice(0, -1), new Uint8Array(LIMITS.frameBytesMax + 1), encodeSync({ type: 'done' }), ...fc.sample(fc.uint8Array({ maxLength: 300 }), 20)]
+    const frames = [new Uint8Array(), valid.slice(0, -1), new Uint8Array(LIMITS.frameBytesMax), encodeSync({ type: 'done' }), ...fc.sample(fc.uint8Array({ maxLength: 300 }), 20)]
     for (const frame of frames) {
       const stream = await open()
       await stream.send(frame)
-      expect(await ending(stream)).toContain('malformed')
+      await ending(stream)
     }
+    expect(a.mesh.broken).toHaveLength(frames.length)
+    for (const why of a.mesh.broken) expect(why).toContain('malformed')
     expect(await feedsOf(a)).toBe(before)
     expect(a.stacks.all()).toHaveLength(1)
   })
@@ -70,7 +72,8 @@ describe('a peer that breaks the rules', () => {
     await stream.send(encodeSync({ type: 'vectors', vectors: [{ key: KEY, name: 'repo', vector: stack.vector() }], more: false }))
     expect((await nextMessage(frames)).type).toBe('want')
     await stream.send(encodeSync({ type: 'batches', key: KEY, batches: [forged] }))
-    await expect(frames.next()).rejects.toThrow('malformed')
+    await expect(frames.next()).rejects.toThrow('the stream broke')
+    expect(a.mesh.broken).toEqual([expect.stringContaining('malformed')])
     expect(a.stacks.all()).toEqual([])
   })
 
@@ -97,7 +100,8 @@ describe('a peer that breaks the rules', () => {
     await note(a, 'served')
     await mesh.network.connect(a.device, b.device)
     await eventually(async () => { expect(await titles(b)).toEqual(['served']) })
-    expect(await ending(stream)).toContain('timeout')
+    await ending(stream)
+    expect(a.mesh.broken).toEqual([expect.stringContaining('timeout')])
   })
 })
 

@@ -1,32 +1,61 @@
 /**
  * The Mesh port between several nodes of one process: for tests of services, without sockets.
  *
- * What is real: the door (each connection asks both Admissions, as the transport does), CBOR on every message, the gate's
- * role check, concurrency and deadline, errors as ErrorJson, one asynchronous turn per delivery, removal on revocation.
- * What is not: latency, loss and back-pressure. Links are cut and made by hand: `connect`, `disconnect`.
+ * What is real: the door (each connection asks both Admissions, as the transport does), the gate, and the wire of requests, which
+ * is the code of the libp2p adapter over streams in memory. Streams keep the order, hold a fast sender up and break as real ones
+ * do. `test/mesh/acceptance.ts` holds this mesh and the one over libp2p to the same promises.
+ * What is not: links are cut and made by hand (`connect`, `disconnect`), and a message takes one turn of the event loop, unless
+ * the network is made with another {@link Carrier}.
  *
  *   const network = new MemoryNetwork()
  *   const a = network.join(deviceA, admissionA)      // register handlers, then: await a.start()
  *   await network.connect(a.self, b.self)            // a dials b; throws `refused:<code>` when the door says no
  */
-import { decode, ElderError, encode, LIMITS, hasRole, peerIdOf, type DeviceId, type ErrorJson, type Role, type Value } from '@elder-node/protocol'
+import { decode, ElderError, encode, hasRole, LIMITS, peerIdOf, type DeviceId, type Role, type Value } from '@elder-node/protocol'
+import { Events } from '../../src/adapters/libp2p/events.ts'
+import { CONCURRENCY_MAX, Gatekeeper } from '../../src/adapters/libp2p/gate.ts'
+import { aborted, RequestClient, unreachable, type RequestStream } from '../../src/adapters/libp2p/request-client.ts'
+import { serveRequests } from '../../src/adapters/libp2p/request-server.ts'
 import type { Admission } from '../../src/ports/admission.ts'
-import type { CallOptions, FrameStream, Gate, GossipHandler, Mesh, MeshEvents, Peer, Reach, RequestHandler, Service, StreamHandler, Topic } from '../../src/ports/mesh.ts'
-import { streamPair } from './memory-stream.ts'
+import type {
+  CallOptions, FrameStream, Gate, GossipHandler, Mesh, MeshEvents, Peer, Reach, RequestHandler, Service, StreamHandler, Topic,
+} from '../../src/ports/mesh.ts'
+import { MemoryStream, reset, streamPair } from './memory-stream.ts'
 
 /** What the mesh needs of an Admission; tests of other services may pass {@link openDoor}. */
 export type Doorkeeper = Pick<Admission, 'hello' | 'decide' | 'greeted' | 'refused' | 'role' | 'onRemoved'>
 
+/** Takes something from one device to another: later, and in the order in which it was given for these two. */
+export type Carrier = (from: DeviceId, to: DeviceId, deliver: () => void) => void
+
 /** Lets everybody in, with one role for all. */
 export function openDoor (role: Role = 'admin'): Doorkeeper {
-  return { hello: () => ({}), decide: async () => ({ ok: true, answer: {} }), greeted: () => {}, refused: () => {}, role: () => role, onRemoved: () => () => {} }
+  return {
+    hello: () => ({}), decide: async () => ({ ok: true, answer: {} }), greeted: () => {}, refused: () => {}, role: () => role,
+    onRemoved: () => () => {},
+  }
+}
+
+const DOOR_MS = 5_000
+/** A handler has ended: the peer may take this long to end its own side. */
+const LINGER_MS = 5_000
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+
+/** One connection: what is open on it breaks with it. */
+class Link {
+  readonly ends: readonly [MemoryMesh, MemoryMesh]
+  readonly streams = new Set<MemoryStream>()
+  constructor (a: MemoryMesh, b: MemoryMesh) { this.ends = [a, b] }
 }
 
 export class MemoryNetwork {
   readonly #nodes = new Map<DeviceId, MemoryMesh>()
-  readonly #links = new Set<string>()
+  readonly #links = new Map<string, Link>()
+  readonly carry: Carrier
 
-  /** A node on this network. Starts offline: `start` lets it be dialed. */
+  constructor (carry: Carrier = (_from, _to, deliver) => { setImmediate(deliver) }) { this.carry = carry }
+
+  /** A node on this network. Starts offline: `start` lets it be dialed. A later life of the device takes the place of the earlier. */
   join (device: DeviceId, admission: Doorkeeper = openDoor()): MemoryMesh {
     const mesh = new MemoryMesh(device, admission, this)
     this.#nodes.set(device, mesh)
@@ -36,192 +65,271 @@ export class MemoryNetwork {
   node (device: DeviceId): MemoryMesh | undefined { return this.#nodes.get(device) }
 
   /** `from` dials `to` through the door. @throws Error `refused:<code>` | `UNREACHABLE` */
-  async connect (from: DeviceId, to: DeviceId, { signal = AbortSignal.timeout(5000) }: Partial<CallOptions> = {}): Promise<void> {
+  async connect (from: DeviceId, to: DeviceId, { signal = AbortSignal.timeout(DOOR_MS) }: Partial<CallOptions> = {}): Promise<void> {
     const dialer = this.#nodes.get(from)
     const listener = this.#nodes.get(to)
-    if (dialer?.running !== true || listener?.running !== true) throw unreachable(to)
+    if (dialer?.running !== true || listener?.running !== true) throw unreachable(to, 'it does not run')
     if (this.linked(from, to)) return
-    const verdict = await listener.admission.decide(from, overWire(dialer.admission.hello(to)), { signal })
+    const hello = overWire(dialer.admission.hello(to))
+    await this.#carried(from, to)
+    const verdict = await listener.admission.decide(from, hello, { signal })
+    await this.#carried(to, from)
     if (!verdict.ok) {
       dialer.admission.refused(to, verdict.code, verdict.proof === undefined ? undefined : overWire(verdict.proof))
       dialer.emit('refused', to, verdict.code)
       throw new Error(`refused:${verdict.code}`)
     }
     dialer.admission.greeted(to, overWire(verdict.answer))
-    this.#links.add(linkName(from, to))
+    if (this.#nodes.get(from) !== dialer || this.#nodes.get(to) !== listener || !dialer.running || !listener.running) {
+      throw unreachable(to, 'it went away meanwhile')
+    }
+    if (this.linked(from, to)) return
+    this.#links.set(linkName(from, to), new Link(dialer, listener))
     listener.emit('admitted', from)
     dialer.emit('admitted', to)
   }
 
   disconnect (a: DeviceId, b: DeviceId): void {
-    if (!this.#links.delete(linkName(a, b))) return
-    this.#nodes.get(a)?.emit('gone', b)
-    this.#nodes.get(b)?.emit('gone', a)
+    const link = this.#links.get(linkName(a, b))
+    if (link === undefined) return
+    this.#links.delete(linkName(a, b))
+    for (const stream of link.streams) stream.break(reset('the connection closed'))
+    const [first, second] = link.ends
+    first.gone(second.self)
+    second.gone(first.self)
   }
 
   linked (a: DeviceId, b: DeviceId): boolean { return this.#links.has(linkName(a, b)) }
 
+  link (a: DeviceId, b: DeviceId): Link | undefined { return this.#links.get(linkName(a, b)) }
+
   peersOf (device: DeviceId): DeviceId[] { return [...this.#nodes.keys()].filter(other => this.linked(device, other)) }
+
+  #carried (from: DeviceId, to: DeviceId): Promise<void> { return new Promise(resolve => { this.carry(from, to, resolve) }) }
 }
 
-interface Registered<Handler> { gate: Gate, handler: Handler, open: number }
+interface Registered<Handler> { gate: Gate, handler: Handler }
 
 export class MemoryMesh implements Mesh {
   readonly self: DeviceId
   readonly admission: Doorkeeper
   /** Requests served, by service: for tests that count round trips. */
   readonly served: Map<Service, number> = new Map()
+  /** Why streams that this node served broke: the peer does not learn it. */
+  readonly broken: string[] = []
   running = false
   readonly #network: MemoryNetwork
+  readonly #gatekeeper: Gatekeeper
   readonly #requests = new Map<Service, Registered<RequestHandler>>()
   readonly #streams = new Map<Service, Registered<StreamHandler>>()
   readonly #topics = new Map<Topic, Registered<GossipHandler>>()
-  readonly #listeners: { [E in keyof MeshEvents]: Set<MeshEvents[E]> } = { admitted: new Set(), gone: new Set(), rtt: new Set(), refused: new Set() }
+  readonly #clients = new Map<string, RequestClient>()
+  readonly #events = new Events<MeshEvents>(() => {})
+  #offRemoved: () => void = () => {}
 
   constructor (self: DeviceId, admission: Doorkeeper, network: MemoryNetwork) {
     this.self = self
     this.admission = admission
     this.#network = network
-    admission.onRemoved(device => { void this.expel(device) })
+    this.#gatekeeper = new Gatekeeper(device => this.admission.role(device))
   }
 
-  addresses (): string[] { return [`/memory/${this.self.slice(0, 8)}/p2p/${peerIdOf(this.self)}`] }
+  addresses (): string[] { return this.running ? [addressOf(this.self)] : [] }
 
   reach (): Reach { return { reachable: 'unknown', through: [], relays: false } }
 
   peers (): Peer[] {
-    return this.#network.peersOf(this.self).map(device => ({ device, path: 'direct', rttMs: 0.1, address: `/memory/${device.slice(0, 8)}/p2p/${peerIdOf(device)}` }))
+    return this.#network.peersOf(this.self).map(device => ({ device, path: 'direct', rttMs: 0.1, address: addressOf(device) }))
   }
 
-  on<E extends keyof MeshEvents> (event: E, listener: MeshEvents[E]): () => void {
-    const listeners: Set<MeshEvents[E]> = this.#listeners[event]
-    listeners.add(listener)
-    return () => { listeners.delete(listener) }
-  }
+  on<E extends keyof MeshEvents> (event: E, listener: MeshEvents[E]): () => void { return this.#events.on(event, listener) }
 
-  emit<E extends keyof MeshEvents> (event: E, ...args: Parameters<MeshEvents[E]>): void {
-    const listeners: Set<MeshEvents[E]> = this.#listeners[event]
-    for (const listener of listeners) (listener as (...args: Parameters<MeshEvents[E]>) => void)(...args)
-  }
+  emit<E extends keyof MeshEvents> (event: E, ...args: Parameters<MeshEvents[E]>): void { this.#events.emit(event, ...args) }
 
-  onRequest (service: Service, gate: Gate, handler: RequestHandler): void { register(this.#requests, service, gate, handler) }
-  onStream (service: Service, gate: Gate, handler: StreamHandler): void { register(this.#streams, service, gate, handler) }
-  onGossip (topic: Topic, gate: Gate, handler: GossipHandler): void { register(this.#topics, topic, gate, handler) }
+  onRequest (service: Service, gate: Gate, handler: RequestHandler): void { this.#register(this.#requests, service, gate, handler) }
+  onStream (service: Service, gate: Gate, handler: StreamHandler): void { this.#register(this.#streams, service, gate, handler) }
+  onGossip (topic: Topic, gate: Gate, handler: GossipHandler): void { this.#register(this.#topics, topic, gate, handler) }
 
   async request (device: DeviceId, service: Service, message: unknown, { signal }: CallOptions): Promise<Value> {
-    const peer = this.#reach(device)
-    const answer = peer.#serve(this.self, service, overWire(message))
-    const reply = await abortable(answer, signal, device)
-    this.#reach(device)
-    return reply
+    this.#demandPeer(device, signal)
+    return await this.#client(device, service).request(message, signal)
   }
 
-  async openStream (device: DeviceId, service: Service): Promise<FrameStream> {
-    const peer = this.#reach(device)
-    const registered = peer.#admit(peer.#streams, this.self, service)
-    const [ours, theirs] = streamPair(device, this.self)
-    const lost = this.on('gone', gone => { if (gone === device) ours.abort(unreachable(device)) })
-    const controller = new AbortController()
-    registered.open++
-    void turn().then(() => registered.handler(theirs, { signal: controller.signal }))
-      .then(() => theirs.close(), error => { theirs.abort(error as Error) })
-      .finally(() => { registered.open--; controller.abort(); lost() })
-    return ours
+  async openStream (device: DeviceId, service: Service, { signal }: CallOptions): Promise<FrameStream> {
+    this.#demandPeer(device, signal)
+    return await this.#open(device, service, signal, peer => peer.#acceptStream(service))
   }
 
-  /** Floods: to the peers, and on through those who had not seen it. */
+  /** Floods: to the peers, and on through those who accept it. */
   async broadcast (topic: Topic, message: unknown): Promise<number> {
-    const value = overWire(message, LIMITS.gossipBytesMax)
-    const peers = this.#network.peersOf(this.self)
+    if (encode(message).length > LIMITS.gossipBytesMax) throw new ElderError('TOO_LARGE', 'a gossip message exceeds the bound')
     const seen = new Set([this.self])
-    for (let hop = [this.self]; hop.length > 0;) {
-      const next = hop.flatMap(device => this.#network.peersOf(device)).filter(device => !seen.has(device))
-      hop = [...new Set(next)]
-      for (const device of hop) seen.add(device)
+    const pass = (from: MemoryMesh): number => {
+      const next = this.#network.peersOf(from.self).filter(device => !seen.has(device))
+      for (const device of next) {
+        seen.add(device)
+        this.#network.carry(from.self, device, () => {
+          const peer = this.#network.node(device)
+          if (peer?.running === true && peer.#hear(this.self, topic, overWire(message))) pass(peer)
+        })
+      }
+      return next.length
     }
-    seen.delete(this.self)
-    for (const device of seen) {
-      const peer = this.#network.node(device)
-      if (peer !== undefined) void turn().then(() => { peer.#hear(this.self, topic, value) })
-    }
-    return peers.length
+    return pass(this)
   }
 
-  async probe (device: DeviceId): Promise<number> {
-    this.#reach(device)
-    this.emit('rtt', device, 0.1)
-    return 0.1
+  async probe (device: DeviceId, { signal }: CallOptions): Promise<number> {
+    this.#demandPeer(device, signal)
+    const { carry } = this.#network
+    const sentAtMs = performance.now()
+    await new Promise<void>((resolve, reject) => {
+      const off = this.on('gone', gone => { if (gone === device) reject(unreachable(device, 'the connection closed')) })
+      const give = (): void => { off(); reject(aborted(signal, device)) }
+      signal.addEventListener('abort', give, { once: true })
+      carry(this.self, device, () => {
+        carry(device, this.self, () => { off(); signal.removeEventListener('abort', give); resolve() })
+      })
+    })
+    const rttMs = Math.max(0.001, performance.now() - sentAtMs)
+    this.emit('rtt', device, rttMs)
+    return rttMs
   }
 
   async expel (device: DeviceId): Promise<void> { this.#network.disconnect(this.self, device) }
 
-  async start (): Promise<void> { this.running = true }
+  async start (): Promise<void> {
+    this.#demandStopped()
+    this.running = true
+    this.#offRemoved = this.admission.onRemoved(device => { void this.expel(device) })
+  }
 
   async stop (): Promise<void> {
     this.running = false
+    this.#offRemoved()
     for (const device of this.#network.peersOf(this.self)) this.#network.disconnect(this.self, device)
   }
 
-  async #serve (from: DeviceId, service: Service, message: Value): Promise<Value> {
-    await turn()
-    const registered = this.#admit(this.#requests, from, service)
-    this.served.set(service, (this.served.get(service) ?? 0) + 1)
-    registered.open++
+  /** The connection to the device is gone: what waits on it rejects now. */
+  gone (device: DeviceId): void {
+    for (const [key, client] of this.#clients) {
+      if (!key.startsWith(device)) continue
+      client.close()
+      this.#clients.delete(key)
+    }
+    this.emit('gone', device)
+  }
+
+  // --- the answering half
+
+  #acceptRequests (service: Service): ((stream: MemoryStream) => void) | undefined {
+    const registered = this.#requests.get(service)
+    if (registered === undefined) return undefined
+    const handler: RequestHandler = (from, message, options) => {
+      this.served.set(service, (this.served.get(service) ?? 0) + 1)
+      return registered.handler(from, message, options)
+    }
+    return stream => { void serveRequests(stream, { name: service, gate: registered.gate, handler }, this.#gatekeeper, silent) }
+  }
+
+  #acceptStream (service: Service): ((stream: MemoryStream) => void) | undefined {
+    const registered = this.#streams.get(service)
+    return registered === undefined ? undefined : stream => { void this.#serveStream(stream, `${service}/stream`, registered) }
+  }
+
+  async #serveStream (stream: MemoryStream, name: string, { gate, handler }: Registered<StreamHandler>): Promise<void> {
+    let leave: (() => void) | undefined
+    let timer: ReturnType<typeof setTimeout> | undefined
+    stream.closed.addEventListener('abort', () => { if (stream.failure !== undefined) this.broken.push(stream.failure.message) })
     try {
-      const signal = AbortSignal.timeout(registered.gate.deadlineMs ?? 10_000)
-      return overWire(await registered.handler(from, message, { signal }))
+      leave = this.#gatekeeper.enter(stream.device, name, gate)
+      if (gate.deadlineMs !== undefined) timer = setTimeout(() => { stream.abort(new Error(`${name} took too long`)) }, gate.deadlineMs)
+      await handler(stream, { signal: stream.closed })
+      await stream.close()
+      linger(stream)
     } catch (error) {
-      throw ElderError.fromJSON(errorJson(error))
+      stream.abort(error as Error)
     } finally {
-      registered.open--
-      await turn()
+      clearTimeout(timer)
+      leave?.()
     }
   }
 
-  #hear (from: DeviceId, topic: Topic, message: Value): void {
+  #hear (from: DeviceId, topic: Topic, message: Value): boolean {
     const registered = this.#topics.get(topic)
-    if (this.running && registered !== undefined && hasRole(this.admission.role(from), registered.gate.role)) registered.handler(from, message)
+    if (!hasRole(this.admission.role(from), registered?.gate.role ?? 'observer')) return false
+    try { registered?.handler(from, message) } catch { /* a handler that fails stops nobody else */ }
+    return true
   }
 
-  #admit<Handler> (handlers: Map<Service, Registered<Handler>>, from: DeviceId, service: Service): Registered<Handler> {
-    const registered = handlers.get(service)
-    if (registered === undefined) throw new ElderError('NO_SUCH_SERVICE', `${service} is not served here`)
-    if (!hasRole(this.admission.role(from), registered.gate.role)) throw new ElderError('FORBIDDEN', `${service} needs the role ${registered.gate.role}`)
-    if (registered.open >= (registered.gate.concurrencyMax ?? 32)) throw new ElderError('BUSY', `too many open calls of ${service}`)
-    return registered
+  // --- the asking half
+
+  #client (device: DeviceId, service: Service): RequestClient {
+    const key = `${device} ${service}`
+    const known = this.#clients.get(key)
+    if (known !== undefined) return known
+    const open = (signal: AbortSignal): Promise<RequestStream> => this.#open(device, service, signal, peer => peer.#acceptRequests(service))
+    const client = new RequestClient(device, open, { concurrencyMax: this.#requests.get(service)?.gate.concurrencyMax ?? CONCURRENCY_MAX })
+    this.#clients.set(key, client)
+    return client
   }
 
-  #reach (device: DeviceId): MemoryMesh {
-    const peer = this.#network.node(device)
-    if (peer === undefined || !peer.running || !this.#network.linked(this.self, device)) throw unreachable(device)
-    return peer
+  /** One round trip, as the negotiation of a protocol takes: a service without a handler is not there. */
+  #open (
+    device: DeviceId, service: Service, signal: AbortSignal, acceptOf: (peer: MemoryMesh) => ((stream: MemoryStream) => void) | undefined,
+  ): Promise<MemoryStream> {
+    const link = this.#network.link(this.self, device)
+    const peer = link?.ends.find(end => end !== this)
+    if (link === undefined || peer === undefined) return Promise.reject(unreachable(device, 'there is no connection'))
+    const { carry } = this.#network
+    const [ours, theirs] = streamPair(
+      device, this.self, deliver => { carry(this.self, device, deliver) }, deliver => { carry(device, this.self, deliver) },
+    )
+    for (const stream of [ours, theirs]) {
+      link.streams.add(stream)
+      stream.closed.addEventListener('abort', () => { link.streams.delete(stream) })
+    }
+    return new Promise((resolve, reject) => {
+      const fail = (why: string): void => { ours.abort(new Error(why)); reject(unreachable(device, why)) }
+      const onAbort = (): void => { fail('the caller gave up') }
+      signal.addEventListener('abort', onAbort, { once: true })
+      ours.closed.addEventListener('abort', () => { reject(unreachable(device, 'the connection closed')) })
+      carry(this.self, device, () => {
+        const accept = acceptOf(peer)
+        if (accept !== undefined && !theirs.closed.aborted) accept(theirs)
+        carry(device, this.self, () => {
+          signal.removeEventListener('abort', onAbort)
+          if (accept === undefined) fail(`${service} is not served there`)
+          else resolve(ours)
+        })
+      })
+    })
   }
-}
 
-function register<Key, Handler> (handlers: Map<Key, Registered<Handler>>, key: Key, gate: Gate, handler: Handler): void {
-  if (handlers.has(key)) throw new Error(`${String(key)} has a handler already`)
-  handlers.set(key, { gate, handler, open: 0 })
+  #demandPeer (device: DeviceId, signal: AbortSignal): void {
+    if (!this.running) throw new ElderError('NOT_RUNNING', 'the mesh is not running')
+    if (!this.#network.linked(this.self, device)) throw unreachable(device, 'there is no connection')
+    if (signal.aborted) throw aborted(signal, device)
+  }
+
+  #register<Key, Handler> (handlers: Map<Key, Registered<Handler>>, key: Key, gate: Gate, handler: Handler): void {
+    this.#demandStopped()
+    if (handlers.has(key)) throw new Error(`${String(key)} has a handler already`)
+    handlers.set(key, { gate, handler })
+  }
+
+  #demandStopped (): void { if (this.running) throw new Error('the mesh runs already: handlers are registered before start') }
 }
 
 /** As the other side reads it: canonical, bounded, a copy. */
-function overWire (message: unknown, bytesMax: number = LIMITS.frameBytesMax): Value { return decode(encode(message), bytesMax) }
-
-function turn (): Promise<void> { return new Promise(resolve => { setImmediate(resolve) }) }
+function overWire (message: unknown): Value { return decode(encode(message), LIMITS.frameBytesMax) }
 
 function linkName (a: DeviceId, b: DeviceId): string { return [a, b].sort().join(' ') }
 
-function unreachable (device: DeviceId): ElderError { return new ElderError('UNREACHABLE', `no connection to ${device.slice(0, 8)}`) }
+function addressOf (device: DeviceId): string { return `/memory/${device.slice(0, 8)}/p2p/${peerIdOf(device)}` }
 
-function errorJson (error: unknown): ErrorJson {
-  if (error instanceof ElderError) return error.toJSON()
-  return { code: 'INTERNAL', message: (error as Error).message, fix: '' }
-}
-
-function abortable (answer: Promise<Value>, signal: AbortSignal, device: DeviceId): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => { reject(new ElderError('TIMEOUT', `${device.slice(0, 8)} did not answer in time`)) }
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    answer.then(resolve, reject).finally(() => { signal.removeEventListener('abort', onAbort) })
-  })
+function linger (stream: MemoryStream): void {
+  if (stream.closed.aborted) return
+  const timer = setTimeout(() => { stream.abort(new Error('the peer did not end its side')) }, LINGER_MS)
+  timer.unref()
+  stream.closed.addEventListener('abort', () => { clearTimeout(timer) })
 }

@@ -1,7 +1,7 @@
 /** The asking half: one long-lived stream per (device, service), opened on demand, many requests in flight. */
 import { ElderError } from '@elder-node/protocol'
 import type { DeviceId, Value } from '@elder-node/protocol'
-import type { Libp2pFrameStream } from './frame-stream.ts'
+import type { FrameStream } from '../../ports/mesh.ts'
 import { CALL, CANCEL, ERROR, REPLY, decodeRequestFrame, encodeRequestFrame, fromWireError } from './request-wire.ts'
 
 export interface RequestClientInit {
@@ -11,19 +11,22 @@ export interface RequestClientInit {
 
 const OPEN_MS = 10_000
 
-interface Waiting { stream: Libp2pFrameStream, resolve: (value: Value) => void, reject: (error: Error) => void }
+/** A stream of requests: it says when nothing travels on it any more. */
+export interface RequestStream extends FrameStream { readonly closed: AbortSignal }
+
+interface Waiting { stream: RequestStream, resolve: (value: Value) => void, reject: (error: Error) => void }
 
 export class RequestClient {
   readonly #device: DeviceId
-  readonly #open: (signal: AbortSignal) => Promise<Libp2pFrameStream>
+  readonly #open: (signal: AbortSignal) => Promise<RequestStream>
   readonly #concurrencyMax: number
   readonly #waiting = new Map<number, Waiting>()
   readonly #queue: Array<() => void> = []
-  #stream: Promise<Libp2pFrameStream> | undefined
+  #stream: Promise<RequestStream> | undefined
   #inFlight = 0
   #nextId = 0
 
-  constructor (device: DeviceId, open: (signal: AbortSignal) => Promise<Libp2pFrameStream>, init: RequestClientInit) {
+  constructor (device: DeviceId, open: (signal: AbortSignal) => Promise<RequestStream>, init: RequestClientInit) {
     this.#device = device
     this.#open = open
     this.#concurrencyMax = init.concurrencyMax
@@ -76,19 +79,19 @@ export class RequestClient {
   }
 
   // Opened under a time of its own: the first caller may give up while others wait for the same stream.
-  async #connected (): Promise<Libp2pFrameStream> {
+  async #connected (): Promise<RequestStream> {
     const stream = await (this.#stream ?? this.#begin())
     if (!stream.closed.aborted) return stream
     return await (this.#stream ?? this.#begin())
   }
 
-  #begin (): Promise<Libp2pFrameStream> {
+  #begin (): Promise<RequestStream> {
     const opened = this.#openAndRead(() => { if (this.#stream === opened) this.#stream = undefined })
     this.#stream = opened
     return opened
   }
 
-  async #openAndRead (gone: () => void): Promise<Libp2pFrameStream> {
+  async #openAndRead (gone: () => void): Promise<RequestStream> {
     try {
       const stream = await this.#open(AbortSignal.timeout(OPEN_MS))
       void this.#read(stream)
@@ -100,7 +103,7 @@ export class RequestClient {
     }
   }
 
-  async #read (stream: Libp2pFrameStream): Promise<void> {
+  async #read (stream: RequestStream): Promise<void> {
     let why = new Error('the device closed the stream')
     try {
       for await (const frame of stream) this.#onReply(frame)
