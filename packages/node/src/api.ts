@@ -5,7 +5,7 @@
 import type { ElderError, Role } from '@elder-node/protocol'
 import type { BuildEvent, BuildExplanation, BuildRequest, BuildStatus, RunningBuild } from './api/build.ts'
 import type { Departure, DeviceRef, DeviceStatus, Diagnosis, LeaveOptions, PingEvent, PingOptions, Problem } from './api/device.ts'
-import type { OpenStack, RemoteInfo, RestoredStack, SearchFilter, SearchHit, StackProof, StackStatus } from './api/stack.ts'
+import type { OpenStack, Place, RemoteInfo, RestoredStack, SearchFilter, SearchHit, StackProof, StackStatus } from './api/stack.ts'
 
 export type { Role } from '@elder-node/protocol'
 export type * from './api/device.ts'
@@ -58,6 +58,8 @@ export interface ElderNode {
     list (): Promise<StackStatus[]>
     /** @throws ElderError `NO_SUCH_STACK` unless `create` (the first write creates). */
     open (name: string): Promise<OpenStack>
+    /** The stack of a git worktree: of its `origin`, unless `recorded` (its .stack/stack.json) names one. @throws ElderError `STACK_UNKNOWN` */
+    place (worktree: { origin?: string, recorded?: string }): Promise<Place>
     addRemote (stack: string | '--all', url: string): Promise<RemoteInfo>
     remotes (): Promise<RemoteInfo[]>
     /** The copies that are there stay. @throws ElderError `NO_SUCH_REMOTE` */

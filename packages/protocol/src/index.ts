@@ -64,6 +64,7 @@
 export * from './errors.ts'
 export * from './limits.ts'
 export * from './ids.ts'
+export * from './origin.ts'
 export type * from './crypto.ts'
 export * from './codec/cbor.ts'
 export * from './codec/text.ts'

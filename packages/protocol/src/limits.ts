@@ -56,6 +56,8 @@ export const LIMITS = {
   incarnationMax: 281_474_976_710_655,
   /** A ticket as text: must survive a paste and a QR code. */
   ticketCharsMax: 2048,
+  /** The address of a repository that a stack is of: as long as the address of a mirror may be. */
+  originCharsMax: 400,
   /** Fields of one entry and characters of a title. */
   titleCharsMax: 512,
   tagsMax: 64,

@@ -6,9 +6,28 @@ export interface MirrorStatus { url: string, state: 'ok' | 'behind' | 'failing' 
 
 export interface StackStatus { name: string, entries: number, copies: number, mirrors: MirrorStatus[], archived: boolean }
 
+/** The stack that a git worktree means. */
+export interface Place {
+  stack: string
+  /** The address of the repository in the form that is compared; null when there is none that could be. */
+  origin: string | null
+  /** The repositories that the stack is known to be of, the one it was made for first. */
+  origins: string[]
+  /** Whether `origin` is one of them. */
+  bound: boolean
+  /** The stack that is the repository's own, whatever the worktree says; null when no name is free. */
+  own: string | null
+  /** The name that the repository would have, were it not another's. */
+  passed: { stack: string, of: string } | null
+}
+
+/** `claim`: the address of the git repository that the stack is of, remembered with this write; `share`: also when it is another's already. */
+export interface AddOptions { agent?: string, claim?: { origin: string, share?: boolean } }
+
 export interface OpenStack {
   readonly name: string
-  add (entry: NewEntry, options?: { agent?: string }): Promise<Entry>
+  /** @throws ElderError `STACK_ORIGIN` when `claim` names another repository than the stack's */
+  add (entry: NewEntry, options?: AddOptions): Promise<Entry>
   edit (id: string, patch: EntryPatch, options?: { agent?: string }): Promise<Entry>
   remove (id: string, options?: { agent?: string }): Promise<void>
   /** Full id or a unique prefix of at least 4 characters. @throws ElderError `NO_SUCH_ENTRY`, `AMBIGUOUS` */

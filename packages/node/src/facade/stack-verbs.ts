@@ -13,6 +13,7 @@ export function stackVerbs (parts: FacadeComponents, author: { agent?: string })
   return {
     list: async () => stackList(),
     open: async name => stacks.open(name, author),
+    place: async worktree => stacks.book.place(worktree),
     search: async (query, filter) => searchStacks(stacks, query, filter),
     verify: (stack, { signal = new AbortController().signal } = {}) => proveStack({
       stacks, replication, mesh, crypto, members: () => status.devices(), nameOf: of => membership.nameOf(of),

@@ -1,7 +1,7 @@
 /** The handler table: one line of meaning per method of the control API. Nothing here decides; it translates. */
 import type { Entry, EntryPatch, HistoryItem, NewEntry, StackDigest } from '@elder-node/crdt-stack'
 import type { ControlMethod, ControlMethods, ControlRequest, ControlStream } from '@elder-node/protocol'
-import type { BuildEvent, BuildState, BuildStatus, Departure, DeviceRef, DeviceStatus, Diagnosis, ElderNode, PingEvent, RemoteInfo, RestoredStack, SearchHit, StackProof, StackStatus, Status } from '../api.ts'
+import type { BuildEvent, BuildState, BuildStatus, Departure, DeviceRef, DeviceStatus, Diagnosis, ElderNode, PingEvent, Place, RemoteInfo, RestoredStack, SearchHit, StackProof, StackStatus, Status } from '../api.ts'
 
 /** What each method answers: the result, or one event of its stream. */
 export interface ControlAnswers {
@@ -19,6 +19,7 @@ export interface ControlAnswers {
   'builds.cancel': { build: string, state: BuildState, cancelled: boolean }
   'builds.why': Awaited<ReturnType<ElderNode['builds']['why']>>
   'stacks.list': StackStatus[]
+  'stack.place': Place
   'stack.add': Entry
   'stack.edit': Entry
   'stack.rm': { id: string }
@@ -54,7 +55,8 @@ const HANDLERS: { [M in ControlMethod]: Handler<M> } = {
   'builds.cancel': (node, { id }) => cancel(node, id),
   'builds.why': (node, { id }) => node.builds.why(id),
   'stacks.list': (node) => node.stacks.list(),
-  'stack.add': async (node, { stack, entry, agent }) => (await node.stacks.open(stack)).add(entry as NewEntry, by(agent)),
+  'stack.place': (node, worktree) => node.stacks.place(worktree),
+  'stack.add': async (node, { stack, entry, agent, claim }) => (await node.stacks.open(stack)).add(entry as NewEntry, { ...by(agent), ...(claim === undefined ? {} : { claim }) }),
   'stack.edit': async (node, { stack, id, patch, agent }) => (await node.stacks.open(stack)).edit(id, patch as EntryPatch, by(agent)),
   'stack.rm': (node, params) => remove(node, params),
   'stack.show': (node, params) => show(node, params),

@@ -16,6 +16,7 @@ import { Listeners } from './listeners.ts'
 import { HeldStack } from './stacks/held-stack.ts'
 import { findStack, noSuchStack, shownName } from './stacks/names.ts'
 import { NamedStack } from './stacks/open-stack.ts'
+import { StackBook } from './stacks/stack-book.ts'
 import { receiveAll, type ReceivedBatches } from './stacks/receive-all.ts'
 import { Shelf } from './stacks/shelf.ts'
 
@@ -42,6 +43,8 @@ export type MovedListener = (held: HeldStack) => void
 
 export class Stacks {
   readonly self: DeviceId
+  /** What the mesh has settled about its stacks. */
+  readonly book: StackBook
   readonly #components: StacksComponents
   readonly #shelf: Shelf
   readonly #held = new Map<StackKey, HeldStack>()
@@ -57,6 +60,8 @@ export class Stacks {
     this.self = deviceId(components.signer.publicKey)
     this.#components = components
     this.#shelf = new Shelf(components)
+    const settings = stackKey(stackIdOf(SETTINGS_STACK, components.crypto))
+    this.book = new StackBook({ crypto: components.crypto, settings: () => this.held(settings), open: () => this.ensure(SETTINGS_STACK) })
   }
 
   /** Opens every stack on the disk; one that cannot be opened stands in {@link broken} and keeps the others from nothing. */
@@ -79,7 +84,7 @@ export class Stacks {
 
   /** Never fails: reading a stack that is not there throws `NO_SUCH_STACK`, and the first `add` makes it. `agent`: writes what names no other. */
   open (name: string, init: { agent?: string } = {}): OpenStack {
-    return new NamedStack({ find: () => this.#find(name), forWriting: () => this.#forWriting(name) }, { name, ...init })
+    return new NamedStack({ find: () => this.#find(name), forWriting: () => this.#forWriting(name), claiming: (claim, write) => this.book.claiming(name, claim, write) }, { name, ...init })
   }
 
   problems (): Problem[] {

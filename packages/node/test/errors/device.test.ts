@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, expect, test, vi } from 'vitest'
 import { runTool } from '../../src/adapters/run-tool.ts'
 import { ControlClient } from '../../src/gateway/control-client.ts'
-import { defaultStack } from '../../src/gateway/cli/stack-name.ts'
+import { worktreeStack } from '../../src/gateway/cli/stack-name.ts'
 import { poll } from '../../src/gateway/demo/poll.ts'
 import { TestMesh } from '../libp2p/harness.ts'
 import { Desk } from '../support/cli.ts'
@@ -46,7 +46,7 @@ test('a stack file that names no stack: STACK_FILE', async () => {
   mkdirSync(join(temp, 'repo/.stack'))
   for (const text of ['{"stack":"No Name"}', '{}', 'null', 'not json']) {
     writeFileSync(join(temp, 'repo/.stack/stack.json'), text)
-    await expect(defaultStack(join(temp, 'repo'))).rejects.toMatchObject({ code: 'STACK_FILE' })
+    await expect(worktreeStack(join(temp, 'repo'))).rejects.toMatchObject({ code: 'STACK_FILE' })
   }
 })
 

@@ -1,6 +1,6 @@
 /** An ElderNode in memory: real streams, real errors, no network. For the tests of the doors. */
 import { createHash } from 'node:crypto'
-import { ElderError } from '@elder-node/protocol'
+import { ElderError, originOf, stackNamesOf } from '@elder-node/protocol'
 import type { DeviceId, EntryId, FeedId } from '@elder-node/protocol'
 import type { Entry, EntryPatch, NewEntry } from '@elder-node/crdt-stack'
 import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, Departure, DeviceStatus, Diagnosis, ElderNode, LeaveOptions, OpenStack, PingEvent, PingOptions, RemoteInfo, Role, RunningBuild, StackProof, Status } from '../../src/api.ts'
@@ -141,9 +141,15 @@ export class FakeNode implements ElderNode {
     if (!'buildid123456'.startsWith(id)) throw new ElderError('NO_SUCH_BUILD', `no build "${id}"`, 'elder-node builds')
   }
 
-  readonly stacks: ElderNode['stacks'] = {
+  /** Plain lists of entries; a test that is about memory puts real stacks here (memory-desk.ts). */
+  stacks: ElderNode['stacks'] = {
     list: async () => [...this.#stacks].map(([name, entries]) => ({ name, entries: entries.length, copies: 2, mirrors: [], archived: false })),
     open: async (name) => this.#open(name),
+    place: async ({ origin, recorded }) => {
+      const stack = recorded ?? stackNamesOf(originOf(origin ?? '') ?? '')[0]
+      if (stack === undefined) throw new ElderError('STACK_UNKNOWN', 'no name', 'name it')
+      return { stack, origin: null, origins: [], bound: false, own: null, passed: null }
+    },
     addRemote: async (stack, url) => {
       const remote: RemoteInfo = { stack, url, addedBy: { device: SELF.id as DeviceId }, state: 'never', lastPush: null, message: null }
       this.#remotes.push(remote)

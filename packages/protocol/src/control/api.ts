@@ -55,7 +55,8 @@ export interface ControlMethods {
   'builds.cancel': { id: string }
   'builds.why': { id: string }
   'stacks.list': Empty
-  'stack.add': { stack: string, entry: EntryParams, agent?: string }
+  'stack.place': { origin?: string, recorded?: string }
+  'stack.add': { stack: string, entry: EntryParams, agent?: string, claim?: { origin: string, share?: boolean } }
   'stack.edit': { stack: string, id: string, patch: PatchParams, agent?: string }
   'stack.rm': { stack: string, id: string, agent?: string }
   'stack.show': { stack: string, id?: string, kind?: string, tag?: string }
@@ -121,8 +122,9 @@ const SCHEMAS: { [M in ControlMethod]: Schema<ControlMethods[M]> } = {
   'builds.cancel': v.strictObject({ id: label }),
   'builds.why': v.strictObject({ id: label }),
   'stacks.list': none,
+  'stack.place': v.strictObject({ origin: maybe(url), recorded: maybe(stack) }),
   'stack.add': v.strictObject({
-    stack, agent: maybe(label),
+    stack, agent: maybe(label), claim: maybe(v.strictObject({ origin: url, share: maybe(flag) })),
     entry: v.strictObject({ kind: label, title, body: maybe(body), tags: maybe(tags), supersedes: maybe(label) }),
   }),
   'stack.edit': v.strictObject({

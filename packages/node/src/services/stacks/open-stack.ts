@@ -1,14 +1,17 @@
 /** One stack as the library, the CLI and agents use it. The first write creates it. */
 import type { Author, Entry, EntryPatch, HistoryItem, NewEntry, StackChange, StackDigest } from '@elder-node/crdt-stack'
 import { ElderError } from '@elder-node/protocol'
-import type { OpenStack } from '../../api.ts'
+import type { AddOptions, OpenStack } from '../../api.ts'
 import type { HeldStack } from './held-stack.ts'
+import type { Claim } from './stack-book.ts'
 
 export interface OpenStackComponents {
   /** @throws ElderError `NO_SUCH_STACK` | `AMBIGUOUS` */
   find: () => HeldStack
   /** Creates it when it is missing. @throws ElderError `FORBIDDEN` | `ARCHIVED` | `STACK_NAME` */
   forWriting: () => Promise<HeldStack>
+  /** Runs a write that makes the stack one of a repository. @throws ElderError `STACK_ORIGIN` */
+  claiming: <T>(claim: Claim, write: () => Promise<T>) => Promise<T>
 }
 
 interface ByAgent { agent?: string }
@@ -19,19 +22,22 @@ export class NamedStack implements OpenStack {
   readonly name: string
   readonly #find: () => HeldStack
   readonly #forWriting: () => Promise<HeldStack>
+  readonly #claiming: OpenStackComponents['claiming']
   readonly #agent: ByAgent
 
   /** `agent`: in whose name it writes when a call names no other. */
-  constructor ({ find, forWriting }: OpenStackComponents, { name, agent }: { name: string } & ByAgent) {
+  constructor ({ find, forWriting, claiming }: OpenStackComponents, { name, agent }: { name: string } & ByAgent) {
     this.name = name
     this.#agent = agent === undefined ? {} : { agent }
     this.#find = find
     this.#forWriting = forWriting
+    this.#claiming = claiming
   }
 
-  async add (entry: NewEntry, options: ByAgent = {}): Promise<Entry> {
+  async add (entry: NewEntry, { claim, ...options }: AddOptions = {}): Promise<Entry> {
     const { stack } = await this.#forWriting()
-    return await stack.add(entry, this.#author(options))
+    const write = (): Promise<Entry> => stack.add(entry, this.#author(options))
+    return claim === undefined ? await write() : await this.#claiming(claim, write)
   }
 
   async edit (id: string, patch: EntryPatch, options: ByAgent = {}): Promise<Entry> {

@@ -7,7 +7,7 @@ import { parseCount } from '../../../quantities.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../failure.ts'
-import { defaultStack, stackNamed } from '../stack-name.ts'
+import { stackOf } from '../stack-of.ts'
 
 interface SearchOptions { all?: true, kind?: string, tag?: string, limit?: string }
 interface LogOptions { entry?: string, limit?: string }
@@ -44,18 +44,19 @@ async function search (context: Context, { all, kind, tag, limit }: SearchOption
 }
 
 /** The first word names the stack when it is one and more words follow. */
-async function where ({ client, io, signal }: Context, words: string[], all: boolean): Promise<{ stack: string | undefined, query: string }> {
+async function where (context: Context, words: string[], all: boolean): Promise<{ stack: string | undefined, query: string }> {
+  const { client, signal } = context
   const [first = '', ...more] = words
   if (words.join('').trim() === '') throw new ElderError('USAGE', 'there are no words to look for', 'elder-node stack search my-repo auth tokens')
   const stacks = (await client.call('stacks.list', {}, { signal })).map(({ name }) => name)
   if (!all && more.length > 0 && stacks.includes(first)) return { stack: first, query: more.join(' ') }
-  const here = all ? undefined : await defaultStack(io.cwd).then(({ name }) => name, () => undefined)
+  const here = all ? undefined : await stackOf(context, undefined).then(({ name }) => name, () => undefined)
   return { stack: here !== undefined && stacks.includes(here) ? here : undefined, query: words.join(' ') }
 }
 
 async function log (context: Context, { entry, limit }: LogOptions, [named]: string[]): Promise<void> {
   const { client, output, signal } = context
-  const stack = await stackOf(context, named)
+  const { name: stack } = await stackOf(context, named)
   const items: HistoryItem[] = []
   for await (const item of client.stream('stack.log', { stack, ...(entry === undefined ? {} : { entry }), ...limited(limit) }, { signal })) {
     if (output.json) output.document('stack-log', { stack, ...item })
@@ -66,7 +67,7 @@ async function log (context: Context, { entry, limit }: LogOptions, [named]: str
 
 async function verify (context: Context, _options: object, [named]: string[]): Promise<number> {
   const { client, output, signal } = context
-  const stack = await stackOf(context, named)
+  const { name: stack } = await stackOf(context, named)
   const done = output.progress(`verifying ${stack}: the disk, the other devices, the remotes`)
   const proof = await client.call('stack.verify', { stack }, { signal }).finally(done)
   output.answer('stack-verify', { ok: proof.problems.length === 0, ...proof }, () => renderProof(proof, page(context)))
@@ -79,10 +80,6 @@ export async function deviceNames ({ client, signal }: Context): Promise<Names> 
 }
 
 export function page ({ output }: Context): Page { return { paint: output.paint, nowMs: Date.now(), width: output.width } }
-
-async function stackOf ({ io }: Context, named: string | undefined): Promise<string> {
-  return named === undefined ? (await defaultStack(io.cwd)).name : stackNamed(named)
-}
 
 function limited (limit: string | undefined): { limit?: number } {
   return limit === undefined ? {} : { limit: parseCount(limit, { min: 1, integer: true }) }

@@ -9,7 +9,7 @@ import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { readInput } from '../input.ts'
 import { LATER_STACK, addLaterCommands } from '../later.ts'
-import { defaultStack, stackNamed } from '../stack-name.ts'
+import { stackOf } from '../stack-of.ts'
 import { deviceNames, page, registerLook } from './stack-look.ts'
 import { registerMirrors } from './stack-mirrors.ts'
 
@@ -55,11 +55,11 @@ async function add (context: Context, options: WriteOptions, [named]: string[]):
   const { kind = '', title = '', tag, supersedes } = options
   if (!KINDS.includes(kind)) throw new ElderError('USAGE', `"${kind}" is not a kind of entry`, `Use one of: ${KINDS.join(', ')}.`)
   if (title.trim() === '') throw new ElderError('USAGE', 'the title is empty', 'Give --title "what it is about".')
-  const { name, remember } = await stackOf(context, named)
+  const { name, claim, remember } = await stackOf(context, named, { writes: true })
   const body = await bodyOf(context, options.body)
   const replaced = supersedes === undefined ? {} : { supersedes: await wholeId(context, name, supersedes) }
   const entry = await client.call('stack.add', {
-    stack: name, entry: { kind, title, ...body, ...(tag === undefined ? {} : { tags: tag }), ...replaced }, ...agent,
+    stack: name, entry: { kind, title, ...body, ...(tag === undefined ? {} : { tags: tag }), ...replaced }, ...agent, ...(claim === undefined ? {} : { claim }),
   }, { signal })
   await remember()
   written(context, 'stack-add', name, entry, () => output.line(entry.id))
@@ -68,7 +68,7 @@ async function add (context: Context, options: WriteOptions, [named]: string[]):
 async function edit (context: Context, options: WriteOptions, words: string[]): Promise<void> {
   const { id, named } = entryNamed('edit', words)
   if (options.title === undefined && options.body === undefined) throw new ElderError('USAGE', 'nothing to change', 'Give --title, --body or both.')
-  const { name } = await stackOf(context, named)
+  const { name } = await stackOf(context, named, { writes: true })
   const patch = { ...(options.title === undefined ? {} : { title: options.title }), ...await bodyOf(context, options.body) }
   const entry = await context.client.call('stack.edit', { stack: name, id, patch, ...context.agent }, { signal: context.signal })
   written(context, 'stack-edit', name, entry, () => context.output.line(entry.id))
@@ -76,7 +76,7 @@ async function edit (context: Context, options: WriteOptions, words: string[]): 
 
 async function remove (context: Context, _options: object, words: string[]): Promise<void> {
   const { id, named } = entryNamed('rm', words)
-  const { name } = await stackOf(context, named)
+  const { name } = await stackOf(context, named, { writes: true })
   const gone = await context.client.call('stack.rm', { stack: name, id, ...context.agent }, { signal: context.signal })
   context.output.answer('stack-rm', { stack: name, id: gone.id }, () => `${gone.id} is removed from ${name}.`)
 }
@@ -123,10 +123,6 @@ async function digest (context: Context, _options: object, [named]: string[]): P
   const { name } = await stackOf(context, named)
   const made = await context.client.call('stack.digest', { stack: name }, { signal: context.signal })
   context.output.answer('stack-digest', made, () => `digest  ${made.digest}\nfeeds   ${made.feeds}`)
-}
-
-async function stackOf ({ io }: Context, named: string | undefined): Promise<{ name: string, remember: () => Promise<void> }> {
-  return named === undefined ? await defaultStack(io.cwd) : { name: stackNamed(named), remember: async () => {} }
 }
 
 async function bodyOf ({ io }: Context, body: string | undefined): Promise<{ body?: string }> {

@@ -8,7 +8,8 @@ import { ControlClient } from '../../control-client.ts'
 import { locate } from '../../location.ts'
 import { plain } from '../../render/units.ts'
 import type { Io } from '../io.ts'
-import { defaultStack } from '../stack-name.ts'
+import { worktreeStack } from '../stack-name.ts'
+import { askPlace } from '../stack-of.ts'
 import { placeOf, type Wanted } from './place.ts'
 
 interface Word { word: string, about: string }
@@ -42,7 +43,7 @@ async function known (io: Io, words: string[], place: Exclude<Wanted, { type: 'w
     case 'device': return (await client.call('devices', {}, options)).map(({ name, role, online }) => ({ word: name, about: `${role}, ${online ? 'online' : 'offline'}` }))
     case 'build': return (await client.call('builds.list', {}, options)).map(({ id, state, command }) => ({ word: id, about: `${state}: ${command.join(' ')}` }))
     case 'stack': return (await client.call('stacks.list', {}, options)).map(({ name, entries }) => ({ word: name, about: `${entries} entries` }))
-    case 'entry': return await entries(client, place.stack ?? (await defaultStack(io.cwd)).name, options)
+    case 'entry': return await entries(client, place.stack ?? (await askPlace({ client, ...options }, await worktreeStack(io.cwd))).stack, options)
     default: return []
   }
 }
