@@ -126,7 +126,7 @@ test('config', async () => {
 })
 test('evict', async () => {
   const gone = await lab.admit('gone', desk)
-  await matches('evict', await documents(['evict', 'gone']))
+  await matches('evict', await documents(['evict', 'gone', '--yes']))
   await until('it was told', () => !gone.process.running)
   expect(await gone.process.exited).toBe(1)
   expect(gone.process.last?.error?.code).toBe('EVICTED')

@@ -52,6 +52,17 @@ test('5 only with --check, and only when something is wrong', async () => {
   expect((await alone.run('status', '--check')).code).toBe(5)
 })
 
+test('2 with NEEDS_YES for what cannot be taken back, naming the device; --yes is the way', async () => {
+  const gone = await lab.admit('gone', desk)
+  for (const [node, words] of [[desk, ['evict', 'gone']], [gone, ['leave']]] as const) {
+    const { code, last } = await node.run(...words)
+    expect(code, words.join(' ')).toBe(2)
+    expect(last?.error).toMatchObject({ code: 'NEEDS_YES', message: expect.stringMatching(/gone \(.*id [a-z2-7]{12}, builder/) as string, fix: expect.stringMatching(/^elder-node (evict [a-z2-7]{12}|leave) --yes$/) as string })
+  }
+  expect((await desk.status()).devices.map(({ name }) => name)).toContain('gone')
+  expect((await desk.run('evict', 'gone', '--yes')).code).toBe(0)
+})
+
 test('6 at --timeout', async () => {
   const { code, last } = await desk.run('ping', 'mini', '--count', '1000', '--timeout', '1s')
   expect({ code, error: last?.error?.code }).toEqual({ code: 6, error: 'TIMEOUT' })

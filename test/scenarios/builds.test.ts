@@ -75,7 +75,7 @@ describe('a build that nobody can run: 125, and why each was refused', () => {
     const unknown = await lab.run(desk.dir, ['build', dir, '--on', 'nobody', '--', 'true'])
     expect(unknown.code).toBe(125)
     expect(unknown.last?.error).toMatchObject({ code: 'NO_SUCH_DEVICE', message: expect.stringContaining('"nobody"') as string, fix: expect.stringContaining('elder-node devices') as string })
-    await desk.ask('evict', 'away')
+    await desk.ask('evict', 'away', '--yes')
   })
 
   test('a folder that is not there', async () => {

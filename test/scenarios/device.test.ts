@@ -60,7 +60,7 @@ test('a device that is gone: ping names each address and what went wrong there; 
 
 test('leave: whoever is there knows at once, nothing of the mesh stays here, and a new join is a new device', async () => {
   await pi.note('notes', 'from the pi')
-  const departure = await pi.ask<Departure>('leave')
+  const departure = await pi.ask<Departure>('leave', '--yes')
   expect(departure).toMatchObject({ schema: 'elder/leave.v1', device: { id: pi.id, name: 'pi' }, lost: [] })
   expect(departure.told.map(({ name }) => name)).toContain('desk')
   expect(await devices(desk)).toEqual(['desk', 'mini'])
@@ -76,11 +76,11 @@ test('leave: whoever is there knows at once, nothing of the mesh stays here, and
 })
 
 test('the only admin stays until another one is there', async () => {
-  expectRefusal(await desk.run('leave'), 1, { code: 'LAST_ADMIN', names: /only admin of the mesh "home"/, fix: /elder-node devices promote/ })
+  expectRefusal(await desk.run('leave', '--yes'), 1, { code: 'LAST_ADMIN', names: /only admin of the mesh "home"/, fix: /elder-node devices promote/ })
   expect(await devices(desk)).toContain('desk')
   await desk.ask('devices', 'promote', 'mini')
   await until('mini may invite', () => mini.ticket().then(() => true, () => false))
-  expect((await desk.ask<Departure>('leave')).told.length).toBeGreaterThan(0)
+  expect((await desk.ask<Departure>('leave', '--yes')).told.length).toBeGreaterThan(0)
   expect(await desk.process.exited).toBe(0)
   expect(await devices(mini)).toEqual(['mini', 'pi'])
   expect(existsSync(join(desk.dir, 'device.key'))).toBe(false)

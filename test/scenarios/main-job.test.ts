@@ -146,7 +146,7 @@ describe('names and eviction', () => {
 
   test('an evicted device that runs exits 1 with EVICTED; the others do not notice', async () => {
     const pids = nodes().map(node => node.pid)
-    await laptop.ask('evict', 'mini-2')
+    await laptop.ask('evict', 'mini-2', '--yes')
     const code = await until('the evicted node ends', () => second.process.running ? undefined : second.process.exited)
     expectRefusal({ code, command: second.process, last: second.process.last }, 1, { code: 'EVICTED', names: /evicted from the mesh "home"/, fix: /empty --dir and a new ticket/ })
     for (const node of nodes()) await node.sees('laptop', 'mini', 'pi')

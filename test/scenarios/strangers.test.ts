@@ -206,7 +206,7 @@ describe('a member that has turned', () => {
     await isWell('rogue')
     expect((await lab.run(friend.dir, ['build', project(lab, 'project', { a: 'a' }), '--', 'echo', 'served'])).code).toBe(0)
 
-    await host.ask('evict', 'rogue')
+    await host.ask('evict', 'rogue', '--yes')
     await until('its connection is closed', () => rogue.getConnections().every(({ status }) => status !== 'open'), 6_000)
     await isWell()
   })

@@ -4,7 +4,7 @@
  */
 import type { ElderError, Role } from '@elder-node/protocol'
 import type { BuildEvent, BuildExplanation, BuildRequest, BuildStatus, RunningBuild } from './api/build.ts'
-import type { Departure, DeviceRef, DeviceStatus, Diagnosis, LeaveOptions, PingEvent, PingOptions, Problem } from './api/device.ts'
+import type { Departure, DeviceRef, DeviceStatus, Diagnosis, Evictee, LeaveOptions, PingEvent, PingOptions, Problem } from './api/device.ts'
 import type { OpenStack, Place, RemoteInfo, RestoredStack, SearchFilter, SearchHit, StackProof, StackStatus } from './api/stack.ts'
 
 export type { Role } from '@elder-node/protocol'
@@ -30,7 +30,10 @@ export interface ElderNode {
   status (): Promise<Status>
   devices (): Promise<DeviceStatus[]>
   invite (options?: { role?: Role, expiresMs?: number }): Promise<{ ticket: string, expires: string, role: Role, command: string }>
+  /** Shuts a device out for ever. `undo`: what it wrote is taken back too, also of one that is gone already. @throws ElderError as {@link evictee} */
   evict (device: string, options?: { undo?: boolean }): Promise<DeviceRef>
+  /** Whom {@link evict} would hit. @throws ElderError `NOT_ADMIN`, `NO_SUCH_DEVICE`, `AMBIGUOUS`, `SELF` */
+  evictee (device: string, options?: { undo?: boolean }): Promise<Evictee>
   diagnosis (): Promise<Diagnosis>
   /** Makes a member an admin. @throws ElderError `NOT_ADMIN`, `NO_SUCH_DEVICE`, `AMBIGUOUS`, `SELF` */
   promote (device: string): Promise<DeviceRef>

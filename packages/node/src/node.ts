@@ -145,6 +145,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     verifyArchive: (records, origin) => archiveWriters(records, origin, crypto),
   })
   lifetime.onStop('stacks', () => stacks.close())
+  membership.serveHeads(mesh, of => stacks.headsOf(of))
   const settings = new Settings({ stacks, crypto })
   const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log })
   membership.onRemoved(gone => { replication.forget(gone) })

@@ -38,10 +38,12 @@ export const LIMITS = {
   doorBytesMax: 16_384,
   /** Membership records one hello may carry: a chain of admins and the member record. */
   proofRecordsMax: 8,
-  /** One membership record: a revoke with its cut-offs is the largest. */
+  /** One membership record: a revoke with its cuts is the largest. What does not fit one goes into a second. */
   memberRecordBytesMax: 4096,
-  /** Cut-offs one revoke may name: the feeds of one device that matter most. */
-  cutoffsMax: 64,
+  /** Stacks one revoke may cut: what fits a record when each has one head, about 55 bytes. */
+  cutStacksMax: 64,
+  /** Heads one revoke may name of one stack: as many as a vector keeps of one device. */
+  cutHeadsMax: 64,
   /** Heads of the membership graph one record may name: concurrent admins, not devices. */
   memberPrevMax: 16,
   /** Membership records one roster may hold. */

@@ -33,7 +33,7 @@ const book = new MeshBook()
 const ticketRecord = book.ticket(0, 500)
 book.redeem(0, ticketRecord, 500, 1, 'pi')
 book.revoke(0, 1)
-book.write(0, { type: 'revoke', subject: idOf(2), cutoffs: [{ stack: stackIdOf('demo', crypto), incarnation: new Uint8Array(8), seq: 3 }] })
+book.write(0, { type: 'revoke', subject: idOf(2), cuts: [{ stack: stackIdOf('demo', crypto), heads: ['07'.repeat(32)] }], undo: false })
 const ticket = { mesh: book.mesh, meshSecret: HASH, addresses: [`/ip4/127.0.0.1/tcp/1/p2p/${peerIdOf(idOf(0))}`], seed: HASH, record: ticketRecord }
 
 interface Target { name: string, samples: Uint8Array[], read: (bytes: Uint8Array) => unknown }

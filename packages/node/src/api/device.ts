@@ -41,6 +41,9 @@ export type PingEvent =
   | { event: 'pong', device: DeviceRef, seq: number, rttMs: number, path: 'direct' | 'relay', relay: DeviceRef | null, address: string }
   | { event: 'lost', device: DeviceRef, seq: number, code: 'UNREACHABLE' | 'TIMEOUT', message: string }
 
+/** A device before it is evicted. `role`: null when it is no member any more. `lastSeen`: ISO 8601; null when this node never saw it. */
+export interface Evictee extends DeviceRef { role: Role | null, lastSeen: string | null }
+
 export interface LeaveOptions {
   /** Go also as the last admin, with stacks that are only here, or with nobody told. @default false */
   force?: boolean

@@ -2,6 +2,7 @@ import { error, met, type Codes } from './codes.ts'
 
 export const USAGE: Codes = {
   USAGE: error('The command was not understood: a word, a flag or a value. Exit code 2.', '`--help` of the command shows what it takes, with examples.'),
+  NEEDS_YES: error('The command does what nobody can take back, and there is no person at a terminal to ask. Nothing was done. Exit code 2.', 'Look at what the message names; then the same command with `--yes`.'),
   NOT_IN_THIS_VERSION: error('The name belongs to a later version. Exit code 2.', '`elder-node --help` lists what this version has.'),
   NO_SUCH_FILE: error('A file that a flag names is not there.', 'Check the path; `-` reads standard input.'),
   FILE_EXISTS: error('`--save-recovery` names a file that is there; it may hold the recovery text of another mesh.', 'Give another path.'),

@@ -56,7 +56,7 @@ export function facade (parts: FacadeComponents, { agent, ...init }: FacadeInit)
       mesh, ref, find: text => membership.find(text).device,
       lastSeen: of => status.lastSeen(of), tryAddresses: (of, call) => mesh.tryAddresses(of, call),
     }, name, options),
-    ...memberVerbs(membership),
+    ...memberVerbs(membership, of => status.lastSeen(of)),
     build: (request, options) => builds.build({ ...author, ...request }, options),
     builds: {
       list: async () => builds.list(),

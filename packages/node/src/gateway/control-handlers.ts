@@ -1,7 +1,7 @@
 /** The handler table: one line of meaning per method of the control API. Nothing here decides; it translates. */
 import type { Entry, EntryPatch, HistoryItem, NewEntry, StackDigest } from '@elder-node/crdt-stack'
 import type { ControlMethod, ControlMethods, ControlRequest, ControlStream } from '@elder-node/protocol'
-import type { BuildEvent, BuildState, BuildStatus, Departure, DeviceRef, DeviceStatus, Diagnosis, ElderNode, PingEvent, Place, RemoteInfo, RestoredStack, SearchHit, StackProof, StackStatus, Status } from '../api.ts'
+import type { BuildEvent, BuildState, BuildStatus, Departure, DeviceRef, DeviceStatus, Diagnosis, ElderNode, Evictee, PingEvent, Place, RemoteInfo, RestoredStack, SearchHit, StackProof, StackStatus, Status } from '../api.ts'
 
 /** What each method answers: the result, or one event of its stream. */
 export interface ControlAnswers {
@@ -9,6 +9,7 @@ export interface ControlAnswers {
   'devices': DeviceStatus[]
   'invite': Awaited<ReturnType<ElderNode['invite']>>
   'evict': DeviceRef
+  'evict.whom': Evictee
   'diagnosis': Diagnosis
   'promote': DeviceRef
   'ping': PingEvent
@@ -45,6 +46,7 @@ const HANDLERS: { [M in ControlMethod]: Handler<M> } = {
   'devices': (node) => node.devices(),
   'invite': (node, params) => node.invite(params),
   'evict': (node, { device, ...options }) => node.evict(device, options),
+  'evict.whom': (node, { device, ...options }) => node.evictee(device, options),
   'diagnosis': (node) => node.diagnosis(),
   'promote': (node, { device }) => node.promote(device),
   'ping': (node, { device, ...options }, signal) => node.ping(device, { ...options, signal }),

@@ -7,7 +7,7 @@ import type { DeviceId, Value } from '@elder-node/protocol'
 import type { RefusalCode } from './admission.ts'
 
 /** The services a device answers. Each has one long-lived request stream per peer, and streams of its own on demand. */
-export type Service = 'roster' | 'join' | 'probe' | 'claim' | 'build' | 'sync'
+export type Service = 'roster' | 'join' | 'heads' | 'probe' | 'claim' | 'build' | 'sync'
 
 /** The gossip topics of a mesh. */
 export type Topic = 'advert' | 'stack' | 'roster'

@@ -5,7 +5,7 @@
  * step with every other member. See docs/PROTOCOL.md, "Membership and the door".
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { deviceId, deviceOfAddress, ElderError, type Crypto, type Cutoff, type DeviceId, type MeshId, type Role, type Roster, type RosterMember, type Signer, type Value } from '@elder-node/protocol'
+import { deviceId, deviceOfAddress, ElderError, type Crypto, type DeviceId, type MeshId, type Role, type Roster, type RosterMember, type Signer, type Value } from '@elder-node/protocol'
 import type { DeviceRef } from '../api.ts'
 import type { Admission, RefusalCode, Verdict } from '../ports/admission.ts'
 import type { PrivateFiles } from '../ports/files.ts'
@@ -14,6 +14,7 @@ import type { CallOptions, Mesh } from '../ports/mesh.ts'
 import { Listeners } from './listeners.ts'
 import { AddressBook } from './membership/address-book.ts'
 import { Administration, type Invitation, type InviteOptions } from './membership/administration.ts'
+import { Cuts, type HeadsOf } from './membership/cuts.ts'
 import { Door, type Shown } from './membership/door.ts'
 import { evictedError } from './membership/evicted.ts'
 import { findDevice } from './membership/find-device.ts'
@@ -59,6 +60,7 @@ export class Membership implements Admission {
   #isLeaving = false
   #mesh: Mesh | undefined
   #sync: RosterSync | undefined
+  #cuts: Cuts | undefined
   #writers: ReadonlySet<DeviceId> | undefined
 
   /** `shown`: the ticket of a device that is no member yet. */
@@ -87,6 +89,9 @@ export class Membership implements Admission {
     mesh.onRequest('join', { role: 'observer', concurrencyMax: 8, deadlineMs: 5000 }, (_from, message) => this.#door.joinRequest(message))
     this.#sync = new RosterSync({ book: this.#book, mesh, random: this.#components.random })
   }
+
+  /** Registers the `heads` service: from now on an eviction says up to where the memory of the device counts. Before the mesh starts. */
+  serveHeads (mesh: Mesh, headsOf: HeadsOf): void { this.#cuts = new Cuts({ mesh, headsOf }) }
 
   /** Begins the periodic comparison with peers. */
   start (): void { this.#sync?.start() }
@@ -123,10 +128,21 @@ export class Membership implements Admission {
   /**
    * Shuts a device out for ever, by its key. Its connections are closed before this returns; peers hear at once.
    *
-   * @param cutoffs the last record of each of its feeds that counts; later ones are masked @default []
+   * The devices that are connected are asked for its heads first; the others need not answer.
+   *
+   * @param init.undo what it wrote before does not count either; then it may be gone already
    * @throws ElderError `NOT_ADMIN`, `NO_SUCH_DEVICE`, `AMBIGUOUS`, `SELF`, `DISK_FULL`, `STORAGE`, `ROSTER_FULL`
    */
-  evict (device: string, cutoffs: Cutoff[] = []): RosterMember { return this.#administration.evict(device, cutoffs) }
+  async evict (device: string, { undo = false }: { undo?: boolean } = {}): Promise<DeviceId> {
+    const subject = this.evictee(device, undo)
+    // What is known of one that is gone was cut when it went: what has arrived since is not to count.
+    const cuts = this.roster.revoked.has(subject) ? [] : await this.#cuts?.collect(subject) ?? []
+    this.#administration.evict(subject, cuts, undo)
+    return subject
+  }
+
+  /** Whom {@link evict} would remove. Errors as it. */
+  evictee (device: string, undo = false): DeviceId { return this.#administration.evictee(device, undo) }
 
   /** Marks a device as lost: no member, and its name is free, until it is invited again. Errors as {@link evict}. */
   markLost (device: string): RosterMember { return this.#administration.markLost(device) }

@@ -7,7 +7,7 @@
 import { Stack, type FeedStore, type StackInit } from '@elder-node/crdt-stack'
 import {
   checkNamed, codeOf, deviceId, ElderError, feedDevice, genesisHash, LIMITS, parseStackKey, SETTINGS_STACK, stackId, stackIdOf, stackKey, verifyBatch,
-  type Batch, type Crypto, type DeviceId, type FeedId, type MeshId, type Signer, type StackKey, type StackSummary,
+  type Batch, type Crypto, type DeviceId, type FeedId, type MeshId, type Signer, type StackId, type StackKey, type StackSummary,
 } from '@elder-node/protocol'
 import type { MirrorStatus, OpenStack, Problem, StackStatus } from '../api.ts'
 import type { PrivateFiles } from '../ports/files.ts'
@@ -128,6 +128,13 @@ export class Stacks {
   summaries (): StackSummary[] {
     return this.all().filter(({ stack }) => stack.vector().size > 0)
       .map(held => ({ key: held.key, name: held.name, digest: held.feedsDigest(this.#components.crypto) }))
+  }
+
+  /** Per stack of this mesh, the newest records that are here of the feeds of one device. */
+  async headsOf (device: DeviceId): Promise<Map<StackId, Uint8Array[]>> {
+    const own = this.all().filter(({ archivedFrom }) => archivedFrom === undefined)
+    const heads = own.map(({ key, stack }) => [parseStackKey(key).id, [...stack.vector()].filter(([feed]) => feedDevice(feed) === device).map(([, { hash }]) => hash)] as const)
+    return new Map(heads.filter(([, hashes]) => hashes.length > 0))
   }
 
   /** May this feed be received? For an archived stack that is not here yet, its origin will tell. */

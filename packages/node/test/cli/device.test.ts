@@ -1,9 +1,9 @@
-/** ping, leave and devices promote at the command line. */
+/** ping, leave, evict and devices promote at the command line. */
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { ElderError } from '@elder-node/protocol'
-import { Desk } from '../support/cli.ts'
+import { Desk, type RunOptions } from '../support/cli.ts'
 import { MINI, SELF } from '../support/fake-node.ts'
 
 let desk: Desk
@@ -59,28 +59,34 @@ describe('ping', () => {
 
 describe('leave', () => {
   test('says who knows; --json has the whole departure', async () => {
-    expect((await desk.run(['leave'])).stdout).toBe('laptop has left the mesh bramble; mini knows.\n')
-    expect((await desk.run(['leave', '--json'])).json()[0]).toEqual({ schema: 'elder/leave.v1', device: SELF, mesh: desk.node.mesh, told: [MINI], lost: [], offline: false })
+    expect((await desk.run(['leave', '--yes'])).stdout).toBe('laptop has left the mesh bramble; mini knows.\n')
+    expect((await desk.run(['leave', '--yes', '--json'])).json()[0]).toEqual({ schema: 'elder/leave.v1', device: SELF, mesh: desk.node.mesh, told: [MINI], lost: [], offline: false })
   })
 
   test('what stands against it is said with its fix, and --force goes all the same, naming what is lost', async () => {
     desk.node.obstacle = new ElderError('ONLY_COPY', 'One stack is only here: notes.', 'elder-node leave --force')
     const refused = await desk.run(['leave', '--yes', '--json'])
     expect([refused.code, refused.json()[0]]).toEqual([1, { schema: 'elder/error.v1', error: { code: 'ONLY_COPY', message: 'One stack is only here: notes.', fix: 'elder-node leave --force' } }])
-    expect((await desk.run(['leave', '--force'])).stdout).toContain('Lost with it: notes')
+    expect((await desk.run(['leave', '--force', '--yes'])).stdout).toContain('Lost with it: notes')
   })
 
-  test('a person at a terminal is asked; no is 130 and nothing happens; --yes and --no-input do not ask', async () => {
-    mkdirSync(join(desk.dir, 'mesh'))
-    writeFileSync(join(desk.dir, 'mesh/mesh.cbor'), 'x')
-    const no = await desk.run(['leave'], { tty: { columns: 80, rows: 24 }, stdin: 'n\n' })
+  test('a person at a terminal sees what is hit and is asked; no is 130 and nothing happens', async () => {
+    const no = await desk.run(['leave'], { tty: { columns: 200, rows: 24 }, stdin: 'n\n' })
     expect([no.code, no.stdout]).toEqual([130, ''])
-    expect(no.stderr).toMatch(/\[y\/N\] .*nothing was done/s)
+    expect(no.stderr).toMatch(/This takes laptop \(this device, id a{12}, builder\) out of the mesh bramble for ever.*\[y\/N\] .*nothing was done/s)
     // As a terminal hands it over: Ctrl-C is a character to readline.
-    const broken = await desk.run(['leave'], { tty: { columns: 80, rows: 24 }, stdin: '\u0003' })
-    expect([broken.code, broken.stderr.split('\n')[1]]).toEqual([130, expect.stringContaining('nothing was done')])
+    const broken = await desk.run(['leave'], { tty: { columns: 200, rows: 24 }, stdin: '\u0003' })
+    expect([broken.code, broken.stderr]).toEqual([130, expect.stringContaining('nothing was done')])
     expect((await desk.run(['leave'], { tty: { columns: 80, rows: 24 }, stdin: 'yes\n' })).stdout).toContain('has left the mesh')
-    for (const flag of ['--yes', '--no-input']) expect((await desk.run(['leave', flag], { tty: { columns: 80, rows: 24 } })).stderr).not.toContain('[y/N]')
+    expect((await desk.run(['leave', '--yes'], { tty: { columns: 80, rows: 24 } })).stderr).not.toContain('[y/N]')
+  })
+
+  test('where nobody can be asked it is 2 without --yes, and the command that does it is the fix', async () => {
+    const terminal = { tty: { columns: 80, rows: 24 }, stdin: 'y\n' }
+    for (const refused of [await desk.run(['leave', '--json']), await desk.run(['leave', '--json'], terminal)]) {
+      expect([refused.code, refused.json()[0]?.error]).toEqual([2, { code: 'NEEDS_YES', message: expect.stringContaining('laptop') as string, fix: 'elder-node leave --yes' }])
+    }
+    expect((await desk.run(['leave', '--force', '--no-input'], terminal)).stderr).toContain('elder-node leave --force --yes\n')
   })
 
   test('without a node: 4 unless --force, which forgets the mesh and keeps the settings', async () => {
@@ -90,9 +96,34 @@ describe('leave', () => {
     const refused = await idle.run(['leave', '--json'])
     expect([refused.code, refused.json()[0]?.error]).toMatchObject([4, { code: 'NOT_RUNNING', fix: expect.stringContaining('--force') as string }])
     expect(existsSync(join(idle.dir, 'device.key'))).toBe(true)
-    expect((await idle.run(['leave', '--force', '--json'])).json()[0]).toMatchObject({ offline: true, told: [] })
+    expect((await idle.run(['leave', '--force', '--yes', '--json'])).json()[0]).toMatchObject({ offline: true, told: [] })
     expect(readdirSync(idle.dir).sort()).toEqual(['config.json', 'settings.json'])
     expect((await idle.run(['leave'])).code).toBe(3)
+  })
+})
+
+describe('evict', () => {
+  const terminal = (stdin: string): RunOptions => ({ tty: { columns: 200, rows: 24 }, stdin })
+
+  test('a person sees the name, the id, the role and when it was last seen, and is asked', async () => {
+    const no = await desk.run(['evict', 'mini'], terminal('\n'))
+    expect([no.code, no.stdout]).toEqual([130, ''])
+    expect(no.stderr).toMatch(/^This evicts mini \(id b{12}, builder, last seen .+ ago\) for ever.*Go on\? \[y\/N\] .*nothing was done/s)
+    expect(await desk.run(['evict', 'mini', '--undo'], terminal('y\n'))).toMatchObject({ code: 0, stdout: `mini (${MINI.id.slice(0, 12)}) is no longer a member of this mesh.\n`, stderr: expect.stringContaining('all that it wrote is taken back') as string })
+  })
+
+  test('where nobody can be asked it is 2 without --yes, naming the device and the command; nothing is evicted', async () => {
+    const evicted = vi.spyOn(desk.node, 'evict')
+    desk.node.evictee = async () => ({ ...MINI, role: null, lastSeen: null })
+    const refused = await desk.run(['evict', 'mini', '--undo', '--json'])
+    expect([refused.code, refused.json()[0]?.error]).toEqual([2, { code: 'NEEDS_YES', message: expect.stringMatching(/takes back all that mini \(id b{12}, no member any more, last seen never\) wrote/) as string, fix: `elder-node evict ${'b'.repeat(12)} --undo --yes` }])
+    expect(evicted).not.toHaveBeenCalled()
+    expect((await desk.run(['evict', 'mini', '--undo', '--yes'])).code).toBe(0)
+    expect(evicted).toHaveBeenCalledExactlyOnceWith(MINI.id, { undo: true })
+  })
+
+  test('a device that is not there is an error of its own, before any question', async () => {
+    expect((await desk.run(['evict', 'nobody', '--json'])).json()[0]).toMatchObject({ error: { code: 'NO_SUCH_DEVICE' } })
   })
 })
 

@@ -58,7 +58,7 @@ test('found, join, be carried to the issuer, restart, be evicted and told', { ti
   const again = await node('pi')
   await eventually(() => { expect(again.mesh.peers().length).toBeGreaterThan(0) })
 
-  founder.membership.evict('laptop')
+  await founder.membership.evict('laptop')
   await eventually(() => { for (const one of [founder, again]) expect(one.mesh.peers().map(({ device }) => device)).not.toContain(laptop.membership.self) })
   expect((await laptop.membership.evicted).code).toBe('EVICTED')
   expect(names(again)).toEqual(['mini', 'pi'])

@@ -1,4 +1,4 @@
-import { LIMITS, encode, formatTicket, parseTicket, signMemberRecord, type Value } from '@elder-node/protocol'
+import { LIMITS, encode, formatTicket, parseTicket, signMemberRecord, toBase32, toHex, type StackId, type Value } from '@elder-node/protocol'
 import * as fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
@@ -211,10 +211,10 @@ describe('evicting', () => {
 
   test('only an admin may; not itself; only whom there is', async () => {
     const { founder, pi } = await three()
-    expect(() => pi.membership.evict('laptop')).toThrow(throwing('NOT_ADMIN'))
+    await expect(pi.membership.evict('laptop')).rejects.toThrow(throwing('NOT_ADMIN'))
     expect(() => pi.membership.invite({})).toThrow(throwing('NOT_ADMIN'))
-    expect(() => founder.membership.evict('mini')).toThrow(throwing('SELF'))
-    expect(() => founder.membership.evict('nobody')).toThrow(throwing('NO_SUCH_DEVICE'))
+    await expect(founder.membership.evict('mini')).rejects.toThrow(throwing('SELF'))
+    await expect(founder.membership.evict('nobody')).rejects.toThrow(throwing('NO_SUCH_DEVICE'))
     expect(founder.membership.find(pi.device.slice(0, 6)).name).toBe('pi')
   })
 
@@ -222,7 +222,7 @@ describe('evicting', () => {
     const { mesh, founder, pi, laptop } = await three()
     const removed = vi.fn()
     pi.membership.onRemoved(removed)
-    founder.membership.evict('laptop')
+    await founder.membership.evict('laptop')
     expect(mesh.network.linked(founder.device, laptop.device)).toBe(false)
     await eventually(() => { expect(mesh.network.linked(pi.device, laptop.device)).toBe(false) })
     expect(removed).toHaveBeenCalledExactlyOnceWith(laptop.device)
@@ -234,6 +234,50 @@ describe('evicting', () => {
     const again = await mesh.node('laptop', { seed: 3, ticket })
     await expect(mesh.connect(again, founder)).rejects.toThrow('refused:revoked')
     await expect(again.membership.joined({ signal })).rejects.toThrow(throwing('EVICTED'))
+  })
+
+  test('asks everybody for the heads of the device first, and cuts there; who does not answer is left out', async () => {
+    const { mesh, founder, pi, laptop } = await three()
+    founder.membership.promote('pi')
+    await converged(founder, pi, laptop)
+    const [stack, other] = [1, 2].map(byte => toBase32(new Uint8Array(16).fill(byte))) as [StackId, StackId]
+    const [old, newer] = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)]
+    founder.heads.set(laptop.device, new Map([[stack, [old]]]))
+    pi.heads.set(laptop.device, new Map([[other, [old]], [stack, [newer]]]))
+    // An admin that is there and cannot answer.
+    const mute = await mesh.joined(founder, 'mute', { role: 'admin' })
+    mute.heads.get = () => { throw new Error('a full disk') }
+    await founder.membership.evict('laptop')
+    await converged(founder, pi, mute)
+    expect(pi.membership.roster.revoked.get(laptop.device)).toMatchObject({ cuts: new Map([[stack, new Set([toHex(old), toHex(newer)])], [other, new Set([toHex(old)])]]), undo: false })
+    await expect(laptop.mesh.request(founder.device, 'heads', {}, { signal })).rejects.toThrow()
+  })
+
+  test('cuts that fill more than one record are written together, and 64 heads of a stack at most', async () => {
+    const { founder, pi, laptop } = await three()
+    const many = new Map(Array.from({ length: 150 }, (_, i) => [toBase32(new Uint8Array(16).fill(i)) as StackId, [new Uint8Array(32).fill(i)]]))
+    const [first] = many.keys()
+    many.set(first as StackId, Array.from({ length: 70 }, (_, i) => new Uint8Array(32).fill(i)))
+    founder.heads.set(laptop.device, many)
+    await founder.membership.evict('laptop')
+    await converged(founder, pi)
+    const cuts = pi.membership.roster.revoked.get(laptop.device)?.cuts
+    expect([cuts?.size, cuts?.get(first as StackId)?.size]).toEqual([150, 64])
+  })
+
+  test('--undo takes back what a member wrote, and what one wrote that was evicted before', async () => {
+    const { mesh, founder, pi, laptop } = await three()
+    await founder.membership.evict('laptop')
+    await expect(founder.membership.evict('laptop')).rejects.toThrow(throwing('NO_SUCH_DEVICE'))
+    expect(founder.membership.roster.revoked.get(laptop.device)?.undo).toBe(false)
+    expect(await founder.membership.evict('laptop', { undo: true })).toBe(laptop.device)
+    await eventually(() => { expect(pi.membership.roster.revoked.get(laptop.device)?.undo).toBe(true) })
+    // The name is the live member's first: the one that is gone is meant by its id.
+    const second = await mesh.joined(founder, 'laptop')
+    await founder.membership.evict(laptop.device.slice(0, 8), { undo: true })
+    expect(founder.membership.roster.members.has(second.device)).toBe(true)
+    expect(await founder.membership.evict('laptop', { undo: true })).toBe(second.device)
+    expect(founder.membership.roster.revoked.get(second.device)?.undo).toBe(true)
   })
 
   test('a refusal without proof, or with a false one, evicts nobody', async () => {
@@ -249,7 +293,7 @@ describe('evicting', () => {
   test('a member that slept through it hears at the first meeting, before it could be fooled', async () => {
     const { mesh, founder, pi, laptop } = await three()
     for (const [a, b] of [[pi, founder], [pi, laptop]] as const) mesh.network.disconnect(a.device, b.device)
-    founder.membership.evict('laptop')
+    await founder.membership.evict('laptop')
     await mesh.connect(laptop, pi)
     await mesh.connect(pi, founder)
     await eventually(() => { expect(mesh.network.linked(pi.device, laptop.device)).toBe(false) })
@@ -276,7 +320,7 @@ describe('evicting', () => {
     const tablet = await mesh.joined(pi, 'tablet')
     await mesh.connect(tablet, founder)
     await converged(founder, pi, laptop, tablet)
-    pi.membership.evict('laptop')
+    await pi.membership.evict('laptop')
     await converged(founder, pi, tablet)
     expect(names(tablet)).toEqual(['mini', 'pi', 'tablet'])
   })

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { ElderError, originOf, stackNamesOf } from '@elder-node/protocol'
 import type { DeviceId, EntryId, FeedId } from '@elder-node/protocol'
 import type { Entry, EntryPatch, NewEntry } from '@elder-node/crdt-stack'
-import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, Departure, DeviceStatus, Diagnosis, ElderNode, LeaveOptions, OpenStack, PingEvent, PingOptions, RemoteInfo, Role, RunningBuild, StackProof, Status } from '../../src/api.ts'
+import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, Departure, DeviceStatus, Diagnosis, ElderNode, Evictee, LeaveOptions, OpenStack, PingEvent, PingOptions, RemoteInfo, Role, RunningBuild, StackProof, Status } from '../../src/api.ts'
 
 export const SELF = { id: 'a'.repeat(52), name: 'laptop' }
 export const MINI = { id: 'b'.repeat(52), name: 'mini' }
@@ -109,8 +109,10 @@ export class FakeNode implements ElderNode {
     return departure
   }
 
+  async evictee (name: string): Promise<Evictee> { return { ...await this.evict(name), role: 'builder', lastSeen: NOW } }
+
   async evict (name: string): Promise<{ id: string, name: string }> {
-    if (name !== 'mini') throw new ElderError('NO_SUCH_DEVICE', `no device "${name}"`, 'elder-node devices')
+    if (name !== 'mini' && name !== MINI.id) throw new ElderError('NO_SUCH_DEVICE', `no device "${name}"`, 'elder-node devices')
     return MINI
   }
 

@@ -1,5 +1,5 @@
 /** Nodes that have only membership, on a memory network: found, join, evict. */
-import { deviceId, type DeviceId } from '@elder-node/protocol'
+import { deviceId, type DeviceId, type StackId } from '@elder-node/protocol'
 import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
 import type { PrivateFiles } from '../../src/ports/files.ts'
 import type { Membership } from '../../src/services/membership.ts'
@@ -20,7 +20,15 @@ export class MemoryFiles implements PrivateFiles {
   append (name: string, bytes: Uint8Array): void { this.replace(name, new Uint8Array(Buffer.concat([this.contents.get(name) ?? new Uint8Array(), bytes]))) }
 }
 
-export interface TestNode { device: DeviceId, membership: Membership, mesh: MemoryMesh, files: MemoryFiles, recoverySecret: string | null }
+export interface TestNode {
+  device: DeviceId
+  membership: Membership
+  mesh: MemoryMesh
+  files: MemoryFiles
+  recoverySecret: string | null
+  /** What this node holds of other devices' feeds. */
+  heads: Map<DeviceId, Map<StackId, Uint8Array[]>>
+}
 
 export class TestMesh {
   readonly network = new MemoryNetwork()
@@ -39,8 +47,10 @@ export class TestMesh {
     const { membership, recoverySecret } = openMembership({ crypto, signer, signerFromSeed, clock, random, files }, { deviceName: name, ...rest })
     const mesh = this.network.join(device, membership)
     membership.attach(mesh)
+    const heads: TestNode['heads'] = new Map()
+    membership.serveHeads(mesh, async of => heads.get(of) ?? new Map())
     await mesh.start()
-    return { device, membership, mesh, files, recoverySecret }
+    return { device, membership, mesh, files, recoverySecret, heads }
   }
 
   #draws = 0

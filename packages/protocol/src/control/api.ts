@@ -45,6 +45,7 @@ export interface ControlMethods {
   'devices': Empty
   'invite': { role?: Named, expiresMs?: number }
   'evict': { device: string, undo?: boolean }
+  'evict.whom': { device: string, undo?: boolean }
   'diagnosis': Empty
   'promote': { device: string }
   'ping': { device: string, count?: number, intervalMs?: number }
@@ -107,6 +108,7 @@ const SCHEMAS: { [M in ControlMethod]: Schema<ControlMethods[M]> } = {
   'devices': none,
   'invite': v.strictObject({ role: maybe(v.picklist(['observer', 'member', 'builder', 'admin'])), expiresMs: maybe(positive) }),
   'evict': v.strictObject({ device: label, undo: maybe(flag) }),
+  'evict.whom': v.strictObject({ device: label, undo: maybe(flag) }),
   'diagnosis': none,
   'promote': v.strictObject({ device: label }),
   'ping': v.strictObject({ device: label, count: maybe(positive), intervalMs: maybe(v.pipe(positive, v.maxValue(LIMITS.deadlineMsMax))) }),

@@ -5,8 +5,8 @@
  * ticket   := [ticketKey, role, expiresMs]                     ticketKey: one-time public key
  * member   := [subject, role, name, wire, via]                 via := null | [ticket hash, ticketKey, redeem]
  * lost     := [subject]
- * revoke   := [subject, cutoffs]                               cutoffs := [[stack, incarnation, seq], ...] of the subject's feeds
- * leave    := []                                             the issuer removes itself, whatever its role
+ * revoke   := [subject, cuts, undo]                            cuts := [[stack, [hash, ...]], ...], both strictly rising
+ * leave    := []                                               the issuer removes itself, whatever its role
  * addAdmin := [subject]
  * rekey    := [newKey, signature of newKey over "elder/rekey/v1\0" mesh issuer newKey]
  * recover  := [subject, name]                                  the issuer is the recovery key
@@ -14,7 +14,7 @@
  * A type that this version does not know is kept and relayed, and says nothing.
  */
 import type { Value } from '../codec/cbor.ts'
-import { fromBase32, fromHex, toBase32, toHex } from '../codec/text.ts'
+import { compareBytes, fromBase32, fromHex, toBase32, toHex } from '../codec/text.ts'
 import { MalformedError } from '../errors.ts'
 import { isCount, isHash } from '../feed/record.ts'
 import { deviceId, deviceKey, type DeviceId, type StackId } from '../ids.ts'
@@ -31,15 +31,19 @@ export interface Redemption {
   redeem: Uint8Array
 }
 
-/** The last record of one of the revoked device's feeds that still counts; later ones are masked. */
-export interface Cutoff { stack: StackId, incarnation: Uint8Array, seq: number }
+/**
+ * Where one stack is cut: the heads (hex hashes, strictly rising) of what the revoked device had written when it was removed.
+ * What is in the past of a head still counts.
+ */
+export interface Cut { stack: StackId, heads: string[] }
 
 export type MemberContent =
   | { type: 'genesis', founderName: string, recoveryKey: Uint8Array, meshName: string, policy: Value }
   | { type: 'ticket', ticketKey: Uint8Array, role: Role, expiresMs: number }
   | { type: 'member', subject: DeviceId, role: Role, name: string, wire: number, via: Redemption | null }
   | { type: 'lost', subject: DeviceId }
-  | { type: 'revoke', subject: DeviceId, cutoffs: Cutoff[] }
+  /** `undo`: what the device wrote before the cuts does not count either. */
+  | { type: 'revoke', subject: DeviceId, cuts: Cut[], undo: boolean }
   | { type: 'leave' }
   | { type: 'addAdmin', subject: DeviceId }
   | { type: 'rekey', newKey: DeviceId, signature: Uint8Array }
@@ -53,7 +57,7 @@ export function contentValue (content: MemberContent): [string, Value] {
     case 'ticket': return ['ticket', [content.ticketKey, content.role, content.expiresMs]]
     case 'member': return ['member', [deviceKey(content.subject), content.role, content.name, content.wire, viaValue(content.via)]]
     case 'lost': return ['lost', [deviceKey(content.subject)]]
-    case 'revoke': return ['revoke', [deviceKey(content.subject), content.cutoffs.map(cut => [fromBase32(cut.stack) as Uint8Array, cut.incarnation, cut.seq])]]
+    case 'revoke': return ['revoke', [deviceKey(content.subject), content.cuts.map(cutValue), content.undo]]
     case 'leave': return ['leave', []]
     case 'addAdmin': return ['addAdmin', [deviceKey(content.subject)]]
     case 'rekey': return ['rekey', [deviceKey(content.newKey), content.signature]]
@@ -76,7 +80,7 @@ const SHAPES: Record<Exclude<MemberContent['type'], 'unknown'>, { length: number
   ticket: { length: 3, read: ([key, role, expires]) => ({ type: 'ticket', ticketKey: bytesOf(key, 32), role: roleOf(role), expiresMs: countOf(expires) }) },
   member: { length: 5, read: ([subject, role, name, wire, via]) => ({ type: 'member', subject: subjectOf(subject), role: roleOf(role), name: nameOf(name), wire: countOf(wire), via: viaOf(via) }) },
   lost: { length: 1, read: ([subject]) => ({ type: 'lost', subject: subjectOf(subject) }) },
-  revoke: { length: 2, read: ([subject, cutoffs]) => ({ type: 'revoke', subject: subjectOf(subject), cutoffs: cutoffsOf(cutoffs) }) },
+  revoke: { length: 3, read: ([subject, cuts, undo]) => ({ type: 'revoke', subject: subjectOf(subject), cuts: cutsOf(cuts), undo: flagOf(undo) }) },
   leave: { length: 0, read: () => ({ type: 'leave' }) },
   addAdmin: { length: 1, read: ([subject]) => ({ type: 'addAdmin', subject: subjectOf(subject) }) },
   rekey: { length: 2, read: ([key, signature]) => ({ type: 'rekey', newKey: subjectOf(key), signature: bytesOf(signature, 64) }) },
@@ -94,12 +98,31 @@ function viaOf (value: Value | undefined): Redemption | null {
   return { ticket: toHex(ticket), ticketKey: bytesOf(key, 32), redeem: bytesOf(redeem, 64) }
 }
 
-function cutoffsOf (value: Value | undefined): Cutoff[] {
-  if (!Array.isArray(value) || value.length > LIMITS.cutoffsMax) throw new MalformedError('cutoffs are a bounded array')
-  return value.map(item => {
-    const [stack, incarnation, seq] = Array.isArray(item) && item.length === 3 ? item : []
-    return { stack: toBase32(bytesOf(stack, 16)) as StackId, incarnation: bytesOf(incarnation, 8), seq: countOf(seq) }
+function cutValue ({ stack, heads }: Cut): Value { return [fromBase32(stack) as Uint8Array, heads.map(head => fromHex(head) as Uint8Array)] }
+
+function cutsOf (value: Value | undefined): Cut[] {
+  const cuts = listOf(value, LIMITS.cutStacksMax).map(item => {
+    const [stack, heads] = Array.isArray(item) && item.length === 2 ? item : []
+    return { stack: bytesOf(stack, 16), heads: rising(listOf(heads, LIMITS.cutHeadsMax).map(head => bytesOf(head, 32))) }
   })
+  rising(cuts.map(({ stack }) => stack))
+  return cuts.map(({ stack, heads }) => ({ stack: toBase32(stack) as StackId, heads: heads.map(toHex) }))
+}
+
+function listOf (value: Value | undefined, max: number): Value[] {
+  if (!Array.isArray(value) || value.length > max) throw new MalformedError('cuts are bounded arrays')
+  return value
+}
+
+/** One set of cuts has one form on the wire. */
+function rising (hashes: Uint8Array[]): Uint8Array[] {
+  if (hashes.some((hash, i) => i > 0 && compareBytes(hashes[i - 1] as Uint8Array, hash) >= 0)) throw new MalformedError('cuts rise strictly')
+  return hashes
+}
+
+function flagOf (value: Value | undefined): boolean {
+  if (typeof value !== 'boolean') throw new MalformedError('expected true or false')
+  return value
 }
 
 const subjectOf = (value: Value | undefined): DeviceId => deviceId(bytesOf(value, 32))

@@ -1,6 +1,6 @@
 export { hasRole, ROLES, type Role } from './roles.ts'
 export { isDeviceName, toDeviceName } from './names.ts'
-export type { Cutoff, MemberContent, Redemption } from './content.ts'
+export type { Cut, MemberContent, Redemption } from './content.ts'
 export * from './record.ts'
 export { redeemMessage, signRedemption } from './messages.ts'
 export { Graph as MembershipGraph } from './graph.ts'

@@ -5,8 +5,7 @@
  * - A lost device is no member until an admin, knowing of the loss, admits it again.
  * - Names are handed out among live members in the order in which they were admitted.
  */
-import type { DeviceId, MeshId } from '../ids.ts'
-import type { Cutoff } from './content.ts'
+import type { DeviceId, MeshId, StackId } from '../ids.ts'
 import { inEffect } from './effect.ts'
 import { conferred, removed } from './entitled.ts'
 import { Graph } from './graph.ts'
@@ -35,7 +34,10 @@ export interface RevokedDevice {
   record: string
   /** It went by its own word. */
   left: boolean
-  cutoffs: readonly Cutoff[]
+  /** Per stack the heads (hex) up to which its records count: all that its revokes name together. */
+  cuts: ReadonlyMap<StackId, ReadonlySet<string>>
+  /** One of its revokes takes back all that it wrote. */
+  undo: boolean
 }
 
 export interface Roster {
@@ -87,14 +89,17 @@ function wishOf (records: MemberRecord[] | undefined): string | null {
 function named ({ content: { type } }: MemberRecord): boolean { return type === 'genesis' || type === 'member' || type === 'recover' }
 
 function revokedOf (effective: MemberRecord[], grants: Grants): Map<DeviceId, RevokedDevice> {
-  const revoked = new Map<DeviceId, RevokedDevice>()
-  for (const record of effective) {
-    const device = removed(record)
-    if (device === undefined || revoked.has(device)) continue
-    const { content, hash } = record
-    revoked.set(device, { device, name: wishOf(grants.get(device)), record: hash, left: content.type === 'leave', cutoffs: content.type === 'revoke' ? content.cutoffs : [] })
-  }
-  return revoked
+  const removals = Map.groupBy(effective.filter(record => removed(record) !== undefined), record => removed(record) as DeviceId)
+  return new Map([...removals].map(([device, records]) => [device, revokedBy(device, wishOf(grants.get(device)), records)]))
+}
+
+/** `records`: at least one, in causal order. */
+function revokedBy (device: DeviceId, name: string | null, records: MemberRecord[]): RevokedDevice {
+  const revokes = records.map(({ content }) => content).filter(content => content.type === 'revoke')
+  const cuts = new Map<StackId, Set<string>>()
+  for (const { stack, heads } of revokes.flatMap(revoke => revoke.cuts)) cuts.set(stack, new Set([...cuts.get(stack) ?? [], ...heads]))
+  const first = records[0] as MemberRecord
+  return { device, name, record: first.hash, left: first.content.type === 'leave', cuts, undo: revokes.some(({ undo }) => undo) }
 }
 
 function lostOf (effective: MemberRecord[], grants: Grants, graph: Graph): Map<DeviceId, string> {

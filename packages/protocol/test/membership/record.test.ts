@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { MalformedError, codeOf, encode, meshIdOf, openMemberRecord, signMemberRecord, type MemberContent } from '../../src/index.ts'
+import { MalformedError, codeOf, encode, meshIdOf, openMemberRecord, signMemberRecord, stackId, toBase32, type Cut, type MemberContent } from '../../src/index.ts'
 import { crypto, testSigner } from '../support/crypto.ts'
 import { MeshBook, idOf } from '../support/mesh-book.ts'
 
@@ -8,7 +8,7 @@ const book = new MeshBook()
 const ticket = book.ticket(0, 50)
 const contents: MemberContent[] = [
   { type: 'lost', subject: idOf(1) },
-  { type: 'revoke', subject: idOf(1), cutoffs: [{ stack: 'aaaaaaaaaaaaaaaaaaaaaaaaaa' as never, incarnation: new Uint8Array(8), seq: 7 }] },
+  { type: 'revoke', subject: idOf(1), cuts: [{ stack: stackId('demo', crypto), heads: ['00'.repeat(32), 'ff'.repeat(32)] }], undo: true },
   { type: 'leave' },
   { type: 'addAdmin', subject: idOf(1) },
   { type: 'recover', subject: idOf(1), name: 'phoenix' },
@@ -43,6 +43,18 @@ describe('membership records', () => {
 
   test('a rekey needs the signature of the new key', () => {
     expect(() => book.write(0, { type: 'rekey', newKey: idOf(3), signature: new Uint8Array(64) })).toThrow(MalformedError)
+  })
+
+  test('cuts rise strictly, by stack and within one, and are bounded', () => {
+    const stacks = [0, 1].map(byte => toBase32(new Uint8Array(16).fill(byte)))
+    const [one = '', two = ''] = ['00'.repeat(32), 'ff'.repeat(32)]
+    const bad: Cut[][] = [
+      [{ stack: stacks[0] as never, heads: [two, one] }], [{ stack: stacks[0] as never, heads: [one, one] }],
+      [{ stack: stacks[1] as never, heads: [] }, { stack: stacks[0] as never, heads: [] }],
+      [{ stack: stacks[0] as never, heads: Array.from({ length: 65 }, (_, i) => i.toString(16).padStart(64, '0')) }],
+      Array.from({ length: 65 }, (_, i) => ({ stack: toBase32(Uint8Array.from([i, ...new Uint8Array(15)])) as never, heads: [] })),
+    ]
+    for (const cuts of bad) expect(() => book.write(0, { type: 'revoke', subject: idOf(1), cuts, undo: false })).toThrow(MalformedError)
   })
 
   test('random and mutated bytes never throw anything but MalformedError', () => {

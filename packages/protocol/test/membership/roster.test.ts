@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Entitlement, MembershipGraph, hasRole, proofOf, resolveRoster, signMemberRecord, type MemberRecord, type Role } from '../../src/index.ts'
+import { Entitlement, MembershipGraph, hasRole, proofOf, resolveRoster, signMemberRecord, toBase32, type MemberRecord, type Role, type StackId } from '../../src/index.ts'
 import { crypto, testSigner } from '../support/crypto.ts'
 import { MeshBook, idOf } from '../support/mesh-book.ts'
 
@@ -41,6 +41,20 @@ describe('the roster', () => {
     book.write(0, { type: 'addAdmin', subject: idOf(1) })
     expect(book.roster().members.has(idOf(1))).toBe(false)
     expect(book.roster().revoked.get(idOf(1))?.name).toBe('b')
+  })
+
+  test('the cuts of all revokes of a device count together, and one undo is enough; a revoke that does not count adds nothing', () => {
+    const [a, b] = [0, 1].map(byte => toBase32(new Uint8Array(16).fill(byte))) as [StackId, StackId]
+    const [x = '', y = '', z = ''] = ['1', '2', '3'].map(digit => digit.repeat(64))
+    const book = new MeshBook()
+    book.admit(0, 1, 'admin', 'second')
+    book.admit(0, 2, 'builder', 'gone')
+    book.revoke(0, 2, { cuts: [{ stack: a, heads: [x] }] })
+    book.revoke(1, 2, { cuts: [{ stack: a, heads: [x, y] }, { stack: b, heads: [x] }] })
+    book.revoke(7, 2, { cuts: [{ stack: b, heads: [z] }], undo: true })
+    expect(book.roster().revoked.get(idOf(2))).toMatchObject({ cuts: new Map([[a, new Set([x, y])], [b, new Set([x])]]), undo: false })
+    book.revoke(0, 2, { undo: true })
+    expect(book.roster().revoked.get(idOf(2))).toMatchObject({ cuts: new Map([[a, new Set([x, y])], [b, new Set([x])]]), undo: true })
   })
 
   test('a ticket with another role, another issuer or past its time, or another key, admits nobody', () => {
@@ -183,7 +197,7 @@ describe('the roster', () => {
     const home = new MeshBook()
     const genesis = signMemberRecord({ mesh: null, seq: 1, at: 2, grant: null, prev: [], content: { type: 'genesis', founderName: 'mini', recoveryKey: new Uint8Array(32), meshName: 'work', policy: {} } }, testSigner(0), crypto)
     const foreign = signMemberRecord({ mesh: genesis.mesh, seq: 2, at: 3, grant: home.genesis.hash, prev: [], content: { type: 'addAdmin', subject: idOf(1) } }, testSigner(0), crypto)
-    const revoke = signMemberRecord({ mesh: genesis.mesh, seq: 3, at: 3, grant: home.genesis.hash, prev: [], content: { type: 'revoke', subject: idOf(2), cutoffs: [] } }, testSigner(0), crypto)
+    const revoke = signMemberRecord({ mesh: genesis.mesh, seq: 3, at: 3, grant: home.genesis.hash, prev: [], content: { type: 'revoke', subject: idOf(2), cuts: [], undo: false } }, testSigner(0), crypto)
     home.admit(0, 1, 'builder', 'pi')
     home.admit(0, 2, 'builder', 'laptop')
     const roster = home.roster([...home.records, genesis, foreign, revoke])
@@ -279,7 +293,7 @@ test('a chain of 4,096 records and 1,000 revocations resolves without deep recur
   for (let i = 1; i < 4096; i++) {
     const hash = i.toString(16).padStart(64, '0')
     const subject = `${idOf(1).slice(0, -6)}${i.toString(16).padStart(6, 'z')}` as typeof records[0]['issuer']
-    const content = i % 4 === 0 ? { type: 'revoke' as const, subject, cutoffs: [] } : { type: 'member' as const, subject, role: 'admin' as const, name: 'd', wire: 1, via: null }
+    const content = i % 4 === 0 ? { type: 'revoke' as const, subject, cuts: [], undo: false } : { type: 'member' as const, subject, role: 'admin' as const, name: 'd', wire: 1, via: null }
     records.push({ ...book.genesis, hash, prev: [prev], grant: book.genesis.hash, seq: i + 1, content })
     prev = hash
   }

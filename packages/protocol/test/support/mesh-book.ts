@@ -1,4 +1,4 @@
-import { MembershipGraph, conferred, deviceId, resolveRoster, signMemberRecord, signRedemption, type DeviceId, type MemberContent, type MemberRecord, type Role, type Roster, type Signer } from '../../src/index.ts'
+import { MembershipGraph, conferred, deviceId, resolveRoster, signMemberRecord, signRedemption, type Cut, type DeviceId, type MemberContent, type MemberRecord, type Role, type Roster, type Signer } from '../../src/index.ts'
 import { crypto, testSigner } from './crypto.ts'
 
 export const idOf = (n: number): DeviceId => deviceId(testSigner(n).publicKey)
@@ -49,8 +49,8 @@ export class MeshBook {
     return this.write(issuer, { type: 'member', subject: idOf(subject), role: options.role ?? 'builder', name, wire: 1, via }, options)
   }
 
-  revoke (issuer: number, subject: number, options: { prev?: string[] } = {}): MemberRecord {
-    return this.write(issuer, { type: 'revoke', subject: idOf(subject), cutoffs: [] }, options)
+  revoke (issuer: number, subject: number, { cuts = [], undo = false, ...options }: { prev?: string[], cuts?: Cut[], undo?: boolean } = {}): MemberRecord {
+    return this.write(issuer, { type: 'revoke', subject: idOf(subject), cuts, undo }, options)
   }
 
   leave (issuer: number, options: { prev?: string[] } = {}): MemberRecord { return this.write(issuer, { type: 'leave' }, options) }

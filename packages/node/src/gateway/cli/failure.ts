@@ -8,7 +8,7 @@ import type { Output } from './output.ts'
 export const EXIT = { ok: 0, error: 1, usage: 2, noMesh: 3, notRunning: 4, degraded: 5, timeout: 6, buildDeadline: 124, buildImpossible: 125, cancelled: 130 } as const
 
 const CODES: Record<string, number> = {
-  USAGE: EXIT.usage, NOT_IN_THIS_VERSION: EXIT.usage, BAD_REQUEST: EXIT.usage, SETTING_UNKNOWN: EXIT.usage, SETTING_VALUE: EXIT.usage,
+  USAGE: EXIT.usage, NEEDS_YES: EXIT.usage, NOT_IN_THIS_VERSION: EXIT.usage, BAD_REQUEST: EXIT.usage, SETTING_UNKNOWN: EXIT.usage, SETTING_VALUE: EXIT.usage,
   NO_MESH: EXIT.noMesh, NOT_RUNNING: EXIT.notRunning, TIMEOUT: EXIT.timeout, ADMISSION_TIMEOUT: EXIT.timeout, CANCELLED: EXIT.cancelled,
 }
 

@@ -1,8 +1,8 @@
 /** What an admin does to the roster: tickets, evictions, lost devices, new admins. Each is one signed record, durable when it returns. */
-import { deviceId, deviceOfAddress, ElderError, formatTicket, hasRole, type Cutoff, type DeviceId, type Role, type RosterMember, type Signer } from '@elder-node/protocol'
+import { deviceId, deviceOfAddress, ElderError, formatTicket, encode, hasRole, LIMITS, type Cut, type DeviceId, type MemberContent, type Role, type RosterMember, type Signer } from '@elder-node/protocol'
 import type { RandomBytes } from '../../ports/host.ts'
-import { findDevice } from './find-device.ts'
-import { writeRecord, type WriterComponents } from './writer.ts'
+import { findDevice, findGone } from './find-device.ts'
+import { writeRecord, writeRecords, type WriterComponents } from './writer.ts'
 
 export interface AdministrationComponents extends WriterComponents {
   /** Makes the signer of a ticket's one-time key from its 32-byte seed. */
@@ -24,6 +24,8 @@ export interface InviteOptions {
 export interface Invitation { ticket: string, role: Role, expiresMs: number }
 
 const TICKET_MS = 15 * 60_000
+/** What a record holds besides its cuts: two keys, a signature, the heads it names. */
+const REVOKE_BYTES = 1024
 
 export class Administration {
   readonly #components: AdministrationComponents
@@ -48,10 +50,16 @@ export class Administration {
     return { ticket, role, expiresMs: untilMs }
   }
 
-  evict (device: string, cutoffs: Cutoff[]): RosterMember {
-    const member = this.#otherMember(device, 'evict a device')
-    writeRecord(this.#components, { type: 'revoke', subject: member.device, cutoffs })
-    return member
+  /** Whom an eviction would remove: a member, and with `undo` also a device that is gone already. */
+  evictee (device: string, undo: boolean): DeviceId {
+    this.#demandAdmin('evict a device')
+    const gone = undo ? findGone(this.#components.book.roster, device) : undefined
+    return gone ?? this.#otherMember(device, 'evict a device').device
+  }
+
+  evict (device: DeviceId, cuts: Cut[], undo: boolean): void {
+    this.#demandAdmin('evict a device')
+    writeRecords(this.#components, inRecords(cuts).map((cuts): MemberContent => ({ type: 'revoke', subject: device, cuts, undo })))
   }
 
   markLost (device: string): RosterMember {
@@ -80,4 +88,21 @@ export class Administration {
     const admins = [...members.values()].filter(({ role }) => role === 'admin').map(({ name }) => name)
     throw new ElderError('NOT_ADMIN', `Only an admin may ${what}, and this device is ${me === undefined ? 'no member yet' : `a ${me.role}`}.`, admins.length > 0 ? `Run it on ${admins.join(' or ')}.` : '')
   }
+}
+
+/** As many cuts in a record as fit it; at least one record, which may cut nothing. */
+function inRecords (cuts: readonly Cut[]): Cut[][] {
+  const records: Cut[][] = [[]]
+  let bytes = 0
+  for (const cut of cuts) {
+    const last = records.at(-1) as Cut[]
+    const size = encode([new Uint8Array(16), cut.heads.map(() => new Uint8Array(32))]).length
+    bytes += size
+    if (last.length < LIMITS.cutStacksMax && bytes <= LIMITS.memberRecordBytesMax - REVOKE_BYTES) last.push(cut)
+    else {
+      records.push([cut])
+      bytes = size
+    }
+  }
+  return records
 }

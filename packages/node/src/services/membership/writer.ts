@@ -12,14 +12,24 @@ export interface WriterComponents { crypto: Crypto, signer: Signer, clock: Clock
  * @throws ElderError `DISK_FULL`, `STORAGE`, `ROSTER_FULL`: then nothing happened
  */
 export function writeRecord (components: WriterComponents, content: MemberContent): MemberRecord {
+  return writeRecords(components, [content])[0] as MemberRecord
+}
+
+/** The same for several that belong together, each after the one before: all are written, or none is. */
+export function writeRecords (components: WriterComponents, contents: readonly MemberContent[]): MemberRecord[] {
   const { crypto, signer, clock, book } = components
   const self = deviceId(signer.publicKey)
-  const record = signMemberRecord({
-    mesh: book.mesh, seq: nextSeq(book, self), at: clock.wallMs(), grant: book.roster.members.get(self)?.grant ?? null, prev: headsFor(book, self), content,
-  }, signer, crypto)
-  book.add([record.bytes])
-  if (book.graph.get(record.hash) === undefined) throw new ElderError('ROSTER_FULL', `This mesh holds ${LIMITS.rosterRecordsMax} membership records, the most it can.`, 'Found a new mesh and import the stacks.')
-  return record
+  const grant = book.roster.members.get(self)?.grant ?? null
+  const seq = nextSeq(book, self)
+  let prev = headsFor(book, self)
+  const records = contents.map((content, i) => {
+    const record = signMemberRecord({ mesh: book.mesh, seq: seq + i, at: clock.wallMs(), grant, prev, content }, signer, crypto)
+    prev = [record.hash]
+    return record
+  })
+  book.add(records.map(({ bytes }) => bytes))
+  if (records.some(({ hash }) => book.graph.get(hash) === undefined)) throw new ElderError('ROSTER_FULL', `This mesh holds ${LIMITS.rosterRecordsMax} membership records, the most it can.`, 'Found a new mesh and import the stacks.')
+  return records
 }
 
 /** Heads that stand on this device's own records first: only so many can be named, and a leave cuts its issuer's records that it does not know. */

@@ -1,14 +1,13 @@
 /** `leave`: this device goes, for good, and keeps nothing of the mesh. */
-import { createInterface } from 'node:readline/promises'
 import { codeOf, ElderError } from '@elder-node/protocol'
 import type { Command } from 'commander'
 import { dataDirAt } from '../../../adapters/data-dir.ts'
 import { forgetMesh } from '../../../adapters/forget-mesh.ts'
 import { takeLock } from '../../../adapters/lock.ts'
-import type { Departure } from '../../../api.ts'
-import { hasMesh } from '../../location.ts'
+import type { Departure, Status } from '../../../api.ts'
 import { plain } from '../../render/units.ts'
 import type { Kit } from '../command.ts'
+import { confirm } from '../confirm.ts'
 import type { Context } from '../context.ts'
 
 interface Options { force?: true, yes?: true }
@@ -20,18 +19,21 @@ export function register (command: Command, { act }: Kit): void {
     .addHelpText('after', `
 Waits up to 10 s until others hold what is only here, tells them, stops the node
 and removes its key, its stacks and its builds from this device. What you set
-with \`config\` stays. A later \`join\` is a new device.
+with \`config\` stays. A later \`join\` is a new device. Shows what it hits, and
+asks; where nobody can be asked, --yes is needed.
 
 Examples:
   elder-node leave
   elder-node leave --yes --json
-  elder-node leave --force   also when no node runs here: others still list it`)
+  elder-node leave --force   also when no node runs here (others still list it)`)
     .action(act(leave))
 }
 
 async function leave (context: Context, { force, yes }: Options): Promise<void> {
   const { client, output, signal } = context
-  if (yes !== true) await confirm(context)
+  await confirm(context, yes === true, {
+    what: deed(await self(context, force === true), context), command: `elder-node leave${force === true ? ' --force' : ''} --yes`,
+  })
   const done = output.progress('waiting until others hold what is only here')
   try {
     const departure = await client.call('leave', force === true ? { force } : {}, { signal })
@@ -49,7 +51,7 @@ function toldOf ({ told }: Departure): string { return told.length === 0 ? 'nobo
 
 /** Without a node nobody can be told: only on the owner's express word. @throws ElderError `NOT_RUNNING`, `LOCKED` */
 function leaveOffline ({ location, output }: Context, force: boolean): void {
-  if (!force) throw new ElderError('NOT_RUNNING', `the node of ${location.dir} is not running, so the other devices would not hear of it`, 'elder-node join   then leave again; or elder-node leave --force, and evict this device on another one')
+  if (!force) throw notRunning(location)
   const dir = dataDirAt(location.dir)
   const lock = takeLock(dir.lock)
   try {
@@ -60,19 +62,26 @@ function leaveOffline ({ location, output }: Context, force: boolean): void {
   output.answer('leave', { device: null, mesh: null, told: [], lost: null, offline: true }, () => 'This device has forgotten its mesh. The others still list it: elder-node evict <name> there.')
 }
 
-/** Only a person at a terminal is asked. @throws ElderError `CANCELLED` */
-async function confirm ({ io, globals, location, output, signal }: Context): Promise<void> {
-  if (io.stdin.isTTY !== true || io.stderr.isTTY !== true || !globals.input || output.json || !hasMesh(location.dir)) return
-  const asking = createInterface({ input: io.stdin, output: io.stderr })
+function notRunning ({ dir }: Context['location']): ElderError {
+  const fix = 'elder-node join   then leave again; or elder-node leave --force, and evict this device on another one'
+  return new ElderError('NOT_RUNNING', `the node of ${dir} is not running, so the other devices would not hear of it`, fix)
+}
+
+/** This device as the others list it; null where no node runs to say so and `force` does without. @throws ElderError `NO_MESH`, `NOT_RUNNING` */
+async function self ({ client, location, signal }: Context, force: boolean): Promise<{ status: Status, role: string } | null> {
   try {
-    const answer = await asking.question('Leave the mesh? Its key, stacks and builds are removed from this device. [y/N] ', { signal })
-    if (!/^y(es)?$/i.test(answer.trim())) throw new ElderError('CANCELLED', 'nothing was done', '')
+    const status = await client.call('status', {}, { signal })
+    return { status, role: status.devices.find(({ id }) => id === status.self.id)?.role ?? 'no member' }
   } catch (error) {
-    // Readline takes Ctrl-C for itself, and names it so.
-    if (codeOf(error) !== 'ABORT_ERR') throw error
-    output.rawError('\n')
-    throw signal.aborted ? signal.reason as Error : new ElderError('CANCELLED', 'nothing was done', '')
-  } finally {
-    asking.close()
+    if (codeOf(error) !== 'NOT_RUNNING') throw error
+    if (!force) throw notRunning(location)
+    return null
   }
+}
+
+function deed (found: Awaited<ReturnType<typeof self>>, { location }: Context): string {
+  const hit = found === null
+    ? `This takes the device of ${location.dir}`
+    : `This takes ${plain(found.status.self.name)} (this device, id ${found.status.self.id.slice(0, 12)}, ${found.role})`
+  return `${hit} out of ${found === null ? 'its mesh' : `the mesh ${plain(found.status.mesh.name)}`} for ever, and removes its key, its stacks and its builds from here`
 }

@@ -1,0 +1,79 @@
+/**
+ * Where an eviction cuts: before a device is evicted, everybody who is connected is asked how far it knows that device's feeds.
+ *
+ * heads := {device} -> {heads: [[stack, [hash, ...]], ...]}      stack: 16 bytes, hash: 32; the newest records of the device's feeds
+ *
+ * Partial answers are fine: what nobody here knew of is beyond the cut. The request is the admins' alone.
+ */
+import { compareBytes, deviceId, fromBase32, LIMITS, MalformedError, toBase32, toHex, type Cut, type DeviceId, type StackId, type Value } from '@elder-node/protocol'
+import type { Mesh } from '../../ports/mesh.ts'
+import { mapOf } from './wire.ts'
+
+/** What a device holds of another one: per stack the hashes of the newest records that the other wrote. */
+export type HeadsOf = (device: DeviceId) => Promise<Map<StackId, Uint8Array[]>>
+
+export interface CutsComponents { mesh: Mesh, headsOf: HeadsOf }
+export interface CutsInit {
+  /** How long the other devices may take to answer, milliseconds. @default 3000 */
+  answerMs?: number
+}
+
+/** Hash and framing of one head, and of one stack, in an answer. */
+const HEAD_BYTES = 34
+const STACK_BYTES = 24
+
+export class Cuts {
+  readonly #mesh: Mesh
+  readonly #headsOf: HeadsOf
+  readonly #answerMs: number
+
+  /** Registers its handler: before the mesh starts. */
+  constructor ({ mesh, headsOf }: CutsComponents, { answerMs = 3000 }: CutsInit = {}) {
+    this.#mesh = mesh
+    this.#headsOf = headsOf
+    this.#answerMs = answerMs
+    mesh.onRequest('heads', { role: 'admin', concurrencyMax: 2, deadlineMs: answerMs }, (_from, message) => this.#answer(message))
+  }
+
+  /** The heads that this device and those that are connected know of `device`, together. Never rejects: who does not answer is left out. */
+  async collect (device: DeviceId): Promise<Cut[]> {
+    const signal = AbortSignal.timeout(this.#answerMs)
+    const others = this.#mesh.peers().map(peer => peer.device).filter(other => other !== device)
+    const asked = others.map(other => this.#mesh.request(other, 'heads', { device: fromBase32(device) }, { signal }).then(headsIn))
+    const answers = await Promise.allSettled([this.#headsOf(device), ...asked])
+    return union(answers.flatMap(answer => answer.status === 'fulfilled' ? [answer.value] : []))
+  }
+
+  async #answer (message: Value): Promise<Value> {
+    const { device } = mapOf(message)
+    if (!(device instanceof Uint8Array)) throw new MalformedError('heads are asked of a device key')
+    const heads = await this.#headsOf(deviceId(device))
+    let bytes = 0
+    const fits = (hashes: Uint8Array[]): boolean => (bytes += STACK_BYTES + HEAD_BYTES * hashes.length) <= LIMITS.syncPageBytes
+    return { heads: [...heads].map(([stack, hashes]) => [fromBase32(stack) as Uint8Array, hashes.slice(0, LIMITS.cutHeadsMax)] as [Uint8Array, Uint8Array[]]).filter(([, hashes]) => fits(hashes)) }
+  }
+}
+
+/** @throws MalformedError */
+function headsIn (answer: Value): Map<StackId, Uint8Array[]> {
+  const { heads } = mapOf(answer)
+  if (!Array.isArray(heads) || heads.length > LIMITS.stacksMax) throw new MalformedError('heads are a bounded array')
+  return new Map(heads.map(item => {
+    const [stack, hashes] = Array.isArray(item) && item.length === 2 ? item : []
+    if (!(stack instanceof Uint8Array) || stack.length !== 16 || !Array.isArray(hashes) || hashes.length > LIMITS.cutHeadsMax || !hashes.every(isHash)) throw new MalformedError('heads are [stack, hashes]')
+    return [toBase32(stack) as StackId, hashes]
+  }))
+}
+
+function isHash (value: Value): value is Uint8Array { return value instanceof Uint8Array && value.length === 32 }
+
+function keyOf ({ stack }: Cut): Uint8Array { return fromBase32(stack) as Uint8Array }
+
+/** Rising, as they are signed. Of more heads than a cut may name, those of the devices asked first stay: this one is the first. */
+function union (answers: Array<Map<StackId, Uint8Array[]>>): Cut[] {
+  const cuts = new Map<StackId, Set<string>>()
+  for (const answer of answers) {
+    for (const [stack, hashes] of answer) cuts.set(stack, new Set([...cuts.get(stack) ?? [], ...hashes.map(toHex)].slice(0, LIMITS.cutHeadsMax)))
+  }
+  return [...cuts].map(([stack, heads]) => ({ stack, heads: [...heads].sort() })).sort((a, b) => compareBytes(keyOf(a), keyOf(b)))
+}
