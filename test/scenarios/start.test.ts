@@ -56,7 +56,7 @@ test('a key file that was cut is never replaced by a new one', async () => {
   await cut.stop()
   const key = join(cut.dir, 'device.key')
   writeFileSync(key, readFileSync(key).subarray(0, 20))
-  expectRefusal(await lab.refused('cut'), 1, { code: 'KEY_DAMAGED', names: `${key} does not hold a device key: it has 20 bytes`, fix: /backup/ })
+  expectRefusal(await lab.refused('cut'), 1, { code: 'KEY_DAMAGED', names: `${key} does not hold a device key: it has 20 bytes instead of 46`, fix: /backup/ })
   expect(readFileSync(key)).toHaveLength(20)
 })
 

@@ -8,10 +8,9 @@ import type { MeshId } from '@elder-node/protocol'
 import { FsFeedStore } from '@elder-node/crdt-stack/fs'
 import { systemClock } from './adapters/clock.ts'
 import { nodeCrypto, randomBytes, signerFromSeed } from './adapters/crypto.ts'
-import { dataDirAt, dataDirPath, prepareDataDir } from './adapters/data-dir.ts'
+import { dataDirAt, dataDirPath, prepareDataDir, traceOfMesh } from './adapters/data-dir.ts'
 import { openEngine } from './adapters/engines.ts'
 import { openLoopMonitor } from './adapters/event-loop.ts'
-import { privateFiles } from './adapters/files.ts'
 import { forgetMesh, undoFounding } from './adapters/forget-mesh.ts'
 import { GitCache } from './adapters/git-cache.ts'
 import { createGitCaches } from './adapters/git-caches.ts'
@@ -20,10 +19,11 @@ import { openIdentity } from './adapters/identity.ts'
 import { createMesh } from './adapters/libp2p/mesh.ts'
 import { defaultPorts, keepPorts, listenAddresses } from './adapters/listen-ports.ts'
 import { takeLock } from './adapters/lock.ts'
-import { beginLife, endLife, writeConfig } from './adapters/node-config.ts'
+import { beginLife, endLife, readConfig, writeConfig } from './adapters/node-config.ts'
 import { FileOutputReader } from './adapters/output-reader.ts'
 import { FileOutputWriter } from './adapters/output-writer.ts'
 import { PrepareCache } from './adapters/prepare-cache.ts'
+import { privateFiles } from './adapters/private-files.ts'
 import { openSensors } from './adapters/sensors.ts'
 import type { RunningNode } from './api.ts'
 import type { NodeInit } from './config.ts'
@@ -32,6 +32,7 @@ import { facade } from './facade/facade.ts'
 import { openHttp } from './gateway/http/open.ts'
 import { buildLimits, electorInit, engineInit, given, membershipInit, meshInit, mirrorDelays, slotsInit } from './inits.ts'
 import { Lifetime } from './lifetime.ts'
+import type { PrivateFiles } from './ports/files.ts'
 import { Alerts } from './services/alerts.ts'
 import { BuildHost, BuildLink, Builds } from './services/builds/index.ts'
 import { openMembership } from './services/membership/open-membership.ts'
@@ -80,8 +81,18 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   const lock = takeLock(dir.lock)
   lifetime.onStop('lock', () => { lock.release() })
   lifetime.onStop('data', () => { if (lifetime.hasLeft) forgetMesh(dir); else if (lifetime.isFounding) undoFounding(dir) })
-  const { device, signer, seed } = openIdentity(dir.key, randomBytes)
-  const config = beginLife(dir.config, clock.wallMs())
+  const trace = traceOfMesh(dir)
+  const { device, signer, seed } = openIdentity(dir.key, randomBytes, { belongs: trace })
+
+  // Who belongs here, and the door: nothing is written before this was read.
+  const files = (path: string): PrivateFiles => privateFiles(path, { log })
+  const { membership, state, recoverySecret } = openMembership(
+    { crypto, signer, signerFromSeed, clock, random: randomBytes, files: files(dir.mesh) },
+    { ...membershipInit(init), ...given({ trace }) },
+  )
+  if (state === 'founded') lifetime.founding()
+  const last = readConfig(dir.config, error => { log.warn({ path: dir.config, error }, 'config.json did not read and is made anew') })
+  const config = beginLife(dir.config, clock.wallMs(), last)
   const { epoch } = config
   lifetime.onStop('life', () => { if (!lifetime.isUnclean) endLife(dir.config) })
 
@@ -91,12 +102,6 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   const http = await openHttp(telemetry, { listen: init.http ?? init.httpDefault ?? 'off', kept: config.ports['http'] })
   lifetime.onStop('http', () => http.server?.close())
 
-  // Who belongs here, and the door.
-  const { membership, state, recoverySecret } = openMembership(
-    { crypto, signer, signerFromSeed, clock, random: randomBytes, files: privateFiles(dir.mesh) },
-    membershipInit(init),
-  )
-  if (state === 'founded') lifetime.founding()
   const { asked, ports } = init.listen === undefined ? await defaultPorts(config.ports) : { asked: init.listen, ports: config.ports }
   const mesh = createMesh({ seed, admission: membership, clock, log, metrics }, { listen: listenAddresses(asked, ports), ...meshInit(init) })
   membership.attach(mesh)
@@ -130,7 +135,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     mesh, link, resources, crypto, clock, randomBytes, log, metrics,
     reader: new GitSource({ dir: join(dir.builds, 'snapshots') }),
     writer: new FileOutputWriter(),
-    files: privateFiles(dir.builds),
+    files: files(dir.builds),
     resolve: name => membership.find(name).device,
     ref: of => membership.ref(of),
   }, electorInit(init))
@@ -139,7 +144,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   // Stacks, their replication and their mirrors.
   const stacks = await Stacks.open({
     crypto, signer, clock, random: randomBytes,
-    files: privateFiles(dir.stacks),
+    files: files(dir.stacks),
     openStore: key => FsFeedStore.open(join(dir.stacks, key)),
     mayWrite: of => membership.mayWrite(of),
     verifyArchive: (records, origin) => archiveWriters(records, origin, crypto),
@@ -155,7 +160,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     mesh: membership.meshId,
     source: mirrorSource({ stacks, settings }),
     openGit: createGitCaches(dir.mirrors, log),
-    files: privateFiles(dir.mirrors),
+    files: files(dir.mirrors),
     livePeers: () => mesh.peers().map(peer => peer.device),
     membership: {
       records: () => membership.records(),
@@ -174,7 +179,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     addresses: () => mesh.addresses(),
     waiting: () => builds.waiting(),
     stacks: stackList,
-    found: () => [...mirror.problems(), ...stacks.problems(), ...http.problems],
+    found: () => [...membership.problems(), ...mirror.problems(), ...stacks.problems(), ...http.problems],
   }, { version: VERSION, crashesMs: config.crashesMs })
   lifetime.onStop('alerts', () => { alerts.stop() })
   const status = new StatusService(

@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Status } from '../src/api.ts'
+import { seal } from '../src/adapters/sealed.ts'
 import { examine, repairsOf, summaryOf } from '../src/gateway/doctor/doctor.ts'
 import type { Diagnosed } from '../src/gateway/doctor/doctor.ts'
 import type { Facts } from '../src/gateway/doctor/facts.ts'
@@ -21,7 +22,7 @@ const status = await new FakeNode().status()
 const healthy: Facts = {
   platform: 'linux', uid: 1000, user: 'ada', program: { version: '0.1.0', node: 'v24.11.0', npx: false, service: false },
   dir: { path: '/d', there: true, mode: 0o700, uid: 1000, writable: true, disk: { freeBytes: 5e10, totalBytes: 1e11 }, missing: [] },
-  key: { path: '/d/device.key', mode: 0o600, bytes: 32 }, lock: { path: '/d/lock', there: true, holder: 7 }, socket: { path: '/d/control.sock', there: true, answers: true, folder: null },
+  key: { path: '/d/device.key', mode: 0o600, fault: null }, lock: { path: '/d/lock', there: true, holder: 7 }, socket: { path: '/d/control.sock', there: true, answers: true, folder: null },
   settings: { fault: null, recoverySaved: true, engine: 'auto', mdns: true, slots: null }, ports: [{ port: 4707, taken: true, holder: { pid: 1, name: 'node' } }],
   engines: [{ name: 'docker', note: 'docker 27', fault: null }], docker: { path: '/var/run/docker.sock', error: null, inGroup: true },
   kernel: { model: null, cgroups: CGROUPS_ON, controllers: null, cmdline: null, swaps: 'Filename\tType\n/dev/zram0 partition 1 0 100\n', mounts: '/dev/nvme0n1p2 / ext4 rw 0 0\n', memoryBytes: 8e9 },
@@ -70,7 +71,7 @@ test.each<[string, Over, string, Diagnosed['status'], RegExp]>([
   ['read-only directory', { dir: { writable: false } }, 'DIR_READ_ONLY', 'fail', /read-only/],
   ['folder missing', { dir: { missing: ['/d/stacks'] } }, 'DIR_INCOMPLETE', 'warn', /--fix/],
   ['key open to others', { key: { mode: 0o644 } }, 'KEY_READABLE', 'fail', /chmod 600/],
-  ['key cut short', { key: { bytes: 3 } }, 'KEY_DAMAGED', 'fail', /backup/],
+  ['key cut short', { key: { fault: { code: 'KEY_DAMAGED', message: 'cut', fix: 'Restore it from a backup' } } }, 'KEY_DAMAGED', 'fail', /backup/],
   ['key gone', { key: null }, 'KEY_MISSING', 'fail', /leave --force/],
   ['stale lock', { lock: { holder: null }, mesh: null, socket: { answers: false, there: false } }, 'LOCK_STALE', 'warn', /rm \/d\/lock/],
   ['stale socket', { lock: { there: false, holder: null }, mesh: null, socket: { answers: false } }, 'SOCKET_STALE', 'warn', /rm/],
@@ -136,7 +137,7 @@ describe('at the command line', () => {
     await using idle = new Desk()
     chmodSync(idle.dir, 0o755)
     mkdirSync(join(idle.dir, 'mesh'), { mode: 0o700 })
-    for (const [name, text] of [['mesh/mesh.cbor', 'x'], ['device.key', 'k'.repeat(32)], ['lock', '{"pid":999999999,"started":"long ago"}']] as const) writeFileSync(join(idle.dir, name), text, { mode: 0o644 })
+    for (const [name, text] of [['mesh/mesh.cbor', 'x'], ['device.key', seal(new Uint8Array(32))], ['lock', '{"pid":999999999,"started":"long ago"}']] as const) writeFileSync(join(idle.dir, name), text, { mode: 0o644 })
     await abandonedSocket(idle.socket)
     const before = await idle.run(['doctor', '--json'])
     expect(before.code).toBe(5)

@@ -1,9 +1,10 @@
 /** The composition: one real node, alone. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { rootName } from '../src/adapters/engine-common/root.ts'
+import { readConfig, writeConfig } from '../src/adapters/node-config.ts'
 import type { RunningNode } from '../src/api.ts'
 import { createNode } from '../src/node.ts'
 
@@ -27,7 +28,7 @@ test('writes in the name of the agent it was made for; a call can name another',
 
 test('every life is above the one before, also when the wall clock went back', async () => {
   const future = Date.now() + 3_600_000
-  writeFileSync(join(dir, 'config.json'), JSON.stringify({ epoch: future, ports: {} }), { mode: 0o600 })
+  writeConfig(join(dir, 'config.json'), { ...readConfig(join(dir, 'config.json')), epoch: future })
   await (await start()).stop()
   expect(epoch()).toBe(future + 1)
   const [port] = (await start()).addresses()

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { lstatSync, mkdirSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
@@ -42,9 +42,10 @@ export function dataDirPath (dir: string | undefined, env: Environment = process
 
 /** The layout below a root; touches nothing. */
 export function dataDirAt (root: string, env: Environment = process.env): DataDir {
+  const at = (name: string): string => join(root, name)
   return {
-    root, key: join(root, 'device.key'), lock: join(root, 'lock'), socket: socketPath(root, env), mesh: join(root, 'mesh'),
-    stacks: join(root, 'stacks'), mirrors: join(root, 'mirrors'), builds: join(root, 'builds'), config: join(root, 'config.json'), settings: join(root, 'settings.json'), log: join(root, 'node.log'),
+    root, key: at('device.key'), lock: at('lock'), socket: socketPath(root, env), mesh: at('mesh'), stacks: at('stacks'),
+    mirrors: at('mirrors'), builds: at('builds'), config: at('config.json'), settings: at('settings.json'), log: at('node.log'),
   }
 }
 
@@ -52,6 +53,23 @@ export function dataDirAt (root: string, env: Environment = process.env): DataDi
 export function prepareDataDir (dir: DataDir, env: Environment = process.env): void {
   for (const path of [dir.root, dir.mesh, dir.stacks, dir.mirrors, dir.builds]) makePrivateDir(path)
   if (!dir.socket.startsWith(dir.root)) makeRuntimeDir(runtimeDir(env))
+}
+
+/**
+ * The first file or folder that only a device of a mesh has; undefined in the directory of a device that never was in one. Without
+ * `mesh.cbor` or the key, the rest of a mesh is no reason to found another.
+ */
+export function traceOfMesh (dir: DataDir): string | undefined {
+  const stacks = namesIn(dir.stacks).map(name => join(dir.stacks, name)).filter(path => namesIn(path).length > 0)
+  return [join(dir.mesh, 'mesh.cbor'), join(dir.mesh, 'roster.log'), ...stacks].find(path => existsSync(path))
+}
+
+function namesIn (path: string): string[] {
+  try {
+    return readdirSync(path)
+  } catch {
+    return []
+  }
 }
 
 function socketPath (root: string, env: Environment): string {

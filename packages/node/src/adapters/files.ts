@@ -1,22 +1,12 @@
 import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, fdatasyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
-import type { PrivateFiles } from '../ports/files.ts'
 
 const OWNER_ONLY = 0o600
 const NOT_A_FOLDER = ['a file is where a folder should be', 'Choose another path with --dir.'] as const
 const STORAGE_WORDS: Record<string, readonly [why: string, fix: string]> = {
   EROFS: ['the file system is read-only', 'Choose another path with --dir.'], ENOTDIR: NOT_A_FOLDER, EEXIST: NOT_A_FOLDER,
   EACCES: ['permission denied', 'See who owns it, or choose a path of your own with --dir.'],
-}
-
-/** Small private files in one directory. */
-export function privateFiles (dir: string): PrivateFiles {
-  return {
-    read: name => readIfThere(join(dir, name)),
-    replace: (name, bytes) => { writeAtomic(join(dir, name), bytes) },
-    append: (name, bytes) => { appendDurable(join(dir, name), bytes) },
-  }
 }
 
 /** Undefined when there is no such file. */
@@ -46,8 +36,8 @@ export function writeAtomic (path: string, bytes: Uint8Array): void {
   }
 }
 
-/** Appends and syncs; cuts back what a full disk left behind. */
-function appendDurable (path: string, bytes: Uint8Array): void {
+/** Appends and syncs; cuts back what a full disk left behind. @throws ElderError `DISK_FULL`, `STORAGE` */
+export function appendDurable (path: string, bytes: Uint8Array): void {
   try {
     withFile(path, 'a', OWNER_ONLY, fd => {
       const before = fstatSync(fd).size
@@ -119,7 +109,7 @@ function syncDir (path: string): void {
   if (process.platform !== 'win32') withFile(path, 'r', 0, fsyncSync)
 }
 
-function storageError (path: string, error: unknown): ElderError {
+export function storageError (path: string, error: unknown): ElderError {
   const { code, message } = error as NodeJS.ErrnoException
   if (code === 'ENOSPC' || code === 'EDQUOT') return new ElderError('DISK_FULL', `There is no space left to write ${path}.`, 'Free some disk space; nothing that was acknowledged is lost.', { path }, { cause: error })
   const [why, fix] = STORAGE_WORDS[code ?? ''] ?? [message, 'Check the permissions of the data directory, or choose another with --dir.']

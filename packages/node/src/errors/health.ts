@@ -25,7 +25,6 @@ export const FINDINGS: Codes = {
   DIR_READ_ONLY: met('finding', 'The data directory cannot be written.', '`chmod u+rwx <dir>`; is the disk mounted read-only?'),
   DIR_READABLE: met('finding', 'Other users may look into the data directory.', '`elder-node doctor --fix`'),
   DIR_INCOMPLETE: met('finding', 'Folders of the data directory are missing.', '`elder-node doctor --fix`'),
-  KEY_MISSING: met('finding', 'The key of this device is gone: it can no longer show who it is.', 'Restore `device.key` from a backup; or `elder-node leave --force`, and join as a new device.'),
   LOCK_STALE: met('finding', 'The lock of a node that is gone was left.', 'The next start removes it; or `elder-node doctor --fix`'),
   SOCKET_STALE: met('finding', 'The control socket of a node that is gone was left.', 'The next start removes it; or `elder-node doctor --fix`'),
   NODE_SILENT: met('finding', 'The node runs and does not answer its control socket.', 'Look at the end of `node.log`; then end the process and `elder-node join`'),

@@ -1,6 +1,7 @@
 import { error, met, type Codes } from './codes.ts'
 
 export const MEMORY: Codes = {
+  STACK_NAMELESS: met('problem', 'The file with the name of a stack is missing or does not read; what was written into the stack is there.', 'Say its name: `elder-node stack show <name>`; another device that holds it says it, too.'),
   NO_SUCH_STACK: error('No stack of that name is on this device; perhaps it has not arrived yet.', '`elder-node stack list`; the first write makes a stack.'),
   NO_SUCH_ENTRY: error('No entry of the stack has an id that begins so, or too little of the id was given.', '`elder-node stack show <stack>` lists the ids.'),
   STACK_NAME: error('A stack is named with lower-case letters, digits, dot, dash and underscore, at most 64 characters.', 'Choose such a name, like `my-repo`.'),

@@ -12,7 +12,10 @@ export function stackVerbs (parts: FacadeComponents, author: { agent?: string })
   const { membership, mesh, stacks, stackList, replication, settings, mirror, status, crypto } = parts
   return {
     list: async () => stackList(),
-    open: async name => stacks.open(name, author),
+    open: async name => {
+      await stacks.recall(name)
+      return stacks.open(name, author)
+    },
     place: async worktree => stacks.book.place(worktree),
     search: async (query, filter) => searchStacks(stacks, query, filter),
     verify: (stack, { signal = new AbortController().signal } = {}) => proveStack({

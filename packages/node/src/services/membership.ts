@@ -5,8 +5,8 @@
  * step with every other member. See docs/PROTOCOL.md, "Membership and the door".
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { deviceId, deviceOfAddress, ElderError, type Crypto, type DeviceId, type MeshId, type Role, type Roster, type RosterMember, type Signer, type Value } from '@elder-node/protocol'
-import type { DeviceRef } from '../api.ts'
+import { deviceId, deviceOfAddress, ElderError, proofOf, type Crypto, type DeviceId, type MeshId, type Role, type Roster, type RosterMember, type Signer, type Value } from '@elder-node/protocol'
+import type { DeviceRef, Problem } from '../api.ts'
 import type { Admission, RefusalCode, Verdict } from '../ports/admission.ts'
 import type { PrivateFiles } from '../ports/files.ts'
 import type { Clock, RandomBytes } from '../ports/host.ts'
@@ -19,7 +19,7 @@ import { Door, type Shown } from './membership/door.ts'
 import { evictedError } from './membership/evicted.ts'
 import { findDevice } from './membership/find-device.ts'
 import { Joining } from './membership/joining.ts'
-import { writeMesh } from './membership/mesh-file.ts'
+import { PROOF_RECORDS_MAX, writeMesh } from './membership/mesh-file.ts'
 import type { RecordBook, RosterChange } from './membership/record-book.ts'
 import { RosterSync } from './membership/roster-sync.ts'
 import { proofIn } from './membership/wire.ts'
@@ -175,6 +175,13 @@ export class Membership implements Admission {
     return this.roster.members.get(device)?.name ?? this.roster.revoked.get(device)?.name ?? device.slice(0, 8)
   }
 
+  /** What `status` tells of the records on this disk. */
+  problems (): Problem[] {
+    const { damage } = this.#book
+    if (damage === null || this.#sync?.agreed === true) return []
+    return [{ code: 'ROSTER_DAMAGED', message: `${damage}. What is missing comes back from the other devices.`, fix: 'Start another device of the mesh; until then this one may not know who was invited, promoted or evicted.' }]
+  }
+
   /** A device as it is shown: its id and {@link nameOf}. */
   ref (device: DeviceId): DeviceRef { return { id: device, name: this.nameOf(device) } }
 
@@ -239,7 +246,9 @@ export class Membership implements Admission {
   /** Records first, then the file that says we are in: a crash between them only means to show the ticket again. */
   #enter (joining: Joining): void {
     this.#book.makeDurable()
-    writeMesh(this.#components.files, { mesh: this.meshId, meshSecret: this.meshSecret })
+    const grant = this.me?.grant
+    const proof = proofOf(this.#book.graph, grant === undefined ? [] : [grant], PROOF_RECORDS_MAX).map(({ bytes }) => bytes)
+    writeMesh(this.#components.files, this.self, { mesh: this.meshId, meshSecret: this.meshSecret, proof })
     this.#joining = undefined
     for (const address of joining.shown.ticket.addresses) this.learned(deviceOfAddress(address) as DeviceId, [address])
     joining.admitted()

@@ -6,7 +6,7 @@
  */
 import { Stack, type FeedStore, type StackInit } from '@elder-node/crdt-stack'
 import {
-  checkNamed, codeOf, deviceId, ElderError, feedDevice, genesisHash, LIMITS, parseStackKey, SETTINGS_STACK, stackId, stackIdOf, stackKey, verifyBatch,
+  checkNamed, codeOf, deviceId, ElderError, feedDevice, genesisHash, LIMITS, parseStackKey, SETTINGS_STACK, STACK_NAME, stackId, stackIdOf, stackKey, verifyBatch,
   type Batch, type Crypto, type DeviceId, type FeedId, type MeshId, type Signer, type StackId, type StackKey, type StackSummary,
 } from '@elder-node/protocol'
 import type { MirrorStatus, OpenStack, Problem, StackStatus } from '../api.ts'
@@ -25,7 +25,7 @@ export interface StacksComponents {
   signer: Signer
   clock: Clock
   random: RandomBytes
-  /** The directory of the stacks: the index and the origins. */
+  /** The directory of the stacks: in the folder of each its name, and where an archived one came from. */
   files: PrivateFiles
   /** The feeds of one stack, in a directory of its own that is named by the key. */
   openStore: (key: StackKey) => FeedStore | Promise<FeedStore>
@@ -73,6 +73,12 @@ export class Stacks {
     return stacks
   }
 
+  /** A stack on the disk whose name did not read is opened once somebody says its name. */
+  async recall (name: string): Promise<void> {
+    const key = STACK_NAME.test(name) ? stackKey(stackIdOf(name, this.#components.crypto)) : undefined
+    if (key !== undefined && this.#shelf.nameless().has(key)) await this.#ensure(key, name)
+  }
+
   // ---- for people
 
   /** Stacks with something in them; never the settings. */
@@ -88,6 +94,14 @@ export class Stacks {
   }
 
   problems (): Problem[] {
+    const nameless = [...this.#shelf.nameless().values()].map(({ message }) => ({
+      code: 'STACK_NAMELESS', message: `The name of a stack on this device is not known: ${message}.`,
+      fix: 'Say its name: elder-node stack show <name>; or start another device that holds it.',
+    }))
+    return [...nameless, ...this.#unopened()]
+  }
+
+  #unopened (): Problem[] {
     return this.broken.map(({ name, code, message }) => ({ code, message: `The stack ${name} cannot be opened: ${message}`, fix: 'Move its folder away from the data directory; it comes back from the other devices or from a remote.' }))
   }
 

@@ -10,9 +10,10 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/adapters/clock.ts'
 import { nodeCrypto, randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { dataDirAt, dataDirPath, prepareDataDir } from '../../src/adapters/data-dir.ts'
-import { makePrivateDir, privateFiles } from '../../src/adapters/files.ts'
+import { makePrivateDir } from '../../src/adapters/files.ts'
 import { openIdentity } from '../../src/adapters/identity.ts'
 import { lockHolder, takeLock } from '../../src/adapters/lock.ts'
+import { privateFiles } from '../../src/adapters/private-files.ts'
 import { needs } from '../support/when.ts'
 
 let root: string
@@ -84,9 +85,10 @@ describe('private files', () => {
     expect(files.read('a')).toBeUndefined()
     files.replace('a', Uint8Array.of(1, 2))
     files.replace('a', Uint8Array.of(3))
-    files.append('b', Uint8Array.of(4))
-    files.append('b', Uint8Array.of(5, 6))
-    expect([files.read('a'), files.read('b')]).toEqual([Uint8Array.of(3), Uint8Array.of(4, 5, 6)])
+    files.append('b', [Uint8Array.of(4)])
+    files.append('b', [Uint8Array.of(5, 6), Uint8Array.of(7)])
+    expect(files.read('a')).toEqual(Uint8Array.of(3))
+    expect(files.readLog('b')).toEqual({ entries: [Uint8Array.of(4), Uint8Array.of(5, 6), Uint8Array.of(7)], isTorn: false, isDamaged: false })
     expect(readdirSync(root).sort()).toEqual(['a', 'b'])
     for (const name of ['a', 'b']) expect(statSync(join(root, name)).mode & 0o777).toBe(0o600)
   })
@@ -94,7 +96,7 @@ describe('private files', () => {
   test('a failure is an ElderError and leaves the old file', () => {
     mkdirSync(join(root, 'taken'))
     expect(() => { privateFiles(root).replace('taken', Uint8Array.of(1)) }).toThrow(throwing('STORAGE'))
-    expect(() => { privateFiles(join(root, 'nowhere')).append('x', Uint8Array.of(1)) }).toThrow(throwing('STORAGE'))
+    expect(() => { privateFiles(join(root, 'nowhere')).append('x', [Uint8Array.of(1)]) }).toThrow(throwing('STORAGE'))
     expect(readdirSync(root)).toEqual(['taken'])
   })
 
@@ -103,7 +105,7 @@ describe('private files', () => {
   })
 
   test.runIf(needs(existsSync('/dev/full'), '/dev/full, a disk without space'))('a full disk is DISK_FULL', () => {
-    expect(() => { privateFiles('/dev').append('full', Uint8Array.of(1)) }).toThrow(throwing('DISK_FULL'))
+    expect(() => { privateFiles('/dev').append('full', [Uint8Array.of(1)]) }).toThrow(throwing('DISK_FULL'))
   })
 })
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -20,13 +20,26 @@ test('a life that did not end cleanly is a crash of the next one; an orderly end
   expect(beginLife(path, 4000)).toMatchObject({ lives: 4, crashes: 2, crashesMs: [3000, 4000], ports: { x: 1 } })
 })
 
-test('the times of crashes are kept up to a bound, and a file of an earlier version or a damaged one begins anew', () => {
+test('the times of crashes are kept up to a bound', () => {
   const path = fresh()
   for (let life = 0; life < 100; life++) beginLife(path, life)
   expect(readConfig(path)).toMatchObject({ lives: 100, crashes: 99 })
   expect(readConfig(path).crashesMs.length).toBeLessThanOrEqual(32)
-  writeFileSync(path, JSON.stringify({ ports: {}, epoch: 7 }))
-  expect(beginLife(path, 1)).toMatchObject({ epoch: 8, lives: 1, crashes: 0 })
-  writeFileSync(path, JSON.stringify({ lives: -1, crashes: 'x', crashesMs: [null, 5, 'y'], clean: 3 }))
-  expect(readConfig(path)).toEqual({ ports: {}, epoch: 0, lives: 0, crashes: 0, crashesMs: [5], clean: true })
+})
+
+test('a file that is not what was written begins anew, and says why', () => {
+  const path = fresh()
+  const nothing = readConfig(path)
+  for (const text of ['', '{', 'null', '[]', '{"lives":-1}', JSON.stringify({ ports: {}, epoch: 7 })]) {
+    writeFileSync(path, text)
+    const why: string[] = []
+    expect(readConfig(path, error => { why.push(error) })).toEqual(nothing)
+    expect(why).toHaveLength(1)
+  }
+  writeConfig(path, { ...nothing, epoch: 7, ports: { x: 4707 } })
+  const written = readFileSync(path, 'utf8')
+  writeFileSync(path, written.replace('4707', '4717'))
+  expect(readConfig(path)).toEqual(nothing)
+  writeFileSync(path, written)
+  expect(readConfig(path)).toMatchObject({ epoch: 7, ports: { x: 4707 } })
 })

@@ -7,6 +7,7 @@ import type { PrivateFiles } from '../../src/ports/files.ts'
 import type { OutputPart, OutputReader, OutputWriter, SourceCache, SourceReader } from '../../src/ports/source.ts'
 import { BuildHost, BuildLink, Builds } from '../../src/services/builds/index.ts'
 import { ResourceService } from '../../src/services/resources.ts'
+import { MemoryFiles } from '../support/memory-files.ts'
 import { MemoryNetwork, openDoor, type MemoryMesh } from '../support/memory-mesh.ts'
 
 export type Script = (spec: RunSpec, signal: AbortSignal) => AsyncIterable<RunEvent>
@@ -188,10 +189,4 @@ function fakeWriter (written: Map<string, string>): OutputWriter {
   }
 }
 
-export function memoryFiles (): PrivateFiles {
-  const files = new Map<string, Uint8Array>()
-  return {
-    read: name => files.get(name), replace: (name, bytes) => { files.set(name, bytes) },
-    append: (name, bytes) => { files.set(name, Buffer.concat([files.get(name) ?? new Uint8Array(), bytes])) },
-  }
-}
+export function memoryFiles (): MemoryFiles { return new MemoryFiles() }

@@ -5,7 +5,7 @@ import { nodeCrypto, randomBytes, signerFromSeed } from '../../src/adapters/cryp
 import { findTicket } from '../../src/gateway/cli/ticket.ts'
 import { ticketQr } from '../../src/gateway/cli/ticket-qr.ts'
 import { Desk } from '../support/cli.ts'
-import { MemoryFiles } from '../support/membership.ts'
+import { MemoryFiles } from '../support/memory-files.ts'
 import { openMembership } from '../../src/services/membership/open-membership.ts'
 
 const crypto = nodeCrypto()

@@ -1,5 +1,5 @@
 /** Refusals of the services that no other test meets, each by its code. */
-import { stackIdOf, LIMITS, stackKey, type MeshId } from '@elder-node/protocol'
+import { deviceId, stackIdOf, LIMITS, stackKey, type MeshId } from '@elder-node/protocol'
 import type { RestoredMirror } from '@elder-node/crdt-stack/mirror'
 import { afterEach, describe, expect, test } from 'vitest'
 import { receiveSource } from '../../src/services/builds/source-receive.ts'
@@ -7,7 +7,8 @@ import { readMesh } from '../../src/services/membership/mesh-file.ts'
 import { archiveWriters } from '../../src/services/membership/writers.ts'
 import { importMirror } from '../../src/services/restore.ts'
 import { Farm } from '../builds/farm.ts'
-import { MemoryFiles, TestMesh } from '../support/membership.ts'
+import { TestMesh } from '../support/membership.ts'
+import { MemoryFiles } from '../support/memory-files.ts'
 import { crypto, StackMesh } from '../support/stacks.ts'
 
 const OTHER = 'b'.repeat(26) as MeshId
@@ -31,7 +32,7 @@ describe('membership', () => {
   test('a mesh file that was overwritten: MESH_DAMAGED', () => {
     const files = new MemoryFiles()
     files.replace('mesh.cbor', Buffer.from('not a mesh'))
-    expect(() => readMesh(files)).toThrow(expect.objectContaining({ code: 'MESH_DAMAGED' }) as Error)
+    expect(() => readMesh(files, deviceId(new Uint8Array(32)))).toThrow(expect.objectContaining({ code: 'MESH_DAMAGED' }) as Error)
   })
 })
 

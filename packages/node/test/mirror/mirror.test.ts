@@ -6,9 +6,9 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createGitCaches } from '../../src/adapters/git-caches.ts'
 import { electPusher } from '../../src/services/mirror/elect.ts'
 import { MirrorService, type MirrorComponents, type MirrorServiceInit, type MirrorSource } from '../../src/services/mirror.ts'
-import type { PrivateFiles } from '../../src/ports/files.ts'
 import { crypto, folder, forever, MESH, remote, TinyStack } from '../../../crdt-stack/test/mirror/support.ts'
 import { eventually } from '../support/eventually.ts'
+import { MemoryFiles } from '../support/memory-files.ts'
 
 // A dozen git processes per test, on machines that may be busy.
 vi.setConfig({ testTimeout: 30_000 })
@@ -33,15 +33,10 @@ class Source implements MirrorSource {
   }
 }
 
-function memoryFiles (): PrivateFiles {
-  const files = new Map<string, Uint8Array>()
-  return { read: name => files.get(name), replace: (name, bytes) => { files.set(name, bytes) }, append: () => {} }
-}
-
 function serve (source: Source, init: MirrorServiceInit = FAST, parts: Partial<MirrorComponents> = {}): MirrorService {
   const quiet = (): void => {}
   const service = new MirrorService({
-    source, self: DEVICES[0], mesh: MESH as MirrorComponents['mesh'], livePeers: () => [], crypto, random: Math.random, files: memoryFiles(),
+    source, self: DEVICES[0], mesh: MESH as MirrorComponents['mesh'], livePeers: () => [], crypto, random: Math.random, files: new MemoryFiles(),
     openGit: createGitCaches(folder()), clock: { wallMs: Date.now, monotonicMs: () => performance.now() }, log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
     membership: { records: () => [], receive: () => {}, verify: records => ({ records, mayWrite: () => true }) }, ...parts,
   }, init)
@@ -172,7 +167,7 @@ describe('the mirror service', () => {
 
   it('remembers over a restart what it saw: a rewritten remote is reported once, then accepted by sync', async () => {
     const { url, dir } = await remote()
-    const [source, files] = [new Source(url), memoryFiles()]
+    const [source, files] = [new Source(url), new MemoryFiles()]
     const first = serve(source, FAST, { files })
     source.write('a')
     await settled(() => { expect(state(first)).toBe('ok') })
@@ -187,7 +182,7 @@ describe('the mirror service', () => {
 
   it('never stores or shows the credentials of a URL', async () => {
     const { url } = await remote({ auth: { user: 'elder', password: 's3cret' } })
-    const [source, files] = [new Source(url.replace('://', '://elder:s3cret@')), memoryFiles()]
+    const [source, files] = [new Source(url.replace('://', '://elder:s3cret@')), new MemoryFiles()]
     const service = serve(source, FAST, { files })
     source.write('a')
     await settled(() => { expect(state(service)).toBe('ok') })

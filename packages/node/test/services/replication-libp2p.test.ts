@@ -5,7 +5,7 @@ import { nodeCrypto, randomBytes, signerFromSeed } from '../../src/adapters/cryp
 import { Replication } from '../../src/services/replication.ts'
 import { Stacks } from '../../src/services/stacks.ts'
 import { introduce, startAll, TestMesh, until, type TestNode } from '../libp2p/harness.ts'
-import { MemoryFiles } from '../support/membership.ts'
+import { MemoryFiles } from '../support/memory-files.ts'
 import { eventually } from '../support/eventually.ts'
 
 const crypto = nodeCrypto()

@@ -1,24 +1,10 @@
 /** Nodes that have only membership, on a memory network: found, join, evict. */
 import { deviceId, type DeviceId, type StackId } from '@elder-node/protocol'
 import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
-import type { PrivateFiles } from '../../src/ports/files.ts'
 import type { Membership } from '../../src/services/membership.ts'
 import { openMembership, type OpenInit } from '../../src/services/membership/open-membership.ts'
+import { MemoryFiles } from './memory-files.ts'
 import { MemoryNetwork, type MemoryMesh } from './memory-mesh.ts'
-
-export class MemoryFiles implements PrivateFiles {
-  readonly contents = new Map<string, Uint8Array>()
-  /** Set to make the next writes fail. */
-  failure: Error | undefined
-  read (name: string): Uint8Array | undefined { return this.contents.get(name) }
-
-  replace (name: string, bytes: Uint8Array): void {
-    if (this.failure !== undefined) throw this.failure
-    this.contents.set(name, bytes.slice())
-  }
-
-  append (name: string, bytes: Uint8Array): void { this.replace(name, new Uint8Array(Buffer.concat([this.contents.get(name) ?? new Uint8Array(), bytes]))) }
-}
 
 export interface TestNode {
   device: DeviceId

@@ -5,7 +5,7 @@ import { nodeCrypto, randomBytes, signerFromSeed } from '../../src/adapters/cryp
 import { Replication, type ReplicationInit } from '../../src/services/replication.ts'
 import { Settings } from '../../src/services/settings.ts'
 import { Stacks } from '../../src/services/stacks.ts'
-import { MemoryFiles } from './membership.ts'
+import { MemoryFiles } from './memory-files.ts'
 import { MemoryNetwork, openDoor, type MemoryMesh } from './memory-mesh.ts'
 
 export const crypto: ReturnType<typeof nodeCrypto> = nodeCrypto()

@@ -13,7 +13,7 @@ export interface Facts {
   program: { version: string, node: string, npx: boolean, service: boolean }
   /** `missing`: folders that every start makes. */
   dir: { path: string, there: boolean, mode: number, uid: number, writable: boolean, disk: { freeBytes: number, totalBytes: number } | null, missing: string[] }
-  key: { path: string, mode: number, bytes: number } | null
+  key: { path: string, mode: number, fault: { code: string, message: string, fix: string } | null } | null
   lock: { path: string, there: boolean, holder: number | null }
   /** `folder`: where the socket is made, when that is not the data directory. */
   socket: { path: string, there: boolean, answers: boolean, folder: { path: string, mode: number, uid: number } | null }

@@ -40,7 +40,7 @@ function directory ({ dir, uid, hasMesh, key }: Facts): Finding {
 
 function key ({ key: file, hasMesh }: Facts): Finding {
   if (file === null) return hasMesh ? fail('KEY_MISSING', 'the key of this device is gone: it can no longer show who it is', 'Restore device.key from a backup; or elder-node leave --force, and join as a new device.') : skip('no key yet: the first `join` makes one')
-  if (file.bytes !== 32) return fail('KEY_DAMAGED', `${file.path} has ${file.bytes} bytes instead of 32`, 'Restore it from a backup; or elder-node leave --force, and join as a new device.')
+  if (file.fault !== null) return fail(file.fault.code, file.fault.message, file.fault.fix)
   if ((file.mode & OTHERS) !== 0) return fail('KEY_READABLE', `others may read ${file.path} (mode ${octal(file.mode)}), and with it become this device`, `chmod 600 ${file.path}`, [{ do: 'chmod', path: file.path, mode: 0o600 }])
   return ok('the key is private')
 }

@@ -10,6 +10,7 @@ import { dataDirAt } from '../../adapters/data-dir.ts'
 import type { DataDir } from '../../adapters/data-dir.ts'
 import { openEngine } from '../../adapters/engines.ts'
 import { NO_DEFAULT_IMAGE, type EngineChoice } from '../../ports/engine.ts'
+import { keyFault } from '../../adapters/identity.ts'
 import { lockHolder } from '../../adapters/lock.ts'
 import { readConfig } from '../../adapters/node-config.ts'
 import { portHolder } from '../../adapters/port-holder.ts'
@@ -82,7 +83,7 @@ async function nearestThere (path: string): Promise<string> {
 }
 
 async function readKey (path: string): Promise<Facts['key']> {
-  return await stat(path).then(({ mode, size }) => ({ path, mode: mode & 0o777, bytes: size }), () => null)
+  return await stat(path).then(({ mode }) => ({ path, mode: mode & 0o777, fault: keyFault(path) }), () => null)
 }
 
 async function readSocket ({ socket, root }: DataDir): Promise<Facts['socket']> {

@@ -1,5 +1,5 @@
 /**
- * What builds leave on disk, bounded: a JSON line when one begins and one when it has ended. A build that began and never ended was
+ * What builds leave on disk, bounded: an entry when one begins and one when it has ended, each JSON. A build that began and never ended was
  * running when this node went down: its builder has ended it since.
  */
 import type { Past } from '@elder-node/protocol'
@@ -15,7 +15,9 @@ export interface PastBuild extends Omit<BuildExplanation, 'build' | 'ended'> {
   tail?: Array<{ stream: 'stdout' | 'stderr', data: string }>
 }
 
-const FILE = 'builds.jsonl'
+interface Begun { begun: BuildStatus }
+
+const FILE = 'builds.log'
 const KEPT = 200
 const OUTPUTS_KEPT = 1000
 const RESTARTED = { code: 'NODE_RESTARTED', message: 'this node went down while the build ran; its builder ended it within 22 s', fix: 'Run it again. A detached build lives as long as the node it was asked of.' }
@@ -23,21 +25,25 @@ const RESTARTED = { code: 'NODE_RESTARTED', message: 'this node went down while 
 export class BuildStore {
   readonly #files: PrivateFiles
   readonly #builds: PastBuild[]
-  #lines: number
+  #entries: number
+  #isWhole: boolean
 
   constructor (files: PrivateFiles) {
     this.#files = files
-    const lines = new TextDecoder().decode(files.read(FILE) ?? new Uint8Array()).split('\n').filter(line => line !== '')
-    this.#builds = readAll(lines)
-    this.#lines = lines.length
+    const log = files.readLog(FILE)
+    const entries = log?.entries ?? []
+    this.#builds = readAll(entries)
+    this.#entries = entries.length
+    this.#isWhole = log?.isTorn !== true && log?.isDamaged !== true
   }
 
   get builds (): readonly PastBuild[] { return this.#builds }
 
   /** From now on the build is known, whatever happens to this node. */
   begin (status: BuildStatus): void {
-    this.#lines++
-    this.#files.append(FILE, line({ begun: status }))
+    const begun = { begun: status }
+    if (this.#isWhole) this.#append(begun)
+    else this.#writeAnew([begun])
   }
 
   /** `running`: the builds that have begun and not ended. */
@@ -45,19 +51,29 @@ export class BuildStore {
     const kept = { ...build, result: { ...build.result, outputs: build.result.outputs.slice(0, OUTPUTS_KEPT) } }
     this.#builds.push(kept)
     while (this.#builds.length > KEPT) this.#builds.shift()
-    this.#lines++
-    if (this.#lines <= 4 * KEPT) return this.#files.append(FILE, line(kept))
-    this.#files.replace(FILE, new TextEncoder().encode([...this.#builds, ...running.map(begun => ({ begun }))].map(b => `${JSON.stringify(b)}\n`).join('')))
-    this.#lines = this.#builds.length + running.length
+    if (this.#isWhole && this.#entries < 4 * KEPT) this.#append(kept)
+    else this.#writeAnew(running.map(status => ({ begun: status })))
+  }
+
+  #append (entry: PastBuild | Begun): void {
+    this.#files.append(FILE, [bytesOf(entry)])
+    this.#entries++
+  }
+
+  /** A log that grew long, or that did not read. */
+  #writeAnew (running: Begun[]): void {
+    this.#files.replaceLog(FILE, [...this.#builds, ...running].map(bytesOf))
+    this.#entries = this.#builds.length + running.length
+    this.#isWhole = true
   }
 }
 
-function line (value: PastBuild | { begun: BuildStatus }): Uint8Array { return new TextEncoder().encode(`${JSON.stringify(value)}\n`) }
+function bytesOf (value: PastBuild | Begun): Uint8Array { return new TextEncoder().encode(JSON.stringify(value)) }
 
 /** In the order in which they began, as far as that is known. */
-function readAll (lines: string[]): PastBuild[] {
+function readAll (entries: Uint8Array[]): PastBuild[] {
   const builds = new Map<string, PastBuild>()
-  for (const build of lines.flatMap(parse)) builds.set(build.status.id, build)
+  for (const build of entries.flatMap(parse)) builds.set(build.status.id, build)
   const all = [...builds.values()]
   return all.filter((build, i) => i >= all.length - KEPT || build.result.error?.code === RESTARTED.code)
 }
@@ -67,10 +83,10 @@ function unfinished (begun: BuildStatus): PastBuild {
   return { status: { ...begun, state: 'failed', exitCode: 125 }, result, past: [], candidates: [], why: RESTARTED.message, attempts: [] }
 }
 
-/** A torn or foreign line is a lost memory, not an error. */
-function parse (text: string): PastBuild[] {
+/** A foreign entry is a lost memory, not an error. */
+function parse (entry: Uint8Array): PastBuild[] {
   try {
-    const value = JSON.parse(text) as PastBuild & { begun?: BuildStatus }
+    const value = JSON.parse(new TextDecoder().decode(entry)) as PastBuild & { begun?: BuildStatus }
     if (typeof value.begun?.id === 'string' && Array.isArray(value.begun.command)) return [unfinished(value.begun)]
     return typeof value.status?.id === 'string' && value.result?.event === 'result' && Array.isArray(value.past) ? [value] : []
   } catch {

@@ -16,10 +16,10 @@ export class AddressBook {
   constructor (files: PrivateFiles) {
     this.#files = files
     try {
-      const stored = files.read(FILE)
+      const stored = files.readCache(FILE)
       if (stored !== undefined) this.#read(stored)
     } catch {
-      // A damaged cache is an empty one.
+      // A cache of another version is an empty one.
     }
   }
 

@@ -1,25 +1,67 @@
-/** `mesh.cbor`: which mesh this directory belongs to, and the key of its outer wall. Its presence says that this device got in. */
-import { decode, encode, MalformedError, meshKey, toBase32, ElderError, type MeshId } from '@elder-node/protocol'
+/**
+ * `mesh.cbor`: which mesh this device belongs to, the key of its outer wall, and the records that made this device a member. Its
+ * presence says that the device got in. The records stand in `roster.log`, too; here they survive damage to it.
+ */
+import { codeOf, compareBytes, decode, deviceKey, encode, LIMITS, MalformedError, meshKey, toBase32, ElderError, type DeviceId, type MeshId } from '@elder-node/protocol'
 import type { PrivateFiles } from '../../ports/files.ts'
 
-export interface StoredMesh { mesh: MeshId, meshSecret: Uint8Array }
+export interface StoredMesh {
+  mesh: MeshId
+  meshSecret: Uint8Array
+  /** Membership records, from the genesis to the one that lets this device in. */
+  proof: Uint8Array[]
+}
 
-const FILE = 'mesh.cbor'
+export const MESH_FILE = 'mesh.cbor'
+/** Of the proof: a chain of admins, each invited by the one before. */
+export const PROOF_RECORDS_MAX = 64
+const FILE_BYTES_MAX = 1024 + PROOF_RECORDS_MAX * (LIMITS.memberRecordBytesMax + 8)
+const VERSION = 2
 
-/** Undefined when this device is in no mesh. @throws ElderError `MESH_DAMAGED` */
-export function readMesh (files: PrivateFiles): StoredMesh | undefined {
-  const bytes = files.read(FILE)
-  if (bytes === undefined) return undefined
+/** Undefined when this device is in no mesh. @throws ElderError `MESH_DAMAGED`, `DATA_MIXED` when another device wrote it, `STORE_OLD` */
+export function readMesh (files: PrivateFiles, self: DeviceId): StoredMesh | undefined {
+  const { device, ...stored } = tryRead(files) ?? {}
+  if (device === undefined) return undefined
+  if (compareBytes(device, deviceKey(self)) === 0) return stored as StoredMesh
+  throw new ElderError(
+    'DATA_MIXED', `${files.path(MESH_FILE)} and ${files.path('../device.key')} belong to two different devices.`,
+    'Put back the file that was replaced, from a backup; or move the data directory away and join again.', { path: files.path(MESH_FILE) },
+  )
+}
+
+export function writeMesh (files: PrivateFiles, self: DeviceId, { mesh, meshSecret, proof }: StoredMesh): void {
+  files.replace(MESH_FILE, encode([VERSION, meshKey(mesh), meshSecret, deviceKey(self), proof]))
+}
+
+function tryRead (files: PrivateFiles): StoredMesh & { device: Uint8Array } | undefined {
   try {
-    const value = decode(bytes, 1024)
-    const [version, mesh, meshSecret] = Array.isArray(value) ? value : []
-    if (version !== 1 || !(mesh instanceof Uint8Array) || mesh.length !== 16 || !(meshSecret instanceof Uint8Array) || meshSecret.length !== 32) throw new MalformedError('not a mesh file')
-    return { mesh: toBase32(mesh) as MeshId, meshSecret: new Uint8Array(meshSecret) }
+    const bytes = files.read(MESH_FILE)
+    return bytes === undefined ? undefined : meshOf(bytes)
   } catch (error) {
-    throw new ElderError('MESH_DAMAGED', `${FILE} in the data directory cannot be read: ${(error as Error).message}`, 'Restore it from a backup, or move the data directory away and join again.')
+    if (!(error instanceof MalformedError) && codeOf(error) !== 'FILE_DAMAGED') throw error
+    throw meshDamaged(files, (error as Error).message)
   }
 }
 
-export function writeMesh (files: PrivateFiles, { mesh, meshSecret }: StoredMesh): void {
-  files.replace(FILE, encode([1, meshKey(mesh), meshSecret]))
+function meshOf (bytes: Uint8Array): StoredMesh & { device: Uint8Array } {
+  const value = decode(bytes, FILE_BYTES_MAX)
+  const [version, mesh, meshSecret, device, proof] = Array.isArray(value) ? value : []
+  if (version !== VERSION || !isKey(mesh, 16) || !isKey(meshSecret, 32) || !isKey(device, 32) || !Array.isArray(proof)) throw new MalformedError('not a mesh file')
+  const records = proof.filter(record => record instanceof Uint8Array)
+  return { mesh: toBase32(mesh) as MeshId, meshSecret: new Uint8Array(meshSecret), device, proof: records }
+}
+
+function isKey (value: unknown, bytes: number): value is Uint8Array { return value instanceof Uint8Array && value.length === bytes }
+
+function meshDamaged (files: PrivateFiles, why: string): ElderError {
+  const path = files.path(MESH_FILE)
+  return new ElderError('MESH_DAMAGED', why.startsWith(path) ? why : `${path} does not read: ${why}`, 'Restore it from a backup, or move the data directory away and join again.', { path })
+}
+
+/** Something of a mesh is there, and `mesh.cbor` is not: founding another mesh would hide what was lost. */
+export function meshMissing (files: PrivateFiles, trace: string): ElderError {
+  return new ElderError(
+    'MESH_MISSING', `${files.path(MESH_FILE)} is missing, although ${trace} shows that this device belongs to a mesh.`,
+    'Restore it from a backup; or on another device of the mesh: elder-node invite, and here: elder-node join <ticket>; or move the data directory away.', { path: files.path(MESH_FILE) },
+  )
 }

@@ -2,8 +2,8 @@
 import { deviceId, ElderError, formatRecovery, parseTicket, signMemberRecord, toDeviceName } from '@elder-node/protocol'
 import { Membership, type MembershipComponents } from '../membership.ts'
 import { evictedError } from './evicted.ts'
-import { readMesh, writeMesh } from './mesh-file.ts'
-import { RecordBook } from './record-book.ts'
+import { meshMissing, readMesh, writeMesh } from './mesh-file.ts'
+import { RecordBook, ROSTER_LOG } from './record-book.ts'
 
 export interface OpenInit {
   /** The text of a ticket. Ignored when this device is a member of its mesh already. */
@@ -12,6 +12,8 @@ export interface OpenInit {
   deviceName: string
   /** The name of a mesh that is founded here. @default 'home' */
   meshName?: string
+  /** A file or folder that only a device of a mesh has: without `mesh.cbor` nothing is founded beside it. @default none */
+  trace?: string
 }
 
 export interface OpenedMembership {
@@ -23,25 +25,42 @@ export interface OpenedMembership {
 }
 
 /**
- * Reads the membership of this data directory; without one joins with the ticket; without a ticket founds a mesh.
+ * Reads the membership of this data directory; without one joins with the ticket; without a ticket founds a mesh. Writes nothing
+ * before all of it was read.
  *
  * @throws ElderError `TICKET_MALFORMED`, `TICKET_FORGED`, `TICKET_EXPIRED`, `WRONG_MESH` (this directory belongs to another mesh than
- * the ticket), `EVICTED`, `MESH_DAMAGED`, `DISK_FULL`, `STORAGE`
+ * the ticket), `EVICTED`, `MESH_DAMAGED`, `MESH_MISSING`, `DATA_MIXED`, `ROSTER_DAMAGED`, `STORE_OLD`, `DISK_FULL`, `STORAGE`
  */
 export function openMembership (components: MembershipComponents, init: OpenInit): OpenedMembership {
-  const stored = readMesh(components.files)
-  if (stored === undefined) return init.ticket === undefined ? found(components, init) : join(components, init.ticket, init)
-  const book = new RecordBook(components, stored.mesh)
-  book.load()
-  const self = deviceId(components.signer.publicKey)
-  // Whether it has expired does not matter to a member: joining is idempotent.
-  const ticket = init.ticket === undefined ? undefined : parseTicket(init.ticket, 0, components.crypto)
-  if (ticket !== undefined && ticket.mesh !== stored.mesh) {
-    throw new ElderError('WRONG_MESH', `This data directory belongs to another mesh${book.roster.mesh.name === '' ? '' : ` ("${book.roster.mesh.name}")`} than the ticket.`, 'To go over to the mesh of the ticket, without what is only here: elder-node leave --force, then join again. To be in both: a second --dir.')
+  const { crypto, files, signer } = components
+  const self = deviceId(signer.publicKey)
+  const stored = readMesh(files, self)
+  // Whether a ticket has expired does not matter to a member: joining is idempotent.
+  const ticket = init.ticket === undefined ? undefined : parseTicket(init.ticket, 0, crypto)
+  const mesh = stored?.mesh ?? ticket?.mesh
+  if (mesh === undefined) {
+    if (init.trace !== undefined) throw meshMissing(files, init.trace)
+    return found(components, init)
   }
-  if (book.roster.members.has(self)) return { membership: new Membership(components, book, stored.meshSecret), state: 'member', recoverySecret: null }
-  if (book.roster.revoked.has(self) || init.ticket === undefined) throw evictedError(book.roster, self)
+  const book = new RecordBook(components, mesh)
+  if (stored !== undefined || files.readLog(ROSTER_LOG) !== undefined) book.load(stored?.proof)
+  if (ticket !== undefined && ticket.mesh !== mesh) throw wrongMesh(book.roster.mesh.name)
+  if (stored !== undefined && book.roster.members.has(self)) {
+    book.makeDurable()
+    return { membership: new Membership(components, book, stored.meshSecret), state: 'member', recoverySecret: null }
+  }
+  if (book.roster.revoked.has(self)) throw evictedError(book.roster, self)
+  if (init.ticket === undefined) throw book.damage === null ? evictedError(book.roster, self) : rosterDamaged(book.damage)
   return join(components, init.ticket, init, book)
+}
+
+function wrongMesh (name: string): ElderError {
+  return new ElderError('WRONG_MESH', `This data directory belongs to another mesh${name === '' ? '' : ` ("${name}")`} than the ticket.`, 'To go over to the mesh of the ticket, without what is only here: elder-node leave --force, then join again. To be in both: a second --dir.')
+}
+
+/** The log of the members does not show this device, and that says nothing: it is damaged. */
+function rosterDamaged (damage: string): ElderError {
+  return new ElderError('ROSTER_DAMAGED', `${damage}, and not what makes this device a member. It is left as it is.`, 'On another device of the mesh: elder-node invite; then here: elder-node join <ticket>. Or restore it from a backup.')
 }
 
 function found (components: MembershipComponents, { deviceName, meshName = 'home' }: OpenInit): OpenedMembership {
@@ -51,16 +70,16 @@ function found (components: MembershipComponents, { deviceName, meshName = 'home
   const genesis = signMemberRecord({ mesh: null, seq: 1, at: clock.wallMs(), grant: null, prev: [], content }, signer, crypto)
   const book = new RecordBook(components, genesis.mesh)
   book.add([genesis.bytes])
-  book.makeDurable()
   const meshSecret = random(32)
-  writeMesh(files, { mesh: genesis.mesh, meshSecret })
+  // First what the rest can be made of again: a crash between the two leaves a mesh, not half of one.
+  writeMesh(files, deviceId(signer.publicKey), { mesh: genesis.mesh, meshSecret, proof: [genesis.bytes] })
+  book.makeDurable()
   return { membership: new Membership(components, book, meshSecret), state: 'founded', recoverySecret: formatRecovery(seed, crypto) }
 }
 
-function join (components: MembershipComponents, text: string, { deviceName }: OpenInit, known?: RecordBook): OpenedMembership {
+function join (components: MembershipComponents, text: string, { deviceName }: OpenInit, book: RecordBook): OpenedMembership {
   const { crypto, clock, signerFromSeed } = components
   const ticket = parseTicket(text, clock.wallMs(), crypto)
   const shown = { ticket, oneTime: signerFromSeed(ticket.seed), name: toDeviceName(deviceName) }
-  const book = known ?? new RecordBook(components, ticket.mesh)
   return { membership: new Membership(components, book, ticket.meshSecret, shown), state: 'joining', recoverySecret: null }
 }

@@ -2,7 +2,6 @@
 import { Entitlement, MembershipGraph, LIMITS, memberRecordHash, openMemberRecord, resolveRoster, type Crypto, type DeviceId, type MemberRecord, type MeshId, type Roster } from '@elder-node/protocol'
 import type { PrivateFiles } from '../../ports/files.ts'
 import { Listeners } from '../listeners.ts'
-import { frame, framesOf } from './record-log.ts'
 
 export interface BookComponents { crypto: Crypto, files: PrivateFiles }
 
@@ -21,6 +20,9 @@ export class RecordBook {
   readonly #components: BookComponents
   readonly #changed = new Listeners<[change: RosterChange]>()
   #durable = false
+  #damage: string | null = null
+  /** The log on disk holds what is not in memory. */
+  #isUnreadable = false
   #graph: MembershipGraph
   #roster: Roster
   #digest: Uint8Array
@@ -45,17 +47,23 @@ export class RecordBook {
   /** After every change of the set. Returns the unsubscriber. */
   onChange (listener: (change: RosterChange) => void): () => void { return this.#changed.add(listener) }
 
-  /** Reads the log of an earlier run; a torn tail is cut off. */
-  load (): void {
-    const log = this.#components.files.read(ROSTER_LOG) ?? new Uint8Array()
-    const { frames, complete } = framesOf(log, LIMITS.memberRecordBytesMax)
-    const records = frames.map(bytes => this.#tryOpen(bytes)).filter(record => record !== undefined)
-    this.#use(this.#entitled(records))
-    if (complete && records.length === frames.length) this.#durable = true
-    else this.makeDurable()
+  /** What did not read of the log of an earlier run; null when all of it did. */
+  get damage (): string | null { return this.#damage }
+
+  /** Reads the log of an earlier run, and writes nothing: that is for {@link makeDurable}. `proof`: records that are kept elsewhere, too. */
+  load (proof: readonly Uint8Array[] = []): void {
+    const { files } = this.#components
+    const log = files.readLog(ROSTER_LOG)
+    const records = (log?.entries ?? []).map(bytes => this.#tryOpen(bytes))
+    const ours = records.filter(record => record?.mesh === this.mesh).filter(record => record !== undefined)
+    if (log === undefined || log.entries.length === 0) this.#damage = `${files.path(ROSTER_LOG)} is ${log === undefined ? 'missing' : 'empty'}`
+    else if (log.isDamaged || ours.length < records.length) this.#damage = `${files.path(ROSTER_LOG)} is damaged: ${ours.length} records of this mesh could be read`
+    this.#isUnreadable = log !== undefined && this.#damage !== null
+    this.#durable = this.#damage === null && log?.isTorn === false
+    this.#use(this.#entitled([...proof.map(bytes => this.#tryOpen(bytes)).filter(record => record !== undefined), ...ours]))
   }
 
-  /** A power cut may leave zeros or old blocks in the tail; whatever does not verify is asked of the peers again. */
+  /** Whatever does not verify is asked of the peers again. */
   #tryOpen (bytes: Uint8Array): MemberRecord | undefined {
     try {
       return openMemberRecord(bytes, this.#components.crypto)
@@ -64,9 +72,13 @@ export class RecordBook {
     }
   }
 
-  /** Writes what is held in memory; from now on every record is on disk before it is used. */
+  /** From now on every record is on disk before it is used. A log that did not read is kept beside the new one. */
   makeDurable (): void {
-    this.#components.files.replace(ROSTER_LOG, frame(this.#graph.records.map(({ bytes }) => bytes)))
+    if (this.#durable) return
+    const { files } = this.#components
+    if (this.#isUnreadable) files.keepAside(ROSTER_LOG)
+    files.replaceLog(ROSTER_LOG, this.#graph.records.map(({ bytes }) => bytes))
+    this.#isUnreadable = false
     this.#durable = true
   }
 
@@ -82,7 +94,7 @@ export class RecordBook {
     const unknown = batch.filter(bytes => !this.has(bytes))
     const fresh = this.#entitled(unknown.map(bytes => openMemberRecord(bytes, crypto)))
     if (fresh.length === 0) return fresh
-    if (this.#durable) files.append(ROSTER_LOG, frame(fresh.map(({ bytes }) => bytes)))
+    if (this.#durable) files.append(ROSTER_LOG, fresh.map(({ bytes }) => bytes))
     const before = this.#roster
     this.#use(fresh)
     this.#changed.tell({ fresh, before, after: this.#roster, from })

@@ -22,7 +22,7 @@ export function worstOf (states: StackState[]): StackState {
 /** By URL without credentials. Anything that does not read is forgotten: it costs one full check of the remote. */
 export function loadMemory (files: PrivateFiles): Map<string, RemoteMemory> {
   try {
-    const bytes = files.read(FILE)
+    const bytes = files.readCache(FILE)
     const saved = (bytes === undefined ? {} : JSON.parse(fromUtf8(bytes))) as Record<string, { lastTip?: unknown, verifiedTip?: unknown, stacks?: Record<string, StackState> }>
     return new Map(Object.entries(saved).map(([url, { lastTip, verifiedTip, stacks }]) => [url, { tips: { lastTip: tipOf(lastTip), verifiedTip: tipOf(verifiedTip) }, stacks: stacks ?? {} }]))
   } catch {
