@@ -93,6 +93,22 @@ describe('private files', () => {
     for (const name of ['a', 'b']) expect(statSync(join(root, name)).mode & 0o777).toBe(0o600)
   })
 
+  test('a file that is not what was written is named; a cache is made anew, and the log says so', () => {
+    const said: string[] = []
+    const files = privateFiles(root, { log: { warn: fields => { said.push((fields as { path: string }).path) } } })
+    files.replace('in/a', Uint8Array.of(1, 2, 3))
+    expect([files.list(), files.list('in'), files.list('nowhere')]).toEqual([['in'], ['a'], []])
+    const path = join(root, 'in', 'a')
+    writeFileSync(path, readFileSync(path).map((byte, i) => i === 15 ? byte ^ 1 : byte))
+    expect(() => files.read('in/a')).toThrow(expect.objectContaining({ code: 'FILE_DAMAGED', message: expect.stringContaining(path) as string }) as Error)
+    expect(files.readCache('in/a')).toBeUndefined()
+    expect(said).toEqual([path])
+    expect(readFileSync(files.keepAside('in/a'))).toEqual(readFileSync(path))
+    expect(files.keepAside('in/a')).toBe(files.keepAside('in/a'))
+    files.replace('in/a', Uint8Array.of(4))
+    expect(files.readCache('in/a')).toEqual(Uint8Array.of(4))
+  })
+
   test('a failure is an ElderError and leaves the old file', () => {
     mkdirSync(join(root, 'taken'))
     expect(() => { privateFiles(root).replace('taken', Uint8Array.of(1)) }).toThrow(throwing('STORAGE'))

@@ -45,6 +45,12 @@ describe('stacks', () => {
     expect((await node.stacks.ensure('first')).name).toBe('first')
   })
 
+  test('a stack that is asked for while the node stops: CLOSED', async () => {
+    const node = await stacks.node()
+    await node.stacks.close()
+    await expect(node.stacks.ensure('late')).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+
   test('foreign records for a stack of this mesh: NOT_ARCHIVED', async () => {
     const node = await stacks.node()
     await expect(node.stacks.acceptOrigin(stackKey(stackIdOf('repo', crypto)), 'repo', [])).rejects.toMatchObject({ code: 'NOT_ARCHIVED' })
