@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { codeOf } from '@elder-node/protocol'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { GitSource } from '../src/adapters/git-source.ts'
-import { defaultStack } from '../src/gateway/cli/stack-name.ts'
+import { worktreeStack } from '../src/gateway/cli/stack-name.ts'
 import { git, HOSTILE, place } from './support/hostile-repositories.ts'
 
 // A dozen git processes for each, on machines that may be busy.
@@ -42,7 +42,7 @@ describe.for(HOSTILE)('$name', ({ make, files, warns, asRoot }) => {
   test.skipIf(asRoot === true && !isRoot)(`is harmless where a stack is named${asRoot === true && !isRoot ? ' (not run: only root can make files of another user)' : ''}`, async () => {
     const { dir, canary } = place(root, ++count)
     const asked = make(dir, canary) ?? dir
-    const named = await defaultStack(asked, { deadlineMs: 3_000 }).catch((error: unknown) => error as Error)
+    const named = await worktreeStack(asked, { deadlineMs: 3_000 }).catch((error: unknown) => error as Error)
     if (named instanceof Error) expect(codeOf(named), named.message).toMatch(/^STACK_/)
     expect(existsSync(canary), 'a command of the repository ran').toBe(false)
   })

@@ -68,7 +68,7 @@ export function gitSettings (profile: GitProfile, more: readonly string[] = []):
 export function isPathRemote (url: string): boolean { return /^(?:file:\/\/|[/\\]|[A-Za-z]:[/\\])/.test(url) }
 
 /** Settings for the git at the other end of a path: `-c` of ours does not reach it, and the folder may be anybody's. */
-const SERVING = ['core.hooksPath=/dev/null', 'core.fsmonitor=false', 'core.alternateRefsCommand=:', 'gc.auto=0', 'receive.autogc=false', 'receive.denyCurrentBranch=refuse', 'receive.procReceiveRefs=']
+const SERVING = ['core.hooksPath=/dev/null', 'core.fsmonitor=false', 'core.alternateRefsCommand=:', 'gc.auto=0', 'receive.autogc=false', 'receive.denyCurrentBranch=refuse']
 
 /** Options of fetch, push and ls-remote for a remote that is a folder: its hooks and commands stay off. */
 export function servingOptions (url: string, service: 'upload-pack' | 'receive-pack'): string[] {

@@ -6,7 +6,7 @@
  * a builder that has none of it receives the files without their history.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { access, constants, lstat, mkdir, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { access, constants, lstat, mkdir, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { codeOf, ElderError, LIMITS } from '@elder-node/protocol'
 import type { Snapshot, SourceReader } from '../ports/source.ts'
