@@ -100,6 +100,11 @@ describe('stack', () => {
     await matches('stack.search', await documents(['stack', 'search', 'notes', 'paseto']))
     await matches('stack.digest', await documents(['stack', 'digest', 'notes']))
     await matches('stack.rm', await documents(['stack', 'rm', 'notes', id]))
+    await matches('stack.archive', await documents(['stack', 'archive', 'notes']))
+    await documents(['stack', 'archive', 'notes', '--undo'])
+    await desk.note('slip', 'by mistake')
+    await matches('stack.removal', await documents(['stack', 'rm', '--all-of', 'slip', '--yes']))
+    await matches('stack.list.all', await documents(['stack', 'list', '--all']))
   })
   test('remote add, list, sync, verify, rm; restore; status, which shows them', async () => {
     await matches('stack.remote.add', await documents(['stack', 'remote', 'add', 'notes', `file://${remote}`]))

@@ -58,11 +58,19 @@ export interface ElderNode {
     why (id: string): Promise<BuildExplanation>
   }
   stacks: {
-    list (): Promise<StackStatus[]>
+    /** `all`: archived and removed ones too. */
+    list (options?: { all?: boolean }): Promise<StackStatus[]>
     /** @throws ElderError `NO_SUCH_STACK` unless `create` (the first write creates). */
     open (name: string): Promise<OpenStack>
     /** The stack of a git worktree: of its `origin`, unless `recorded` (its .stack/stack.json) names one. @throws ElderError `STACK_UNKNOWN` */
     place (worktree: { origin?: string, recorded?: string }): Promise<Place>
+    /** Nobody writes to it any more, on any device, until it is undone; it stays where it is. @throws ElderError `NO_SUCH_STACK`, `FORBIDDEN` */
+    archive (stack: string, options?: { undo?: boolean, agent?: string }): Promise<{ stack: string, archived: boolean }>
+    /**
+     * All that it holds now goes out of sight and off the mirrors, and after 30 days off the disks; until then it can be undone. What is written beyond it
+     * shows it again. @throws ElderError `NO_SUCH_STACK`, `FORBIDDEN`
+     */
+    removeAll (stack: string, options?: { undo?: boolean, agent?: string }): Promise<{ stack: string, removed: boolean, entries: number }>
     addRemote (stack: string | '--all', url: string): Promise<RemoteInfo>
     remotes (): Promise<RemoteInfo[]>
     /** The copies that are there stay. @throws ElderError `NO_SUCH_REMOTE` */

@@ -23,6 +23,7 @@ import { beginLife, endLife, readConfig, writeConfig } from './adapters/node-con
 import { FileOutputReader } from './adapters/output-reader.ts'
 import { FileOutputWriter } from './adapters/output-writer.ts'
 import { PrepareCache } from './adapters/prepare-cache.ts'
+import { removeFolder } from './adapters/files.ts'
 import { privateFiles } from './adapters/private-files.ts'
 import { openSensors } from './adapters/sensors.ts'
 import type { RunningNode } from './api.ts'
@@ -38,11 +39,13 @@ import { BuildHost, BuildLink, Builds } from './services/builds/index.ts'
 import { openMembership } from './services/membership/open-membership.ts'
 import { archiveWriters, readForeignRoster } from './services/membership/writers.ts'
 import { MirrorService } from './services/mirror.ts'
-import { folderOf, mirrorSource } from './services/mirror-source.ts'
+import { mirrorSource } from './services/mirror-source.ts'
 import { Replication } from './services/replication.ts'
 import { ResourceService } from './services/resources.ts'
 import { Settings } from './services/settings.ts'
-import { Stacks } from './services/stacks.ts'
+import { Stacks, type Which } from './services/stacks.ts'
+import { NAME_FILE } from './services/stacks/shelf.ts'
+import { Sweeper } from './services/stacks/sweeper.ts'
 import { StatusService } from './services/status.ts'
 import { Telemetry } from './services/telemetry.ts'
 import { uniform } from './services/uniform.ts'
@@ -146,6 +149,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     crypto, signer, clock, random: randomBytes,
     files: files(dir.stacks),
     openStore: key => FsFeedStore.open(join(dir.stacks, key)),
+    dropStore: key => removeFolder(join(dir.stacks, key), NAME_FILE),
     mayWrite: of => membership.mayWrite(of),
     verifyArchive: (records, origin) => archiveWriters(records, origin, crypto),
   })
@@ -154,6 +158,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   const settings = new Settings({ stacks, crypto })
   const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log })
   membership.onRemoved(gone => { replication.forget(gone) })
+  const sweeper = new Sweeper({ stacks, clock, log, files: privateFiles(dir.stacks) })
   const mirror = new MirrorService({
     crypto, clock, random, log,
     self: device,
@@ -170,7 +175,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   }, mirrorDelays(init))
 
   // What is told of all this.
-  const stackList = (): ReturnType<Stacks['list']> => stacks.list({ copies: held => replication.copies(held), mirrors: held => mirror.status(folderOf(held)) })
+  const stackList = (which?: Which): ReturnType<Stacks['list']> => stacks.list({ which, copies: held => replication.copies(held), mirrors: held => mirror.status(held.folder) })
   const alerts = new Alerts({
     clock, log,
     loop: openLoopMonitor(),
@@ -178,12 +183,12 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     devices: () => status.devices(),
     addresses: () => mesh.addresses(),
     waiting: () => builds.waiting(),
-    stacks: stackList,
+    stacks: () => stackList('kept'),
     found: () => [...membership.problems(), ...mirror.problems(), ...stacks.problems(), ...http.problems],
   }, { version: VERSION, crashesMs: config.crashesMs })
   lifetime.onStop('alerts', () => { alerts.stop() })
   const status = new StatusService(
-    { membership, mesh, resources, clock, builds: () => builds.list(), stacks: stackList, problems: () => alerts.problems() },
+    { membership, mesh, resources, clock, builds: () => builds.list(), stacks: () => stackList(), problems: () => alerts.problems() },
     { dir: dir.root, version: VERSION, engineNote, http: http.server?.url ?? null },
   )
 
@@ -205,6 +210,8 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   lifetime.onStop('builds', () => builds.stop())
   lifetime.onStop('replication', () => { replication.stop() })
   replication.start()
+  lifetime.onStop('sweeper', () => { sweeper.stop() })
+  sweeper.start()
   lifetime.onStop('mirror', () => mirror.stop())
   mirror.start()
   alerts.start()

@@ -97,20 +97,21 @@ export class MirrorSync {
   /** Undefined when the push was overtaken. */
   async #attempt (stacks: MirroredStack[], options: SyncOptions): Promise<SyncResult | undefined> {
     const tip = await this.#parts.git.fetchTip(options)
-    const state = this.#stateOf(tip, stacks, options)
-    if (this.#settled?.state === state) return { ...this.#settled.result, pushed: false, gained: new Set() }
+    if (this.#settled?.state === stateOf(tip, this.#statesOf(stacks, options))) return { ...this.#settled.result, pushed: false, gained: new Set() }
     const pass = await this.#read(tip, stacks, options)
     const refusal = refuseHeader(pass.header, this.#init.mesh, this.#parts.git.url)
     if (refusal !== undefined) return { ...pass.result, problems: [refusal] }
     await this.#take(pass, options)
     if (!options.acceptRewrite && await this.#isRewritten(tip, options)) return { ...pass.result, problems: [...pass.result.problems, this.#rewritten()] }
+    // Before the changes are made: what comes in meanwhile is for the next pass, and is not taken for pushed.
+    const states = this.#statesOf(pass.stacks, options)
     const changes = await this.#changes(pass, options)
     if (changes.length > 0) {
       const commit = await this.#parts.git.commitTree({ parent: tip, changes, message: messageOf(changes, pass.stacks), atMs: this.#parts.wallMs() }, options)
       if (await this.#parts.git.push(commit, options) === 'rejected') return undefined
       pass.result = { ...pass.result, tip: commit, pushed: true }
     }
-    this.#remember(pass, options)
+    this.#remember(pass, states)
     return pass.result
   }
 
@@ -146,7 +147,8 @@ export class MirrorSync {
       pass.taken.set(stack.key, taken)
       pass.result.problems.push(...taken.problems)
       if (taken.gained) pass.result.gained.add(stack.key)
-      if (windowsMissing(pass, stack).length === 0) pass.result.covered.add(stack.key)
+      const covered = isGone(stack) ? goneChanges(stack, pass.tree).length === 0 : windowsMissing(pass, stack).length === 0
+      if (covered) pass.result.covered.add(stack.key)
     }
   }
 
@@ -164,8 +166,13 @@ export class MirrorSync {
     const { git, crypto, roster } = this.#parts
     const changes: Change[] = []
     for (const stack of pass.stacks.filter(stack => options.push?.(stack) ?? true)) {
-      changes.push(...await segmentChanges(stack, windowsMissing(pass, stack), crypto))
       pass.result.covered.add(stack.key)
+      // Asked after the taking: a record of the remote may have brought it back.
+      if (isGone(stack)) {
+        changes.push(...goneChanges(stack, pass.tree))
+        continue
+      }
+      changes.push(...await segmentChanges(stack, windowsMissing(pass, stack), crypto))
       // A view of less than the remote has, or by an older renderer, would take a newer one back.
       if (pass.taken.get(stack.key)?.waiting === true || (pass.header?.renderer ?? 0) > RENDERER) continue
       const rendered = await renderChanges(git, stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, pass.tip, crypto, options)
@@ -189,21 +196,29 @@ export class MirrorSync {
     return { code: 'MIRROR_REWRITTEN', message: `The history of ${url} was rewritten or cut: the commit ${this.#memory.lastTip?.slice(0, 12)} that this device saw is gone. Nothing local was changed, and nothing is pushed there.`, fix: 'Look at the remote; elder-node stack sync then accepts it as it is and adds what it lacks.' }
   }
 
-  #remember (pass: Pass, options: SyncOptions): void {
+  #remember (pass: Pass, states: string[]): void {
     const clean = [...pass.taken.values()].every(taken => taken.bad.length === 0)
     this.#memory = { lastTip: pass.result.tip, verifiedTip: clean ? pass.result.tip : this.#memory.verifiedTip }
-    this.#settled = { state: this.#stateOf(pass.result.tip, pass.stacks, options), result: { ...pass.result, problems: pass.result.problems.filter(problem => problem.code !== 'MIRROR_EDITED') } }
+    this.#settled = { state: stateOf(pass.result.tip, states), result: { ...pass.result, problems: pass.result.problems.filter(problem => problem.code !== 'MIRROR_EDITED') } }
   }
 
-  /** Equal when a pass would find nothing to do: the same tip, the same stacks at the same heads, the same duty to push. */
-  #stateOf (tip: Commit | undefined, stacks: MirroredStack[], options: SyncOptions): string {
-    const states = stacks.map(stack => `${stack.key} ${toHex(vectorDigest(stack.vector(), this.#parts.crypto))} ${options.push?.(stack) ?? true}`)
-    return [tip, ...states.sort()].join('\n')
+  #statesOf (stacks: MirroredStack[], options: SyncOptions): string[] {
+    return stacks.map(stack => `${stack.key} ${toHex(vectorDigest(stack.vector(), this.#parts.crypto))} ${options.push?.(stack) ?? true} ${isGone(stack)}`)
   }
 
   #pauseMs (retry: number): number {
     return this.#parts.random() * Math.min(this.#init.backoffMsMax ?? 5000, (this.#init.backoffMs ?? 50) * 2 ** retry)
   }
+}
+
+/** Equal when a pass would find nothing to do: the same tip, the same stacks at the same heads, the same duty to push. */
+function stateOf (tip: Commit | undefined, states: string[]): string { return [tip, ...states.toSorted()].join('\n') }
+
+function isGone (stack: MirroredStack): boolean { return stack.gone?.() === true }
+
+/** Every file of its folder, those that people put there too. */
+function goneChanges ({ key }: MirroredStack, { paths }: MirrorTree): Change[] {
+  return [...paths].filter(path => path.startsWith(`stacks/${key}/`)).map(path => ({ path, content: null }))
 }
 
 function windowsMissing (pass: Pass, stack: MirroredStack): Window[] {

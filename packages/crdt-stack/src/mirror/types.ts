@@ -11,6 +11,8 @@ export interface MirroredStack {
   vector (): Vector
   batches (range: Range): Batch[] | Promise<Batch[]>
   receive (batch: Batch): Promise<Received>
+  /** The stack was removed: what the remote has beyond is still taken, all its files go. @default false */
+  gone?: () => boolean
   /** Every entry, removed ones included or not. */
   entries (): Entry[] | Promise<Entry[]>
 }

@@ -1,5 +1,6 @@
 import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, fdatasyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { readdir, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 
 const OWNER_ONLY = 0o600
@@ -84,6 +85,13 @@ export function makeFolders (path: string, mode = 0o777): void {
     makeFolders(dirname(path), mode)
     makeFolders(path, mode)
   }
+}
+
+/** Deletes a folder; the file `last` goes when all else has gone. */
+export async function removeFolder (path: string, last: string): Promise<void> {
+  const names = existsSync(path) ? await readdir(path) : []
+  for (const name of names) if (name !== last) await rm(join(path, name), { recursive: true, force: true })
+  await rm(path, { recursive: true, force: true })
 }
 
 /** A directory of this user only. */

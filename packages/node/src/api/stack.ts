@@ -4,7 +4,8 @@ import type { DeviceRef, Problem } from './device.ts'
 
 export interface MirrorStatus { url: string, state: 'ok' | 'behind' | 'failing' | 'never', lastPush: string | null, message: string | null, /** Since when something of the stack is not on the remote, as far as this device tried; left out while all is. */ behindSince?: string }
 
-export interface StackStatus { name: string, entries: number, copies: number, mirrors: MirrorStatus[], archived: boolean }
+/** `archived`: it takes no writes. `from`: the mesh that it was restored from. `removed`: while it can be brought back; such ones are listed only with `all`. */
+export interface StackStatus { name: string, entries: number, copies: number, mirrors: MirrorStatus[], archived: boolean, from?: string, removed?: { at: string, by: Author } }
 
 /** The stack that a git worktree means. */
 export interface Place {
@@ -43,7 +44,8 @@ export interface RemoteInfo { stack: string, url: string, addedBy: Author, state
 
 export interface RestoredStack { stack: string, name: string, digest: string, feeds: string, entries: number, archived: boolean }
 
-export interface SearchFilter { stack?: string, kind?: string, tag?: string, limit?: number }
+/** `all`: archived stacks too, where none is named. */
+export interface SearchFilter { stack?: string, all?: boolean, kind?: string, tag?: string, limit?: number }
 
 export interface SearchHit { stack: string, score: number, snippet: string, entry: Outline }
 

@@ -11,7 +11,7 @@ import type { MirrorService } from '../services/mirror.ts'
 import { ping } from '../services/ping.ts'
 import type { Replication } from '../services/replication.ts'
 import type { Settings } from '../services/settings.ts'
-import type { Stacks } from '../services/stacks.ts'
+import type { Stacks, Which } from '../services/stacks.ts'
 import type { StatusService } from '../services/status.ts'
 import { memberVerbs } from './member-verbs.ts'
 import { stackVerbs } from './stack-verbs.ts'
@@ -22,7 +22,7 @@ export interface FacadeComponents {
   mesh: DiagnosisComponents['mesh'] & { tryAddresses: (device: DeviceId, options: CallOptions) => Promise<Tried[]> }
   builds: Builds
   stacks: Stacks
-  stackList: () => StackStatus[]
+  stackList: (which?: Which) => StackStatus[]
   replication: Replication
   settings: Settings
   mirror: MirrorService
@@ -65,7 +65,7 @@ export function facade (parts: FacadeComponents, { agent, ...init }: FacadeInit)
       why: id => builds.why(id),
     },
     stacks: stackVerbs(parts, author),
-    leave: async options => lifetime.leave(await leave({ mesh, membership, stacks: stackList, exchange: of => replication.exchange(of), push: stack => mirror.sync(stack) }, options)),
+    leave: async options => lifetime.leave(await leave({ mesh, membership, stacks: () => stackList('kept'), exchange: of => replication.exchange(of), push: stack => mirror.sync(stack) }, options)),
     stop: options => lifetime.stop(options),
   }
 }

@@ -1,6 +1,5 @@
 /** The memory of the mesh, as its owner reads, writes and proves it. */
 import type { ElderNode } from '../api.ts'
-import { folderOf } from '../services/mirror-source.ts'
 import { importMirror } from '../services/restore.ts'
 import { proveStack } from '../services/stack-proof.ts'
 import { searchStacks } from '../services/stack-search.ts'
@@ -11,7 +10,7 @@ const RESTORE_MS = 600_000
 export function stackVerbs (parts: FacadeComponents, author: { agent?: string }): ElderNode['stacks'] {
   const { membership, mesh, stacks, stackList, replication, settings, mirror, status, crypto } = parts
   return {
-    list: async () => stackList(),
+    list: async ({ all = false } = {}) => stackList(all ? 'all' : 'shown'),
     open: async name => {
       await stacks.recall(name)
       return stacks.open(name, author)
@@ -20,11 +19,23 @@ export function stackVerbs (parts: FacadeComponents, author: { agent?: string })
     search: async (query, filter) => searchStacks(stacks, query, filter),
     verify: (stack, { signal = new AbortController().signal } = {}) => proveStack({
       stacks, replication, mesh, crypto, members: () => status.devices(), nameOf: of => membership.nameOf(of),
-      remotes: (held, options) => mirror.inspect(folderOf(held), options),
+      remotes: (held, options) => mirror.inspect(held.folder, options),
     }, stack, { signal }),
     remotes: async () => settings.remotes().map(remote => ({ ...remote, ...mirror.remoteStatus(remote.stack, remote.url) })),
     addRemote: async (stack, url) => ({ ...await settings.addRemote(stack, url, author.agent), ...mirror.remoteStatus(stack, url) }),
     removeRemote: (stack, url) => settings.removeRemote(stack, url, author.agent),
+    archive: async (name, { undo = false, agent = author.agent } = {}) => {
+      const held = stacks.settle(name)
+      await stacks.book.archive(held, { undo, ...by(agent) })
+      return { stack: name, archived: stacks.book.archived(held) !== undefined }
+    },
+    removeAll: async (name, { undo = false, agent = author.agent } = {}) => {
+      const held = stacks.settle(name)
+      await stacks.book.remove(held, { undo, ...by(agent) })
+      // Its remotes hear of it now; whether they can be reached is for `status` to say.
+      void mirror.sync(held.folder).catch(() => undefined)
+      return { stack: name, removed: stacks.book.removed(held) !== undefined, entries: held.entries() }
+    },
     sync: stack => mirror.sync(stack),
     restore: async url => {
       const restored = await importMirror(await mirror.restore(url, { signal: AbortSignal.timeout(RESTORE_MS) }), { stacks, mesh: membership.meshId })
@@ -33,3 +44,5 @@ export function stackVerbs (parts: FacadeComponents, author: { agent?: string })
     },
   }
 }
+
+function by (agent: string | undefined): { agent?: string } { return agent === undefined ? {} : { agent } }

@@ -24,6 +24,8 @@ export interface ControlAnswers {
   'stack.add': Entry
   'stack.edit': Entry
   'stack.rm': { id: string }
+  'stack.archive': Awaited<ReturnType<ElderNode['stacks']['archive']>>
+  'stack.removeAll': Awaited<ReturnType<ElderNode['stacks']['removeAll']>>
   'stack.show': Entry
   'stack.digest': StackDigest
   'stack.remote.add': RemoteInfo
@@ -56,11 +58,13 @@ const HANDLERS: { [M in ControlMethod]: Handler<M> } = {
   'builds.events': (node, params, signal) => watch(node, params, signal),
   'builds.cancel': (node, { id }) => cancel(node, id),
   'builds.why': (node, { id }) => node.builds.why(id),
-  'stacks.list': (node) => node.stacks.list(),
+  'stacks.list': (node, options) => node.stacks.list(options),
   'stack.place': (node, worktree) => node.stacks.place(worktree),
   'stack.add': async (node, { stack, entry, agent, claim }) => (await node.stacks.open(stack)).add(entry as NewEntry, { ...by(agent), ...(claim === undefined ? {} : { claim }) }),
   'stack.edit': async (node, { stack, id, patch, agent }) => (await node.stacks.open(stack)).edit(id, patch as EntryPatch, by(agent)),
   'stack.rm': (node, params) => remove(node, params),
+  'stack.archive': (node, { stack, ...options }) => node.stacks.archive(stack, options),
+  'stack.removeAll': (node, { stack, ...options }) => node.stacks.removeAll(stack, options),
   'stack.show': (node, params) => show(node, params),
   'stack.digest': async (node, { stack }) => (await node.stacks.open(stack)).digest(),
   'stack.remote.add': (node, { stack, url }) => node.stacks.addRemote(stack, url),

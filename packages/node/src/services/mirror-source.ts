@@ -6,20 +6,35 @@ import type { Settings } from './settings.ts'
 import type { HeldStack } from './stacks/held-stack.ts'
 import type { Stacks } from './stacks.ts'
 
+/** Folders of the stacks that were removed: what the settings say of them changes their mirrors too. */
+function goneIn (stacks: Stacks): Set<string> {
+  return new Set(stacks.all().filter(held => stacks.book.removed(held) !== undefined).map(({ folder }) => folder))
+}
+
 export function mirrorSource ({ stacks, settings }: { stacks: Stacks, settings: Settings }): MirrorSource {
   return {
     stacks: () => stacks.all().filter(held => held.name !== SETTINGS_STACK && held.stack.vector().size > 0).map(mirrored),
     remotes: () => settings.remotes(),
     // A folder without a mesh in its name is a stack of this mesh that this device has not met.
     adopt: async folder => STACK_NAME.test(folder) ? mirrored(await stacks.ensure(folder)) : undefined,
-    onChanged: listener => stacks.onMoved(held => { if (held.name !== SETTINGS_STACK) listener(folderOf(held)) }),
+    onChanged: listener => {
+      const told = goneIn(stacks)
+      return stacks.onMoved(held => {
+        if (held.name !== SETTINGS_STACK) return listener(held.folder)
+        const gone = goneIn(stacks)
+        for (const folder of new Set([...gone, ...told])) if (gone.has(folder) !== told.has(folder)) listener(folder)
+        told.clear()
+        for (const folder of gone) told.add(folder)
+      })
+    },
     onRemotesChanged: listener => settings.onRemotesChanged(() => { listener() }),
   }
 
   /** What a pass over the remote brings goes through the service, so that everybody hears of it. */
   function mirrored (held: HeldStack): MirroredStack {
     return {
-      id: held.stack.id, key: folderOf(held),
+      id: held.stack.id, key: held.folder,
+      gone: () => stacks.book.removed(held) !== undefined,
       vector: () => held.stack.vector(),
       batches: range => held.stack.batches(range),
       entries: () => held.stack.entries(),
@@ -31,9 +46,4 @@ export function mirrorSource ({ stacks, settings }: { stacks: Stacks, settings: 
       },
     }
   }
-}
-
-/** Folder in the mirror: the stack's name, or `<name>@<mesh>` for one of another mesh. */
-export function folderOf ({ name, archivedFrom }: HeldStack): string {
-  return archivedFrom === undefined ? name : `${name}@${archivedFrom}`
 }

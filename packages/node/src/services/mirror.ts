@@ -74,7 +74,7 @@ export class MirrorService {
       // Only what a person was told of can be accepted: the first sync after a rewrite says so, the next one goes on.
       const acceptRewrite = loop.problems.some(problem => problem.code === 'MIRROR_REWRITTEN')
       const commit = await loop.pass({ push: 'all', acceptRewrite, signal })
-      return loop.stacks().filter(stack => key === undefined || stack.key === key).map(stack => {
+      return loop.stacks().filter(stack => stack.gone?.() !== true && (key === undefined || stack.key === key)).map(stack => {
         const { state, message } = loop.stateOf(stack.key)
         return { stack: stack.key, url: loop.url, ok: state === 'ok' && message === null, commit: commit ?? null, message }
       })

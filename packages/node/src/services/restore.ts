@@ -26,5 +26,5 @@ export async function importMirror (mirror: RestoredMirror, { stacks, mesh }: { 
 
 function describe (held: HeldStack, stacks: Stacks): RestoredStack {
   const { digest, feeds } = held.stack.digest()
-  return { stack: shownName(held, stacks.all()), name: held.name, digest, feeds, entries: held.entries(), archived: held.archivedFrom !== undefined }
+  return { stack: shownName(held, stacks.all()), name: held.name, digest, feeds, entries: held.entries(), archived: held.archivedFrom !== undefined || stacks.book.archived(held) !== undefined }
 }

@@ -10,7 +10,6 @@ import type { Mesh } from '../ports/mesh.ts'
 import type { RemoteProof } from './mirror.ts'
 import type { Replication } from './replication.ts'
 import type { HeldStack } from './stacks/held-stack.ts'
-import { noSuchStack } from './stacks/names.ts'
 import type { Stacks } from './stacks.ts'
 
 export interface StackProofComponents {
@@ -39,8 +38,7 @@ const FIXES: Record<string, string> = {
 
 /** @throws ElderError `NO_SUCH_STACK`, and why `signal` aborted */
 export async function proveStack (parts: StackProofComponents, name: string, { signal }: { signal: AbortSignal }): Promise<StackProof> {
-  const held = parts.stacks.named(name)
-  if (held === undefined || held.stack.vector().size === 0) throw noSuchStack(name)
+  const held = parts.stacks.find(name)
   const limit = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)])
   const [failed, remotes] = await Promise.all([askDevices(parts, held, limit), parts.remotes(held, { signal })])
   signal.throwIfAborted()

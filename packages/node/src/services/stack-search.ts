@@ -1,18 +1,16 @@
 /** Keywords over one stack or all of them; words are weighed over everything that is searched. */
 import { search } from '@elder-node/crdt-stack'
-import { SETTINGS_STACK } from '@elder-node/protocol'
 import type { SearchFilter, SearchHit } from '../api.ts'
 import type { HeldStack } from './stacks/held-stack.ts'
-import { findStack, noSuchStack, shownName } from './stacks/names.ts'
+import { shownName } from './stacks/names.ts'
 import type { Stacks } from './stacks.ts'
 
 /** @throws ElderError `NO_SUCH_STACK`, `AMBIGUOUS` */
-export function searchStacks (stacks: Stacks, query: string, { stack, kind, tag, limit }: SearchFilter = {}): SearchHit[] {
-  const all = stacks.all().filter(({ name }) => name !== SETTINGS_STACK)
-  const named = stack === undefined ? undefined : findStack(stack, all)
-  if (stack !== undefined && named === undefined) throw noSuchStack(stack)
+export function searchStacks (stacks: Stacks, query: string, { stack, all: archived = false, kind, tag, limit }: SearchFilter = {}): SearchHit[] {
+  const all = stacks.which('kept')
+  const named = stack === undefined ? undefined : stacks.find(stack)
   const filter = { ...(kind === undefined ? {} : { kind }), ...(tag === undefined ? {} : { tag }) }
-  return search(documents(named === undefined ? all : [named], filter), query, limit === undefined ? {} : { limit })
+  return search(documents(named !== undefined ? [named] : archived ? all : stacks.which('shown'), filter), query, limit === undefined ? {} : { limit })
     .map(({ document: { held, body: _body, ...entry }, score, snippet }) => ({ stack: shownName(held, all), score, snippet, entry }))
 }
 

@@ -14,7 +14,7 @@ import type { PrivateFiles } from '../ports/files.ts'
 import type { Clock, RandomBytes } from '../ports/host.ts'
 import { Listeners } from './listeners.ts'
 import { HeldStack } from './stacks/held-stack.ts'
-import { findStack, noSuchStack, shownName } from './stacks/names.ts'
+import { archivedStack, findStack, foreignStack, noSuchStack, removedStack, shownName } from './stacks/names.ts'
 import { NamedStack } from './stacks/open-stack.ts'
 import { StackBook } from './stacks/stack-book.ts'
 import { receiveAll, type ReceivedBatches } from './stacks/receive-all.ts'
@@ -29,14 +29,21 @@ export interface StacksComponents {
   files: PrivateFiles
   /** The feeds of one stack, in a directory of its own that is named by the key. */
   openStore: (key: StackKey) => FeedStore | Promise<FeedStore>
+  /** Deletes that directory, the name in it last: what is left after a crash is deleted at the next look. */
+  dropStore: (key: StackKey) => void | Promise<void>
   /** Does the roster know this device as a writer, now or before it left? Records past a cut-off count for causality, so a feed is not refused for them. */
   mayWrite: (device: DeviceId) => boolean
   /** Checks another mesh's membership records, which must begin with the genesis of `mesh`; says who could write there. @throws ElderError when they do not hold */
   verifyArchive: (records: Uint8Array[], mesh: MeshId) => (device: DeviceId) => boolean
 }
 
+/** `shown` in lists; `kept`: archived ones too; `all`: those that were removed too, while they are on the disk. */
+export type Which = 'shown' | 'kept' | 'all'
+
 /** Everything of a stack of another mesh, as a mirror holds it. */
 export interface Archive { key: StackKey, name: string, batches: Batch[], roster: Uint8Array[] }
+
+export interface ListInit { which?: Which | undefined, copies?: (held: HeldStack) => number, mirrors?: (held: HeldStack) => MirrorStatus[] }
 
 export type AppendListener = (held: HeldStack, batch: Batch) => void
 export type MovedListener = (held: HeldStack) => void
@@ -49,6 +56,8 @@ export class Stacks {
   readonly #shelf: Shelf
   readonly #held = new Map<StackKey, HeldStack>()
   readonly #opening = new Map<StackKey, Promise<HeldStack>>()
+  /** A stack that comes back waits until its folder is gone. */
+  readonly #dropping = new Map<StackKey, Promise<void>>()
   readonly #appended = new Listeners<[held: HeldStack, batch: Batch]>()
   readonly #moved = new Listeners<[held: HeldStack]>()
   readonly #imported = new Listeners<[held: HeldStack]>()
@@ -82,15 +91,27 @@ export class Stacks {
   // ---- for people
 
   /** Stacks with something in them; never the settings. */
-  list ({ copies = () => 1, mirrors = () => [] }: { copies?: (held: HeldStack) => number, mirrors?: (held: HeldStack) => MirrorStatus[] } = {}): StackStatus[] {
-    const visible = this.all().filter(({ name, stack }) => name !== SETTINGS_STACK && stack.vector().size > 0)
-    return visible.map(held => ({ name: shownName(held, visible), entries: held.entries(), copies: copies(held), mirrors: mirrors(held), archived: held.archivedFrom !== undefined }))
-      .sort((a, b) => a.name < b.name ? -1 : 1)
+  list ({ which = 'shown', copies = () => 1, mirrors = () => [] }: ListInit = {}): StackStatus[] {
+    const visible = this.which(which)
+    return visible.map(held => {
+      const removed = which === 'all' ? this.book.removed(held) : undefined
+      return {
+        name: shownName(held, visible), entries: held.entries(), copies: copies(held), mirrors: mirrors(held),
+        archived: held.archivedFrom !== undefined || this.book.archived(held) !== undefined,
+        ...(held.archivedFrom === undefined ? {} : { from: held.archivedFrom }), ...(removed === undefined ? {} : { removed: { at: removed.at, by: removed.by } }),
+      }
+    }).sort((a, b) => a.name < b.name ? -1 : 1)
+  }
+
+  /** The same as they are held here. */
+  which (which: Which): HeldStack[] {
+    return this.all().filter(held => held.name !== SETTINGS_STACK && held.stack.vector().size > 0 &&
+      (which === 'all' || this.book.removed(held) === undefined) && (which !== 'shown' || this.book.archived(held) === undefined))
   }
 
   /** Never fails: reading a stack that is not there throws `NO_SUCH_STACK`, and the first `add` makes it. `agent`: writes what names no other. */
   open (name: string, init: { agent?: string } = {}): OpenStack {
-    return new NamedStack({ find: () => this.#find(name), forWriting: () => this.#forWriting(name), claiming: (claim, write) => this.book.claiming(name, claim, write) }, { name, ...init })
+    return new NamedStack({ find: () => this.find(name), forWriting: () => this.#forWriting(name), claiming: (claim, write) => this.book.claiming(name, claim, write) }, { name, ...init })
   }
 
   problems (): Problem[] {
@@ -98,17 +119,42 @@ export class Stacks {
       code: 'STACK_NAMELESS', message: `The name of a stack on this device is not known: ${message}.`,
       fix: 'Say its name: elder-node stack show <name>; or start another device that holds it.',
     }))
-    return [...nameless, ...this.#unopened()]
+    return [...nameless, ...this.#unopened(), ...this.#returned()]
   }
 
   #unopened (): Problem[] {
     return this.broken.map(({ name, code, message }) => ({ code, message: `The stack ${name} cannot be opened: ${message}`, fix: 'Move its folder away from the data directory; it comes back from the other devices or from a remote.' }))
   }
 
+  /** Stacks that were removed and written to beyond it. */
+  #returned (): Problem[] {
+    return this.which('kept').flatMap(held => {
+      const at = this.book.returned(held)?.at
+      return at === undefined ? [] : [{
+        code: 'STACK_RETURNED', message: `Something was written to the stack ${held.name} that its removal on ${at.slice(0, 10)} did not know: it is shown again, with all that it held.`,
+        fix: `elder-node stack rm --all-of ${held.folder} --undo   (keeps it; without --undo it is removed again; elder-node stack log ${held.folder} shows who wrote)`,
+      }]
+    })
+  }
+
   /** The stack a person means by this name. */
   named (name: string): HeldStack | undefined { return findStack(name, this.all()) }
 
-  #find (name: string): HeldStack {
+  /** @throws ElderError `NO_SUCH_STACK`, also for one that was removed; `AMBIGUOUS` */
+  find (name: string): HeldStack {
+    const held = this.#known(name)
+    const removed = this.book.removed(held)
+    if (removed !== undefined) throw removedStack(name, removed)
+    return held
+  }
+
+  /** For what is settled about a stack, a removed one included. @throws ElderError `NO_SUCH_STACK`, `AMBIGUOUS`, `FORBIDDEN` */
+  settle (name: string): HeldStack {
+    this.demandWriter()
+    return this.#known(name)
+  }
+
+  #known (name: string): HeldStack {
     const held = this.named(name)
     if (held === undefined || held.stack.vector().size === 0) throw noSuchStack(name)
     return held
@@ -116,7 +162,9 @@ export class Stacks {
 
   async #forWriting (name: string): Promise<HeldStack> {
     const found = this.named(name)
-    if (found?.archivedFrom !== undefined) throw archived(name)
+    if (found?.archivedFrom !== undefined) throw foreignStack(name)
+    const archived = found === undefined ? undefined : this.book.archived(found)
+    if (archived !== undefined) throw archivedStack(name, archived)
     // Refuses what is no stack name; the settings are not for people.
     stackId(name, this.#components.crypto)
     this.demandWriter()
@@ -212,10 +260,26 @@ export class Stacks {
     return held
   }
 
+  /** Deletes a removed stack from this device. Of one that gained records in between, nothing. */
+  async drop (key: StackKey): Promise<void> {
+    const held = this.#held.get(key)
+    if (held === undefined || this.#closed || this.book.removed(held) === undefined) return
+    this.#held.delete(key)
+    const dropping = this.#delete(held)
+    this.#dropping.set(key, dropping)
+    await dropping.finally(() => { this.#dropping.delete(key) })
+  }
+
+  async #delete ({ key, stack }: HeldStack): Promise<void> {
+    await stack.close()
+    await this.#components.dropStore(key)
+    this.#shelf.forget(key)
+  }
+
   /** Finishes what is under way and closes every store. Never rejects. */
   async close (): Promise<void> {
     this.#closed = true
-    await Promise.allSettled(this.#opening.values())
+    await Promise.allSettled([...this.#opening.values(), ...this.#dropping.values()])
     await Promise.allSettled(this.all().map(({ stack }) => stack.close()))
   }
 
@@ -237,6 +301,7 @@ export class Stacks {
     const { crypto, signer, clock, random, openStore, mayWrite } = this.#components
     const { id, archivedFrom } = parseStackKey(checkedKey(key, name, crypto))
     const writer = archivedFrom === undefined ? mayWrite : this.#components.verifyArchive(this.#shelf.origin(key), archivedFrom)
+    await this.#dropping.get(key)?.catch(() => undefined)
     this.#shelf.add(key, name)
     const init: StackInit = { id, name, mayWrite: writer, readonly: archivedFrom !== undefined }
     const stack = await Stack.open({ store: await openStore(key), crypto, signer, wallMs: () => clock.wallMs(), random }, init)
@@ -257,8 +322,4 @@ export class Stacks {
 function checkedKey (key: StackKey, name: string, crypto: Crypto): StackKey {
   checkNamed(key, name, crypto)
   return key
-}
-
-function archived (name: string): ElderError {
-  return new ElderError('ARCHIVED', `"${name}" was restored from another mesh and is read-only here.`, 'Write to a stack with another name, for instance to a copy of what it says.')
 }

@@ -41,7 +41,7 @@ async function open (root: string): Promise<Opened> {
   saveMemory(privateFiles(dir.mirrors), loadMemory(privateFiles(dir.mirrors)))
   const stacks = await Stacks.open({
     crypto, signer, clock, random: randomBytes, files: privateFiles(dir.stacks), openStore: key => FsFeedStore.open(join(dir.stacks, key)),
-    mayWrite: of => membership.mayWrite(of), verifyArchive: () => () => true,
+    mayWrite: of => membership.mayWrite(of), dropStore: () => {}, verifyArchive: () => () => true,
   })
   const problems = [...membership.problems(), ...stacks.problems()].map(({ code }) => code)
   const close = async (): Promise<void> => { await stacks.close() }
@@ -55,7 +55,7 @@ async function make (root: string, name: string): Promise<void> {
   const { signer } = openIdentity(dir.key, randomBytes)
   const stacks = await Stacks.open({
     crypto, signer, clock, random: randomBytes, files: privateFiles(dir.stacks), openStore: key => FsFeedStore.open(join(dir.stacks, key)),
-    mayWrite: () => true, verifyArchive: () => () => true,
+    mayWrite: () => true, dropStore: () => {}, verifyArchive: () => () => true,
   })
   await stacks.open(name).add({ kind: 'note', title: 'kept', body: '' })
   await stacks.close()
@@ -157,7 +157,7 @@ async function demandName (root: string, opened: Omit<Opened, 'close'>): Promise
   const { signer } = openIdentity(dir.key, randomBytes)
   const stacks = await Stacks.open({
     crypto, signer, clock, random: randomBytes, files: privateFiles(dir.stacks), openStore: key => FsFeedStore.open(join(dir.stacks, key)),
-    mayWrite: () => true, verifyArchive: () => () => true,
+    mayWrite: () => true, dropStore: () => {}, verifyArchive: () => () => true,
   })
   await stacks.recall('other')
   expect(stacks.all()).toEqual([])

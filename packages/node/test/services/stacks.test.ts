@@ -221,7 +221,7 @@ describe('on a disk', () => {
     const signer = signerFromSeed(new Uint8Array(32).fill(7))
     const open = (): Promise<Stacks> => Stacks.open({
       crypto, signer, clock: { wallMs: () => Date.now(), monotonicMs: () => performance.now() }, random: randomBytes, files: privateFiles(dir),
-      openStore: key => FsFeedStore.open(join(dir, key)), mayWrite: () => true, verifyArchive,
+      openStore: key => FsFeedStore.open(join(dir, key)), dropStore: () => {}, mayWrite: () => true, verifyArchive,
     })
     try {
       const first = await open()

@@ -152,6 +152,8 @@ export class FakeNode implements ElderNode {
       if (stack === undefined) throw new ElderError('STACK_UNKNOWN', 'no name', 'name it')
       return { stack, origin: null, origins: [], bound: false, own: null, passed: null }
     },
+    archive: async (stack, { undo = false } = {}) => { await (await this.#open(stack)).list(); return { stack, archived: !undo } },
+    removeAll: async (stack, { undo = false } = {}) => ({ stack, removed: !undo, entries: (await (await this.#open(stack)).list()).length }),
     addRemote: async (stack, url) => {
       const remote: RemoteInfo = { stack, url, addedBy: { device: SELF.id as DeviceId }, state: 'never', lastPush: null, message: null }
       this.#remotes.push(remote)

@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FacadeComponents } from '../../src/facade/facade.ts'
 import { stackVerbs } from '../../src/facade/stack-verbs.ts'
+import type { Which } from '../../src/services/stacks.ts'
 import { Desk, type Ran, type RunOptions } from './cli.ts'
 import { StackMesh, type StackNode } from './stacks.ts'
 
@@ -18,7 +19,8 @@ export class Seat implements AsyncDisposable {
     this.desk = desk
     this.node = node
     const { stacks, settings } = node
-    const parts = { stacks, settings, stackList: () => stacks.list() } as unknown as FacadeComponents
+    const mirror = { sync: async () => [] }
+    const parts = { stacks, settings, mirror, stackList: (which?: Which) => stacks.list({ which }) } as unknown as FacadeComponents
     desk.node.stacks = stackVerbs(parts, {})
   }
 

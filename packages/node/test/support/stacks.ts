@@ -38,7 +38,7 @@ export class StackMesh {
       feeds.set(key, memory)
       return new MemoryFeedStore(memory)
     }
-    const stacks = await Stacks.open({ crypto, signer, clock, random: randomBytes, files, openStore, mayWrite: writers, verifyArchive })
+    const stacks = await Stacks.open({ crypto, signer, clock, random: randomBytes, files, openStore, dropStore: key => { feeds.delete(key) }, mayWrite: writers, verifyArchive })
     const mesh = this.network.join(device, openDoor())
     if (deaf) mesh.broadcast = async () => 0
     const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log: silent }, { intervalMs: 300, tickMs: 20, retryMs: 50, ...init })

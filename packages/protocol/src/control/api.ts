@@ -55,17 +55,19 @@ export interface ControlMethods {
   'builds.events': { id: string, follow?: boolean }
   'builds.cancel': { id: string }
   'builds.why': { id: string }
-  'stacks.list': Empty
+  'stacks.list': { all?: boolean }
   'stack.place': { origin?: string, recorded?: string }
   'stack.add': { stack: string, entry: EntryParams, agent?: string, claim?: { origin: string, share?: boolean } }
   'stack.edit': { stack: string, id: string, patch: PatchParams, agent?: string }
   'stack.rm': { stack: string, id: string, agent?: string }
+  'stack.archive': { stack: string, undo?: boolean, agent?: string }
+  'stack.removeAll': { stack: string, undo?: boolean, agent?: string }
   'stack.show': { stack: string, id?: string, kind?: string, tag?: string }
   'stack.digest': { stack: string }
   'stack.remote.add': { stack: string, url: string }
   'stack.remote.list': Empty
   'stack.remote.rm': { stack: string, url: string }
-  'stack.search': { query: string, stack?: string, kind?: string, tag?: string, limit?: number }
+  'stack.search': { query: string, stack?: string, all?: boolean, kind?: string, tag?: string, limit?: number }
   'stack.log': { stack: string, entry?: string, limit?: number }
   'stack.verify': { stack: string }
   'stack.sync': { stack?: string }
@@ -123,7 +125,7 @@ const SCHEMAS: { [M in ControlMethod]: Schema<ControlMethods[M]> } = {
   'builds.events': v.strictObject({ id: label, follow: maybe(flag) }),
   'builds.cancel': v.strictObject({ id: label }),
   'builds.why': v.strictObject({ id: label }),
-  'stacks.list': none,
+  'stacks.list': v.strictObject({ all: maybe(flag) }),
   'stack.place': v.strictObject({ origin: maybe(url), recorded: maybe(stack) }),
   'stack.add': v.strictObject({
     stack, agent: maybe(label), claim: maybe(v.strictObject({ origin: url, share: maybe(flag) })),
@@ -134,12 +136,14 @@ const SCHEMAS: { [M in ControlMethod]: Schema<ControlMethods[M]> } = {
     patch: v.strictObject({ title: maybe(title), body: maybe(body), tags: maybe(tags), supersedes: maybe(v.nullable(label)) }),
   }),
   'stack.rm': v.strictObject({ stack, id: label, agent: maybe(label) }),
+  'stack.archive': v.strictObject({ stack, undo: maybe(flag), agent: maybe(label) }),
+  'stack.removeAll': v.strictObject({ stack, undo: maybe(flag), agent: maybe(label) }),
   'stack.show': v.strictObject({ stack, id: maybe(label), kind: maybe(label), tag: maybe(label) }),
   'stack.digest': v.strictObject({ stack }),
   'stack.remote.add': v.strictObject({ stack: v.union([stack, v.literal('--all')]), url }),
   'stack.remote.list': none,
   'stack.remote.rm': v.strictObject({ stack: v.union([stack, v.literal('--all')]), url }),
-  'stack.search': v.strictObject({ query: text(512), stack: maybe(stack), kind: maybe(label), tag: maybe(label), limit: maybe(rows) }),
+  'stack.search': v.strictObject({ query: text(512), stack: maybe(stack), all: maybe(flag), kind: maybe(label), tag: maybe(label), limit: maybe(rows) }),
   'stack.log': v.strictObject({ stack, entry: maybe(label), limit: maybe(rows) }),
   'stack.verify': v.strictObject({ stack }),
   'stack.sync': v.strictObject({ stack: maybe(stack) }),

@@ -1,4 +1,4 @@
-/** Asks a person before a command does what nobody can take back. Where no person can be asked, `--yes` is demanded. */
+/** Asks a person before a command goes on. Where no person can be asked, a deed that nobody can take back demands `--yes`. */
 import { createInterface } from 'node:readline/promises'
 import { codeOf, ElderError } from '@elder-node/protocol'
 import type { Context } from './context.ts'
@@ -19,12 +19,22 @@ export interface Deed {
  */
 export async function confirm (context: Context, yes: boolean, { what, details = [], command }: Deed): Promise<void> {
   if (yes) return
-  const { io, globals, output } = context
-  if (io.stdin.isTTY !== true || io.stderr.isTTY !== true || !globals.input || output.json) {
+  const { output } = context
+  if (!canAsk(context)) {
     throw new ElderError('NEEDS_YES', `${what}. Nothing was done: without a terminal nobody can be asked.`, command)
   }
   output.rawError([`${output.folded(`${what}.`, '')}`, ...details, ''].join('\n'))
-  if (!/^y(es)?$/i.test((await ask(context, 'Go on? [y/N] ')).trim())) throw cancelled()
+  await askYes(context, 'Go on?')
+}
+
+/** Whether a person sits there who can be asked. */
+export function canAsk ({ io, globals, output }: Context): boolean {
+  return io.stdin.isTTY === true && io.stderr.isTTY === true && globals.input && !output.json
+}
+
+/** Returns after a yes. @throws ElderError `CANCELLED` after anything else */
+export async function askYes (context: Context, question: string): Promise<void> {
+  if (!/^y(es)?$/i.test((await ask(context, `${question} [y/N] `)).trim())) throw cancelled()
 }
 
 /** The line that was typed; Ctrl-C and the end of the input are a no. */

@@ -5,7 +5,7 @@
  */
 import type { Place } from '../../api.ts'
 import { plain } from '../render/units.ts'
-import { askYes, canAsk } from './ask.ts'
+import { askYes, canAsk } from './confirm.ts'
 import type { Context } from './context.ts'
 import { stackNamed, worktreeStack, type WorktreeStack } from './stack-name.ts'
 

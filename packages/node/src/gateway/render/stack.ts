@@ -31,8 +31,12 @@ export function renderStacks (stacks: StackStatus[], { paint, nowMs, width }: Pa
   if (stacks.length === 0) return 'no stack yet: elder-node stack add <stack> --kind note --title "…"'
   return table(STACKS, stacks.map((stack) => [
     stack.name, String(stack.entries), String(stack.copies),
-    stack.mirrors.map(({ state, lastPush }) => lastPush === null ? state : `${state}, ${ago(lastPush, nowMs)}`).join('; ') || 'none', stack.archived ? 'archived' : '',
+    stack.mirrors.map(({ state, lastPush }) => lastPush === null ? state : `${state}, ${ago(lastPush, nowMs)}`).join('; ') || 'none', stateOf(stack),
   ]), paint, width).join('\n')
+}
+
+function stateOf ({ archived, removed }: StackStatus): string {
+  return removed !== undefined ? `removed ${removed.at.slice(0, 10)}` : archived ? 'archived' : ''
 }
 
 export function renderEntries (entries: Entry[], names: Names, { paint, nowMs, width }: Page): string {

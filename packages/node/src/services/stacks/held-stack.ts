@@ -27,6 +27,9 @@ export class HeldStack {
     this.mayWrite = mayWrite
   }
 
+  /** How it is named where names must tell apart, in a mirror and in the settings: its name, or `<name>@<mesh>` for one of another mesh. */
+  get folder (): string { return this.archivedFrom === undefined ? this.name : `${this.name}@${this.archivedFrom}` }
+
   /** Digest of the vector: what an exchange compares. */
   feedsDigest (crypto: Crypto): Uint8Array { return this.#feeds ??= vectorDigest(this.stack.vector(), crypto) }
 

@@ -8,7 +8,7 @@ import { checkNamed, codeOf, decode, encode, LIMITS, MalformedError, parseStackK
 import type { PrivateFiles } from '../../ports/files.ts'
 
 /** stack.cbor := [key, name]; archive.cbor := [record bytes, ...] */
-const NAME_FILE = 'stack.cbor'
+export const NAME_FILE = 'stack.cbor'
 const ARCHIVE_FILE = 'archive.cbor'
 const NAME_BYTES_MAX = 1024
 const ARCHIVE_BYTES_MAX = LIMITS.rosterRecordsMax * LIMITS.memberRecordBytesMax
@@ -41,6 +41,12 @@ export class Shelf {
     this.#files.replace(`${key}/${NAME_FILE}`, encode([key, checkNamed(key, name, this.#crypto)]))
     this.#names.set(key, name)
     this.#nameless.delete(key)
+  }
+
+  /** Its folder was deleted. */
+  forget (key: StackKey): void {
+    this.#names.delete(key)
+    this.#archives.delete(key)
   }
 
   /** The membership records of the mesh an archived stack came from; empty for stacks of this mesh. @throws ElderError `FILE_DAMAGED` */

@@ -1,13 +1,14 @@
 /**
- * What the mesh has settled about its stacks, as entries of the settings stack: which repository a stack was made for.
+ * What the mesh has settled about its stacks: the repository that each was made for, which are archived, which were removed. Kept as
+ * entries of the settings stack (see settled.ts), so every device knows.
  *
- * An entry of kind `origin` says {"stack","origin"} as JSON. Any member can write one, so none is ever taken silently: a stack that has
- * several origins says so to whoever uses it (see {@link Place}).
+ * Any member can write such an entry, so none is followed silently: a stack with several origins says so to whoever uses it
+ * ({@link Place}), and an archived or a removed one is listed on request and comes back by an undo.
  */
-import type { Entry } from '@elder-node/crdt-stack'
-import { ElderError, originOf, stackNamesOf, STACK_NAME, type Crypto } from '@elder-node/protocol'
+import { ElderError, originOf, stackNamesOf, type Crypto } from '@elder-node/protocol'
 import type { Place } from '../../api.ts'
 import type { HeldStack } from './held-stack.ts'
+import { headsOf, isCovered, settledIn, type Settled, type SettledStacks } from './settled.ts'
 
 export interface StackBookComponents {
   crypto: Crypto
@@ -20,23 +21,20 @@ export interface StackBookComponents {
 /** `share`: the stack may be of another repository too; a person said so. */
 export interface Claim { origin: string, share?: boolean }
 
-interface View {
-  /** Each stack with its origins, the first it was made for at the head. */
-  origins: Map<string, string[]>
-}
+interface ByAgent { agent?: string }
 
 export class StackBook {
   readonly #components: StackBookComponents
   /** Claims whose record is not written yet: two writers of one moment must not both be the first. */
   readonly #pending = new Map<string, string>()
-  #seen: { feeds: Uint8Array, view: View } | undefined
+  #seen: { feeds: Uint8Array, settled: SettledStacks } | undefined
 
   constructor (components: StackBookComponents) { this.#components = components }
 
   /** Every repository that the stack is known to be of, the one it was made for first. */
   originsOf (stack: string): string[] {
     const pending = this.#pending.get(stack)
-    const known = this.#view().origins.get(stack) ?? []
+    const known = this.#settled().origins.get(stack) ?? []
     return pending === undefined || known.includes(pending) ? known : [...known, pending]
   }
 
@@ -69,16 +67,53 @@ export class StackBook {
     this.#pending.set(stack, origin)
     try {
       const written = await write()
-      const { stack: settings } = await this.#components.open()
-      await settings.add({ kind: 'origin', title: `${stack} ${origin}`, body: JSON.stringify({ stack, origin }) })
+      await this.#settle('origin', `${stack} ${origin}`, { stack, origin }, {})
       return written
     } finally {
       this.#pending.delete(stack)
     }
   }
 
+  /** Who archived it, and when; undefined while it takes writes. */
+  archived ({ folder }: HeldStack): Settled | undefined { return this.#settled().archives.get(folder)?.[0] }
+
+  /** Idempotent. */
+  async archive (held: HeldStack, { undo = false, ...author }: { undo?: boolean } & ByAgent): Promise<void> {
+    const { folder: stack } = held
+    if (undo) await this.#withdraw(this.#settled().archives.get(stack) ?? [], author)
+    else if (this.archived(held) === undefined) await this.#settle('archive', stack, { stack }, author)
+  }
+
+  /** The last removal, when nothing was written beyond it and the others. */
+  removed (held: HeldStack): Settled | undefined {
+    const removals = this.#settled().removals.get(held.folder)
+    return removals !== undefined && isCovered(held.stack.vector(), removals) ? removals.at(-1) : undefined
+  }
+
+  /** The last removal of a stack that was written to beyond it. */
+  returned (held: HeldStack): Settled | undefined {
+    return this.removed(held) === undefined ? this.#settled().removals.get(held.folder)?.at(-1) : undefined
+  }
+
+  /** Everything that the stack holds now goes out of sight, on every device. Idempotent. */
+  async remove (held: HeldStack, { undo = false, ...author }: { undo?: boolean } & ByAgent): Promise<void> {
+    const { folder: stack } = held
+    if (undo) await this.#withdraw(this.#settled().removals.get(stack) ?? [], author)
+    else if (this.removed(held) === undefined) await this.#settle('removal', stack, { stack, heads: headsOf(held.stack.vector()) }, author)
+  }
+
+  async #settle (kind: string, title: string, body: object, author: ByAgent): Promise<void> {
+    const { stack } = await this.#components.open()
+    await stack.add({ kind, title, body: JSON.stringify(body) }, author)
+  }
+
+  async #withdraw (all: Settled[], author: ByAgent): Promise<void> {
+    const { stack } = await this.#components.open()
+    for (const { id } of all) await stack.remove(id, author)
+  }
+
   #own (origin: string): { stack: string, passed: Place['passed'] } | undefined {
-    const [known] = [...this.#view().origins].filter(([, origins]) => origins.includes(origin))
+    const [known] = [...this.#settled().origins].filter(([, origins]) => origins.includes(origin))
       .sort(([a, [first]], [b, [other]]) => Number(other === origin) - Number(first === origin) || (a < b ? -1 : 1))
     if (known !== undefined) return { stack: known[0], passed: null }
     const names = stackNamesOf(origin)
@@ -87,34 +122,13 @@ export class StackBook {
     return free === undefined ? undefined : { stack: free, passed: free === first ? null : { stack: first, of: this.originsOf(first)[0] ?? '' } }
   }
 
-  #view (): View {
+  /** Read again only after the settings moved. */
+  #settled (): SettledStacks {
     const held = this.#components.settings()
     const feeds = held?.feedsDigest(this.#components.crypto)
-    if (held === undefined || feeds === undefined) return { origins: new Map() }
-    if (this.#seen?.feeds !== feeds) this.#seen = { feeds, view: { origins: originsIn(held.stack.entries({ kind: 'origin' })) } }
-    return this.#seen.view
-  }
-}
-
-function originsIn (entries: Entry[]): View['origins'] {
-  const found = new Map<string, string[]>()
-  for (const { body } of entries) {
-    const { stack, origin } = fieldsOf(body)
-    if (typeof stack !== 'string' || !STACK_NAME.test(stack) || typeof origin !== 'string' || normal(origin) !== origin) continue
-    const known = found.get(stack) ?? []
-    if (!known.includes(origin)) found.set(stack, [...known, origin])
-  }
-  return found
-}
-
-/** What another device wrote is an origin only in the one form in which it is compared. */
-function normal (origin: string): string | undefined { return originOf(origin.startsWith('/') ? origin : `https://${origin}`) }
-
-function fieldsOf (body: string): Record<string, unknown> {
-  try {
-    return Object(JSON.parse(body)) as Record<string, unknown>
-  } catch {
-    return {}
+    if (held === undefined || feeds === undefined) return settledIn([])
+    if (this.#seen?.feeds !== feeds) this.#seen = { feeds, settled: settledIn(held.stack.entries()) }
+    return this.#seen.settled
   }
 }
 

@@ -16,7 +16,7 @@ const help = (lines: string): string => `\nExamples:\n${lines}`
 
 export function registerLook (stack: Command, { act }: Kit): void {
   stack.command('search').description('entries by the words in their titles, tags and texts').usage('[stack] <words…> [options]').argument('<words...>', '[stack] <words…>')
-    .option('--all', 'every stack (default: the one named, else that of this git worktree, else all)')
+    .option('--all', 'every stack, archived ones too (default: the one named, else that of this git worktree, else all)')
     .option('--kind <kind>', 'note, decision, task or skill').option('--tag <tag>').option('--limit <n>', 'how many (default: 20, at most 200)')
     .action(act(search)).addHelpText('after', help('  elder-node stack search my-repo auth tokens\n  elder-node stack search --all paseto --kind decision\n  elder-node stack search zig --json | jq -r \'.hits[].entry.id\''))
   stack.command('log').description('who wrote what, newest first').argument('[stack]', 'default: of this git worktree')
@@ -36,7 +36,7 @@ async function search (context: Context, { all, kind, tag, limit }: SearchOption
   const { client, output, signal } = context
   const { stack, query } = await where(context, words, all === true)
   const hits = await client.call('stack.search', {
-    query, ...(stack === undefined ? {} : { stack }), ...(kind === undefined ? {} : { kind }), ...(tag === undefined ? {} : { tag }), ...limited(limit),
+    query, ...(stack === undefined ? {} : { stack }), ...(all === true ? { all } : {}), ...(kind === undefined ? {} : { kind }), ...(tag === undefined ? {} : { tag }), ...limited(limit),
   }, { signal })
   if (output.quiet && !output.json) return void hits.forEach(({ entry }) => { output.line(entry.id) })
   const names = output.json ? new Map() : await deviceNames(context)

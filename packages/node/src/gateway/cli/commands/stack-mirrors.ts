@@ -10,6 +10,7 @@ import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../failure.ts'
 import type { Output } from '../output.ts'
+import { nearNames } from '../near-name.ts'
 import { stackNamed } from '../stack-name.ts'
 import { addLaterOptions } from '../later.ts'
 
@@ -38,8 +39,14 @@ export function registerMirrors (stack: Command, { act }: Kit): void {
 async function addRemote ({ client, output, signal }: Context, { all }: { all?: true }, words: string[]): Promise<void> {
   const { stack, url } = remoteOf('add', all, words)
   const made = await client.call('stack.remote.add', { stack, url }, { signal })
-  if (all !== true && !(await client.call('stacks.list', {}, { signal })).some(({ name }) => name === stack)) output.warn(`there is no stack "${stack}" yet: its first entry makes it`)
+  const names = (await client.call('stacks.list', { all: true }, { signal })).map(({ name }) => name)
+  if (all !== true && !names.includes(stack)) output.warn(`there is no stack "${stack}" yet: its first entry makes it${meant(stack, names)}`)
   output.answer('stack-remote', { remote: made }, () => `${plain(made.stack)} is mirrored to ${plain(made.url)}. Push now: elder-node stack sync`)
+}
+
+function meant (stack: string, names: string[]): string {
+  const [near] = nearNames(stack, names)
+  return near === undefined ? '' : ` (did you mean ${near}?)`
 }
 
 /** The copies stay: git is asked for nothing. */

@@ -10,9 +10,11 @@ import type { Context } from '../context.ts'
 import { readInput } from '../input.ts'
 import { LATER_STACK, addLaterCommands } from '../later.ts'
 import { stackOf } from '../stack-of.ts'
+import { archive, removeStack, tellNew } from './stack-keep.ts'
 import { deviceNames, page, registerLook } from './stack-look.ts'
 import { registerMirrors } from './stack-mirrors.ts'
 
+interface RemoveOptions { allOf?: string, undo?: true, yes?: true }
 interface WriteOptions { kind?: string, title?: string, body?: string, tag?: string[], supersedes?: string }
 const collect = (value: string, all: string[] = []): string[] => [...all, value]
 const help = (lines: string): string => `\nExamples:\n${lines}`
@@ -24,7 +26,7 @@ const ENTRY = /^[0-7][0-9A-HJKMNP-TV-Z]{3,25}$/
 export function register (command: Command, kit: Kit): void {
   const { act } = kit
   command.addHelpText('after', help('  elder-node stack add my-repo --kind decision --title "auth tokens are PASETO" --body "because …"\n  elder-node stack show my-repo\n  elder-node stack remote add my-repo https://git.example.org/me/memory.git\n  elder-node stack sync my-repo'))
-  command.command('list').description('every stack of the mesh').action(act(list)).addHelpText('after', help('  elder-node stack list'))
+  command.command('list').description('every stack of the mesh').option('--all', 'archived and removed ones too').action(act(list)).addHelpText('after', help('  elder-node stack list\n  elder-node stack list --all'))
   command.command('add').description('write an entry').argument('[stack]', 'default: of this git worktree')
     .requiredOption('--kind <kind>', 'note, decision, task or skill').requiredOption('--title <title>')
     .option('--body <text|->', 'the text; - reads standard input').option('--tag <tag>', 'repeatable', collect).option('--supersedes <id>', 'id or prefix: the entry that this one replaces')
@@ -35,8 +37,15 @@ export function register (command: Command, kit: Kit): void {
   command.command('edit').description('change an entry; edits elsewhere in the text survive').usage('[stack] <id> [options]').argument('<id...>', '[stack] <id>')
     .option('--title <title>').option('--body <text|->', 'the whole new text; - reads standard input')
     .action(act(edit)).addHelpText('after', help('  elder-node stack edit my-repo 01K9ABCD --title "auth tokens are PASETO v4"\n  elder-node stack edit 01K9ABCD --body - < why.md'))
-  command.command('rm').description('remove an entry; its history stays').usage('[stack] <id>').argument('<id...>', '[stack] <id>')
-    .action(act(remove)).addHelpText('after', help('  elder-node stack rm my-repo 01K9ABCD'))
+  command.command('rm').description('remove an entry, or a stack with all its entries').usage('[stack] <id> | --all-of <stack>').argument('[id...]', '[stack] <id>')
+    .option('--all-of <stack>', 'the stack and all that it holds').option('--undo', 'bring it back').option('-y, --yes', 'do not ask')
+    .action(act(remove)).addHelpText('after', `
+An entry leaves the lists; its history stays. A stack leaves the lists and the
+mirrors at once, and the disks of all devices after 30 days: until then --undo
+brings it back. What another device wrote meanwhile shows it again.
+${help('  elder-node stack rm my-repo 01K9ABCD\n  elder-node stack rm --all-of fmtt\n  elder-node stack rm --all-of fmtt --undo')}`)
+  command.command('archive').description('a stack takes no more writes, and leaves the lists').argument('<stack>').option('--undo', 'it takes writes again')
+    .action(act(archive)).addHelpText('after', help('  elder-node stack archive old-repo\n  elder-node stack show old-repo\n  elder-node stack archive old-repo --undo'))
   command.command('digest').description('what every converged device prints alike').argument('[stack]')
     .action(act(digest)).addHelpText('after', help('  elder-node stack digest my-repo'))
   registerLook(command, kit)
@@ -44,9 +53,9 @@ export function register (command: Command, kit: Kit): void {
   registerMirrors(command, kit)
 }
 
-async function list (context: Context): Promise<void> {
+async function list (context: Context, options: { all?: true }): Promise<void> {
   const { client, output, signal } = context
-  const stacks = await client.call('stacks.list', {}, { signal })
+  const stacks = await client.call('stacks.list', options.all === true ? { all: true } : {}, { signal })
   output.answer('stack-list', { stacks }, () => output.quiet ? stacks.map(({ name }) => plain(name)).join('\n') : renderStacks(stacks, page(context)))
 }
 
@@ -56,6 +65,7 @@ async function add (context: Context, options: WriteOptions, [named]: string[]):
   if (!KINDS.includes(kind)) throw new ElderError('USAGE', `"${kind}" is not a kind of entry`, `Use one of: ${KINDS.join(', ')}.`)
   if (title.trim() === '') throw new ElderError('USAGE', 'the title is empty', 'Give --title "what it is about".')
   const { name, claim, remember } = await stackOf(context, named, { writes: true })
+  if (named !== undefined) await tellNew(context, name)
   const body = await bodyOf(context, options.body)
   const replaced = supersedes === undefined ? {} : { supersedes: await wholeId(context, name, supersedes) }
   const entry = await client.call('stack.add', {
@@ -74,7 +84,9 @@ async function edit (context: Context, options: WriteOptions, words: string[]): 
   written(context, 'stack-edit', name, entry, () => context.output.line(entry.id))
 }
 
-async function remove (context: Context, _options: object, words: string[]): Promise<void> {
+async function remove (context: Context, { allOf, undo, yes }: RemoveOptions, words: string[]): Promise<void> {
+  if (allOf !== undefined) return await removeStack(context, allOf, words, { undo: undo === true, yes: yes === true })
+  if (undo === true || words.length === 0) throw new ElderError('USAGE', undo === true ? '--undo is for a whole stack' : 'the id of an entry is needed', undo === true ? 'elder-node stack rm --all-of <stack> --undo' : 'elder-node stack rm my-repo 01K9ABCD')
   const { id, named } = entryNamed('rm', words)
   const { name } = await stackOf(context, named, { writes: true })
   const gone = await context.client.call('stack.rm', { stack: name, id, ...context.agent }, { signal: context.signal })

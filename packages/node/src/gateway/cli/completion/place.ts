@@ -8,7 +8,7 @@ const KINDS = ['note', 'decision', 'task', 'skill']
 /** Values of options that are no choices of commander's, by long flag. */
 const VALUES: Record<string, Wanted['type'] | string[]> = {
   '--role': ['observer', 'member', 'builder', 'admin'], '--kind': KINDS, '--local': ['auto', 'never', 'only'], '--engine': ['auto', 'docker', 'podman', 'sandbox', 'process', 'none'],
-  '--on': 'device', '--entry': 'entry', '--supersedes': 'entry', '--dir': 'file', '--to': 'file', '--ticket-file': 'file', '--save-recovery': 'file', '--recovery-file': 'file', '--relay': ['yes', 'no'],
+  '--on': 'device', '--all-of': 'stack', '--entry': 'entry', '--supersedes': 'entry', '--dir': 'file', '--to': 'file', '--ticket-file': 'file', '--save-recovery': 'file', '--recovery-file': 'file', '--relay': ['yes', 'no'],
 }
 /** Arguments by the name they have in the help, where the name says it all. */
 const ARGUMENTS: Record<string, Wanted['type'] | string[]> = { device: 'device', stack: 'stack', dir: 'file', path: 'file', key: 'setting', shell: ['bash', 'zsh', 'fish'] }

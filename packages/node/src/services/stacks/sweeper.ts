@@ -1,0 +1,66 @@
+/**
+ * Removed stacks leave the disk some time after this device heard of the removal; until then it can be undone.
+ *
+ * When this device heard of it is kept in a file: the date in the removal is what another device's clock said, and one that lies in the
+ * past must not take anything away at once. The later of the two counts, so a clock that began in 1970 takes nothing away either.
+ */
+import { fromUtf8, LIMITS, utf8 } from '@elder-node/protocol'
+import type { PrivateFiles } from '../../ports/files.ts'
+import type { Clock } from '../../ports/host.ts'
+import type { Logger } from '../../ports/log.ts'
+import type { Stacks } from '../stacks.ts'
+import type { HeldStack } from './held-stack.ts'
+
+export interface SweeperComponents { stacks: Stacks, files: PrivateFiles, clock: Clock, log: Logger }
+
+/** @default an hour between two looks */
+export interface SweeperInit { everyMs?: number }
+
+const FILE = 'removed.json'
+const HOUR_MS = 3_600_000
+
+export class Sweeper {
+  readonly #components: SweeperComponents
+  readonly #init: SweeperInit
+  #timer: NodeJS.Timeout | undefined
+
+  constructor (components: SweeperComponents, init: SweeperInit = {}) {
+    this.#components = components
+    this.#init = init
+  }
+
+  start (): void {
+    void this.sweep()
+    this.#timer = setInterval(() => { void this.sweep() }, this.#init.everyMs ?? HOUR_MS).unref()
+  }
+
+  stop (): void { clearInterval(this.#timer) }
+
+  /** One look. Never rejects: what could not be deleted is tried again. */
+  async sweep (): Promise<void> {
+    const { stacks, files, clock, log } = this.#components
+    try {
+      const heard = this.#heard()
+      const now = clock.wallMs()
+      const removed = stacks.all().flatMap(held => {
+        const at = stacks.book.removed(held)?.at
+        return at === undefined ? [] : [{ held, sinceMs: Math.max(heard[held.folder] ?? now, Date.parse(at)) }]
+      })
+      files.replace(FILE, utf8(JSON.stringify(Object.fromEntries(removed.map(({ held, sinceMs }) => [held.folder, sinceMs])))))
+      for (const { held, sinceMs } of removed) if (now - sinceMs > LIMITS.removedStackMs) await this.#drop(held)
+    } catch (error) {
+      log.warn({ why: (error as Error).message }, 'removed stacks could not be looked at; it is tried again')
+    }
+  }
+
+  async #drop (held: HeldStack): Promise<void> {
+    await this.#components.stacks.drop(held.key)
+    this.#components.log.info({ stack: held.folder }, 'a stack that was removed has left the disk')
+  }
+
+  /** When this device first saw each removal. A file that does not read begins anew, which only keeps stacks longer. */
+  #heard (): Record<string, number> {
+    const bytes = this.#components.files.readCache(FILE)
+    return bytes === undefined ? {} : JSON.parse(fromUtf8(bytes)) as Record<string, number>
+  }
+}
