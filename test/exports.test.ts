@@ -40,7 +40,7 @@ const SURFACE: Record<string, string[]> = {
     MirrorSync inspectMirror mirroredStack redact renderEntry renderStack restoreMirror
   `),
   '@elder-node/crdt-stack/git': words(`
-    MIRROR_BRANCH checkRemote nativeGitWorks openIsomorphicGit openNativeGit redact serveGit
+    MIRROR_BRANCH checkRemote isPathRemote nativeGitWorks openIsomorphicGit openNativeGit redact runGit serveGit startGit
   `),
   '@elder-node/crdt-stack/acceptance': words(`
     feedStoreAcceptance

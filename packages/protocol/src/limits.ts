@@ -70,6 +70,12 @@ export const LIMITS = {
   textStructsMax: 20_000,
   textDeletesMax: 20_000,
   clockMax: 1_099_511_627_776,
+  /** Files of a mirror that a pass lists, about 300 bytes of memory each: ten thousand stacks of 25 files. */
+  mirrorFilesMax: 250_000,
+  /** Bytes of the local cache of one remote, history included: a host may send without end, and years of notes are far below. */
+  mirrorBytesMax: 2_147_483_648,
+  /** Problems that one pass over a mirror tells: whoever can push can make as many as it likes. */
+  mirrorProblemsMax: 20,
   /** A build command: arguments and environment names. */
   commandArgsMax: 256,
   commandCharsMax: 65_536,

@@ -2,7 +2,7 @@
 import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
-import { runGit } from './command.ts'
+import { runGit } from './run.ts'
 import { lastLine } from './failure.ts'
 
 /** Present while a node has the cache open: found at open, the last one did not close and the cache is checked. */
@@ -23,7 +23,7 @@ export async function closeCache (dir: string): Promise<void> { await rm(join(di
 /** Deletes the cache and makes an empty one. */
 export async function recreateCache (dir: string, signal: AbortSignal): Promise<void> {
   await emptyCache(dir)
-  const { code, stderr } = await runGit({ args: ['init', '--bare', '--quiet', '--template=', '--object-format=sha1', '--initial-branch=main', dir], signal })
+  const { code, stderr } = await runGit({ profile: 'own', args: ['init', '--bare', '--quiet', '--template=', '--object-format=sha1', '--initial-branch=main', dir], signal })
   if (code !== 0) throw new ElderError('GIT_FAILED', `git could not make the local mirror: ${lastLine(stderr)}`, 'Check the free space and the permissions of the data directory.')
 }
 
@@ -34,10 +34,10 @@ export async function emptyCache (dir: string): Promise<void> {
 
 /** True when git can read it; with `deep`, also when every object it needs is there and whole. */
 export async function usable (dir: string, deep: boolean, signal: AbortSignal): Promise<boolean> {
-  const bare = await runGit({ args: ['rev-parse', '--is-bare-repository'], gitDir: dir, signal })
+  const bare = await runGit({ profile: 'own', args: ['rev-parse', '--is-bare-repository'], gitDir: dir, signal })
   if (bare.code !== 0 || bare.stdout.toString().trim() !== 'true') return false
   if (!deep) return true
-  const fsck = await runGit({ args: ['fsck', '--no-dangling', '--no-progress'], gitDir: dir, signal })
+  const fsck = await runGit({ profile: 'own', args: ['fsck', '--no-dangling', '--no-progress'], gitDir: dir, signal })
   return fsck.code === 0
 }
 

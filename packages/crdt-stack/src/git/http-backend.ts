@@ -1,12 +1,11 @@
 /** A git remote over HTTP on loopback for tests, demos and LANs: `git http-backend` behind node:http. Needs git, nothing else. */
-import { spawn } from 'node:child_process'
 import { timingSafeEqual } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join, resolve } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
-import { gitEnvironment, runGit } from './command.ts'
+import { runGit, startGit, type RunningGit } from './run.ts'
 
 export interface GitServerInit {
   /** Folder of the bare repositories; `<root>/notes.git` is served as `<url>/notes.git`. */
@@ -35,6 +34,8 @@ export interface GitServer {
   close (): Promise<void>
 }
 
+/** One request, however large its push. */
+const REQUEST_MS = 3_600_000
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
 const PATH = /^\/[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9._-]+)+$/
 
@@ -61,8 +62,8 @@ async function create (root: string, url: string, name: string): Promise<string>
   const dir = join(resolve(root), name)
   const signal = AbortSignal.timeout(30_000)
   await mkdir(dir, { recursive: true })
-  await runGit({ args: ['init', '--bare', '--quiet', dir], signal })
-  await runGit({ args: ['config', 'http.receivepack', 'true'], gitDir: dir, signal })
+  await runGit({ profile: 'own', args: ['init', '--bare', '--quiet', dir], signal })
+  await runGit({ profile: 'own', args: ['config', 'http.receivepack', 'true'], gitDir: dir, signal })
   return `${url}/${name}`
 }
 
@@ -77,11 +78,12 @@ async function serve (init: GitServerInit, request: IncomingMessage, response: S
 
 function runBackend (init: GitServerInit, path: string, query: string, request: IncomingMessage, response: ServerResponse): void {
   const header = (name: string): string => String(request.headers[name] ?? '')
-  const child = spawn('git', ['http-backend'], {
-    stdio: ['pipe', 'pipe', 'ignore'],
+  const gone = new AbortController()
+  const git: RunningGit = startGit({
+    profile: 'serve', args: ['http-backend'], signal: gone.signal, deadlineMs: REQUEST_MS,
     env: {
-      ...gitEnvironment(), GIT_PROJECT_ROOT: resolve(init.root), GIT_HTTP_EXPORT_ALL: '1', PATH_INFO: path, QUERY_STRING: query, REQUEST_METHOD: request.method,
-      CONTENT_TYPE: header('content-type'), HTTP_CONTENT_ENCODING: header('content-encoding'), GIT_PROTOCOL: header('git-protocol'), REMOTE_ADDR: request.socket.remoteAddress,
+      GIT_PROJECT_ROOT: resolve(init.root), GIT_HTTP_EXPORT_ALL: '1', PATH_INFO: path, QUERY_STRING: query, REQUEST_METHOD: request.method ?? '',
+      CONTENT_TYPE: header('content-type'), HTTP_CONTENT_ENCODING: header('content-encoding'), GIT_PROTOCOL: header('git-protocol'), REMOTE_ADDR: request.socket.remoteAddress ?? '',
       ...(request.headers['content-length'] === undefined ? {} : { CONTENT_LENGTH: header('content-length') }),
       ...(init.auth === undefined ? {} : { REMOTE_USER: init.auth.user }),
     },
@@ -91,12 +93,11 @@ function runBackend (init: GitServerInit, path: string, query: string, request: 
     received += chunk.length
     if (received > (init.bodyBytesMax ?? 1_073_741_824)) request.destroy()
   })
-  child.stdin.on('error', () => {}) // git may answer before it read everything
-  child.once('error', () => { refuse(response, 500) })
-  request.pipe(child.stdin)
-  request.once('error', () => { child.kill() })
-  response.once('close', () => { child.kill() })
-  relay(child.stdout, response)
+  git.end.catch(() => { refuse(response, 500) })
+  request.pipe(git.stdin)
+  request.once('error', git.kill)
+  response.once('close', () => { gone.abort() })
+  relay(git.stdout, response)
 }
 
 /** Splits the CGI header from the body; what follows is piped. */

@@ -62,7 +62,7 @@ export function unreachable (url: string, why: string): ElderError {
 
 /** Following would send credentials to a host that the owner did not name. */
 function moved (url: string, location: string | null): ElderError {
-  return new ElderError('GIT_UNREACHABLE', `${hostOf(url)} says that the repository is now at ${redact(location ?? 'another place')}`, 'Use that URL as the remote (up to ".git"), or install git on this device: it follows.')
+  return new ElderError('GIT_UNREACHABLE', `${hostOf(url)} says that the repository is now at ${redact(location ?? 'another place')}`, 'If that is where it should be, use that URL as the remote (up to ".git").')
 }
 
 function hostOf (url: string): string { return new URL(url).host }

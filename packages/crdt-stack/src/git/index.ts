@@ -13,7 +13,8 @@
  */
 export * from './port.ts'
 export { redact } from './failure.ts'
-export { nativeGitWorks } from './command.ts'
+export { isPathRemote, type GitProfile } from './profiles.ts'
+export { nativeGitWorks, runGit, startGit, type GitCall, type GitEnd, type GitOutput, type RunningGit } from './run.ts'
 export { checkRemote } from './remote-check.ts'
 export { openNativeGit } from './native.ts'
 export type { NativeGitInit } from './native.ts'

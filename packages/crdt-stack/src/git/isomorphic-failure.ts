@@ -14,7 +14,7 @@ export function isMissing (error: unknown): boolean { return (error as LibraryEr
 /** `where` is what the work could fail at. The caller's abort has been told apart before. */
 export function isomorphicFailure (action: string, url: string, error: unknown, where: 'network' | 'local'): unknown {
   const { code = '', message = '', data } = error as LibraryError
-  if (error instanceof ElderError) return error.code.startsWith('GIT_') ? error : damaged(action, message)
+  if (error instanceof ElderError) return /^(?:GIT_|MIRROR_)/.test(error.code) ? error : damaged(action, message)
   if (where === 'local' || LOCAL.has(code) || /^E[A-Z]+$/.test(code)) return damaged(action, message)
   if (code === 'UserCanceledError' || data?.statusCode === 401 || data?.statusCode === 403) return refused(action, url, code === 'UserCanceledError' ? 'HTTP 401' : `HTTP ${data?.statusCode}`)
   return unreachable(url, message)

@@ -8,6 +8,7 @@ export interface Repository { fs: typeof atomicFs, gitdir: string, cache: object
 
 const WRITES_AT_ONCE = 16
 const SIZES_MAX = 100_000
+const DEPTH_MAX = 16
 
 export class IsomorphicObjects implements TreeStore {
   readonly #git: Library
@@ -47,10 +48,12 @@ export class IsomorphicObjects implements TreeStore {
 
   async writeTree (lines: Parameters<TreeStore['writeTree']>[0]): Promise<string> { return await this.#git.writeTree({ ...this.repository, tree: lines }) }
 
-  /** The regular files below a tree or commit. */
-  async * files (tree: string, prefix = ''): AsyncGenerator<{ path: string, oid: string }> {
+  /** The regular files below a tree or commit. `pass` is told of every name, and ends a listing without end by throwing. */
+  async * files (tree: string, pass: () => void, prefix = '', depth = 0): AsyncGenerator<{ path: string, oid: string }> {
     for (const { mode, path, oid, type } of await this.readTree(tree)) {
-      if (type === 'tree') yield * this.files(oid, `${prefix}${path}/`)
+      pass()
+      // Deeper than any path of ours: each level would hold a generator and a longer text.
+      if (type === 'tree' && depth < DEPTH_MAX) yield * this.files(oid, pass, `${prefix}${path}/`, depth + 1)
       else if (/^100(?:644|755)$/.test(mode)) yield { path: prefix + path, oid }
     }
   }

@@ -17,8 +17,9 @@ import { committer } from './identity.ts'
 import { isomorphicFailure, pushVerdict } from './isomorphic-failure.ts'
 import { IsomorphicObjects, type Library } from './isomorphic-objects.ts'
 import { checkedPath } from './path.ts'
-import { MIRROR_BRANCH, type BlobId, type Commit, type GitMirror, type GitOptions, type NewCommit, type TreeFile } from './port.ts'
+import { MIRROR_BRANCH, type BlobId, type Commit, type GitMirror, type GitOptions, type NewCommit, type TreeFile, type TreeOptions } from './port.ts'
 import { editTree } from './tree-edit.ts'
+import { Listing } from './tree-listing.ts'
 import { withDefaultBranch } from './unborn-head.ts'
 
 type Access = Pick<Parameters<Library['fetch']>[0], 'http' | 'onAuth' | 'onAuthFailure'> & { url: string }
@@ -104,14 +105,14 @@ class IsomorphicGit implements GitMirror {
     })
   }
 
-  readTree (commit: Commit, { signal }: GitOptions): Promise<TreeFile[]> {
-    return this.#turn(signal, () => this.#local('read the tree', async () => {
-      const files: TreeFile[] = []
-      for await (const { path, oid } of this.#objects.files(commit)) {
-        if (signal.aborted) break
-        files.push({ path, blob: oid as BlobId, bytes: await this.#objects.bytes(oid) })
+  readTree (commit: Commit, options: TreeOptions): Promise<TreeFile[]> {
+    return this.#turn(options.signal, () => this.#local('read the tree', async () => {
+      const listing = new Listing(this.url, options)
+      for await (const { path, oid } of this.#objects.files(commit, () => { listing.pass() })) {
+        if (options.signal.aborted) break
+        if (listing.wants(path)) listing.add({ path, blob: oid as BlobId, bytes: await this.#objects.bytes(oid) })
       }
-      return files
+      return listing.files
     }))
   }
 

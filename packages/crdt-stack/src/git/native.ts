@@ -1,12 +1,15 @@
 /** {@link GitMirror} by the git that is installed on this device: the owner's credential helpers, proxies and ssh keys apply. */
 import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
-import { ElderError } from '@elder-node/protocol'
-import { closeCache, openCache, recreateCache, usable } from './cache.ts'
-import { runGit, type GitCommand, type GitOutput } from './command.ts'
+import { codeOf, ElderError } from '@elder-node/protocol'
+import { closeCache, openCache, recreateCache, removeStale, usable } from './cache.ts'
 import { fastImport } from './fast-import.ts'
+import { watchFetch } from './fetch-watch.ts'
 import { gitFailure, lastLine, RACES, redact, rejection } from './failure.ts'
-import { MIRROR_BRANCH, type BlobId, type Commit, type GitMirror, type GitOptions, type NewCommit, type TreeFile } from './port.ts'
+import { MIRROR_BRANCH, type BlobId, type Commit, type GitMirror, type GitOptions, type NewCommit, type TreeFile, type TreeOptions } from './port.ts'
+import { isPathRemote, servingOptions } from './profiles.ts'
+import { runGit, startGit, type GitCall, type GitOutput } from './run.ts'
+import { Listing } from './tree-listing.ts'
 
 export interface NativeGitInit {
   /** Folder of the bare cache: this object's alone, made when missing. */
@@ -18,7 +21,11 @@ export interface NativeGitInit {
   localMs?: number
   /** Commits of history to fetch; undefined for all. A restore needs one. */
   depth?: number
+  /** Bytes that the cache and what is being fetched may take together. @default LIMITS.mirrorBytesMax */
+  bytesMax?: number
 }
+
+type Call = Omit<GitCall, 'gitDir' | 'profile'> & { profile?: GitCall['profile'] }
 
 const TIP_REF = 'refs/elder/tip'
 const COMMIT = /^[0-9a-f]{40}$/
@@ -51,7 +58,7 @@ class NativeGit implements GitMirror {
 
   async fetchTip ({ signal }: GitOptions): Promise<Commit | undefined> {
     await this.#mend(signal)
-    const listed = await this.#network('read', ['ls-remote', '--refs', '--', this.#init.url, MIRROR_BRANCH], signal)
+    const listed = await this.#network('read', { args: ['ls-remote', '--refs', ...servingOptions(this.#init.url, 'upload-pack'), '--', this.#init.url, MIRROR_BRANCH], signal, outputBytesMax: 65_536 })
     const tip = listed.stdout.toString('utf8', 0, 40) as Commit
     if (!COMMIT.test(tip)) return undefined
     if (await this.#resolve(TIP_REF, signal) !== tip) await this.#fetch(signal)
@@ -64,18 +71,24 @@ class NativeGit implements GitMirror {
     return code === 0
   }
 
-  async readTree (commit: Commit, { signal }: GitOptions): Promise<TreeFile[]> {
-    const { stdout } = await this.#local('read the tree', { args: ['ls-tree', '-r', '-z', '-l', '--full-tree', commit], signal })
-    return stdout.toString('utf8').split('\0').flatMap(line => {
-      const match = /^100(?:644|755) blob ([0-9a-f]{40}) +(\d+)\t(.+)$/s.exec(line)
-      return match === null ? [] : [{ path: match[3] as string, blob: match[1] as BlobId, bytes: Number(match[2]) }]
-    })
+  async readTree (commit: Commit, options: TreeOptions): Promise<TreeFile[]> {
+    const listing = new Listing(this.url, options)
+    const git = startGit({ ...this.#own(), args: ['ls-tree', '-r', '-z', '-l', '--full-tree', commit], signal: options.signal })
+    git.stdin.end()
+    try {
+      for await (const chunk of git.stdout as AsyncIterable<Buffer>) listing.read(chunk)
+      const { code, stderr } = await git.end
+      if (code !== 0) throw this.#damaged('read the tree', lastLine(stderr))
+    } finally {
+      git.kill()
+    }
+    return listing.files
   }
 
   async * readBlobs (files: TreeFile[], { signal }: GitOptions): AsyncGenerator<{ file: TreeFile, content: Uint8Array }> {
     for (const group of grouped(files)) {
       const input = Buffer.from(group.map(file => `${file.blob}\n`).join(''))
-      const { stdout } = await this.#local('read files', { args: ['cat-file', '--batch'], input, signal, stdoutBytesMax: Infinity })
+      const { stdout } = await this.#local('read files', { args: ['cat-file', '--batch'], input, signal, outputBytesMax: bytesOf(group) })
       const read = contents(stdout, group)
       // A damaged object is "missing" to cat-file, which then succeeds.
       if (read === undefined) throw this.#damaged('read files', 'an object is damaged or missing')
@@ -95,7 +108,9 @@ class NativeGit implements GitMirror {
   }
 
   async push (commit: Commit, { signal }: GitOptions): Promise<'ok' | 'rejected'> {
-    const result = await this.#run({ args: ['push', '--porcelain', '--no-verify', '--no-follow-tags', '--recurse-submodules=no', '--', this.#init.url, `${commit}:${MIRROR_BRANCH}`], signal, deadlineMs: this.#init.networkMs ?? 120_000 })
+    const { url } = this.#init
+    const args = ['push', '--porcelain', '--no-verify', '--no-follow-tags', '--recurse-submodules=no', ...servingOptions(url, 'receive-pack'), '--', url, `${commit}:${MIRROR_BRANCH}`]
+    const result = await this.#run({ ...this.#remote(), args, signal })
     const [flag, , summary = ''] = (result.stdout.toString().split('\n').find(line => line.includes(`:${MIRROR_BRANCH}\t`)) ?? '').split('\t')
     if (result.code === 0 && flag !== '!') {
       await this.#local('note the tip', { args: ['update-ref', TIP_REF, commit], signal })
@@ -108,9 +123,24 @@ class NativeGit implements GitMirror {
 
   async close (): Promise<void> { if (!this.#suspect) await closeCache(this.#init.dir) }
 
+  /** Measured while it runs: a host may send for ever. What a failed fetch left is removed at once, since it is tried again. */
   async #fetch (signal: AbortSignal): Promise<void> {
-    const depth = this.#init.depth === undefined ? [] : ['--depth', String(this.#init.depth)]
-    await this.#network('fetch', ['fetch', '--quiet', '--force', '--no-tags', '--no-write-fetch-head', '--no-auto-maintenance', ...depth, '--', this.#init.url, `+${MIRROR_BRANCH}:${TIP_REF}`], signal)
+    const { url, dir, depth, bytesMax } = this.#init
+    const args = [
+      'fetch', '--quiet', '--force', '--no-tags', '--no-write-fetch-head', '--no-auto-maintenance', ...depth === undefined ? [] : ['--depth', String(depth)],
+      ...servingOptions(url, 'upload-pack'), '--', url, `+${MIRROR_BRANCH}:${TIP_REF}`,
+    ]
+    const watch = await watchFetch({ dir, url: this.url, signal, ...bytesMax === undefined ? {} : { bytesMax } })
+    try {
+      await this.#network('fetch', { args, signal: watch.signal })
+    } catch (error) {
+      await removeStale(dir, Infinity)
+      // Nobody knows what of it is garbage that a new beginning would not bring back.
+      if (codeOf(error) === 'MIRROR_TOO_LARGE') await recreateCache(dir, signal)
+      throw error
+    } finally {
+      watch.stop()
+    }
     if (++this.#fetches % FETCHES_PER_GC === 0) await this.#run({ args: ['-c', 'gc.auto=1000', 'gc', '--auto', '--quiet'], signal })
   }
 
@@ -125,13 +155,13 @@ class NativeGit implements GitMirror {
     this.#suspect = false
   }
 
-  async #network (action: string, args: string[], signal: AbortSignal): Promise<GitOutput> {
-    const result = await this.#run({ args, signal, deadlineMs: this.#init.networkMs ?? 120_000 })
+  async #network (action: string, call: Call): Promise<GitOutput> {
+    const result = await this.#run({ ...this.#remote(), ...call })
     if (result.code !== 0) throw this.#failure(action, result)
     return result
   }
 
-  async #local (action: string, command: Omit<GitCommand, 'gitDir'>): Promise<GitOutput> {
+  async #local (action: string, command: Call): Promise<GitOutput> {
     const result = await this.#run(command)
     if (result.code === 0) return result
     throw this.#damaged(action, lastLine(result.stderr))
@@ -149,10 +179,17 @@ class NativeGit implements GitMirror {
     return error
   }
 
-  #run (command: Omit<GitCommand, 'gitDir'>): Promise<GitOutput> {
-    return runGit({ deadlineMs: this.#init.localMs ?? 60_000, ...command, gitDir: this.#init.dir })
+  #own (): { profile: 'own', gitDir: string, deadlineMs: number } { return { profile: 'own', gitDir: this.#init.dir, deadlineMs: this.#init.localMs ?? 60_000 } }
+
+  #remote (): { profile: 'path' | 'network', deadlineMs: number } {
+    return { profile: isPathRemote(this.#init.url) ? 'path' : 'network', deadlineMs: this.#init.networkMs ?? 120_000 }
   }
+
+  #run (call: Call): Promise<GitOutput> { return runGit({ ...this.#own(), ...call }) }
 }
+
+/** What `cat-file --batch` answers: a header and the content of each, and a little more so that a longer answer shows. */
+function bytesOf (files: TreeFile[]): number { return files.reduce((sum, { bytes }) => sum + bytes + 128, 1024) }
 
 function * grouped (files: TreeFile[]): Generator<TreeFile[]> {
   let group: TreeFile[] = []

@@ -27,10 +27,18 @@ export interface NewCommit {
 
 export interface GitOptions { signal: AbortSignal }
 
+export interface TreeOptions extends GitOptions {
+  /** Which paths are listed. The others are passed over while git names them, and held nowhere. @default all */
+  wants? (path: string): boolean
+  /** @default LIMITS.mirrorFilesMax */
+  filesMax?: number
+}
+
 /**
  * Network methods throw ElderError `GIT_UNREACHABLE` (no answer, or an answer that is not git's), `GIT_AUTH` (credentials
  * missing or refused) or `GIT_REJECTED` (the remote's own rule said no: a hook, a protected branch), with the remote's last
- * line in the message. All throw `GIT_FAILED` when the local cache cannot be used. No message holds credentials. An abort throws the signal's reason.
+ * line in the message. All throw `GIT_FAILED` when the local cache cannot be used, and `MIRROR_TOO_LARGE` when the remote sends more
+ * than a mirror has. No message holds credentials. An abort throws the signal's reason.
  */
 export interface GitMirror {
   /** The URL without credentials: for people. */
@@ -39,7 +47,8 @@ export interface GitMirror {
   fetchTip (options: GitOptions): Promise<Commit | undefined>
   /** True when `ancestor` is `commit` or in its history. False when the cache has never seen `ancestor`. */
   isAncestor (ancestor: Commit, commit: Commit, options: GitOptions): Promise<boolean>
-  readTree (commit: Commit, options: GitOptions): Promise<TreeFile[]>
+  /** The regular files. @throws ElderError `MIRROR_TOO_LARGE` for more than `filesMax` of them, or than four times as many names in all */
+  readTree (commit: Commit, options: TreeOptions): Promise<TreeFile[]>
   /** Contents in the order asked. Sizes are known from the tree: the caller bounds them. */
   readBlobs (files: TreeFile[], options: GitOptions): AsyncIterable<{ file: TreeFile, content: Uint8Array }>
   /** The id git gives this content. Pure. */

@@ -1,7 +1,9 @@
 /** Can this device read that remote? One `git ls-remote`, without a prompt and with a deadline, and in words what stands against it. */
 import { ElderError } from '@elder-node/protocol'
-import { runGit } from './command.ts'
 import { lastLine, redact } from './failure.ts'
+import { MIRROR_BRANCH } from './port.ts'
+import { isPathRemote, servingOptions } from './profiles.ts'
+import { runGit } from './run.ts'
 
 interface Verdict { code: string, says: RegExp, what: string, fix: (url: string) => string }
 
@@ -23,7 +25,8 @@ const VERDICTS: Verdict[] = [
  * `GIT_UNREACHABLE`, `GIT_MISSING`
  */
 export async function checkRemote (url: string, { signal, deadlineMs = 10_000 }: { signal: AbortSignal, deadlineMs?: number }): Promise<void> {
-  const { code, stderr, timedOut } = await runGit({ args: ['ls-remote', '--heads', '--', url], deadlineMs, signal })
+  const args = ['ls-remote', '--heads', ...servingOptions(url, 'upload-pack'), '--', url, MIRROR_BRANCH]
+  const { code, stderr, timedOut } = await runGit({ profile: isPathRemote(url) ? 'path' : 'network', args, deadlineMs, signal })
   if (code !== 0) throw remoteFailure(url, stderr, timedOut ? deadlineMs : undefined)
 }
 

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { ElderError, LIMITS } from '@elder-node/protocol'
 import type { SourceCache } from '../ports/source.ts'
 import { DiskWatch } from './disk-watch.ts'
-import { ended, gitText, RAW_ATTRIBUTES, runGit, startGit, type GitOptions } from './git-run.ts'
+import { gitText, PACK_DEADLINE_MS, RAW_ATTRIBUTES, runGit, startGit, type GitOptions } from './git-run.ts'
 import { KeyedQueue } from './keyed-queue.ts'
 import { checkSymlinks, checkTree, parseTree, type TreeEntry } from './git-tree.ts'
 
@@ -32,9 +32,8 @@ const SNAPSHOTS_MAX = 32
 const PACKS_MAX = 40
 /** A few trees that name each other many times list billions of paths: the listing is cut where honest ones end. */
 const LISTING_BYTES_PER_ENTRY = 400
-/** Git's memory over what a requester sent: an object may unpack to a thousand times its size. */
-const MEMORY_BYTES_MAX = 2 * 2 ** 30
 const COMMIT = /^[0-9a-f]{40}$/
+const NEVER = new AbortController().signal
 
 /** A sender that says nothing more must not hold what it has sent. */
 async function * unlessAborted<T> (source: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
@@ -72,12 +71,12 @@ export class GitCache implements SourceCache {
     if (!COMMIT.test(commit)) throw new ElderError('SOURCE_INVALID', 'a commit id has 40 hex digits')
     const repo = this.#repo(owner, project)
     await this.#queue.run(repo, async () => {
-      await this.#open(repo)
+      await this.#open(repo, signal)
       const quarantine = await mkdtemp(join(repo, 'incoming-'))
       const full = new AbortController()
       // What comes leaves before what runs: every member may send many packs at once, and the bound on all of them holds only afterwards.
       const disk = new DiskWatch({ folders: () => [quarantine], bytesMax: Infinity, walk: () => Promise.resolve(Infinity), onFull: () => { full.abort(new ElderError('SOURCE_TOO_LARGE', 'the disk of this builder would run full', 'Build on another device with --on, or free some space there.')) } })
-      const git: GitOptions = { env: { GIT_DIR: repo, GIT_OBJECT_DIRECTORY: quarantine, GIT_ALTERNATE_OBJECT_DIRECTORIES: join(repo, 'objects') }, signal: AbortSignal.any([signal, full.signal]), memoryBytesMax: MEMORY_BYTES_MAX }
+      const git: GitOptions = { env: { GIT_DIR: repo, GIT_OBJECT_DIRECTORY: quarantine, GIT_ALTERNATE_OBJECT_DIRECTORIES: join(repo, 'objects') }, signal: AbortSignal.any([signal, full.signal]) }
       try {
         await this.#index(pack, git)
         await this.#judge(commit, git)
@@ -89,17 +88,17 @@ export class GitCache implements SourceCache {
         disk.stop()
         await rm(quarantine, { recursive: true, force: true })
       }
-      await maintain(repo)
+      await maintain(repo, signal)
     })
     await this.#trim(repo)
   }
 
-  async checkout (owner: string, project: string, commit: string, tree: string): Promise<void> {
+  async checkout (owner: string, project: string, commit: string, tree: string, { signal = NEVER }: { signal?: AbortSignal } = {}): Promise<void> {
     const repo = this.#repo(owner, project)
     if (!COMMIT.test(commit) || !await accepted(repo, commit)) throw new ElderError('SOURCE_INVALID', `this device does not have the source ${commit.slice(0, 12)}`)
     if ((await readdir(tree)).length > 0) throw new ElderError('SOURCE_INVALID', `${tree} is not empty`)
     const index = join(repo, `index.${randomBytes(6).toString('hex')}`)
-    const git: GitOptions = { cwd: tree, env: { GIT_DIR: repo, GIT_WORK_TREE: tree, GIT_INDEX_FILE: index }, memoryBytesMax: MEMORY_BYTES_MAX }
+    const git: GitOptions = { cwd: tree, env: { GIT_DIR: repo, GIT_WORK_TREE: tree, GIT_INDEX_FILE: index }, signal }
     try {
       await gitText(['read-tree', '-u', '--reset', commit], git)
     } finally {
@@ -113,14 +112,14 @@ export class GitCache implements SourceCache {
     return join(this.#init.dir, `${createHash('sha256').update(JSON.stringify([owner, project])).digest('hex').slice(0, 32)}.git`)
   }
 
-  async #open (repo: string): Promise<void> {
+  async #open (repo: string, signal: AbortSignal): Promise<void> {
     if (await access(join(repo, 'refs/elder')).then(() => true, () => false)) {
       // Quarantines of an earlier life: the queue holds everybody else back.
       for (const name of await readdir(repo)) if (name.startsWith('incoming-')) await rm(join(repo, name), { recursive: true, force: true })
       return
     }
     await mkdir(repo, { recursive: true, mode: 0o700 })
-    await gitText(['init', '-q', '--bare', '--template=', '--object-format=sha1', repo])
+    await gitText(['init', '-q', '--bare', '--template=', '--object-format=sha1', repo], { signal })
     await mkdir(join(repo, 'info'), { recursive: true })
     await writeFile(join(repo, 'info/attributes'), RAW_ATTRIBUTES)
     await mkdir(join(repo, 'refs/elder'), { recursive: true })
@@ -128,25 +127,25 @@ export class GitCache implements SourceCache {
 
   async #index (pack: AsyncIterable<Uint8Array>, git: GitOptions): Promise<void> {
     const max = this.#init.packBytesMax
-    const child = startGit(['index-pack', '--stdin', '--fix-thin', '--strict', `--max-input-size=${max}`, '--threads=1'], { ...git, config: ['core.bigFileThreshold=32m'] })
-    child.stdout.resume()
-    const end = ended(child, 'index-pack')
-    end.catch(() => undefined)
+    const index = startGit(['index-pack', '--stdin', '--fix-thin', '--strict', `--max-input-size=${max}`, '--threads=1'], { ...git, deadlineMs: PACK_DEADLINE_MS, config: ['core.bigFileThreshold=32m'] })
+    index.stdout.resume()
+    let isOver = false
+    const over = index.end.then(() => undefined, () => undefined).finally(() => { isOver = true })
     let bytes = 0
     try {
       for await (const chunk of unlessAborted(pack, git.signal)) {
         bytes += chunk.length
         if (bytes > max) throw new ElderError('SOURCE_TOO_LARGE', `the pack is larger than ${max} bytes`)
-        if (child.exitCode !== null) break
-        if (!child.stdin.write(chunk)) await Promise.race([new Promise<void>(resolve => { child.stdin.once('drain', resolve) }), end.catch(() => undefined)])
+        if (isOver) break
+        if (!index.stdin.write(chunk)) await Promise.race([new Promise<void>(resolve => { index.stdin.once('drain', resolve) }), over])
       }
-      child.stdin.end()
+      index.stdin.end()
       if (bytes === 0) return
-      const { code, stderr } = await end
+      const { code, stderr } = await index.end
       if (code !== 0) throw new ElderError('SOURCE_INVALID', `the pack was refused: ${stderr.trim().slice(0, 500)}`)
     } finally {
-      child.kill('SIGKILL')
-      await end.catch(() => undefined)
+      index.kill()
+      await over
     }
   }
 
@@ -201,12 +200,12 @@ async function admit (quarantine: string, repo: string): Promise<void> {
   for (const name of names.sort((a, b) => Number(a.endsWith('.idx')) - Number(b.endsWith('.idx')))) await rename(join(from, name), join(repo, 'objects/pack', name))
 }
 
-async function maintain (repo: string): Promise<void> {
+async function maintain (repo: string, signal: AbortSignal): Promise<void> {
   const packs = (await readdir(join(repo, 'objects/pack'))).filter(name => name.endsWith('.pack'))
   if (packs.length <= PACKS_MAX) return
   const refs = await Promise.all((await readdir(join(repo, 'refs/elder'))).map(async name => ({ name, usedMs: (await stat(join(repo, 'refs/elder', name))).mtimeMs })))
   for (const { name } of refs.sort((a, b) => b.usedMs - a.usedMs).slice(SNAPSHOTS_MAX)) await rm(join(repo, 'refs/elder', name))
-  await gitText(['repack', '-a', '-d', '-q'], { env: { GIT_DIR: repo } })
+  await gitText(['repack', '-a', '-d', '-q'], { env: { GIT_DIR: repo }, signal })
 }
 
 async function packBytes (repo: string): Promise<number> {

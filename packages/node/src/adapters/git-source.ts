@@ -6,14 +6,15 @@
  * a builder that has none of it receives the files without their history.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { access, copyFile, lstat, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { access, constants, lstat, mkdir, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { codeOf, ElderError, LIMITS } from '@elder-node/protocol'
 import type { Snapshot, SourceReader } from '../ports/source.ts'
-import { ended, gitFailed, gitText, RAW_ATTRIBUTES, runGit, startGit, type GitOptions, type GitResult } from './git-run.ts'
+import { copyForeign, FOREIGN_FILES, readForeign, SNAPSHOT_FILE_BYTES_MAX } from './foreign-files.ts'
+import { gitFailed, gitText, PACK_DEADLINE_MS, RAW_ATTRIBUTES, runGit, startGit, type GitOptions } from './git-run.ts'
 import { KeyedQueue } from './keyed-queue.ts'
 import { STAGING_PREFIX } from './output-writer.ts'
-import { filterNames, findWorktree, type Worktree } from './git-worktree.ts'
+import { findWorktree, plainFolder, projectName, type Worktree } from './git-worktree.ts'
 import { SharedWork } from './shared-work.ts'
 
 const REFS = 'refs/elder'
@@ -23,12 +24,18 @@ const SNAPSHOTS_MAX = 32
 const BASES_MAX = 4
 /** Bytes of new and changed files in one snapshot: what a builder unpacks at most. */
 const NEW_BYTES_MAX = 2 * LIMITS.sourceBytesMax
-/** Of a file that {@link GitSource.read} answers: what a project says of itself is short, whatever lies there under that name. */
-const READ_BYTES_MAX = 1_048_576
+/** Several may wait for one answer of `read`, so it has its own deadline. */
+const READ_MS = 60_000
+/** Where a folder's repository is: a question about a few small files. */
+const ASK_MS = 60_000
 /** Answers of `read` kept. */
 const READS_MAX = 16
 /** Loose objects of the private repository after which it is packed. */
 const LOOSE_MAX = 2000
+/** Parts of a split index, sentences about files that were left out, and files that git could not take before it is given up. */
+const SHARED_MAX = 8
+const LEFT_MAX = 20
+const FAILED_MAX = 20
 const WHO = { NAME: 'elder-node', EMAIL: 'build@elder-node.invalid', DATE: '@0 +0000' }
 const IDENTITY = Object.fromEntries(Object.entries(WHO).flatMap(([key, value]) => [[`GIT_AUTHOR_${key}`, value], [`GIT_COMMITTER_${key}`, value]]))
 
@@ -37,6 +44,8 @@ export interface GitSourceInit {
   dir: string
   /** Largest pack in bytes. @default LIMITS.sourceBytesMax */
   packBytesMax?: number
+  /** Milliseconds one command over the tree may take: a pipe among the ignore rules never says a word. @default 600_000 */
+  deadlineMs?: number
 }
 
 interface Committed { tree: string, commit: string, gitlinks: string[] }
@@ -44,6 +53,7 @@ interface Committed { tree: string, commit: string, gitlinks: string[] }
 export class GitSource implements SourceReader {
   readonly #dir: string
   readonly #packBytesMax: number
+  readonly #deadlineMs: number
   readonly #queue = new KeyedQueue()
   /** The last commit of each repository: most builds are of what was built just before. */
   readonly #last = new Map<string, Committed>()
@@ -52,8 +62,9 @@ export class GitSource implements SourceReader {
   /** Snapshots that have not begun, by folder: whoever asks meanwhile gets the same, which is younger than every question. */
   readonly #waiting = new Map<string, SharedWork<Snapshot>>()
 
-  constructor ({ dir, packBytesMax = LIMITS.sourceBytesMax }: GitSourceInit) {
+  constructor ({ dir, packBytesMax = LIMITS.sourceBytesMax, deadlineMs = 600_000 }: GitSourceInit) {
     this.#dir = dir
+    this.#deadlineMs = deadlineMs
     this.#packBytesMax = packBytesMax
   }
 
@@ -73,13 +84,22 @@ export class GitSource implements SourceReader {
   }
 
   async #take (dir: string, signal: AbortSignal): Promise<Snapshot> {
-    const worktree = await findWorktree(dir, signal)
+    const worktree = await findWorktree(dir, signal, Math.min(ASK_MS, this.#deadlineMs))
+    return await this.#commit(worktree, signal) ?? await this.#commit(plainFolder(join(worktree.root, worktree.cwd)), signal) as Snapshot
+  }
+
+  /** Undefined for a folder that its repository ignores: it is no part of that repository's snapshot, and a source by itself. */
+  #commit (worktree: Worktree, signal: AbortSignal): Promise<Snapshot | undefined> {
     const repo = this.#repo(worktree.root)
     return this.#queue.run(repo, async () => {
-      await openPrivate(repo, worktree, signal)
-      const index = await openIndex(repo, worktree)
+      const odd = await openPrivate(repo, worktree, signal)
+      const index = join(repo, `index.${randomBytes(6).toString('hex')}`)
       try {
-        const { snapshot, committed } = await commit(repo, index, worktree, signal, this.#last.get(repo))
+        odd.push(...await openIndex(repo, index, worktree))
+        const git: GitOptions = { cwd: worktree.root, env: { GIT_DIR: repo, GIT_WORK_TREE: worktree.root, GIT_INDEX_FILE: index, ...IDENTITY }, personal: true, signal, deadlineMs: this.#deadlineMs }
+        if (await isIgnored(worktree.cwd, git)) return undefined
+        const { snapshot, committed } = await commit(repo, worktree, git, this.#last.get(repo), odd)
+        if (worktree.git === undefined) await rename(index, join(repo, 'index'))
         this.#last.set(repo, committed)
         return snapshot
       } finally {
@@ -92,7 +112,7 @@ export class GitSource implements SourceReader {
   async * pack (snapshot: Snapshot, have: string[], { signal }: { signal: AbortSignal }): AsyncGenerator<Uint8Array> {
     if (have.includes(snapshot.commit)) return
     const repo = this.#repo(snapshot.root)
-    const bases = await known(repo, have)
+    const bases = await known(repo, have, signal)
     let sent = 0
     try {
       for await (const chunk of packObjects(repo, snapshot.commit, bases, signal)) {
@@ -109,7 +129,7 @@ export class GitSource implements SourceReader {
 
   async packBytes (snapshot: Snapshot, have: string[], { signal }: { signal: AbortSignal }): Promise<number | undefined> {
     const repo = this.#repo(snapshot.root)
-    const bases = await known(repo, have)
+    const bases = await known(repo, have, signal)
     const { code, stdout } = await runGit(['rev-list', '--objects', '--disk-usage', snapshot.commit, ...bases.map(base => `^${base}^{tree}`)], { env: { GIT_DIR: repo }, allow: [128, 129], signal })
     const bytes = Number(stdout.toString().trim())
     return code === 0 && bytes > 0 ? bytes : undefined
@@ -128,8 +148,8 @@ export class GitSource implements SourceReader {
   }
 
   async #read (snapshot: Snapshot, name: string): Promise<Uint8Array | undefined> {
-    const { code, stdout } = await runGit(['cat-file', 'blob', name], { env: { GIT_DIR: this.#repo(snapshot.root) }, allow: [128], outputBytesMax: READ_BYTES_MAX }).catch((error: unknown) => {
-      throw codeOf(error) === 'SOURCE_TOO_LARGE' ? new ElderError('SOURCE_TOO_LARGE', `${name.slice(name.indexOf(':') + 1)} is longer than ${READ_BYTES_MAX} bytes, which no file is that says how to build`, 'Is it the right file? Rename it, or shorten it.') : error
+    const { code, stdout } = await runGit(['cat-file', 'blob', name], { env: { GIT_DIR: this.#repo(snapshot.root) }, allow: [128], outputBytesMax: SNAPSHOT_FILE_BYTES_MAX, signal: AbortSignal.timeout(READ_MS) }).catch((error: unknown) => {
+      throw codeOf(error) === 'SOURCE_TOO_LARGE' ? new ElderError('SOURCE_TOO_LARGE', `${name.slice(name.indexOf(':') + 1)} is longer than ${SNAPSHOT_FILE_BYTES_MAX} bytes, which no file is that says how to build`, 'Is it the right file? Rename it, or shorten it.') : error
     })
     return code === 0 ? stdout : undefined
   }
@@ -137,7 +157,8 @@ export class GitSource implements SourceReader {
   #repo (root: string): string { return join(this.#dir, `${createHash('sha256').update(root).digest('hex').slice(0, 32)}.git`) }
 }
 
-async function openPrivate (repo: string, { git }: Worktree, signal: AbortSignal): Promise<void> {
+/** Makes or cleans the private repository. Returns what of the user's settings was not read, one sentence each. */
+async function openPrivate (repo: string, { git }: Worktree, signal: AbortSignal): Promise<string[]> {
   // Left by a life that ended in the middle: the queue lets one snapshot at a time in here.
   for (const name of await readdir(repo).catch((): string[] => [])) if (/^(index|sharedindex)\.|\.lock$/.test(name)) await rm(join(repo, name), { force: true })
   if (!await access(join(repo, 'HEAD')).then(() => true, () => false)) {
@@ -145,49 +166,77 @@ async function openPrivate (repo: string, { git }: Worktree, signal: AbortSignal
     await gitText(['init', '-q', '--bare', '--template=', '--object-format=sha1', repo], { signal })
   }
   await mkdir(join(repo, 'info'), { recursive: true })
-  await writeFile(join(repo, 'info/attributes'), RAW_ATTRIBUTES)
-  const exclude = git === undefined ? '' : await readFile(join(git.common, 'info/exclude'), 'utf8').catch(() => '')
-  await writeFile(join(repo, 'info/exclude'), `${exclude}\n${STAGING_PREFIX}*/\n`)
+  const odd: string[] = []
+  const rules = async (name: string): Promise<Buffer | string> => {
+    const file = git === undefined ? undefined : await readForeign(join(git.common, 'info', name), FOREIGN_FILES.rules)
+    if (file?.odd !== undefined) odd.push(`.git/info/${name} was ignored: ${file.odd}`)
+    return file?.bytes ?? ''
+  }
+  await writeFile(join(repo, 'info/exclude'), Buffer.concat([Buffer.from(await rules('exclude')), Buffer.from(`\n${STAGING_PREFIX}*/\n`)]))
+  await writeFile(join(repo, 'info/attributes'), await rules('attributes'))
   await writeFile(join(repo, 'objects/info/alternates'), git === undefined ? '' : `${join(git.common, 'objects')}\n`)
   if (await looseObjects(repo) > LOOSE_MAX) await gitText(['gc', '-q'], { env: { GIT_DIR: repo }, config: ['gc.pruneExpire=1.hour.ago'], signal })
+  return odd
 }
 
 /** Estimated as git does it: ids are spread evenly over 256 folders, so one of them tells. Asking git would be a process per build. */
 async function looseObjects (repo: string): Promise<number> { return 256 * (await readdir(join(repo, 'objects/17')).catch(() => [])).length }
 
 /** A copy of the user's index, whose knowledge of unchanged files saves hashing them; of a plain folder, of our last one. */
-async function openIndex (repo: string, { git }: Worktree): Promise<string> {
-  const index = join(repo, `index.${randomBytes(6).toString('hex')}`)
+async function openIndex (repo: string, index: string, { git }: Worktree): Promise<string[]> {
   const from = git === undefined ? join(repo, 'index') : join(git.dir, 'index')
-  const times = await stat(from).catch(() => undefined)
-  if (times === undefined) return index
-  await copyFile(from, index)
-  if (git !== undefined) await copyShared(git.dir, repo)
+  const times = await lstat(from).catch(() => undefined)
+  if (times === undefined) return []
+  const odd = await copyForeign(from, index, FOREIGN_FILES.index) ?? (git === undefined ? undefined : await copyShared(git.dir, repo))
+  if (odd !== undefined) {
+    await rm(index, { force: true })
+    return [`git's index of this folder was not used: ${odd}`]
+  }
   // Git distrusts entries younger than their index: the copy must not look younger than the original.
   const second = Math.floor(times.mtimeMs / 1000)
   await utimes(index, second, second)
-  return index
+  return []
 }
 
 /** A split index leaves most of itself in a file beside it. */
-async function copyShared (from: string, to: string): Promise<void> {
-  for (const name of (await readdir(from)).filter(name => name.startsWith('sharedindex.'))) await copyFile(join(from, name), join(to, name))
+async function copyShared (from: string, to: string): Promise<string | undefined> {
+  const shared = (await readdir(from)).filter(name => /^sharedindex\.[0-9a-f]{40}$/.test(name)).slice(0, SHARED_MAX)
+  for (const name of shared) {
+    const odd = await copyForeign(join(from, name), join(to, name), FOREIGN_FILES.index)
+    if (odd !== undefined) return odd
+  }
+  return undefined
 }
 
-async function commit (repo: string, index: string, worktree: Worktree, signal: AbortSignal, last: Committed | undefined): Promise<{ snapshot: Snapshot, committed: Committed }> {
-  const git: GitOptions = { cwd: worktree.root, env: { GIT_DIR: repo, GIT_WORK_TREE: worktree.root, GIT_INDEX_FILE: index, ...IDENTITY }, personal: true, signal }
-  await dropFiltered(worktree, git, signal)
-  const changed = await changedPaths(git)
-  await checkSize(changed, worktree.root)
-  const left = changed.length === 0 ? [] : unreadable((await addAll(git)).stderr)
+/** An ignored folder without a tracked file is no part of the work tree's snapshot. */
+async function isIgnored (path: string, git: GitOptions): Promise<boolean> {
+  if (path === '.') return false
+  const { code } = await runGit(['check-ignore', '-q', '--', path], { ...git, allow: [1, 128] })
+  return code === 0 && await gitText(['ls-files', '--', path], git) === ''
+}
+
+async function commit (repo: string, worktree: Worktree, git: GitOptions, last: Committed | undefined, odd: string[]): Promise<{ snapshot: Snapshot, committed: Committed }> {
+  await dropFiltered(repo, git)
+  const { paths, left } = await readable(await changedPaths(git), worktree.root)
+  left.push(...await update(paths, git))
   const tree = await gitText(['write-tree', '--missing-ok'], git)
   const kept = last?.tree === tree && (await snapshotsOf(repo)).some(name => name.endsWith(last.commit)) ? last : undefined
   const committed = kept ?? { tree, commit: await gitText(['commit-tree', tree, '-m', 'build'], git), gitlinks: await gitlinks(git) }
   const ancestors = await remember(repo, committed.commit)
-  if (worktree.git === undefined) await rename(index, join(repo, 'index'))
-  const { project, cwd, root } = worktree
-  const warnings = [...left, ...committed.gitlinks]
+  const { cwd, root } = worktree
+  const project = projectName(root, await firstCommit(repo, worktree, git))
+  const warnings = [...worktree.warnings, ...odd, ...left.slice(0, LEFT_MAX), ...committed.gitlinks]
   return { committed, snapshot: { commit: committed.commit, project, cwd, ancestors, root, ...(warnings.length > 0 ? { warnings } : {}) } }
+}
+
+/** Looked for in our repository, which borrows the user's objects and has no remote that a missing one could be fetched from. */
+async function firstCommit (repo: string, { git: user }: Worktree, git: GitOptions): Promise<string | undefined> {
+  if (user?.head === undefined) return undefined
+  const cut = join(repo, 'index.shallow')
+  await rm(cut, { force: true })
+  await copyForeign(join(user.common, 'shallow'), cut, FOREIGN_FILES.shallow)
+  const { code, stdout } = await runGit(['rev-list', '--max-parents=0', user.head], { ...git, env: { GIT_DIR: repo, GIT_SHALLOW_FILE: cut }, allow: [128] })
+  return code === 0 ? stdout.toString().split('\n').filter(Boolean).sort()[0] : undefined
 }
 
 /** Paths that differ from the index: new, changed and deleted ones. Without any there is nothing to add. */
@@ -195,34 +244,57 @@ async function changedPaths (git: GitOptions): Promise<string[]> {
   return (await runGit(['ls-files', '-z', '-o', '-m', '--exclude-standard'], git)).stdout.toString().split('\0').filter(Boolean)
 }
 
-/** Exit code 1: some files could not be read; the rest is there, and the warnings say which. A file that goes away meanwhile ends git: again. */
-async function addAll (git: GitOptions, tries = 3): Promise<GitResult> {
-  const added = await runGit(['add', '-A', '--ignore-errors', '--', '.'], { ...git, allow: [1, 128] })
-  if (added.code !== 128) return added
-  if (tries > 1 && added.stderr.includes('unable to stat')) return addAll(git, tries - 1)
-  throw gitFailed(['add'], added.code, added.stderr)
-}
-
-/** Before anything is hashed: a home directory taken for a project would otherwise be copied whole into the private repository. */
-async function checkSize (paths: string[], root: string): Promise<void> {
+/**
+ * Before anything is hashed: a home directory taken for a project would otherwise be copied whole into the private repository. What
+ * cannot be read is left out, and said.
+ */
+async function readable (paths: string[], root: string): Promise<{ paths: string[], left: string[] }> {
+  const left: string[] = []
   let bytes = 0
   for (let at = 0; at < paths.length; at += 256) {
-    const sizes = await Promise.all(paths.slice(at, at + 256).map(async path => (await lstat(join(root, path)).catch(() => undefined))?.size ?? 0))
+    const sizes = await Promise.all(paths.slice(at, at + 256).map(async path => {
+      const found = await lstat(join(root, path)).catch(() => undefined)
+      const mayRead = found?.isFile() !== true || await access(join(root, path), constants.R_OK).then(() => true, () => false)
+      if (!mayRead) left.push(path)
+      return found?.size ?? 0
+    }))
     bytes += sizes.reduce((sum, size) => sum + size, 0)
     if (bytes > NEW_BYTES_MAX) throw new ElderError('SOURCE_TOO_LARGE', `${root} holds more than ${NEW_BYTES_MAX} bytes of files that git does not know yet`, 'Is this the project\'s folder? List what a build does not need in .gitignore.')
   }
+  const out = new Set(left)
+  return { paths: paths.filter(path => !out.has(path)), left: left.map(path => `left out: ${path} cannot be read`) }
 }
 
-/** Files that a filter (Git LFS) keeps elsewhere leave the index, so that they enter with their content, not as pointers. */
-async function dropFiltered (worktree: Worktree, git: GitOptions, signal: AbortSignal): Promise<void> {
-  const names = await filterNames(worktree, signal)
-  if (names.length === 0) return
-  const paths = (await runGit(['ls-files', '-z', '--', ...names.map(name => `:(attr:filter=${name})`)], { cwd: worktree.root, signal })).stdout.toString()
-  if (paths !== '') await runGit(['update-index', '--force-remove', '-z', '--stdin'], { ...git, stdin: paths })
+/**
+ * Plumbing, since `git add` runs `git status` in every repository inside the tree, and with it what their settings name. A path that
+ * fails twice is left out, and said; the first time it may just have changed.
+ */
+async function update (paths: string[], git: GitOptions): Promise<string[]> {
+  const left: string[] = []
+  const failed = new Set<string>()
+  for (let todo = paths; todo.length > 0;) {
+    const stdin = todo.map(path => `${path.replace(/\/$/, '')}\0`).join('')
+    const { code, stderr } = await runGit(['update-index', '--add', '--remove', '--replace', '-z', '--stdin'], { ...git, stdin, allow: [128] })
+    if (code === 0) break
+    const path = /^fatal: Unable to process path (.*)$/m.exec(stderr)?.[1]
+    if (path === undefined || failed.size > FAILED_MAX) throw gitFailed(['update-index'], code, stderr)
+    if (failed.has(path)) {
+      left.push(`left out: ${path} ${stderr.includes('is a directory') ? 'is a repository of its own without a commit' : `(${/^error: (.*)$/m.exec(stderr)?.[1] ?? 'git cannot add it'})`}`)
+      todo = todo.filter(other => other.replace(/\/$/, '') !== path)
+    }
+    failed.add(path)
+  }
+  return left
 }
 
-function unreadable (stderr: string): string[] {
-  return stderr.split('\n').filter(line => line.startsWith('error:')).slice(0, 20).map(line => `left out: ${line.slice(7)}`)
+/**
+ * Files that a filter (Git LFS) keeps elsewhere leave the index, so that they enter with their content, not as pointers. Asked with
+ * the user's attributes; from then on those of {@link RAW_ATTRIBUTES} stand above them, and no filter runs.
+ */
+async function dropFiltered (repo: string, git: GitOptions): Promise<void> {
+  const filtered = (await runGit(['ls-files', '-z', '--', '.', ':(exclude,attr:!filter)', ':(exclude,attr:-filter)'], git)).stdout.toString()
+  await writeFile(join(repo, 'info/attributes'), RAW_ATTRIBUTES)
+  if (filtered !== '') await runGit(['update-index', '--force-remove', '-z', '--stdin'], { ...git, stdin: filtered })
 }
 
 async function gitlinks (git: GitOptions): Promise<string[]> {
@@ -248,9 +320,9 @@ async function remember (repo: string, commit: string): Promise<string[]> {
 }
 
 /** Of the commits a builder has, those that can serve as a base here. */
-async function known (repo: string, have: string[]): Promise<string[]> {
+async function known (repo: string, have: string[], signal: AbortSignal): Promise<string[]> {
   const asked = have.filter(commit => /^[0-9a-f]{40}$/.test(commit)).slice(0, 64)
-  const answer = await gitText(['cat-file', '--batch-check=%(objectname) %(objecttype)'], { env: { GIT_DIR: repo }, stdin: asked.map(commit => `${commit}\n`).join('') })
+  const answer = await gitText(['cat-file', '--batch-check=%(objectname) %(objecttype)'], { env: { GIT_DIR: repo }, stdin: asked.map(commit => `${commit}\n`).join(''), signal })
   const found = new Set(answer.split('\n').filter(line => line.endsWith(' commit')).map(line => line.slice(0, 40)))
   return asked.filter(commit => found.has(commit)).slice(0, BASES_MAX)
 }
@@ -258,17 +330,15 @@ async function known (repo: string, have: string[]): Promise<string[]> {
 async function * packObjects (repo: string, commit: string, bases: string[], signal: AbortSignal): AsyncGenerator<Uint8Array> {
   // --shallow: the bases are no parents of the commit; git must look at their trees all the same.
   const args = ['pack-objects', '--revs', '--thin', '--shallow', '--stdout', '--delta-base-offset', '-q']
-  const child = startGit(args, { env: { GIT_DIR: repo }, signal })
-  const end = ended(child, 'pack-objects')
-  end.catch(() => undefined)
-  child.stdin.end(`${[commit, ...bases.map(base => `^${base}`)].join('\n')}\n`)
+  const git = startGit(args, { env: { GIT_DIR: repo }, signal, deadlineMs: PACK_DEADLINE_MS })
+  git.stdin.end(`${[commit, ...bases.map(base => `^${base}`)].join('\n')}\n`)
   try {
-    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+    for await (const chunk of git.stdout as AsyncIterable<Buffer>) {
       for (let at = 0; at < chunk.length; at += LIMITS.chunkBytesMax) yield chunk.subarray(at, at + LIMITS.chunkBytesMax)
     }
-    const { code, stderr } = await end
+    const { code, stderr } = await git.end
     if (code !== 0) throw gitFailed(args, code, stderr)
   } finally {
-    child.kill('SIGKILL')
+    git.kill()
   }
 }

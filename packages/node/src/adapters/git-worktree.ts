@@ -1,58 +1,76 @@
-/** Where a folder's source comes from: the git work tree around it, or the folder alone. */
+/**
+ * Where a folder's source comes from: the git work tree around it, or the folder alone.
+ *
+ * A `.git` may have been made by anybody: by another user in a folder above, or by whoever packed an archive. Of such a repository
+ * git is asked two things, where it is and what HEAD is; everything else happens in a repository of ours.
+ */
 import { createHash } from 'node:crypto'
-import { readFile, realpath, stat } from 'node:fs/promises'
+import { lstat, realpath, stat } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
-import { gitText, runGit } from './git-run.ts'
+import { FOREIGN_FILES, isBelow, readForeign } from './foreign-files.ts'
+import { runGit } from './git-run.ts'
 
 export interface Worktree {
   /** Absolute path of the tree's root, without symlinks. */
   root: string
   /** The asked-for folder relative to the root, `.` for the root. */
   cwd: string
-  /** Names the project on any device. */
-  project: string
-  /** The repository's own folders; undefined for a plain folder. */
-  git: { dir: string, common: string } | undefined
+  /** The repository's own folders, and its commit if it has one; undefined for a plain folder. */
+  git: { dir: string, common: string, head: string | undefined } | undefined
+  /** Why a repository that is there was not used. */
+  warnings: string[]
 }
 
-const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
+/** Of a question about one folder. */
+const ASK_MS = 60_000
+const COMMIT = /^[0-9a-f]{40}$/
 
 /** @throws ElderError `NOT_A_FOLDER` */
-export async function findWorktree (dir: string, signal: AbortSignal): Promise<Worktree> {
+export async function findWorktree (dir: string, signal: AbortSignal, deadlineMs: number = ASK_MS): Promise<Worktree> {
   const path = await realpath(dir).catch(() => resolve(dir))
   if (!await stat(path).then(found => found.isDirectory(), () => false)) throw new ElderError('NOT_A_FOLDER', `${dir} is not a folder`, 'Give the folder to build.')
-  return await inRepository(path, signal) ?? { root: path, cwd: '.', project: hash(`elder/project/path\0${path}`), git: undefined }
+  const asked = await runGit(['rev-parse', '--show-toplevel', '--absolute-git-dir', '--git-common-dir', '--show-object-format'], { profile: 'foreign', cwd: path, signal, allow: [128], deadlineMs })
+  const [top = '', own = '', common = '', format, ...rest] = asked.stdout.toString().split('\n')
+  if (asked.code !== 0) return plainFolder(path, refused(path, asked.stderr))
+  // Object ids that are not the 40 digits of the wire, or a line break in a path: the files alone are the source.
+  if (format !== 'sha1' || rest.length !== 1) return plainFolder(path)
+  const root = await realpath(top).catch(() => top)
+  if (!isBelow(root, path) || !await isOf(root, own)) return plainFolder(path, [`the git repository ${own} says that its work tree is ${root}, which has another .git: the files of ${path} are the source`])
+  return { root, cwd: relative(root, path) || '.', git: { dir: own, common: resolve(path, common), head: await headOf(path, signal, deadlineMs) }, warnings: [] }
 }
 
-async function inRepository (path: string, signal: AbortSignal): Promise<Worktree | undefined> {
-  const asked = await runGit(['rev-parse', '--show-toplevel', '--absolute-git-dir', '--git-common-dir', '--show-object-format'], { cwd: path, signal, allow: [128] })
-  const [top, dir, common, format] = asked.stdout.toString().split('\n')
-  // No work tree around it, or object ids that are not the 40 digits of the wire: the files alone are the source.
-  if (asked.code !== 0 || top === undefined || dir === undefined || common === undefined || format !== 'sha1') return undefined
-  const root = await realpath(top)
-  const cwd = relative(root, path) || '.'
-  if (cwd !== '.' && await isIgnored(root, cwd, signal)) return undefined
-  const first = await rootCommit(root, signal)
-  const project = hash(first === undefined ? `elder/project/path\0${root}` : `elder/project/root\0${first}`)
-  return { root, cwd, project, git: { dir, common: resolve(path, common) } }
+export function plainFolder (path: string, warnings: string[] = []): Worktree { return { root: path, cwd: '.', git: undefined, warnings } }
+
+/** Names the project on any device: by its first commit, or by the path of a plain folder. Warm caches go by it. */
+export function projectName (root: string, firstCommit: string | undefined): string {
+  const text = firstCommit === undefined ? `elder/project/path\0${root}` : `elder/project/root\0${firstCommit}`
+  return createHash('sha256').update(text).digest('hex').slice(0, 32)
 }
 
-/** An ignored folder without a tracked file is no part of the work tree's snapshot. */
-async function isIgnored (root: string, path: string, signal: AbortSignal): Promise<boolean> {
-  const { code } = await runGit(['check-ignore', '-q', '--', path], { cwd: root, signal, personal: true, allow: [1, 128] })
-  return code === 0 && await gitText(['ls-files', '--', path], { cwd: root, signal }) === ''
+/** Of a repository that is there and that git does not use. */
+function refused (path: string, stderr: string): string[] {
+  if (/dubious ownership|unsafe repository/.test(stderr)) {
+    const where = /'([^'\n]+)'/.exec(stderr)?.[1] ?? path
+    return [`the git repository at ${where} belongs to another user, so git does not use it: the files of ${path} are the source (if you trust it: git config --global --add safe.directory ${where})`]
+  }
+  const why = stderr.split('\n').find(line => line.startsWith('fatal: '))?.slice(7)
+  return why === undefined || /not a git repository|must be run in a work tree|cannot use bare repository/.test(why) ? [] : [`git does not use the repository here (${why.slice(0, 200)}): the files of ${path} are the source`]
 }
 
-async function rootCommit (root: string, signal: AbortSignal): Promise<string | undefined> {
-  const { code, stdout } = await runGit(['rev-list', '--max-parents=0', 'HEAD'], { cwd: root, signal, allow: [128] })
-  return code === 0 ? stdout.toString().split('\n').filter(Boolean).sort()[0] : undefined
+/** True when the `.git` in the root is that repository: `core.worktree` can name any folder of the disk as the root. */
+async function isOf (root: string, dir: string): Promise<boolean> {
+  const entry = join(root, '.git')
+  const found = await lstat(entry).catch(() => undefined)
+  const file = found?.isFile() === true ? await readForeign(entry, FOREIGN_FILES.gitfile) : undefined
+  const named = file?.bytes === undefined ? entry : resolve(root, /^gitdir: (.+?)\s*$/.exec(file.bytes.toString())?.[1] ?? '.git')
+  const [there, said] = await Promise.all([named, dir].map(path => realpath(path).catch(() => undefined)))
+  return there !== undefined && there === said
 }
 
-/** Names of the content filters (`lfs`, ...) that attributes in the work tree give to files. */
-export async function filterNames ({ root, git }: Worktree, signal: AbortSignal): Promise<string[]> {
-  if (git === undefined) return []
-  const tracked = (await gitText(['ls-files', '-z', '--', ':(glob)**/.gitattributes'], { cwd: root, signal })).split('\0').filter(Boolean)
-  const texts = await Promise.all([...tracked.map(path => join(root, path)), join(git.common, 'info/attributes')].map(path => readFile(path, 'utf8').catch(() => '')))
-  return [...new Set([...texts.join('\n').matchAll(/\sfilter=([\w.-]+)/g)].map(match => match[1] as string))]
+/** HEAD as it is written: no object is looked for, so none is fetched. */
+async function headOf (path: string, signal: AbortSignal, deadlineMs: number): Promise<string | undefined> {
+  const { stdout } = await runGit(['rev-parse', '--quiet', '--verify', 'HEAD'], { profile: 'foreign', cwd: path, signal, allow: [1, 128], deadlineMs })
+  const head = stdout.toString().trim()
+  return COMMIT.test(head) ? head : undefined
 }

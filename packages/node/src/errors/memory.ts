@@ -39,6 +39,7 @@ export const MIRRORS: Codes = {
   MIRROR_EMPTY: error('The repository can be read, and holds no mirror: no branch elder/memory.', 'Check the URL; on a device of the mesh: `elder-node stack remote list`'),
   MIRROR_UNVERIFIED: error('The mirror holds no stack, or no membership records, whose signatures hold. Nothing was taken.', 'Restore from another remote or device: `elder-node stack restore <url>`'),
   MIRROR_NEWER: met('error problem', 'The mirror was written by a newer version, in a format that this one does not know.', 'Update this device.'),
+  MIRROR_TOO_LARGE: met('error problem', 'The remote sends more, or names more files, than a mirror has: a host without an end, or another use of the branch. Nothing of it was kept.', 'Look who can push there. It is tried again by itself, less and less often; at once: `elder-node stack sync`'),
   MIRROR_FOREIGN: met('problem', 'The remote holds the mirror of another mesh; nothing is pushed there.', 'Use an empty repository, or take its stacks in: `elder-node stack restore <url>`'),
   MIRROR_SEGMENT: met('problem finding', 'A file on the remote does not verify and was skipped.', 'Nothing is lost: `elder-node stack sync` writes anew what this device holds. Look who can push to the remote.'),
   MIRROR_EDITED: met('problem', 'Somebody edited a file of the mirror on the host. The edit was kept beside it.', 'Bring the text into the stack: `elder-node stack edit <stack> <id> --body -`'),

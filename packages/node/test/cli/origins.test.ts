@@ -139,7 +139,7 @@ describe('.stack/stack.json', () => {
   test.each([
     ['a symlink', (file: string) => { symlinkSync('/dev/zero', file) }, 'is a symlink'],
     ['a pipe', (file: string) => { execFileSync('mkfifo', [file]) }, 'is no regular file'],
-    ['too large', (file: string) => { writeFileSync(file, `{"stack":"api"}${' '.repeat(5000)}`) }, 'holds more than 4096 bytes'],
+    ['too large', (file: string) => { writeFileSync(file, `{"stack":"api"}${' '.repeat(5000)}`) }, 'longer than 4096 bytes'],
     ['a folder', (file: string) => { mkdirSync(file) }, 'is no regular file'],
   ])('that is %s is refused and not followed', async (_what, make, why) => {
     const dir = laptop.clone(ONE)

@@ -18,6 +18,8 @@ export interface MeshAcceptance {
   idle (): Mesh
   /** Everybody hears that the device is a member no more. */
   remove (device: DeviceId): void
+  /** A mesh whose door lets `dialer` in and hears at once that it is a member no more; resolves once the dialer has tried. */
+  removedAtTheDoor (): Promise<{ listener: Mesh, dialer: Mesh, tried: Promise<unknown> }>
 }
 
 const MEMBER = { role: 'member' } as const
@@ -37,7 +39,7 @@ async function framesOf (stream: FrameStream): Promise<Uint8Array[]> {
 
 const echo: StreamHandler = async stream => { for await (const frame of stream) await stream.send(frame) }
 
-export function meshAcceptance (name: string, { make, idle, remove }: MeshAcceptance): void {
+export function meshAcceptance (name: string, { make, idle, remove, removedAtTheDoor }: MeshAcceptance): void {
   const pair = async (prepare: (a: Mesh, b: Mesh) => void, roles: [Role, Role] = ['builder', 'builder']): Promise<[Mesh, Mesh]> => {
     const meshes = await make(roles, ([a, b]) => { prepare(a as Mesh, b as Mesh) })
     return meshes as [Mesh, Mesh]
@@ -111,6 +113,16 @@ export function meshAcceptance (name: string, { make, idle, remove }: MeshAccept
       await failure(a.request(b.self, 'claim', null, { signal: AbortSignal.timeout(1_000) }))
       expect(served).toBe(1)
     })
+  })
+
+  test(`${name}: a device that is removed between its yes at the door and its connection is never a peer`, async () => {
+    const { listener, dialer, tried } = await removedAtTheDoor()
+    const admitted: DeviceId[] = []
+    listener.on('admitted', device => { admitted.push(device) })
+    await tried
+    // Whoever is let in later is admitted after whoever came before.
+    await eventually(() => { expect(listener.peers()).toEqual([]) })
+    expect([admitted, dialer.peers()]).toEqual([[], []])
   })
 
   describe(`${name}: requests`, () => {

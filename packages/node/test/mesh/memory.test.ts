@@ -38,6 +38,23 @@ meshAcceptance('in memory', {
     for (const [i, a] of meshes.entries()) for (const b of meshes.slice(i + 1)) await network.connect(a.self, b.self)
     return meshes
   },
+  removedAtTheDoor: async () => {
+    const network = new MemoryNetwork()
+    const dialer = join(network, 'builder')
+    const device = newDevice()
+    const listener = network.join(device, {
+      ...openDoor(), role: other => roles.get(other),
+      decide: async other => {
+        queueMicrotask(() => { roles.delete(other) })
+        return { ok: true, answer: {} }
+      },
+    })
+    roles.set(device, 'builder')
+    onTestFinished(() => listener.stop())
+    await listener.start()
+    await dialer.start()
+    return { listener, dialer, tried: network.connect(dialer.self, device).catch(() => {}) }
+  },
   remove: device => {
     roles.delete(device)
     for (const listener of removed) listener(device)

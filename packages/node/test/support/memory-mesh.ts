@@ -25,8 +25,14 @@ import { MemoryStream, reset, streamPair } from './memory-stream.ts'
 /** What the mesh needs of an Admission; tests of other services may pass {@link openDoor}. */
 export type Doorkeeper = Pick<Admission, 'hello' | 'decide' | 'greeted' | 'refused' | 'role' | 'onRemoved'>
 
-/** Takes something from one device to another: later, and in the order in which it was given for these two. */
-export type Carrier = (from: DeviceId, to: DeviceId, deliver: () => void) => void
+export interface Carrier {
+  /** Takes something from one device to another: later, and in the order in which it was given for these two. */
+  carry (from: DeviceId, to: DeviceId, deliver: () => void): void
+  /** Does something as this device: what happens to a device on its own account. */
+  within (device: DeviceId, act: () => void): void
+}
+
+const TURN_OF_THE_LOOP: Carrier = { carry: (_from, _to, deliver) => { setImmediate(deliver) }, within: (_device, act) => { act() } }
 
 /** Lets everybody in, with one role for all. */
 export function openDoor (role: Role = 'admin'): Doorkeeper {
@@ -50,13 +56,17 @@ class Link {
 
 export class MemoryNetwork {
   readonly #nodes = new Map<DeviceId, MemoryMesh>()
-  readonly #links = new Map<string, Link>()
-  readonly carry: Carrier
+  /** By either end. */
+  readonly #links = new Map<DeviceId, Map<DeviceId, Link>>()
+  readonly #carrier: Carrier
 
-  constructor (carry: Carrier = (_from, _to, deliver) => { setImmediate(deliver) }) { this.carry = carry }
+  constructor (carrier: Carrier = TURN_OF_THE_LOOP) { this.#carrier = carrier }
+
+  carry (from: DeviceId, to: DeviceId, deliver: () => void): void { this.#carrier.carry(from, to, deliver) }
 
   /** A node on this network. Starts offline: `start` lets it be dialed. A later life of the device takes the place of the earlier. */
   join (device: DeviceId, admission: Doorkeeper = openDoor()): MemoryMesh {
+    for (const peer of this.peersOf(device)) this.disconnect(device, peer)
     const mesh = new MemoryMesh(device, admission, this)
     this.#nodes.set(device, mesh)
     return mesh
@@ -71,9 +81,7 @@ export class MemoryNetwork {
     if (dialer?.running !== true || listener?.running !== true) throw unreachable(to, 'it does not run')
     if (this.linked(from, to)) return
     const hello = overWire(dialer.admission.hello(to))
-    await this.#carried(from, to)
-    const verdict = await listener.admission.decide(from, hello, { signal })
-    await this.#carried(to, from)
+    const verdict = await this.#ask(from, to, () => listener.admission.decide(from, hello, { signal }), signal)
     if (!verdict.ok) {
       dialer.admission.refused(to, verdict.code, verdict.proof === undefined ? undefined : overWire(verdict.proof))
       dialer.emit('refused', to, verdict.code)
@@ -83,35 +91,59 @@ export class MemoryNetwork {
     if (this.#nodes.get(from) !== dialer || this.#nodes.get(to) !== listener || !dialer.running || !listener.running) {
       throw unreachable(to, 'it went away meanwhile')
     }
+    // Removed while the connection was being made: there was nothing to close yet.
+    if (listener.admission.role(from) === undefined || dialer.admission.role(to) === undefined) throw unreachable(to, 'it is no member any more')
     if (this.linked(from, to)) return
-    this.#links.set(linkName(from, to), new Link(dialer, listener))
-    listener.emit('admitted', from)
+    const link = new Link(dialer, listener)
+    this.#linksOf(from).set(to, link)
+    this.#linksOf(to).set(from, link)
     dialer.emit('admitted', to)
+    await this.#ask(from, to, async () => { if (this.linked(from, to)) listener.emit('admitted', from) }, signal)
   }
 
   disconnect (a: DeviceId, b: DeviceId): void {
-    const link = this.#links.get(linkName(a, b))
+    const link = this.link(a, b)
     if (link === undefined) return
-    this.#links.delete(linkName(a, b))
-    for (const stream of link.streams) stream.break(reset('the connection closed'))
+    this.#linksOf(a).delete(b)
+    this.#linksOf(b).delete(a)
     const [first, second] = link.ends
-    first.gone(second.self)
-    second.gone(first.self)
+    for (const [end, other] of [[first, second], [second, first]] as const) {
+      this.#carrier.within(end.self, () => {
+        for (const stream of link.streams) if (stream.device === other.self) stream.break(reset('the connection closed'))
+        end.gone(other.self)
+      })
+    }
   }
 
-  linked (a: DeviceId, b: DeviceId): boolean { return this.#links.has(linkName(a, b)) }
+  linked (a: DeviceId, b: DeviceId): boolean { return this.link(a, b) !== undefined }
 
-  link (a: DeviceId, b: DeviceId): Link | undefined { return this.#links.get(linkName(a, b)) }
+  link (a: DeviceId, b: DeviceId): Link | undefined { return this.#links.get(a)?.get(b) }
 
-  peersOf (device: DeviceId): DeviceId[] { return [...this.#nodes.keys()].filter(other => this.linked(device, other)) }
+  peersOf (device: DeviceId): DeviceId[] { return [...this.#links.get(device)?.keys() ?? []] }
 
-  #carried (from: DeviceId, to: DeviceId): Promise<void> { return new Promise(resolve => { this.carry(from, to, resolve) }) }
+  #linksOf (device: DeviceId): Map<DeviceId, Link> {
+    const links = this.#links.get(device) ?? new Map<DeviceId, Link>()
+    this.#links.set(device, links)
+    return links
+  }
+
+  /** `act` happens there, its result comes back. */
+  #ask<T> (from: DeviceId, to: DeviceId, act: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => { reject(aborted(signal, to)) }, { once: true })
+      if (signal.aborted) reject(aborted(signal, to))
+      this.carry(from, to, () => {
+        act().then(value => { this.carry(to, from, () => { resolve(value) }) }, (error: Error) => { this.carry(to, from, () => { reject(error) }) })
+      })
+    })
+  }
 }
 
 interface Registered<Handler> { gate: Gate, handler: Handler }
 
 export class MemoryMesh implements Mesh {
   readonly self: DeviceId
+  readonly address: string
   readonly admission: Doorkeeper
   /** Requests served, by service: for tests that count round trips. */
   readonly served: Map<Service, number> = new Map()
@@ -129,17 +161,18 @@ export class MemoryMesh implements Mesh {
 
   constructor (self: DeviceId, admission: Doorkeeper, network: MemoryNetwork) {
     this.self = self
+    this.address = `/memory/${self.slice(0, 8)}/p2p/${peerIdOf(self)}`
     this.admission = admission
     this.#network = network
     this.#gatekeeper = new Gatekeeper(device => this.admission.role(device))
   }
 
-  addresses (): string[] { return this.running ? [addressOf(this.self)] : [] }
+  addresses (): string[] { return this.running ? [this.address] : [] }
 
   reach (): Reach { return { reachable: 'unknown', through: [], relays: false } }
 
   peers (): Peer[] {
-    return this.#network.peersOf(this.self).map(device => ({ device, path: 'direct', rttMs: 0.1, address: addressOf(device) }))
+    return this.#network.peersOf(this.self).map(device => ({ device, path: 'direct', rttMs: 0.1, address: this.#network.node(device)?.address ?? '' }))
   }
 
   on<E extends keyof MeshEvents> (event: E, listener: MeshEvents[E]): () => void { return this.#events.on(event, listener) }
@@ -180,7 +213,7 @@ export class MemoryMesh implements Mesh {
 
   async probe (device: DeviceId, { signal }: CallOptions): Promise<number> {
     this.#demandPeer(device, signal)
-    const { carry } = this.#network
+    const carry = this.#network.carry.bind(this.#network)
     const sentAtMs = performance.now()
     await new Promise<void>((resolve, reject) => {
       const off = this.on('gone', gone => { if (gone === device) reject(unreachable(device, 'the connection closed')) })
@@ -280,7 +313,7 @@ export class MemoryMesh implements Mesh {
     const link = this.#network.link(this.self, device)
     const peer = link?.ends.find(end => end !== this)
     if (link === undefined || peer === undefined) return Promise.reject(unreachable(device, 'there is no connection'))
-    const { carry } = this.#network
+    const carry = this.#network.carry.bind(this.#network)
     const [ours, theirs] = streamPair(
       device, this.self, deliver => { carry(this.self, device, deliver) }, deliver => { carry(device, this.self, deliver) },
     )
@@ -322,10 +355,6 @@ export class MemoryMesh implements Mesh {
 
 /** As the other side reads it: canonical, bounded, a copy. */
 function overWire (message: unknown): Value { return decode(encode(message), LIMITS.frameBytesMax) }
-
-function linkName (a: DeviceId, b: DeviceId): string { return [a, b].sort().join(' ') }
-
-function addressOf (device: DeviceId): string { return `/memory/${device.slice(0, 8)}/p2p/${peerIdOf(device)}` }
 
 function linger (stream: MemoryStream): void {
   if (stream.closed.aborted) return

@@ -20,6 +20,9 @@ export function gater (admission: Admission, relays: () => boolean): ConnectionG
     denyDialMultiaddr: () => false,
     denyInboundEncryptedConnection: isStranger,
     denyOutboundEncryptedConnection: isStranger,
+    // Again once the connection is there: a removal that came meanwhile found nothing to close.
+    denyInboundUpgradedConnection: isStranger,
+    denyOutboundUpgradedConnection: isStranger,
     denyInboundRelayReservation: peer => !relays() || isStranger(peer),
     denyOutboundRelayedConnection: (source, destination) => !relays() || isStranger(source) || isStranger(destination),
     denyInboundRelayedConnection: (relay, peer) => isStranger(relay) || isRevoked(peer),

@@ -2,15 +2,11 @@
  * What a git worktree says of its stack: `.stack/stack.json`, which the first write makes so that every clone and every later rename
  * agree, and the address at `origin`. Which stack that is, the node knows: see stack-of.ts.
  */
-import { execFile } from 'node:child_process'
-import { constants, existsSync, type Stats } from 'node:fs'
-import { lstat, open } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { promisify } from 'node:util'
-import { codeOf, ElderError, STACK_NAME } from '@elder-node/protocol'
+import { ElderError, STACK_NAME } from '@elder-node/protocol'
+import { FOREIGN_FILES, readForeignInside } from '../../adapters/foreign-files.ts'
 import { replaceFile } from '../../adapters/replace-file.ts'
-
-const run = promisify(execFile)
 
 export interface WorktreeStack {
   root: string
@@ -26,20 +22,18 @@ export interface WorktreeStack {
   remember (stack: string): Promise<void>
 }
 
-/** Larger is no file of ours: one name in a line of JSON. */
-const BYTES_MAX = 4096
+const FILE = '.stack/stack.json'
+const ASK_MS = 10_000
 /** Longer is no address that anybody wrote. */
 const ADDRESS_CHARS_MAX = 2048
-/** A symlink may lead anywhere, and a pipe or a device never ends. */
-const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 /** @throws ElderError `STACK_UNKNOWN` outside of a git worktree, `STACK_FILE` for a file that does not say a name */
-export async function worktreeStack (cwd: string): Promise<WorktreeStack> {
+export async function worktreeStack (cwd: string, { deadlineMs = ASK_MS }: { deadlineMs?: number } = {}): Promise<WorktreeStack> {
   const root = worktree(cwd)
   if (root === undefined) throw unknown(`${cwd} is not inside a git worktree`)
-  const file = join(root, '.stack', 'stack.json')
-  const found = await readRecorded(file)
-  const url = await origin(root)
+  const file = join(root, FILE)
+  const found = await readRecorded(root)
+  const url = await origin(root, AbortSignal.timeout(deadlineMs))
   if (found === undefined && url === undefined) throw unknown(`the repository at ${root} has no remote "origin" and no .stack/stack.json`)
   return {
     root, file, recorded: found?.stack, foreign: found?.foreign, origin: url,
@@ -61,28 +55,13 @@ function worktree (from: string): string | undefined {
   }
 }
 
-async function readRecorded (file: string): Promise<{ stack: string, foreign: number | undefined } | undefined> {
-  await demandFolder(file)
-  const handle = await open(file, FLAGS).catch((error: unknown) => {
-    if (codeOf(error) === 'ENOENT') return undefined
-    throw refused(file, codeOf(error) === 'ELOOP' ? 'is a symlink' : `cannot be read (${codeOf(error)})`)
-  })
-  if (handle === undefined) return undefined
-  try {
-    const found = await handle.stat()
-    if (!found.isFile() || found.size > BYTES_MAX) throw refused(file, found.isFile() ? `holds more than ${BYTES_MAX} bytes` : 'is no regular file')
-    const stack = nameIn(await handle.readFile('utf8'))
-    if (stack === undefined) throw refused(file, 'names no stack')
-    return { stack, foreign: foreignOwner(found) }
-  } finally {
-    await handle.close()
-  }
-}
-
-/** Through a `.stack` that is a symlink the name would be read from, and written to, any folder. */
-async function demandFolder (file: string): Promise<void> {
-  const found = await lstat(dirname(file)).catch(() => undefined)
-  if (found !== undefined && !found.isDirectory()) throw refused(dirname(file), 'is no folder')
+async function readRecorded (root: string): Promise<{ stack: string, foreign: number | undefined } | undefined> {
+  const found = await readForeignInside(root, FILE, FOREIGN_FILES.stackFile)
+  if (found === undefined) return undefined
+  if (found.odd !== undefined) throw refused(`${join(root, FILE)} was not read: ${found.odd}`)
+  const stack = nameIn(found.bytes.toString())
+  if (stack === undefined) throw refused(`${join(root, FILE)} names no stack`)
+  return { stack, foreign: foreignOwner(found.uid) }
 }
 
 function nameIn (text: string): string | undefined {
@@ -95,28 +74,26 @@ function nameIn (text: string): string | undefined {
 }
 
 /** Root may write anywhere anyway; below sudo the files of the one who called it are one's own. Undefined on Windows. */
-function foreignOwner ({ uid }: Stats): number | undefined {
+function foreignOwner (uid: number): number | undefined {
   const self = process.getuid?.()
   const caller = self === 0 ? Number(process.env['SUDO_UID'] ?? 0) : 0
   return self === undefined || [self, caller, 0].includes(uid) ? undefined : uid
 }
 
-async function origin (root: string): Promise<string | undefined> {
-  try {
-    const { stdout } = await run('git', ['-C', root, 'config', '--get', 'remote.origin.url'], { timeout: 10_000 })
-    const url = stdout.trim()
-    return url === '' || url.length > ADDRESS_CHARS_MAX ? undefined : /^\.\.?(\/|$)/.test(url) ? resolve(root, url) : url
-  } catch {
-    return undefined
-  }
+/** A device without git, and a repository that git does not read, have no origin. */
+async function origin (root: string, signal: AbortSignal): Promise<string | undefined> {
+  // Loaded here: most commands name their stack.
+  const { gitText } = await import('../../adapters/git-run.ts')
+  const url = await gitText(['config', '--get', 'remote.origin.url'], { profile: 'foreign', cwd: root, signal, outputBytesMax: 65_536 }).catch(() => '')
+  return url === '' || url.length > ADDRESS_CHARS_MAX ? undefined : /^\.\.?(\/|$)/.test(url) ? resolve(root, url) : url
 }
 
 async function record (file: string, stack: string): Promise<void> {
   await replaceFile(file, `${JSON.stringify({ schema: 'elder/stack-file.v1', stack }, null, 2)}\n`)
 }
 
-function refused (file: string, why: string): ElderError {
-  return new ElderError('STACK_FILE', `${file} ${why}`, 'Write {"stack":"my-repo"} into it, or name the stack in the command.')
+function refused (what: string): ElderError {
+  return new ElderError('STACK_FILE', what, 'Write {"stack":"my-repo"} into it, or name the stack in the command.')
 }
 
 function unknown (why: string): ElderError {

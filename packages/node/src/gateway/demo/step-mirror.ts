@@ -1,15 +1,12 @@
 /** Step 5: the stack on a real git remote, readable with git alone. */
-import { execFile } from 'node:child_process'
 import { readFile, readdir } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { promisify } from 'node:util'
 import { ElderError } from '@elder-node/protocol'
 import { poll } from './poll.ts'
 import type { Evidence } from './story.ts'
 import { STACK, STEP_MS, ask, deviceAt, untilEqual } from './world.ts'
 import type { World } from './world.ts'
 
-const run = promisify(execFile)
 const BRANCH = 'elder/memory'
 interface Synced { results: Array<{ ok: boolean, commit: string | null, message: string | null }> }
 
@@ -30,8 +27,9 @@ export async function mirrorStep (world: World, url: string): Promise<Evidence> 
 /** As anybody would read it: `git clone -b elder/memory`, then the Markdown. */
 async function cloneAndRead (world: World, url: string): Promise<string[]> {
   const clone = join(world.temp, 'clone')
-  const env = { ...process.env, GIT_TERMINAL_PROMPT: '0', GIT_CONFIG_NOSYSTEM: '1' }
-  await run('git', ['-c', 'http.proxy=', 'clone', '--quiet', '-b', BRANCH, url, clone], { env, timeout: STEP_MS, signal: world.signal })
+  const { runGit } = await import('@elder-node/crdt-stack/git')
+  const { code, stderr } = await runGit({ profile: 'network', args: ['clone', '--quiet', '-b', BRANCH, url, clone], config: ['http.proxy='], deadlineMs: STEP_MS, signal: world.signal })
+  if (code !== 0) throw new ElderError('DEMO_FAILED', `git clone ended with ${code}: ${stderr.trim().slice(0, 500)}`)
   const entries = await readdir(join(clone, 'stacks', STACK, 'entries'), { recursive: true, withFileTypes: true })
   const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith('.md')).map((entry) => join(entry.parentPath, entry.name)).sort()
   if (files.length !== 2) throw new ElderError('DEMO_FAILED', `the clone holds ${files.length} entries as Markdown, not 2`)
