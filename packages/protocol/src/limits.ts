@@ -48,8 +48,14 @@ export const LIMITS = {
   cutHeadsMax: 64,
   /** Heads of the membership graph one record may name: concurrent admins, not devices. */
   memberPrevMax: 16,
-  /** Membership records one roster may hold. */
+  /** Membership records of live members that one roster may hold; removals come on top, within the bounds below. */
   rosterRecordsMax: 4096,
+  /** Records of one issuer, besides removals: an admin that invites a device a day for a year writes about 700. */
+  recordsPerIssuerMax: 1024,
+  /** Removals that one issuer writes of one subject: a revoke with the cuts of 10,000 stacks fills 157 records. */
+  removalsPerSubjectMax: 160,
+  /** Devices that an evicted admin shut out unseen by its evictor. These count until an admin says otherwise, so a stolen key gets few of them. */
+  unseenRemovalsMax: 8,
   /** Leave records kept of one device: it needs one, and may write another after its disk was restored; every member can write them. */
   leavesPerDeviceMax: 4,
   /** An advert: gossiped by every device every few seconds. */

@@ -1,6 +1,6 @@
 import { equalBytes } from '../codec/text.ts'
 import { deviceId, type DeviceId } from '../ids.ts'
-import type { Graph } from './graph.ts'
+import { remembered, type Graph } from './graph.ts'
 import type { MemberRecord } from './record.ts'
 import type { Role } from './roles.ts'
 
@@ -37,19 +37,15 @@ export class Entitlement {
   constructor (graph: Graph) { this.#graph = graph }
 
   entitled (record: MemberRecord): boolean {
-    const known = this.#answers.get(record.hash)
-    if (known !== undefined) return known
-    const answer = this.#authority(record) && this.#ticketHolds(record)
-    this.#answers.set(record.hash, answer)
-    return answer
+    const needs = (one: MemberRecord): MemberRecord[] => supportsOf(one).map(hash => this.#graph.get(hash)).filter(found => found !== undefined)
+    return remembered(this.#answers, record, needs, one => this.#authority(one) && this.#ticketHolds(one))
   }
 
-  /** Hash links cannot form a circle, so this ends. */
   #authority (record: MemberRecord): boolean {
     if (record.content.type === 'genesis') return true
     if (record.content.type === 'recover') return this.#isRecoveryKey(record)
     const grant = this.#graph.get(record.grant)
-    if (grant === undefined || !this.entitled(grant)) return false
+    if (grant === undefined || this.#answers.get(grant.hash) !== true) return false
     const given = conferred(grant)
     return given?.subject === record.issuer && (given.role === 'admin' || record.content.type === 'leave')
   }
@@ -59,7 +55,7 @@ export class Entitlement {
     if (record.content.type !== 'member' || record.content.via === null) return true
     const { via, role } = record.content
     const ticket = this.#graph.get(via.ticket)
-    return ticket?.content.type === 'ticket' && this.entitled(ticket) && ticket.issuer === record.issuer &&
+    return ticket?.content.type === 'ticket' && this.#answers.get(ticket.hash) === true && ticket.issuer === record.issuer &&
       ticket.content.role === role && record.at <= ticket.content.expiresMs && equalBytes(ticket.content.ticketKey, via.ticketKey)
   }
 

@@ -3,6 +3,7 @@ import type { MemberRecord } from './record.ts'
 
 /** The records of one mesh by hash, and what each of them had behind it. Records of other meshes are left out. */
 export class Graph {
+  readonly mesh: MeshId
   /** Ascending by hash, so that nothing computed from it depends on the order of arrival. */
   readonly records: readonly MemberRecord[]
   readonly #byHash: ReadonlyMap<string, MemberRecord>
@@ -10,6 +11,7 @@ export class Graph {
   readonly #pasts = new Map<string, ReadonlySet<string>>()
 
   constructor (records: Iterable<MemberRecord>, mesh: MeshId) {
+    this.mesh = mesh
     const byHash = new Map<string, MemberRecord>()
     for (const record of records) if (record.mesh === mesh) byHash.set(record.hash, record)
     this.#byHash = byHash
@@ -30,15 +32,8 @@ export class Graph {
 
   /** The longest known way back to a record without predecessors. */
   depth (record: MemberRecord): number {
-    const known = this.#depths.get(record.hash)
-    if (known !== undefined) return known
-    let depth = 0
-    for (const hash of record.prev) {
-      const before = this.get(hash)
-      if (before !== undefined) depth = Math.max(depth, this.depth(before) + 1)
-    }
-    this.#depths.set(record.hash, depth)
-    return depth
+    const before = ({ prev }: MemberRecord): MemberRecord[] => prev.map(hash => this.get(hash)).filter(found => found !== undefined)
+    return remembered(this.#depths, record, before, found => Math.max(-1, ...before(found).map(({ hash }) => this.#depths.get(hash) ?? -1)) + 1)
   }
 
   /** Causal order first, then the issuer's clock, then the hash: total, and the same on every device with the same records. */
@@ -51,4 +46,22 @@ export class Graph {
     const named = new Set(this.records.flatMap(record => record.prev))
     return this.records.filter(record => !named.has(record.hash)).map(record => record.hash)
   }
+}
+
+/**
+ * The answer for one record, where the answers for those it needs come first. Without recursion: who made the records chose how long their
+ * chains are. Hash links form no circle, so this ends.
+ */
+export function remembered<Answer> (answers: Map<string, Answer>, record: MemberRecord, needs: (record: MemberRecord) => MemberRecord[], answer: (record: MemberRecord) => Answer): Answer {
+  const waiting = [record]
+  for (let next = waiting.at(-1); next !== undefined; next = waiting.at(-1)) {
+    const missing = answers.has(next.hash) ? [] : needs(next).filter(({ hash }) => !answers.has(hash))
+    if (missing.length > 0) {
+      waiting.push(...missing)
+      continue
+    }
+    if (!answers.has(next.hash)) answers.set(next.hash, answer(next))
+    waiting.pop()
+  }
+  return answers.get(record.hash) as Answer
 }

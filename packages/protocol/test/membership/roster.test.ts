@@ -83,7 +83,7 @@ describe('the roster', () => {
     book.revoke(0, 1)
     book.admit(1, 3, 'builder', 'after')
     book.admit(1, 4, 'builder', 'backdated', { prev: [before.hash] })
-    book.revoke(1, 2, { prev: [before.hash] })
+    book.revoke(1, 2)
     expect(book.names()).toEqual(['honest', 'mini'])
     expect([...book.roster().revoked.keys()]).toEqual([idOf(1)])
   })
@@ -101,6 +101,53 @@ describe('the roster', () => {
     other.revoke(1, 2)
     other.revoke(2, 1)
     expect(other.names()).toEqual(['mini', 'one'])
+  })
+
+  test('an eviction that everybody heard stands when its issuer is evicted at the same moment, until an admin who knows says otherwise', () => {
+    const book = new MeshBook()
+    book.admit(0, 1, 'admin', 'one')
+    book.admit(0, 2, 'admin', 'two')
+    const thief = book.admit(0, 3, 'builder', 'thief')
+    const heard = book.revoke(1, 3)
+    book.revoke(2, 1, { prev: [thief.hash] })
+    expect(book.names()).toEqual(['mini', 'two'])
+    // Who has not seen it takes nothing back; who has, does.
+    book.admit(0, 3, 'builder', 'thief', { prev: [thief.hash] })
+    expect(book.names()).toEqual(['mini', 'two'])
+    book.admit(0, 3, 'builder', 'friend')
+    expect(book.names()).toEqual(['friend', 'mini', 'two'])
+    // An eviction that the evictor of its issuer had seen is not in dispute.
+    const other = new MeshBook()
+    other.admit(0, 1, 'admin', 'one')
+    other.admit(0, 3, 'builder', 'thief')
+    other.revoke(1, 3)
+    other.revoke(0, 1)
+    other.admit(0, 3, 'builder', 'friend')
+    expect(other.names()).toEqual(['mini'])
+    expect(heard.content.type).toBe('revoke')
+  })
+
+  test('nobody takes its own eviction back: not the evicted, not whom it makes an admin for that', () => {
+    const book = new MeshBook()
+    book.admit(0, 1, 'admin', 'one')
+    const victim = book.admit(0, 2, 'admin', 'victim')
+    book.revoke(1, 2)
+    book.revoke(0, 1, { prev: [victim.hash] })
+    book.admit(2, 2, 'admin', 'again')
+    book.admit(2, 3, 'admin', 'puppet')
+    book.admit(3, 2, 'admin', 'back')
+    expect(book.names()).toEqual(['mini'])
+  })
+
+  test('a device marked as lost by an admin that is evicted at the same moment stays lost until it is admitted again', () => {
+    const book = new MeshBook()
+    book.admit(0, 1, 'admin', 'one')
+    const pi = book.admit(0, 2, 'builder', 'pi')
+    book.write(1, { type: 'lost', subject: idOf(2) })
+    book.revoke(0, 1, { prev: [pi.hash] })
+    expect(book.names()).toEqual(['mini'])
+    book.admit(0, 2, 'builder', 'pi')
+    expect(book.names()).toEqual(['mini', 'pi'])
   })
 
   test('an evicted admin cannot answer with a puppet: its hidden grant falls, and the evictor stays', () => {
