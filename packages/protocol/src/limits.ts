@@ -50,7 +50,7 @@ export const LIMITS = {
   memberPrevMax: 16,
   /** Membership records of live members that one roster may hold; removals come on top, within the bounds below. */
   rosterRecordsMax: 4096,
-  /** Records of one issuer, besides removals: an admin that invites a device a day for a year writes about 700. */
+  /** Records of one issuer besides removals, and devices that it removes: an admin that invites a device a day for a year writes about 700. */
   recordsPerIssuerMax: 1024,
   /** Removals that one issuer writes of one subject: a revoke with the cuts of 10,000 stacks fills 157 records. */
   removalsPerSubjectMax: 160,

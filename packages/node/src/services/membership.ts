@@ -188,8 +188,12 @@ export class Membership implements Admission {
   /** Every membership record this device holds: what a mirror keeps under roster/. */
   records (): Uint8Array[] { return this.#book.graph.records.map(({ bytes }) => bytes) }
 
-  /** Takes records from outside, a mirror for instance; what does not verify is refused as a whole. @throws MalformedError, ElderError `DISK_FULL`, `STORAGE` */
-  receive (records: Uint8Array[]): void { this.#book.add(records) }
+  /**
+   * Takes records from outside, a mirror for instance, which who was evicted may still write to; what does not verify is refused as a whole.
+   *
+   * @throws MalformedError, ElderError `DISK_FULL`, `STORAGE`
+   */
+  receive (records: Uint8Array[]): void { this.#book.addForeign(records) }
 
   /** Was the device ever a member? Its records then count, also after it left. */
   mayWrite (device: DeviceId): boolean { return (this.#writers ??= writersOf(this.#book.graph)).has(device) }
@@ -210,7 +214,7 @@ export class Membership implements Admission {
     this.#joining?.refused(listener, code)
     if (proof === undefined) return
     try {
-      this.#book.add(proofIn(proof), listener)
+      this.#book.admitRemoval(proofIn(proof), this.self, listener)
     } catch {
       // What does not verify proves nothing: the refusal stands, and we try others.
     }

@@ -2,8 +2,9 @@
  * What a device keeps of the membership records that it is given: bounds, per issuer and independent of the order of arrival, so that nobody
  * fills everybody's roster, least of all a device that was shut out.
  *
- * - Entitled records only, and removals only of devices that were given something.
- * - Of one issuer and subject: removals that add something to the earlier ones, at most LIMITS.removalsPerSubjectMax.
+ * - Entitled records only.
+ * - Of one issuer: removals of at most LIMITS.recordsPerIssuerMax subjects, and of each those that add something to the earlier ones, at most
+ *   LIMITS.removalsPerSubjectMax.
  * - Of an issuer that is cut: removals that no revoke of it and no live device has seen, for at most LIMITS.unseenRemovalsMax subjects. They
  *   count, so whoever stole an admin's key could make more of them at leisure.
  * - Of one issuer at most LIMITS.recordsPerIssuerMax records that are no removals. Of one that is cut those come first that its cut has seen:
@@ -12,7 +13,7 @@
 import { LIMITS } from '../limits.ts'
 import type { DeviceId } from '../ids.ts'
 import { inEffect, isRemoval } from './effect.ts'
-import { conferred, Entitlement, removed } from './entitled.ts'
+import { Entitlement, removed } from './entitled.ts'
 import { Graph } from './graph.ts'
 import type { MemberRecord } from './record.ts'
 
@@ -25,7 +26,7 @@ export function keptOf (graph: Graph): Graph {
 }
 
 /** Issuers whose later records count for nothing: they were revoked or left. */
-export function cutIssuers (graph: Graph): Set<DeviceId> {
+function cutIssuers (graph: Graph): Set<DeviceId> {
   const counts = inEffect(graph)
   return new Set(graph.records.filter(({ hash }) => counts.has(hash)).map(removed).filter(device => device !== undefined))
 }
@@ -62,10 +63,10 @@ function earlier (a: MemberRecord, b: MemberRecord): number { return a.seq - b.s
 function subjectOf (record: MemberRecord): DeviceId | undefined { return record.content.type === 'lost' ? record.content.subject : removed(record) }
 
 function perSubject (graph: Graph): MemberRecord[] {
-  const given = new Set(graph.records.map(record => conferred(record)?.subject))
-  const removals = graph.records.filter(record => isRemoval(record) && given.has(subjectOf(record)))
-  const pairs = Map.groupBy(removals, record => `${record.content.type} ${record.issuer} ${subjectOf(record)}`)
-  return [...pairs.values()].flatMap(records => adding(records.sort(earlier)))
+  const pairs = Map.groupBy(graph.records.filter(isRemoval), record => `${record.issuer} ${subjectOf(record)} ${record.content.type}`)
+  const kept = [...pairs.values()].map(records => adding(records.sort(earlier)))
+  const byIssuer = Map.groupBy(kept, ([first]) => first?.issuer)
+  return [...byIssuer.values()].flatMap(all => all.sort(([a], [b]) => earlier(a as MemberRecord, b as MemberRecord)).slice(0, LIMITS.recordsPerIssuerMax).flat())
 }
 
 /** A lost device may come back and be lost again, and a leave may be written anew after a restore: these add, up to their bound. */

@@ -17,9 +17,13 @@ export function toDeviceName (text: string, fallback = 'device'): string {
  */
 export function assignNames (wishes: readonly string[]): string[] {
   const taken = new Set<string>()
+  // Thousands may wish for one name: each goes on counting where the one before stopped.
+  const last = new Map<string, number>()
   return wishes.map(wish => {
     let name = wish
-    for (let n = 2; taken.has(name); n++) name = `${wish}-${n}`
+    let n = last.get(wish) ?? 1
+    while (taken.has(name)) name = `${wish}-${++n}`
+    last.set(wish, n)
     taken.add(name)
     return name
   })

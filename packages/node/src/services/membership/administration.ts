@@ -59,6 +59,7 @@ export class Administration {
 
   evict (device: DeviceId, cuts: Cut[], undo: boolean): void {
     this.#demandAdmin('evict a device')
+    if (this.#components.book.roster.revoked.get(device)?.undo === true) return
     writeRecords(this.#components, inRecords(cuts).map((cuts): MemberContent => ({ type: 'revoke', subject: device, cuts, undo })))
   }
 

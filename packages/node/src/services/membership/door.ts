@@ -2,6 +2,7 @@
 import { codeOf, deviceId, deviceKey, ElderError, encode, equalBytes, hasRole, isRefusalCode, LIMITS, meshKey, proofOf, signRedemption, type DeviceId, type MemberRecord, type Signer, type Ticket, type Value } from '@elder-node/protocol'
 import type { RefusalCode, Verdict } from '../../ports/admission.ts'
 import type { CallOptions, Mesh } from '../../ports/mesh.ts'
+import { Patience } from './patience.ts'
 import { holdsTicket, redeem, ticketShown } from './redeem.ts'
 import { DOOR_VERSION, helloOf, mapOf, proofIn, shownOf, type TicketShown } from './wire.ts'
 import type { WriterComponents } from './writer.ts'
@@ -14,16 +15,20 @@ export interface DoorComponents extends WriterComponents {
 /** What a joiner shows instead of a proof. */
 export interface Shown { ticket: Ticket, oneTime: Signer, name: string }
 
+/** A no that may be a yes soon, without the dialer's doing. */
+const PASSING: ReadonlySet<RefusalCode> = new Set<RefusalCode>(['busy', 'issuer-unreachable'])
 /** Milliseconds a carried ticket may take: below the transport's own limit for the door. */
 const CARRY_MS = 2500
 
 export class Door {
   readonly #components: DoorComponents
   readonly #self: DeviceId
+  readonly #patience: Patience
 
   constructor (components: DoorComponents) {
     this.#components = components
     this.#self = deviceId(components.signer.publicKey)
+    this.#patience = new Patience(components.clock)
   }
 
   /** `shown`: the ticket while this device is no member yet. */
@@ -43,8 +48,12 @@ export class Door {
       if (!equalBytes(hello.mesh, meshKey(this.#components.book.mesh))) return { ok: false, code: 'wrong-mesh' }
       // Still joining, or removed: not entitled to let anybody in.
       if (!this.#components.book.roster.members.has(this.#self)) return { ok: false, code: 'busy' }
-      const refusal = 'shown' in hello ? await this.#showTicket(dialer, hello.shown, options) : this.#showProof(hello.proof)
-      return this.#verdict(dialer, refusal)
+      if (this.#patience.isOver(dialer) && !this.#components.book.roster.members.has(dialer)) return { ok: false, code: 'busy' }
+      const refusal = 'shown' in hello ? await this.#showTicket(dialer, hello.shown, options) : this.#showProof(dialer, hello.proof)
+      const verdict = this.#verdict(dialer, refusal)
+      if (verdict.ok) this.#patience.admitted(dialer)
+      else if (!PASSING.has(verdict.code)) this.#patience.refused(dialer)
+      return verdict
     } catch (error) {
       return { ok: false, code: codeOf(error) === 'MALFORMED' ? 'proof' : 'busy' }
     }
@@ -53,7 +62,7 @@ export class Door {
   /** @throws ElderError `MALFORMED`, or `NOT_A_MEMBER` when the listener is none: the dialer closes */
   greeted (listener: DeviceId, answer: Value): void {
     const { book } = this.#components
-    book.add(proofIn(answer))
+    book.admit(proofIn(answer), [listener, this.#self])
     if (book.roster.members.has(listener)) return
     throw new ElderError('NOT_A_MEMBER', `${listener.slice(0, 8)} answered the door but is no member of this mesh.`, '', { device: listener })
   }
@@ -66,8 +75,10 @@ export class Door {
     return outcome === 'ok' ? { ok: this.#answer(device) } : { no: outcome }
   }
 
-  #showProof (proof: Uint8Array[]): undefined {
-    this.#components.book.add(proof)
+  /** Of who is refused nothing is kept; who was removed is not even listened to. */
+  #showProof (dialer: DeviceId, proof: Uint8Array[]): undefined {
+    const { book } = this.#components
+    if (!book.roster.revoked.has(dialer)) book.admit(proof, [dialer])
   }
 
   async #showTicket (dialer: DeviceId, shown: TicketShown, options: CallOptions): Promise<RefusalCode | undefined> {
@@ -87,7 +98,7 @@ export class Door {
       const request = { device: deviceKey(dialer), ...shown }
       const answer = mapOf(await mesh()?.request(ticket.issuer, 'join', request, { signal: AbortSignal.any([signal, AbortSignal.timeout(CARRY_MS)]) }))
       if (isRefusalCode(answer['no'])) return answer['no']
-      book.add(proofIn(answer['ok']), ticket.issuer)
+      book.admit(proofIn(answer['ok']), [dialer], ticket.issuer)
       return 'ok'
     } catch {
       return 'issuer-unreachable'

@@ -1,5 +1,8 @@
 /** The membership records of one mesh: verified, durable before they are used, and the roster they resolve to. */
-import { Entitlement, MembershipGraph, LIMITS, memberRecordHash, openMemberRecord, resolveRoster, type Crypto, type DeviceId, type MemberRecord, type MeshId, type Roster } from '@elder-node/protocol'
+import {
+  isRemoval, keptOf, LIMITS, MembershipGraph, memberRecordHash, openMemberRecord, proofOf, resolveRoster, seenOf,
+  type Crypto, type DeviceId, type MemberRecord, type MeshId, type Roster,
+} from '@elder-node/protocol'
 import type { PrivateFiles } from '../../ports/files.ts'
 import { Listeners } from '../listeners.ts'
 
@@ -60,7 +63,8 @@ export class RecordBook {
     else if (log.isDamaged || ours.length < records.length) this.#damage = `${files.path(ROSTER_LOG)} is damaged: ${ours.length} records of this mesh could be read`
     this.#isUnreadable = log !== undefined && this.#damage !== null
     this.#durable = this.#damage === null && log?.isTorn === false
-    this.#use(this.#entitled([...proof.map(bytes => this.#tryOpen(bytes)).filter(record => record !== undefined), ...ours]))
+    const proven = proof.map(bytes => this.#tryOpen(bytes)).filter(record => record !== undefined)
+    this.#use(keptOf(this.#with([...proven, ...ours])))
   }
 
   /** Whatever does not verify is asked of the peers again. */
@@ -83,57 +87,96 @@ export class RecordBook {
   }
 
   /**
-   * Adds records from outside. Known ones cost a hash; records whose issuer was never entitled are dropped.
+   * Adds records that a member brings, or this device wrote. Known ones cost a hash; what `keptOf` would not keep is dropped.
    *
    * @returns the records that are new, after they are durable and the roster is up to date
    * @throws MalformedError when one of them is no record or its signature is wrong: then none is added
    * @throws ElderError `DISK_FULL`, `STORAGE`: then none is added
    */
-  add (batch: readonly Uint8Array[], from: DeviceId | null = null): MemberRecord[] {
-    const { crypto, files } = this.#components
-    const unknown = batch.filter(bytes => !this.has(bytes))
-    const fresh = this.#entitled(unknown.map(bytes => openMemberRecord(bytes, crypto)))
+  add (batch: readonly Uint8Array[], from: DeviceId | null = null): MemberRecord[] { return this.#take(this.#opened(batch), from) }
+
+  /** The same of records that no member brings. What an issuer that is cut here wrote counts only where the cut has seen it. @throws as {@link add} */
+  addForeign (batch: readonly Uint8Array[]): void { this.#take(this.#fromOutside(this.#opened(batch)), null) }
+
+  /**
+   * What is shown at a door proves something of the devices at its two ends, and nothing else: it is tried on a copy, and kept is only what
+   * makes one of `devices` a member. Of issuers that are cut here it takes as little as {@link addForeign}: who was shut out cannot come with more.
+   *
+   * @throws as {@link add}
+   */
+  admit (batch: readonly Uint8Array[], devices: readonly DeviceId[], from: DeviceId | null = null): void {
+    this.#adopt(batch, from, ({ members }) => devices.flatMap(device => {
+      const member = members.get(device)
+      return member === undefined ? [] : [member.admission, member.grant]
+    }))
+  }
+
+  /** The same for what a door shows with its no: kept is only what removes `device`. @throws as {@link add} */
+  admitRemoval (batch: readonly Uint8Array[], device: DeviceId, from: DeviceId): void {
+    this.#adopt(batch, from, ({ revoked, lost }) => [revoked.get(device)?.record, lost.get(device)].filter(hash => hash !== undefined))
+  }
+
+  /** `proven`: hashes of the records that matter, in a copy that has the batch too. */
+  #adopt (batch: readonly Uint8Array[], from: DeviceId | null, proven: (roster: Roster) => string[]): void {
+    const shown = this.#opened(batch)
+    if (shown.length === 0) return
+    const copy = this.#with(this.#fromOutside(shown))
+    const fresh = new Set(shown.map(({ hash }) => hash))
+    const chain = proofOf(copy, proven(resolveRoster(copy, this.mesh)), copy.records.length)
+    this.#take(chain.filter(({ hash }) => fresh.has(hash)), from)
+  }
+
+  #fromOutside (shown: readonly MemberRecord[]): MemberRecord[] {
+    const { revoked } = this.#roster
+    if (!shown.some(({ issuer }) => revoked.has(issuer))) return [...shown]
+    const seen = seenOf(this.#with(shown), this.#graph)
+    return shown.filter(record => !revoked.has(record.issuer) || seen.has(record))
+  }
+
+  /** Verified, of this mesh, and not here yet. @throws MalformedError */
+  #opened (batch: readonly Uint8Array[]): MemberRecord[] {
+    const opened = batch.filter(bytes => !this.has(bytes)).map(bytes => openMemberRecord(bytes, this.#components.crypto))
+    return opened.filter(({ mesh }) => mesh === this.mesh)
+  }
+
+  #take (records: readonly MemberRecord[], from: DeviceId | null): MemberRecord[] {
+    const graph = keptOf(this.#with(this.#withRoom(records)))
+    const fresh = graph.records.filter(({ hash }) => this.#graph.get(hash) === undefined)
     if (fresh.length === 0) return fresh
-    if (this.#durable) files.append(ROSTER_LOG, fresh.map(({ bytes }) => bytes))
+    this.#write(graph, fresh)
     const before = this.#roster
-    this.#use(fresh)
+    this.#use(graph)
     this.#changed.tell({ fresh, before, after: this.#roster, from })
     return fresh
   }
 
-  #use (fresh: readonly MemberRecord[]): void {
-    this.#graph = new MembershipGraph([...this.#graph.records, ...fresh], this.mesh)
-    this.#roster = resolveRoster(this.#graph, this.mesh)
-    this.#digest = this.#digestOf(this.#graph)
+  /** What fell out of the set leaves the disk too: a flood that displaces records must not grow the log. */
+  #write (graph: MembershipGraph, fresh: readonly MemberRecord[]): void {
+    if (!this.#durable) return
+    const { files } = this.#components
+    const isGrown = graph.records.length === this.#graph.records.length + fresh.length
+    if (isGrown) files.append(ROSTER_LOG, fresh.map(({ bytes }) => bytes))
+    else files.replaceLog(ROSTER_LOG, graph.records.map(({ bytes }) => bytes))
   }
 
-  /** Near the bound only removals are taken: a flood of invitations must not keep a revocation out. */
-  #entitled (records: readonly MemberRecord[]): MemberRecord[] {
-    const distinct = new Map(records.filter(({ mesh }) => mesh === this.mesh).map(record => [record.hash, record]))
-    const entitlement = new Entitlement(new MembershipGraph([...this.#graph.records, ...distinct.values()], this.mesh))
-    let room = LIMITS.rosterRecordsMax - this.#graph.records.length
-    const leaves = new LeaveCount(this.#graph.records)
-    return [...distinct.values()].filter(record => entitlement.entitled(record) && leaves.take(record) && (room-- > 0 || isRemoval(record)))
+  #with (records: readonly MemberRecord[]): MembershipGraph { return new MembershipGraph([...this.#graph.records, ...records], this.mesh) }
+
+  #use (graph: MembershipGraph): void {
+    this.#graph = graph
+    this.#roster = resolveRoster(graph, this.mesh)
+    this.#digest = this.#digestOf(graph)
+  }
+
+  /** Near the bound only removals are taken: a flood of invitations must not keep a revocation out. What the removed wrote takes no room. */
+  #withRoom (records: readonly MemberRecord[]): MemberRecord[] {
+    if (this.#graph.records.length + records.length <= LIMITS.rosterRecordsMax) return [...records]
+    const { revoked } = this.#roster
+    const isGift = (record: MemberRecord): boolean => !isRemoval(record) && !revoked.has(record.issuer)
+    let room = LIMITS.rosterRecordsMax - this.#graph.records.filter(isGift).length
+    return records.filter(record => !isGift(record) || room-- > 0)
   }
 
   #digestOf (graph: MembershipGraph): Uint8Array {
     return this.#components.crypto.sha256(...graph.records.map(({ hash }) => Buffer.from(hash, 'hex')))
-  }
-}
-
-function isRemoval ({ content: { type } }: MemberRecord): boolean { return type === 'revoke' || type === 'lost' || type === 'leave' }
-
-/** Any member may write a leave: without a bound one of them could fill everybody's roster. */
-class LeaveCount {
-  readonly #counts = new Map<DeviceId, number>()
-
-  constructor (known: readonly MemberRecord[]) { for (const record of known) this.take(record) }
-
-  /** False for a leave too many. */
-  take ({ content, issuer }: MemberRecord): boolean {
-    if (content.type !== 'leave') return true
-    const count = 1 + (this.#counts.get(issuer) ?? 0)
-    this.#counts.set(issuer, count)
-    return count <= LIMITS.leavesPerDeviceMax
   }
 }

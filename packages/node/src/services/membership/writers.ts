@@ -1,5 +1,5 @@
 /** Who could ever write: asked of feeds, where a device that left still has its records. */
-import { conferred, ElderError, Entitlement, hasRole, MembershipGraph, openMemberRecord, type Crypto, type DeviceId, type MemberRecord, type MeshId } from '@elder-node/protocol'
+import { conferred, ElderError, Entitlement, hasRole, keptOf, MembershipGraph, openMemberRecord, type Crypto, type DeviceId, type MemberRecord, type MeshId } from '@elder-node/protocol'
 
 /**
  * Every device that some entitled record made a member or more. Removals are not asked, on purpose: an answer that could turn to
@@ -20,10 +20,9 @@ export interface ForeignRoster {
 /** Reads the membership records of another mesh, as a mirror or a peer hands them over: what does not verify is left out. */
 export function readForeignRoster (records: Uint8Array[], mesh: MeshId, crypto: Crypto): ForeignRoster {
   const opened = records.map(bytes => tryOpen(bytes, crypto)).filter(record => record?.mesh === mesh).filter(record => record !== undefined)
-  const graph = new MembershipGraph(opened, mesh)
-  const entitlement = new Entitlement(graph)
+  const graph = keptOf(new MembershipGraph(opened, mesh))
   const writers = writersOf(graph)
-  return { records: graph.records.filter(record => entitlement.entitled(record)).map(({ bytes }) => bytes), mayWrite: device => writers.has(device) }
+  return { records: graph.records.map(({ bytes }) => bytes), mayWrite: device => writers.has(device) }
 }
 
 /** Who could write in the mesh that an archived stack came from. @throws ElderError `MIRROR_UNVERIFIED` */

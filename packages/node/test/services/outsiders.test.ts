@@ -1,0 +1,141 @@
+/** What devices that are no members, or none any more, can do to the roster through a door, a mirror and a member that has not heard. */
+import { beforeEach, describe, expect, test } from 'vitest'
+import { deviceId, LIMITS, signMemberRecord, type DeviceId, type MemberContent, type Value } from '@elder-node/protocol'
+import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
+import { eventually } from '../support/eventually.ts'
+import { TestMesh, type TestNode } from '../support/membership.ts'
+
+const signal = AbortSignal.timeout(60_000)
+const crypto = nodeCrypto()
+const signerOf = (seed: number): ReturnType<typeof signerFromSeed> => signerFromSeed(crypto.sha256(Uint8Array.of(seed)))
+
+let mesh: TestMesh
+let founder: TestNode
+let pi: TestNode
+let rogue: TestNode
+/** The record that made the rogue an admin: what it makes up afterwards stands on this and knows nothing later. */
+let grant: string
+let seq = 0
+
+beforeEach(async () => {
+  mesh = new TestMesh()
+  founder = await mesh.node('mini')
+  pi = await mesh.joined(founder, 'pi')
+  rogue = await mesh.joined(founder, 'rogue', { role: 'admin' })
+  grant = rogue.membership.me?.grant as string
+  await mesh.connect(rogue, pi)
+  await eventually(() => { expect(pi.membership.roster.members.size).toBe(3) })
+})
+
+/** A record in the name of the rogue, as its owner signs it after the eviction. */
+function forged (content: MemberContent, prev: string[] = [grant]): { bytes: Uint8Array, hash: string } {
+  return signMemberRecord({ mesh: founder.membership.meshId, seq: 100 + seq++, at: 1, grant, prev, content }, signerOf(3), crypto)
+}
+
+const subject = (n: number): DeviceId => deviceId(crypto.sha256(Uint8Array.of(n & 255, n >> 8, 9)))
+const admission = (of: DeviceId): MemberContent => ({ type: 'member', subject: of, role: 'admin', name: 'puppet', wire: 1, via: null })
+const revocation = (of: DeviceId): MemberContent => ({ type: 'revoke', subject: of, cuts: [], undo: false })
+const hello = (proof: Uint8Array[]): Value => ({ v: 1, mesh: (founder.membership.hello() as { mesh: Uint8Array }).mesh, proof })
+const held = (node: TestNode): number => node.membership.records().length
+const onDisk = (node: TestNode): number => [...node.files.contents.values()].reduce((sum, bytes) => sum + bytes.length, 0)
+
+describe('after an admin was evicted', () => {
+  test('hundreds of its dials and of its puppets\' leave not one record, and the mesh goes on', async () => {
+    await founder.membership.evict('rogue')
+    await eventually(() => { expect(held(pi)).toBe(held(founder)) })
+    const before = [held(founder), onDisk(founder), held(pi)]
+    let last = grant
+    for (let dial = 0; dial < 120; dial++) {
+      const chain = Array.from({ length: 7 }, (_, i) => forged(i % 2 === 0 ? admission(subject(dial * 8 + i)) : revocation(pi.device), [last]))
+      last = chain.at(-1)?.hash as string
+      const puppet = subject(10_000 + dial)
+      const proof = [...chain.map(({ bytes }) => bytes), forged(admission(puppet)).bytes]
+      for (const dialer of [rogue.device, puppet]) expect((await founder.membership.decide(dialer, hello(proof), { signal })).ok).toBe(false)
+      founder.membership.refused(puppet, 'revoked', { proof: [forged(revocation(founder.device)).bytes] })
+      expect(() => founder.membership.greeted(puppet, { v: 1, proof })).toThrow('no member')
+    }
+    expect([held(founder), onDisk(founder), held(pi)]).toEqual(before)
+    const tablet = await mesh.joined(founder, 'tablet')
+    expect(tablet.membership.me?.name).toBe('tablet')
+  })
+
+  test('a mirror that it can still write to brings nothing of it, and all of the others', async () => {
+    await founder.membership.evict('rogue')
+    await eventually(() => { expect(held(pi)).toBe(held(founder)) })
+    mesh.network.disconnect(founder.device, pi.device)
+    founder.membership.invite()
+    const flood = Array.from({ length: 40 }, (_, n) => forged(n % 2 === 0 ? admission(subject(n)) : revocation(founder.device)).bytes)
+    pi.membership.receive([...flood, ...founder.membership.records()])
+    expect(pi.membership.records()).toEqual(founder.membership.records())
+  })
+
+  test('a member that has not heard carries its flood on: bounds hold, few are shut out, and an admin goes on inviting', async () => {
+    const others = await Promise.all(Array.from({ length: 10 }, (_, n) => mesh.joined(founder, `d${n}`)))
+    const asleep = await mesh.joined(founder, 'asleep')
+    await eventually(() => { expect(held(asleep)).toBe(held(founder)) })
+    mesh.network.disconnect(asleep.device, founder.device)
+    for (const { device } of others) mesh.network.disconnect(device, founder.device)
+    await mesh.connect(rogue, asleep)
+    await founder.membership.evict('rogue')
+    const removals = others.map(({ device }) => forged(revocation(device)).bytes)
+    const gifts = Array.from({ length: LIMITS.recordsPerIssuerMax + 100 }, (_, n) => forged(admission(subject(n))).bytes)
+    const flood = [...removals, ...gifts]
+    for (let at = 0; at < flood.length; at += LIMITS.batchRecordsMax) await rogue.mesh.request(asleep.device, 'roster', { give: flood.slice(at, at + LIMITS.batchRecordsMax) }, { signal })
+    await mesh.connect(asleep, founder)
+    await eventually(() => {
+      expect(asleep.membership.records()).toEqual(founder.membership.records())
+      expect(founder.membership.isRevoked(rogue.device) && asleep.membership.isRevoked(rogue.device)).toBe(true)
+    })
+    const shutOut = others.filter(({ device }) => founder.membership.isRevoked(device))
+    expect(shutOut.length).toBeLessThanOrEqual(LIMITS.unseenRemovalsMax)
+    const records = founder.membership.roster
+    expect([...records.members.values()].filter(({ name }) => name.startsWith('puppet'))).toEqual([])
+    expect(held(founder)).toBeLessThan(LIMITS.recordsPerIssuerMax + 200)
+    expect((await mesh.joined(founder, 'tablet')).membership.me?.name).toBe('tablet')
+  }, 30_000)
+
+  test('a device that had been admitted by it, and that a member has not met, still comes in', async () => {
+    const { ticket } = rogue.membership.invite()
+    const tablet = await mesh.node('tablet', { ticket })
+    await mesh.connect(tablet, rogue)
+    await tablet.membership.joined({ signal })
+    await eventually(() => { expect(founder.membership.roster.members.has(tablet.device)).toBe(true) })
+    await founder.membership.evict('rogue')
+    await eventually(() => { expect(held(pi)).toBe(held(founder)) })
+    await mesh.connect(tablet, pi)
+    expect(pi.membership.role(tablet.device)).toBe('builder')
+  })
+})
+
+describe('a dialer that is refused again and again', () => {
+  const stranger = subject(7)
+  const ask = async (who = stranger): Promise<string> => {
+    const verdict = await founder.membership.decide(who, hello([]), { signal })
+    return verdict.ok ? 'ok' : verdict.code
+  }
+
+  test('waits longer each time, until it may ask again', async () => {
+    for (let n = 0; n < 5; n++) expect(await ask()).toBe('not-a-member')
+    const waits: number[] = []
+    for (let n = 0; n < 4; n++) {
+      // The question that ends the wait is refused too, and begins the next.
+      let waitedMs = 0
+      for (; await ask() === 'busy'; waitedMs += 500) mesh.nowMs += 500
+      waits.push(waitedMs)
+    }
+    expect(waits).toEqual([...waits].sort((a, b) => a - b))
+    expect(new Set(waits).size).toBe(waits.length)
+    // Others do not wait for it, and the evicted is told why.
+    await founder.membership.evict('rogue')
+    expect(await ask(rogue.device)).toBe('revoked')
+  })
+
+  test('comes in at once when it has become a member meanwhile', async () => {
+    const late = await mesh.node('late', { ticket: founder.membership.invite().ticket })
+    for (let n = 0; n < 8; n++) await ask(late.device)
+    expect(await ask(late.device)).toBe('busy')
+    await mesh.connect(late, pi)
+    await late.membership.joined({ signal })
+    expect(await ask(late.device)).toBe('ok')
+  })
+})
