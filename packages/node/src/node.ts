@@ -5,10 +5,11 @@
  */
 import { join } from 'node:path'
 import type { MeshId } from '@elder-node/protocol'
-import { FsFeedStore } from '@elder-node/crdt-stack/fs'
+import { FsFeedStore, Handles, pooledIo } from '@elder-node/crdt-stack/fs'
 import { systemClock } from './adapters/clock.ts'
 import { nodeCrypto, randomBytes, signerFromSeed } from './adapters/crypto.ts'
 import { dataDirAt, dataDirPath, prepareDataDir, traceOfMesh } from './adapters/data-dir.ts'
+import { descriptorBudget } from './adapters/descriptors.ts'
 import { openEngine } from './adapters/engines.ts'
 import { openLoopMonitor } from './adapters/event-loop.ts'
 import { forgetMesh, undoFounding } from './adapters/forget-mesh.ts'
@@ -77,6 +78,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   const clock = systemClock
   const crypto = nodeCrypto()
   const random = (): number => uniform(randomBytes)
+  const descriptors = descriptorBudget()
 
   // The data directory: one node at a time, one key for ever, and every life above the one before.
   const dir = dataDirAt(dataDirPath(init.dir))
@@ -145,10 +147,11 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   link.serve({ resources, host, builds })
 
   // Stacks, their replication and their mirrors.
+  const io = pooledIo(new Handles({ max: descriptors.files }))
   const stacks = await Stacks.open({
     crypto, signer, clock, random: randomBytes,
     files: files(dir.stacks),
-    openStore: key => FsFeedStore.open(join(dir.stacks, key)),
+    openStore: key => FsFeedStore.open(join(dir.stacks, key), { io }),
     dropStore: key => removeFolder(join(dir.stacks, key), NAME_FILE),
     mayWrite: of => membership.mayWrite(of),
     verifyArchive: (records, origin) => archiveWriters(records, origin, crypto),
@@ -158,7 +161,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   const settings = new Settings({ stacks, crypto })
   const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log })
   membership.onRemoved(gone => { replication.forget(gone) })
-  const sweeper = new Sweeper({ stacks, clock, log, files: privateFiles(dir.stacks) })
+  const sweeper = new Sweeper({ stacks, clock, log, files: files(dir.stacks) })
   const mirror = new MirrorService({
     crypto, clock, random, log,
     self: device,

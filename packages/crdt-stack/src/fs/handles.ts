@@ -11,11 +11,11 @@ export interface HandlesInit {
   /** Files open at once. More uses than that wait for their turn. @default 64 */
   max?: number
   /** Opens a file. @default `open` of node:fs/promises */
-  open?: (path: string, flags: string) => Promise<FileHandle>
+  open?: (path: string, flags: string | number) => Promise<FileHandle>
 }
 
 interface Held {
-  readonly flags: string
+  readonly flags: string | number
   readonly handle: FileHandle
 }
 
@@ -61,7 +61,7 @@ export class Handles {
    * @param flags as for `fs.open`; a file that is open with other flags is opened anew
    * @throws what `work` or opening the file throws: `EMFILE` only when not one file of this pool is left to close
    */
-  async use<T> (path: string, flags: string, work: (handle: FileHandle) => Promise<T>): Promise<T> {
+  async use<T> (path: string, flags: string | number, work: (handle: FileHandle) => Promise<T>): Promise<T> {
     return await this.#inTurn(path, async slot => {
       const { handle } = await this.#ready(slot, path, flags)
       try {
@@ -100,7 +100,7 @@ export class Handles {
     }
   }
 
-  async #ready (slot: Slot, path: string, flags: string): Promise<Held> {
+  async #ready (slot: Slot, path: string, flags: string | number): Promise<Held> {
     if (slot.held !== undefined && slot.held.flags !== flags) await this.#shut(slot)
     while (slot.held === undefined) {
       await this.#room()
@@ -118,7 +118,7 @@ export class Handles {
   }
 
   /** Undefined when the system had no descriptor left and another file was given up for it. */
-  async #tryOpen (path: string, flags: string): Promise<Held | undefined> {
+  async #tryOpen (path: string, flags: string | number): Promise<Held | undefined> {
     try {
       return { flags, handle: await this.#open(path, flags) }
     } catch (error) {

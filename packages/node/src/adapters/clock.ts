@@ -8,6 +8,7 @@
 import { uptime } from 'node:os'
 import { performance } from 'node:perf_hooks'
 import type { Clock } from '../ports/host.ts'
+import { attempt, every, type Failed } from '../timers.ts'
 
 const TICK_MS = 1_000
 /** A tick this late: asleep, stopped or starved. Looking at every connection once more is right in each case. */
@@ -31,12 +32,17 @@ const MACHINE: ClockSources = {
 
 export class MachineClock implements Clock {
   readonly #sources: ClockSources
+  readonly #failed: Failed
   readonly #listeners = new Set<(pausedMs: number) => void>()
   #sleptMs = 0
   #timer: ReturnType<typeof setInterval> | undefined
   #last: { monotonicMs: number, sinceBootMs: number } | undefined
 
-  constructor (sources: ClockSources = MACHINE) { this.#sources = sources }
+  /** `failed` is told what a listener threw; the others hear all the same. */
+  constructor (sources: ClockSources = MACHINE, failed: Failed = warn) {
+    this.#sources = sources
+    this.#failed = failed
+  }
 
   wallMs (): number { return this.#sources.wallMs() }
 
@@ -46,7 +52,7 @@ export class MachineClock implements Clock {
   onWake (listener: (pausedMs: number) => void): () => void {
     this.#listeners.add(listener)
     this.#last ??= this.#read()
-    this.#timer ??= setInterval(() => { this.tick() }, TICK_MS).unref()
+    this.#timer ??= every(TICK_MS, () => { this.tick() }, this.#failed).unref()
     return () => { this.#forget(listener) }
   }
 
@@ -59,7 +65,7 @@ export class MachineClock implements Clock {
     const slept = asleepMs > SLEEP_MIN_MS
     if (slept) this.#sleptMs += asleepMs
     const pausedMs = ranMs - TICK_MS + (slept ? asleepMs : 0)
-    if (slept || pausedMs > LATE_MS) for (const listener of this.#listeners) listener(pausedMs)
+    if (slept || pausedMs > LATE_MS) for (const listener of this.#listeners) attempt(() => { listener(pausedMs) }, this.#failed)
   }
 
   #read (): { monotonicMs: number, sinceBootMs: number } {
@@ -74,6 +80,9 @@ export class MachineClock implements Clock {
     this.#last = undefined
   }
 }
+
+/** The clock of a process belongs to no node, so it has no node's log. */
+function warn (error: unknown): void { process.emitWarning(error instanceof Error ? error : String(error)) }
 
 /** Of this process: one, since a sleep is every node's. */
 export const systemClock: Clock = new MachineClock()

@@ -7,6 +7,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CONTROL_LIMITS, ElderError, parseControlRequest } from '@elder-node/protocol'
 import type { ErrorJson } from '@elder-node/protocol'
+import { descriptorBudget } from '../adapters/descriptors.ts'
 import type { ElderNode } from '../api.ts'
 import type { Logger } from '../ports/log.ts'
 import { handle } from './control-handlers.ts'
@@ -21,9 +22,11 @@ export interface ControlServer {
 export interface ControlServerInit {
   /** @default no log */
   log?: Logger
-  /** Calls at once; more are told `BUSY`. @default 128 */
+  /** Calls at once; more are told `BUSY`. @default 128, or what the descriptors of this process allow */
   connectionsMax?: number
 }
+
+const CALLS_MAX = 128
 
 /**
  * Listens on the socket, mode 0600. A socket file that nobody answers (left by a SIGKILL) is replaced.
@@ -34,7 +37,8 @@ export async function serveControl (node: ElderNode, socket: string, init: Contr
   await prepareFolder(dirname(socket))
   await removeStale(socket)
   const open = new Set<Socket>()
-  const callsMax = init.connectionsMax ?? 128
+  const { calls } = descriptorBudget()
+  const callsMax = init.connectionsMax ?? Math.min(CALLS_MAX, calls)
   const server = createServer((connection) => {
     const busy = open.size >= callsMax
     open.add(connection)
@@ -43,8 +47,10 @@ export async function serveControl (node: ElderNode, socket: string, init: Contr
     serveCall(node, connection).catch((error: unknown) => init.log?.debug({ error }, 'control call ended'))
   })
   // Beyond that not even a word: whoever does this is no person with a terminal.
-  server.maxConnections = 8 * callsMax
+  server.maxConnections = Math.min(8 * callsMax, calls)
   await listen(server, socket)
+  // A connection that could not be accepted, for want of a descriptor for instance. The next one may.
+  server.on('error', (error) => init.log?.warn({ err: error }, 'a command could not reach the node'))
   return { socket, close: ({ graceMs = 0 } = {}) => close(server, open, graceMs) }
 }
 

@@ -2,6 +2,7 @@
 import type { DeviceStatus, Problem, StackStatus } from '../api.ts'
 import type { Clock, LoopMonitor } from '../ports/host.ts'
 import type { Logger } from '../ports/log.ts'
+import { every } from '../timers.ts'
 import { AlertBook } from './alerts/alert-book.ts'
 import { findingsOf, type World } from './alerts/conditions.ts'
 
@@ -44,7 +45,7 @@ export class Alerts {
     this.#init = init
   }
 
-  start (): void { this.#timer = setInterval(() => { this.#look() }, this.#init.everyMs ?? 15_000).unref() }
+  start (): void { this.#timer = every(this.#init.everyMs ?? 15_000, () => { this.#look() }, error => { this.#failed(error) }).unref() }
 
   stop (): void {
     clearInterval(this.#timer)
@@ -62,13 +63,11 @@ export class Alerts {
 
   #look (): void {
     this.#lagS = this.#components.loop.worstLagS()
-    try {
-      if (this.#looks++ % STACKS_EVERY === 0) this.#stacks = this.#components.stacks()
-      this.#evaluate()
-    } catch (error) {
-      this.#components.log.warn({ err: error }, 'problems could not be looked for')
-    }
+    if (this.#looks++ % STACKS_EVERY === 0) this.#stacks = this.#components.stacks()
+    this.#evaluate()
   }
+
+  #failed (error: unknown): void { this.#components.log.warn({ err: error }, 'problems could not be looked for') }
 
   #evaluate (): Problem[] {
     const { clock, self, devices, addresses, waiting, found } = this.#components

@@ -7,6 +7,7 @@ import { AntiEntropy, codeOf, formatTraceparent, nextSpan, traceIdOf, type AntiE
 import type { Clock, RandomBytes } from '../ports/host.ts'
 import type { Logger } from '../ports/log.ts'
 import type { FrameStream, Mesh } from '../ports/mesh.ts'
+import { attempt, every } from '../timers.ts'
 import { Copies } from './replication/copies.ts'
 import { Exchange, type ExchangeResult } from './replication/exchange.ts'
 import { LiveFeed } from './replication/live-feed.ts'
@@ -60,11 +61,15 @@ export class Replication {
 
   start (): void {
     for (const { device } of this.#components.mesh.peers()) this.#decide({ type: 'admitted', device })
-    this.#timer = setInterval(() => {
-      for (const exchange of this.#exchanges) exchange.tick()
-      this.#decide({ type: 'tick' })
-    }, this.#init.tickMs ?? 500).unref()
+    this.#timer = every(this.#init.tickMs ?? 500, () => { this.#tick() }, this.#failed).unref()
   }
+
+  #tick (): void {
+    for (const exchange of this.#exchanges) attempt(() => { exchange.tick() }, this.#failed)
+    this.#decide({ type: 'tick' })
+  }
+
+  readonly #failed = (error: unknown): void => { this.#components.log.warn({ err: error }, 'an exchange of stacks could not go on') }
 
   /** Ends every exchange. Never rejects. */
   stop (): void {

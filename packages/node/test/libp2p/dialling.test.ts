@@ -79,7 +79,7 @@ describe('the supervisor, in fake time', () => {
     const dials: DeviceId[] = []
     const refused: string[] = []
     const supervisor = new Supervisor({
-      self, clock: { wallMs: () => 0, monotonicMs: () => performance.now() }, random: () => 0.5,
+      self, clock: { wallMs: () => 0, monotonicMs: () => performance.now() }, random: () => 0.5, failed: error => { throw error },
       candidates: () => [{ device: b, addresses: ['/b'] }],
       isConnected: device => connected.has(device),
       dial: async ({ device }) => {
@@ -157,7 +157,7 @@ describe('a network that changes', () => {
   test('a dial to where a device was is given up when it is seen elsewhere, and is no failure', async () => {
     const dials: string[][] = []
     const supervisor = new Supervisor({
-      self, clock: { wallMs: () => 0, monotonicMs: () => performance.now() }, random: () => 0.5,
+      self, clock: { wallMs: () => 0, monotonicMs: () => performance.now() }, random: () => 0.5, failed: error => { throw error },
       candidates: () => [{ device: b, addresses: ['/old'] }],
       isConnected: () => false,
       dial: ({ addresses }, signal) => {
@@ -181,7 +181,7 @@ describe('a network that changes', () => {
     const dials = new Map<DeviceId, number>()
     const count = (device: DeviceId): number => dials.get(device) ?? 0
     const supervisor = new Supervisor({
-      self, clock: { wallMs: () => 0, monotonicMs: () => performance.now() }, random: () => 0.5,
+      self, clock: { wallMs: () => 0, monotonicMs: () => performance.now() }, random: () => 0.5, failed: error => { throw error },
       candidates: () => [b, c, device(3)].map(device => ({ device, addresses: ['/x'] })),
       isConnected: () => false,
       dial: async ({ device: to }) => {
@@ -207,7 +207,7 @@ describe('a network that changes', () => {
   test('another address of this device is noticed once, and the same ones in another order are not', () => {
     let addresses = ['/a', '/b']
     let changes = 0
-    const watch = new NetworkWatch({ addresses: () => addresses, changed: () => { changes++ } })
+    const watch = new NetworkWatch({ addresses: () => addresses, changed: () => { changes++ }, failed: error => { throw error } })
     watch.start()
     addresses = ['/b', '/a']
     watch.tick()

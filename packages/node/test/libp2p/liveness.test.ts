@@ -23,6 +23,7 @@ class Bench {
   readonly probes = new Probes({
     self: deviceOfSeed(new Uint8Array(32).fill(3)),
     random: Math.random,
+    failed: error => { throw error },
     clock: { wallMs: () => 1, monotonicMs: () => this.nowMs },
     ask: device => {
       this.asked.push(device)
@@ -123,7 +124,7 @@ describe('the gossip watchdog', () => {
     let carriers = new Set<DeviceId>([c])
     const redialled: DeviceId[] = []
     const watchdog = new GossipWatchdog({
-      clock: { wallMs: () => 0, monotonicMs: () => nowMs }, admitted: () => [b, c], carriers: () => carriers, redial: device => { redialled.push(device) },
+      clock: { wallMs: () => 0, monotonicMs: () => nowMs }, admitted: () => [b, c], carriers: () => carriers, redial: device => { redialled.push(device) }, failed: error => { throw error },
     })
     const run = (ms: number): void => { for (const endMs = nowMs + ms; nowMs < endMs; nowMs += 5_000) watchdog.tick() }
     run(DEAF_MS)

@@ -126,7 +126,7 @@ describe('with time standing still', () => {
   test('from relayed to direct: tried ever more slowly, at once when something changed', () => {
     let nowMs = 0
     const dials: number[] = []
-    const upgrades = new Upgrades({ clock: { wallMs: () => 0, monotonicMs: () => nowMs }, random: () => 0.5, relayed: () => [b], dialDirect: async () => { dials.push(nowMs) }, retire: () => {} })
+    const upgrades = new Upgrades({ clock: { wallMs: () => 0, monotonicMs: () => nowMs }, random: () => 0.5, failed: error => { throw error }, relayed: () => [b], dialDirect: async () => { dials.push(nowMs) }, retire: () => {} })
     for (; nowMs < 700_000; nowMs += 1_000) upgrades.tick()
     expect(dials).toEqual([10_000, 30_000, 70_000, 150_000, 310_000, 610_000])
     upgrades.tryNow(b)

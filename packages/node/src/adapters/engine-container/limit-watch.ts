@@ -5,6 +5,7 @@
  */
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 import { join } from 'node:path'
+import { every } from '../../timers.ts'
 import type { DaemonInfo } from './client.ts'
 
 export type LimitReason = 'memory' | 'pids'
@@ -39,7 +40,8 @@ export class LimitWatch {
   constructor (id: string, driver: Driver, uid: number) {
     this.#version = driver.CgroupVersion === '2' ? 2 : 1
     this.#paths = cgroupPaths(id, driver, uid)
-    this.#timer = setInterval(() => { this.look() }, POLL_MS)
+    // A look that fails counts as none: the last one, at the end of the output, decides.
+    this.#timer = every(POLL_MS, () => { this.look() }, () => {})
     this.#timer.unref()
   }
 

@@ -61,9 +61,21 @@ export function isRoutable (address: string): boolean {
   return ip === undefined || !(LINK_LOCAL.test(ip) || UNSPECIFIED.test(ip))
 }
 
+/**
+ * The addresses of this machine's interfaces. The system needs a file descriptor to list them: while there is none, the machine has
+ * those of the last time.
+ */
 export function interfaceAddresses (): InterfaceAddress[] {
-  return Object.entries(networkInterfaces()).flatMap(([name, infos]) => (infos ?? []).map(({ address, cidr }) => ({ name, address, cidr })))
+  try {
+    last = Object.entries(networkInterfaces()).flatMap(([name, infos]) => (infos ?? []).map(({ address, cidr }) => ({ name, address, cidr })))
+  } catch {
+    // The next look tells what changed meanwhile.
+  }
+  return last
 }
+
+/** Of the machine, whoever asks. */
+let last: InterfaceAddress[] = []
 
 /** By the name of its interface where that says it, else by its range. */
 export function networkKind (ip: string, interfaceName = ''): NetworkKind {

@@ -4,6 +4,7 @@
  */
 import type { DeviceId } from '@elder-node/protocol'
 import type { Clock } from '../../ports/host.ts'
+import { every, type Failed } from '../../timers.ts'
 
 export const DEAF_MS = 15_000
 const TICK_MS = 5_000
@@ -13,6 +14,8 @@ export interface WatchdogComponents {
   admitted (): DeviceId[]
   carriers (): Set<DeviceId>
   redial (device: DeviceId): void
+  /** Told of a look that failed; the next one comes all the same. */
+  failed: Failed
 }
 
 export class GossipWatchdog {
@@ -23,7 +26,7 @@ export class GossipWatchdog {
 
   constructor (components: WatchdogComponents) { this.#components = components }
 
-  start (): void { this.#timer = setInterval(() => { this.tick() }, TICK_MS) }
+  start (): void { this.#timer = every(TICK_MS, () => { this.tick() }, this.#components.failed) }
 
   stop (): void { clearInterval(this.#timer) }
 

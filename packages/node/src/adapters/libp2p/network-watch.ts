@@ -1,10 +1,14 @@
 /** Notices that this device's own addresses have changed: another Wi-Fi, a cable, a VPN. No system tells a process; looking costs less than 0.1 ms. */
+import { every, type Failed } from '../../timers.ts'
+
 const TICK_MS = 1_000
 
 export interface NetworkWatchComponents {
   /** The addresses of this device, as it would tell them. */
   addresses (): string[]
   changed (): void
+  /** Told of a look that failed; the next one comes all the same. */
+  failed: Failed
 }
 
 export class NetworkWatch {
@@ -16,7 +20,7 @@ export class NetworkWatch {
 
   start (): void {
     this.#last = this.#read()
-    this.#timer = setInterval(() => { this.tick() }, TICK_MS)
+    this.#timer = every(TICK_MS, () => { this.tick() }, this.#components.failed)
   }
 
   stop (): void { clearInterval(this.#timer) }

@@ -15,6 +15,7 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { Admission } from '../../ports/admission.ts'
+import { descriptorBudget } from '../descriptors.ts'
 import { announceable, dialable, interfaceAddresses, isRelayed, isRoutable } from './addresses.ts'
 import { door } from './door.ts'
 import type { DoorEvents } from './door.ts'
@@ -82,7 +83,7 @@ export async function createLibp2pNode (settings: NodeSettings): Promise<MeshNod
     })],
     connectionGater: gater(admission, settings.relays),
     connectionManager: {
-      maxConnections: 300,
+      maxConnections: descriptorBudget().connections,
       // 5 a second and 10 pending by default: a site behind one NAT locks itself out, and 40 silent sockets lock everybody out for 10 s.
       inboundConnectionThreshold: 50,
       maxIncomingPendingConnections: 256,

@@ -1,6 +1,7 @@
 /** The parts of a mesh over libp2p, each made with what it may ask of the others. Nothing runs yet. */
 import type { DeviceId } from '@elder-node/protocol'
 import type { Directory, MeshEvents } from '../../ports/mesh.ts'
+import type { Failed } from '../../timers.ts'
 import { isRelayed } from './addresses.ts'
 import { DhtDirectory } from './directory.ts'
 import { Events } from './events.ts'
@@ -49,6 +50,7 @@ export function createParts (components: Libp2pMeshComponents, init: Required<Li
   const { meshId } = admission
   const self = deviceOfSeed(components.seed)
   const random = Math.random
+  const failed: Failed = error => { log.warn({ err: error }, 'a look at the mesh failed; the next one comes') }
   const live = new Live()
   const link = relayLink()
   const react: Reactions = new Reactions(components, events, () => parts)
@@ -78,13 +80,13 @@ export function createParts (components: Libp2pMeshComponents, init: Required<Li
     failed: (device, error) => { react.helloFailed(device, error) },
   })
   const probes = new Probes({
-    self, clock, random,
+    self, clock, random, failed,
     ask: (device, message, signal) => live.demand().clients.of(device, 'probe').request(message, signal),
     rtt: (device, rttMs) => { events.emit('rtt', device, rttMs) },
     lost: (device, why, silentMs) => { react.drop(device, `silent for ${Math.round(silentMs)} ms, ${why === 'dead' ? 'and nobody reaches it' : 'but others reach it'}`) },
   })
   const watchdog = new GossipWatchdog({
-    clock,
+    clock, failed,
     admitted: () => presence.admitted(),
     carriers: () => gossip.carriers('roster'),
     redial: device => { react.drop(device, 'it carries no gossip') },
@@ -92,7 +94,7 @@ export function createParts (components: Libp2pMeshComponents, init: Required<Li
 
   // How others are found and reached, and how they reach this device.
   const supervisor = new Supervisor({
-    self, clock, random,
+    self, clock, random, failed,
     candidates: () => admission.members(),
     isConnected: device => live.isConnected(device),
     dial: (candidate, signal) => live.demand().links.dial(candidate.device, candidate.addresses, signal),
@@ -107,7 +109,7 @@ export function createParts (components: Libp2pMeshComponents, init: Required<Li
     ask: (device, question, signal) => live.demand().clients.of(device, 'dial-back').request(question, signal),
     changed: () => { react.selfMoved() },
   }, init.relay)
-  const network = new NetworkWatch({ addresses: ownAddresses, changed: () => { react.networkChanged() } })
+  const network = new NetworkWatch({ addresses: ownAddresses, changed: () => { react.networkChanged() }, failed })
   const reach = new Reach({
     changes,
     isAdmitted: device => presence.isAdmitted(device),

@@ -2,6 +2,7 @@
 import { Detector, RttFilter, TICK_MS, decodeProbe, decodeProbeAnswer, encodeProbe, encodeProbeAnswer } from '@elder-node/protocol'
 import type { DetectorEffect, DetectorInput, DeviceId, LivenessWord, RttEstimate, Value } from '@elder-node/protocol'
 import type { Clock } from '../../ports/host.ts'
+import { every, type Failed } from '../../timers.ts'
 
 export interface ProbesComponents {
   self: DeviceId
@@ -13,6 +14,8 @@ export interface ProbesComponents {
   rtt (device: DeviceId, rttMs: number): void
   /** Its connections are to be dropped: `dead`, nobody reaches it; `path`, others do and we do not. */
   lost (device: DeviceId, why: 'dead' | 'path', silentMs: number): void
+  /** Told of a look that failed; the next one comes all the same. */
+  failed: Failed
 }
 
 /** One round trip to the far side of the world, and another when the first packet is lost. */
@@ -36,7 +39,7 @@ export class Probes {
     this.#detector = new Detector({ self, incarnation: clock.wallMs(), random })
   }
 
-  start (): void { this.#timer = setInterval(() => { this.tick() }, TICK_MS) }
+  start (): void { this.#timer = every(TICK_MS, () => { this.tick() }, this.#components.failed) }
 
   stop (): void {
     clearInterval(this.#timer)

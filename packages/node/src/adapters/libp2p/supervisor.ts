@@ -2,6 +2,7 @@
 import type { DeviceId } from '@elder-node/protocol'
 import type { Clock } from '../../ports/host.ts'
 import type { RefusalCode } from '../../ports/admission.ts'
+import { after, type Failed } from '../../timers.ts'
 import { PEERS_WANTED, afterFailure, planDials } from './dial-plan.ts'
 import type { Backoff, Candidate } from './dial-plan.ts'
 import { refusalOf } from './refusal.ts'
@@ -33,6 +34,8 @@ export interface SupervisorComponents {
   isConnected (device: DeviceId): boolean
   dial (candidate: Candidate, signal: AbortSignal): Promise<void>
   refused (device: DeviceId, code: RefusalCode): void
+  /** Told of a look that failed; the next one comes all the same. */
+  failed: Failed
 }
 
 export class Supervisor {
@@ -183,6 +186,9 @@ export class Supervisor {
     if (this.#stopped === undefined || dueAtMs >= this.#dueAtMs) return
     clearTimeout(this.#timer)
     this.#dueAtMs = dueAtMs
-    this.#timer = setTimeout(() => { this.step() }, ms)
+    this.#timer = after(ms, () => { this.step() }, error => {
+      this.#components.failed(error)
+      this.#schedule(REST_MS)
+    })
   }
 }

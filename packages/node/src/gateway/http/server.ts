@@ -80,6 +80,8 @@ function listen (server: Server, host: string, port: number): Promise<void> {
     server.once('error', reject)
     server.listen({ host, port, exclusive: true }, () => {
       server.off('error', reject)
+      // A connection that could not be accepted, for want of a descriptor for instance, is one page that nobody reads.
+      server.on('error', () => {})
       resolve()
     })
   })

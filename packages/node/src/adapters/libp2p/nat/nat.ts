@@ -73,6 +73,7 @@ export class Nat {
     })
     this.#upgrades = new Upgrades({
       clock, random,
+      failed: error => { log.warn({ err: error }, 'direct connections could not be looked for') },
       relayed: () => components.admitted().filter(device => this.#direct(device) === undefined),
       dialDirect: (device, signal) => components.links().dialDirect(device, components.addressesOf(device), signal),
       retire: lastedMs => { for (const device of components.admitted()) components.links().retireRelayed(device, lastedMs) },

@@ -1,6 +1,7 @@
 /** Whether devices on other networks can dial this one: asks those that are there to try, and again when the network may have changed. */
 import type { DeviceId } from '@elder-node/protocol'
 import type { Logger } from '../../../ports/log.ts'
+import { after } from '../../../timers.ts'
 import type { Reachable } from '../../../ports/mesh.ts'
 import { ipOf } from '../addresses.ts'
 import { portOf } from './dial-back.ts'
@@ -101,6 +102,6 @@ export class Reachability {
   #later (ms: number): void {
     if (this.#stopped) return
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => { void this.check() }, ms).unref()
+    this.#timer = after(ms, () => this.check(), error => { this.#components.log.warn({ err: error }, 'reachability could not be looked for') }).unref()
   }
 }

@@ -6,6 +6,7 @@ import { peerIdOf } from '@elder-node/protocol'
 import type { DeviceId } from '@elder-node/protocol'
 import type { Clock } from '../../../ports/host.ts'
 import type { Logger } from '../../../ports/log.ts'
+import { every } from '../../../timers.ts'
 import { dialable, ipOf, isRelayed, networkKind } from '../addresses.ts'
 
 export const RELAYS_WANTED = 2
@@ -41,7 +42,7 @@ export class Relays {
 
   constructor (components: RelaysComponents) { this.#components = components }
 
-  start (): void { this.#timer = setInterval(() => { this.step() }, TICK_MS).unref() }
+  start (): void { this.#timer = every(TICK_MS, () => { this.step() }, error => { this.#components.log.warn({ err: error }, 'relays could not be looked for') }).unref() }
 
   stop (): void { clearInterval(this.#timer) }
 

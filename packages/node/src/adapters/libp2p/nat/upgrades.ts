@@ -4,6 +4,7 @@
  */
 import type { DeviceId } from '@elder-node/protocol'
 import type { Clock } from '../../../ports/host.ts'
+import { every, type Failed } from '../../../timers.ts'
 
 const TICK_MS = 2_000
 const FIRST_MS = 10_000
@@ -20,6 +21,8 @@ export interface UpgradesComponents {
   dialDirect (device: DeviceId, signal: AbortSignal): Promise<void>
   /** Ends relayed connections of devices that have a direct one this old. */
   retire (lastedMs: number): void
+  /** Told of a look that failed; the next one comes all the same. */
+  failed: Failed
 }
 
 interface Attempt { waitMs: number, dueAtMs: number }
@@ -34,7 +37,7 @@ export class Upgrades {
 
   start (): void {
     this.#stopped = new AbortController()
-    this.#timer = setInterval(() => { this.tick() }, TICK_MS).unref()
+    this.#timer = every(TICK_MS, () => { this.tick() }, this.#components.failed).unref()
   }
 
   stop (): void {
