@@ -21,6 +21,7 @@ const PLANTED = {
   'packages/crdt-stack/src/upward.ts': "import { createNode } from 'elder-node'\nexport const c = createNode\n",
   'packages/node/src/ports/impure.ts': "import { readFileSync } from 'node:fs'\nexport const read = readFileSync\n",
   'packages/node/src/ports/metrics.ts': "import { METRICS } from '../services/telemetry/catalogue.ts'\nexport const m = METRICS\n",
+  'packages/node/src/services/interval.ts': 'export const again = (): unknown => setInterval(() => {}, 1)\n',
   'packages/node/src/services/socket.ts': "import { createLibp2p } from 'libp2p'\nexport const c = createLibp2p\n",
   'packages/node/src/services/adapter.ts': "import { x } from '../adapters/clock.ts'\nexport const y = x\n",
   'packages/node/src/services/disk.ts': "import { readFileSync } from 'node:fs'\nexport const read = readFileSync\n",

@@ -35,7 +35,7 @@ export class MachineClock implements Clock {
   readonly #failed: Failed
   readonly #listeners = new Set<(pausedMs: number) => void>()
   #sleptMs = 0
-  #timer: ReturnType<typeof setInterval> | undefined
+  #timer: NodeJS.Timeout | undefined
   #last: { monotonicMs: number, sinceBootMs: number } | undefined
 
   /** `failed` is told what a listener threw; the others hear all the same. */

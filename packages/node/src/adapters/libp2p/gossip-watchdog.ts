@@ -22,7 +22,7 @@ export class GossipWatchdog {
   readonly #components: WatchdogComponents
   /** Since when a peer is connected without carrying the topic. */
   readonly #deafSinceMs = new Map<DeviceId, number>()
-  #timer: ReturnType<typeof setInterval> | undefined
+  #timer: NodeJS.Timeout | undefined
 
   constructor (components: WatchdogComponents) { this.#components = components }
 

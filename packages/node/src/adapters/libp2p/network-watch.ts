@@ -14,7 +14,7 @@ export interface NetworkWatchComponents {
 export class NetworkWatch {
   readonly #components: NetworkWatchComponents
   #last = ''
-  #timer: ReturnType<typeof setInterval> | undefined
+  #timer: NodeJS.Timeout | undefined
 
   constructor (components: NetworkWatchComponents) { this.#components = components }
 

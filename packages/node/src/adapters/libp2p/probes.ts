@@ -31,7 +31,7 @@ export class Probes {
   /** Devices that wait for what a probe on their behalf found. */
   readonly #askers = new Map<number, (relayed: Relayed) => void>()
   #askerId = 0
-  #timer: ReturnType<typeof setInterval> | undefined
+  #timer: NodeJS.Timeout | undefined
 
   constructor (components: ProbesComponents) {
     this.#components = components

@@ -1,4 +1,5 @@
 /** What is under way, said on stderr once it takes more than a second: one line that is painted over on a terminal, a plain line elsewhere. */
+import { every } from '../../timers.ts'
 import { WIDTH } from '../render/table.ts'
 import { plain } from '../render/units.ts'
 import { fitTo } from '../render/width.ts'
@@ -39,7 +40,7 @@ export class Progress {
       this.done()
       this.#what = what
       this.#seconds = 0
-      this.#timer = setInterval(() => { this.#tick() }, TICK_MS).unref()
+      this.#timer = every(TICK_MS, () => { this.#tick() }, () => { this.done() }).unref()
     }
     this.#say = say
   }

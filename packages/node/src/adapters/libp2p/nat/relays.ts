@@ -37,7 +37,7 @@ export class Relays {
   readonly #offers = new Map<DeviceId, string[]>()
   readonly #asking = new Set<DeviceId>()
   readonly #retryAtMs = new Map<DeviceId, number>()
-  #timer: ReturnType<typeof setInterval> | undefined
+  #timer: NodeJS.Timeout | undefined
   #last = ''
 
   constructor (components: RelaysComponents) { this.#components = components }

@@ -30,7 +30,7 @@ interface Attempt { waitMs: number, dueAtMs: number }
 export class Upgrades {
   readonly #components: UpgradesComponents
   readonly #attempts = new Map<DeviceId, Attempt>()
-  #timer: ReturnType<typeof setInterval> | undefined
+  #timer: NodeJS.Timeout | undefined
   #stopped: AbortController | undefined
 
   constructor (components: UpgradesComponents) { this.#components = components }
