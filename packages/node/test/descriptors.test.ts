@@ -54,7 +54,7 @@ test('stores with one pool keep no more files open than it allows', async () => 
   const io = pooledIo(handles)
   const parts = {
     crypto: nodeCrypto(), signer: signerFromSeed(new Uint8Array(32)), clock: { wallMs: () => Date.now(), monotonicMs: () => 0 }, random: randomBytes,
-    files: privateFiles(dir), openStore: (key: string) => FsFeedStore.open(join(dir, key), { io }), mayWrite: () => true, verifyArchive: () => () => true,
+    files: privateFiles(dir), openStore: (key: string) => FsFeedStore.open(join(dir, key), { io }), dropStore: async () => {}, mayWrite: () => true, verifyArchive: () => () => true,
   }
   const stacks = await Stacks.open(parts)
   const names = Array.from({ length: 12 }, (_, i) => `s${i}`)

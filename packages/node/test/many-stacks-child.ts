@@ -10,7 +10,7 @@ const dir = process.argv[2] as string
 const io = pooledIo(new Handles({ max: descriptorBudget().files }))
 const open = (): Promise<Stacks> => Stacks.open({
   crypto: nodeCrypto(), signer: signerFromSeed(new Uint8Array(32)), clock: { wallMs: () => Date.now(), monotonicMs: () => 0 }, random: randomBytes,
-  files: privateFiles(dir), openStore: key => FsFeedStore.open(join(dir, key), { io }), mayWrite: () => true, verifyArchive: () => () => true,
+  files: privateFiles(dir), openStore: key => FsFeedStore.open(join(dir, key), { io }), dropStore: async () => {}, mayWrite: () => true, verifyArchive: () => () => true,
 })
 const stacks = await open()
 await Promise.all(Array.from({ length: 200 }, async (_, i) => await stacks.open(`s${i}`).add({ kind: 'note', title: 'x', body: '' })))
