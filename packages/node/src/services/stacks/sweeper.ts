@@ -8,6 +8,7 @@ import { fromUtf8, LIMITS, utf8 } from '@elder-node/protocol'
 import type { PrivateFiles } from '../../ports/files.ts'
 import type { Clock } from '../../ports/host.ts'
 import type { Logger } from '../../ports/log.ts'
+import { every } from '../../timers.ts'
 import type { Stacks } from '../stacks.ts'
 import type { HeldStack } from './held-stack.ts'
 
@@ -31,7 +32,8 @@ export class Sweeper {
 
   start (): void {
     void this.sweep()
-    this.#timer = setInterval(() => { void this.sweep() }, this.#init.everyMs ?? HOUR_MS).unref()
+    // It never rejects.
+    this.#timer = every(this.#init.everyMs ?? HOUR_MS, () => this.sweep(), () => {}).unref()
   }
 
   stop (): void { clearInterval(this.#timer) }
