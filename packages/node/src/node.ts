@@ -173,6 +173,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     membership: {
       records: () => membership.records(),
       receive: records => { membership.receive(records) },
+      mayWrite: of => membership.mayWrite(of),
       verify: (records, origin) => readForeignRoster(records, origin as MeshId, crypto),
     },
   }, mirrorDelays(init))

@@ -10,7 +10,8 @@ import type { MirroredStack, MirrorProblem } from './types.ts'
 
 /** The windows of the stack that the remote lacks or holds a shorter part of. `bad` segments count as absent. */
 export function missingWindows (vector: Vector, tree: StackTree, bad: TreeSegment[]): Window[] {
-  const good = byWindow(tree.segments.filter(segment => !bad.includes(segment)))
+  const isBad = new Set(bad)
+  const good = byWindow(tree.segments.filter(segment => !isBad.has(segment)))
   return [...windowsOf(vector)].flatMap(({ feed, from, to }) => {
     const there = good.get(`${feed} ${from}`) ?? []
     const head = vector.get(feed)

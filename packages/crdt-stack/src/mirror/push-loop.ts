@@ -4,13 +4,14 @@
  * A rejected push is not an error: somebody was faster. The commit is dropped, and the pass begins anew from the new tip after
  * a pause with full jitter (Brooker, "Exponential backoff and jitter", 2015). History stays linear and nothing is ever merged.
  */
-import { codeOf, ElderError, LIMITS, toHex, vectorDigest, type Crypto } from '@elder-node/protocol'
+import { codeOf, ElderError, LIMITS, toHex, utf8, vectorDigest, type Crypto, type DeviceId } from '@elder-node/protocol'
 import type { Change, Commit, GitMirror, GitOptions } from '../git/port.ts'
+import { newStacks } from './adopt.ts'
 import { missingWindows, renderChanges, segmentChanges, type Window } from './changes.ts'
 import { HEADER_BYTES_MAX, headerBytes, parseHeader, refuseHeader } from './header.ts'
-import { HEADER_PATH, parseKey, rosterPath } from './layout.ts'
+import { HEADER_PATH, rosterPath } from './layout.ts'
 import { takeSegments, type Taken } from './take.ts'
-import { seenKey, sortTree, type MirrorTree, type StackTree } from './tree.ts'
+import { readMirror, seenKey, sortTree, type MirrorTree, type StackTree } from './tree.ts'
 import { RENDERER, type MirroredStack, type MirrorHeader, type MirrorProblem, type SyncResult } from './types.ts'
 
 export interface MirrorSyncComponents {
@@ -23,7 +24,12 @@ export interface MirrorSyncComponents {
   /** Rejects with the signal's reason. */
   sleep (ms: number, signal: AbortSignal): Promise<void>
   /** Membership records travel with every mirror; what the remote has and we have not is handed to `receive`, unverified. */
-  roster?: { records (): Uint8Array[], receive (records: Uint8Array[]): void }
+  roster?: {
+    records (): Uint8Array[]
+    receive (records: Uint8Array[]): void
+    /** Whether a stack on the remote may be met by a record of that device. @default everybody's */
+    mayWrite? (device: DeviceId): boolean
+  }
   /** Opens a stack that stands on the remote and is not ours yet; undefined leaves it alone. */
   adopt? (key: string): Promise<MirroredStack | undefined>
 }
@@ -45,8 +51,11 @@ export interface MirrorSyncInit {
 export interface MirrorMemory { lastTip: Commit | undefined, verifiedTip: Commit | undefined }
 
 export interface SyncOptions extends GitOptions {
-  /** False: take only. @default every stack */
-  push?: (stack: MirroredStack) => boolean
+  /**
+   * False: take only. `lacks`: the remote does not hold all that it should, be it this stack's records, the membership records or its
+   * header; somebody may have deleted them there. @default every stack
+   */
+  push?: (stack: MirroredStack, lacks: boolean) => boolean
   /** A person said that a rewritten history is to be built upon. @default false */
   acceptRewrite?: boolean
 }
@@ -118,7 +127,7 @@ export class MirrorSync {
   async #read (tip: Commit | undefined, stacks: MirroredStack[], options: GitOptions): Promise<Pass> {
     const { git } = this.#parts
     await this.#seed(tip, options)
-    const tree = sortTree(tip === undefined ? [] : await git.readTree(tip, options))
+    const tree = tip === undefined ? sortTree([]) : await readMirror(git, tip, options)
     let header: MirrorHeader | undefined
     const readable = tree.header !== undefined && tree.header.bytes <= HEADER_BYTES_MAX ? [tree.header] : []
     for await (const { content } of git.readBlobs(readable, options)) header = parseHeader(content)
@@ -131,24 +140,25 @@ export class MirrorSync {
     if (this.#seeded || tip === undefined) return
     this.#seeded = true
     if (verified === undefined || !await this.#parts.git.isAncestor(verified, tip, options)) return
-    for (const { segments } of sortTree(await this.#parts.git.readTree(verified, options)).stacks.values()) for (const { file } of segments) this.#seen.add(seenKey(file))
+    for (const { segments } of (await readMirror(this.#parts.git, verified, options)).stacks.values()) for (const { file } of segments) this.#seen.add(seenKey(file))
   }
 
   async #take (pass: Pass, options: GitOptions): Promise<void> {
-    const { git, crypto, adopt } = this.#parts
+    const { git, crypto, adopt, roster } = this.#parts
     await this.#takeRoster(pass, options)
     const known = new Set(pass.stacks.map(stack => stack.key))
-    for (const key of pass.tree.stacks.keys()) {
-      const adopted = known.has(key) || parseKey(key) === undefined ? undefined : await adopt?.(key)
+    const mayWrite = (device: DeviceId): boolean => roster?.mayWrite?.(device) ?? true
+    for await (const key of adopt === undefined ? [] : newStacks({ git, crypto, mayWrite }, pass.tree.stacks, known, options)) {
+      const adopted = await adopt?.(key)
       if (adopted !== undefined) pass.stacks.push(adopted)
     }
+    const isWhole = this.#frame(pass).length === 0
     for (const stack of pass.stacks) {
       const taken = await takeSegments(git, stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, this.#seen, crypto, options)
       pass.taken.set(stack.key, taken)
-      pass.result.problems.push(...taken.problems)
+      tell(pass, taken.problems)
       if (taken.gained) pass.result.gained.add(stack.key)
-      const covered = isGone(stack) ? goneChanges(stack, pass.tree).length === 0 : windowsMissing(pass, stack).length === 0
-      if (covered) pass.result.covered.add(stack.key)
+      if (isWhole && !lacksAny(pass, stack)) pass.result.covered.add(stack.key)
     }
   }
 
@@ -163,26 +173,34 @@ export class MirrorSync {
   }
 
   async #changes (pass: Pass, options: SyncOptions): Promise<Change[]> {
-    const { git, crypto, roster } = this.#parts
+    const { git, crypto } = this.#parts
+    const frame = this.#frame(pass)
+    const pushed = pass.stacks.filter(stack => options.push?.(stack, frame.length > 0 || lacksAny(pass, stack)) ?? true)
+    if (pushed.length === 0) return []
     const changes: Change[] = []
-    for (const stack of pass.stacks.filter(stack => options.push?.(stack) ?? true)) {
-      pass.result.covered.add(stack.key)
+    for (const stack of pushed) {
       // Asked after the taking: a record of the remote may have brought it back.
       if (isGone(stack)) {
-        changes.push(...goneChanges(stack, pass.tree))
+        for (const change of goneChanges(stack, pass.tree)) changes.push(change)
         continue
       }
-      changes.push(...await segmentChanges(stack, windowsMissing(pass, stack), crypto))
+      for (const change of await segmentChanges(stack, windowsMissing(pass, stack), crypto)) changes.push(change)
       // A view of less than the remote has, or by an older renderer, would take a newer one back.
       if (pass.taken.get(stack.key)?.waiting === true || (pass.header?.renderer ?? 0) > RENDERER) continue
       const rendered = await renderChanges(git, stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, pass.tip, crypto, options)
-      changes.push(...rendered.changes)
-      pass.result.problems.push(...rendered.problems)
+      for (const change of rendered.changes) changes.push(change)
+      tell(pass, rendered.problems)
     }
-    if (changes.length === 0) return changes
-    for (const record of roster?.records() ?? []) if (!pass.tree.paths.has(rosterPath(record, crypto))) changes.push({ path: rosterPath(record, crypto), content: record })
-    if (pass.header === undefined || pass.header.renderer < RENDERER) changes.push({ path: HEADER_PATH, content: headerBytes(this.#init.mesh) })
-    return changes
+    for (const stack of pass.stacks) if (pushed.includes(stack) || !lacksAny(pass, stack)) pass.result.covered.add(stack.key)
+    return [...changes, ...frame]
+  }
+
+  /** Without its header and our membership records a mirror cannot be restored, whatever else it holds. */
+  #frame (pass: Pass): Change[] {
+    const { crypto, roster } = this.#parts
+    const there = new Set(pass.tree.roster.map(({ path }) => path))
+    const records = (roster?.records() ?? []).map(content => ({ path: rosterPath(content, crypto), content })).filter(({ path }) => !there.has(path))
+    return pass.header === undefined || pass.header.renderer < RENDERER ? [...records, { path: HEADER_PATH, content: headerBytes(this.#init.mesh) }] : records
   }
 
   async #isRewritten (tip: Commit | undefined, options: GitOptions): Promise<boolean> {
@@ -199,11 +217,16 @@ export class MirrorSync {
   #remember (pass: Pass, states: string[]): void {
     const clean = [...pass.taken.values()].every(taken => taken.bad.length === 0)
     this.#memory = { lastTip: pass.result.tip, verifiedTip: clean ? pass.result.tip : this.#memory.verifiedTip }
-    this.#settled = { state: stateOf(pass.result.tip, states), result: { ...pass.result, problems: pass.result.problems.filter(problem => problem.code !== 'MIRROR_EDITED') } }
+    // What is not there in full is looked at again: who has to push it may have changed.
+    const isWhole = pass.stacks.every(stack => pass.result.covered.has(stack.key))
+    this.#settled = isWhole ? { state: stateOf(pass.result.tip, states), result: { ...pass.result, problems: pass.result.problems.filter(problem => problem.code !== 'MIRROR_EDITED') } } : undefined
   }
 
   #statesOf (stacks: MirroredStack[], options: SyncOptions): string[] {
-    return stacks.map(stack => `${stack.key} ${toHex(vectorDigest(stack.vector(), this.#parts.crypto))} ${options.push?.(stack) ?? true} ${isGone(stack)}`)
+    const { crypto, roster } = this.#parts
+    const records = (roster?.records() ?? []).map(record => rosterPath(record, crypto)).sort()
+    const states = stacks.map(stack => `${stack.key} ${toHex(vectorDigest(stack.vector(), crypto))} ${options.push?.(stack, false) ?? true} ${isGone(stack)}`)
+    return [...states, toHex(crypto.sha256(utf8(records.join('\n'))))]
   }
 
   #pauseMs (retry: number): number {
@@ -211,14 +234,24 @@ export class MirrorSync {
   }
 }
 
-/** Equal when a pass would find nothing to do: the same tip, the same stacks at the same heads, the same duty to push. */
+/** Equal when a pass would find nothing to do: the same tip, roster, and stacks at the same heads, the same duty to push. */
 function stateOf (tip: Commit | undefined, states: string[]): string { return [tip, ...states.toSorted()].join('\n') }
 
 function isGone (stack: MirroredStack): boolean { return stack.gone?.() === true }
 
-/** Every file of its folder, those that people put there too. */
-function goneChanges ({ key }: MirroredStack, { paths }: MirrorTree): Change[] {
-  return [...paths].filter(path => path.startsWith(`stacks/${key}/`)).map(path => ({ path, content: null }))
+/** Its folder, with what people put there too. */
+function goneChanges ({ key }: MirroredStack, { folders }: MirrorTree): Change[] {
+  return folders.has(key) ? [{ path: `stacks/${key}`, content: null }] : []
+}
+
+/** True when the remote does not hold of the stack what it should; of one that is gone, nothing. */
+function lacksAny (pass: Pass, stack: MirroredStack): boolean {
+  return isGone(stack) ? goneChanges(stack, pass.tree).length > 0 : windowsMissing(pass, stack).length > 0
+}
+
+/** Within the bound of one pass: whoever can push can make as many as it likes. */
+function tell ({ result }: Pass, problems: MirrorProblem[]): void {
+  for (const problem of problems) if (result.problems.length < LIMITS.mirrorProblemsMax) result.problems.push(problem)
 }
 
 function windowsMissing (pass: Pass, stack: MirroredStack): Window[] {
@@ -226,7 +259,7 @@ function windowsMissing (pass: Pass, stack: MirroredStack): Window[] {
 }
 
 function messageOf (changes: Change[], stacks: MirroredStack[]): string {
-  const touched = stacks.map(stack => stack.key).filter(key => changes.some(({ path }) => path.startsWith(`stacks/${key}/`)))
+  const touched = stacks.map(stack => stack.key).filter(key => changes.some(({ path }) => `${path}/`.startsWith(`stacks/${key}/`)))
   const entries = changes.filter(({ path }) => path.includes('/entries/')).length
   const segments = changes.filter(({ path, content }) => path.includes('/feeds/') && content !== null).length
   const names = touched.length > 5 ? `${touched.slice(0, 5).join(', ')} and ${touched.length - 5} more` : touched.join(', ')

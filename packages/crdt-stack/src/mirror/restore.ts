@@ -5,7 +5,7 @@ import type { Commit, GitMirror, GitOptions } from '../git/port.ts'
 import { HEADER_BYTES_MAX, parseHeader } from './header.ts'
 import { parseKey, rosterPath } from './layout.ts'
 import { followsOn, parseSegment } from './segments.ts'
-import { byWindow, sortTree, type MirrorTree, type StackTree, type TreeSegment } from './tree.ts'
+import { byWindow, readMirror, type MirrorTree, type StackTree, type TreeSegment } from './tree.ts'
 import { MIRROR_FORMAT, type MirrorHeader } from './types.ts'
 
 /** What the membership records of a mirror say. */
@@ -46,7 +46,7 @@ export async function restoreMirror (components: RestoreComponents, { only, ...o
   const { git } = components
   const commit = await git.fetchTip(options)
   if (commit === undefined) throw empty(git.url)
-  const tree = sortTree(await git.readTree(commit, options))
+  const tree = await readMirror(git, commit, options)
   const { mesh } = await readHeader(git, tree, options)
   const quarantined: Quarantined[] = []
   const roster = await readRoster(components, tree, quarantined, options)

@@ -1,5 +1,5 @@
 /** Takes what a remote holds and this device does not: verified segments, and nothing else, ever change local state. */
-import { codeOf, equalBytes, type Batch, type Crypto, type FeedId } from '@elder-node/protocol'
+import { codeOf, equalBytes, LIMITS, type Batch, type Crypto, type FeedId } from '@elder-node/protocol'
 import type { GitMirror, GitOptions, TreeFile } from '../git/port.ts'
 import type { SegmentName } from './layout.ts'
 import { parseSegment, trimBatches } from './segments.ts'
@@ -30,7 +30,7 @@ export async function takeSegments (git: GitMirror, stack: MirroredStack, tree: 
     } catch (error) {
       if (codeOf(error) !== 'MALFORMED') throw error
       taken.bad.push(segment)
-      taken.problems.push(damaged(file, (error as Error).message))
+      if (taken.problems.length < LIMITS.mirrorProblemsMax) taken.problems.push(damaged(file, (error as Error).message))
     }
   }
   return taken

@@ -1,6 +1,6 @@
 /** A fetched tree, sorted by what its paths mean. */
 import { forkedAt, LIMITS, type FeedId, type Vector } from '@elder-node/protocol'
-import type { TreeFile } from '../git/port.ts'
+import type { Commit, GitMirror, GitOptions, TreeFile } from '../git/port.ts'
 import { parsePath, type SegmentName } from './layout.ts'
 import { SEGMENT_BYTES_MAX } from './segments.ts'
 
@@ -14,10 +14,23 @@ export interface StackTree {
   rendered: Map<string, TreeFile>
 }
 
-export interface MirrorTree { header: TreeFile | undefined, roster: TreeFile[], stacks: Map<string, StackTree>, paths: Set<string> }
+export interface MirrorTree { header: TreeFile | undefined, roster: TreeFile[], stacks: Map<string, StackTree>, /** Names of all folders below `stacks/`. */ folders: Set<string> }
 
-export function sortTree (files: TreeFile[]): MirrorTree {
-  const tree: MirrorTree = { header: undefined, roster: [], stacks: new Map(), paths: new Set(files.map(file => file.path)) }
+/** Lists what is ours, and of what stands in our folders without being ours as much as is told. @throws what {@link GitMirror.readTree} throws */
+export async function readMirror (git: GitMirror, commit: Commit, options: GitOptions): Promise<MirrorTree> {
+  const folders = new Set<string>()
+  let junk = 0
+  const wants = (path: string): boolean => {
+    const { type } = parsePath(path)
+    const [top, key = ''] = path.split('/', 2)
+    if (top === 'stacks' && folders.size < LIMITS.stacksMax) folders.add(key)
+    return type === 'junk' ? ++junk <= LIMITS.mirrorProblemsMax : type !== 'other'
+  }
+  return sortTree(await git.readTree(commit, { ...options, wants }), folders)
+}
+
+export function sortTree (files: TreeFile[], folders = new Set<string>()): MirrorTree {
+  const tree: MirrorTree = { header: undefined, roster: [], stacks: new Map(), folders }
   const stackOf = (key: string): StackTree => {
     const stack = tree.stacks.get(key) ?? { segments: [], junk: [], rendered: new Map() }
     tree.stacks.set(key, stack)

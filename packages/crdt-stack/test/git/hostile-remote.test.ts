@@ -1,15 +1,15 @@
 /** Remotes that attack whoever mirrors to them: programs of a folder, packs without end, trees that list millions of paths, redirects. */
 import { execFileSync } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { utf8 } from '@elder-node/protocol'
 import { describe, expect, it } from 'vitest'
 import { watchFetch } from '../../src/git/fetch-watch.ts'
 import { checkRemote, openIsomorphicGit, openNativeGit, type Commit, type GitMirror } from '../../src/git/index.ts'
-import { cleanUp, folder, server } from './remote.ts'
+import { endless } from './endless.ts'
+import { folder, listening, server } from './remote.ts'
 
 const options = { signal: new AbortController().signal }
 const git = (dir: string, input: string | Buffer, ...args: string[]): string => execFileSync('git', ['-C', dir, ...args], { input, encoding: 'utf8', stdio: ['pipe', 'pipe', 'ignore'] }).trim()
@@ -48,53 +48,10 @@ describe('a folder as remote', () => {
   })
 })
 
-/** A host that answers as git does, with one branch, and then sends a pack without end. */
-async function endless (): Promise<{ url: string, sent: () => number }> {
-  let sent = 0
-  const packet = (text: string): string => (text.length + 4).toString(16).padStart(4, '0') + text
-  const answering = createServer((request, response) => {
-    response.setHeader('content-type', request.method === 'GET' ? 'application/x-git-upload-pack-advertisement' : 'application/x-git-upload-pack-result')
-    if (request.method === 'GET') return void response.end(`${packet('# service=git-upload-pack\n')}0000${packet(`${'12'.repeat(20)} refs/heads/elder/memory\0side-band-64k\n`)}0000`)
-    response.write(packet('NAK\n'))
-    // A pack of a million blobs, each of random bytes that zlib stores as they are: 0x01, length, its complement, bytes.
-    const band = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from((bytes.length + 5).toString(16).padStart(4, '0')), Buffer.from([1]), bytes])
-    response.write(band(Buffer.concat([Buffer.from('PACK'), Buffer.from([0, 0, 0, 2, 0, 0x0f, 0x42, 0x40])])))
-    const bytes = 32_768
-    const more = (): void => {
-      while (!response.destroyed) {
-        const body = randomBytes(bytes)
-        const size = Buffer.from([0x80 | (3 << 4) | (bytes & 15), 0x80 | ((bytes >> 4) & 127), (bytes >> 11) & 127])
-        const stored = Buffer.concat([Buffer.from([0x78, 0x01, 0x01, bytes & 255, bytes >> 8, ~bytes & 255, (~bytes >> 8) & 255]), body, adler(body)])
-        sent += stored.length
-        if (!response.write(band(Buffer.concat([size, stored])))) return void response.once('drain', more)
-      }
-    }
-    more()
-  })
-  return { url: `${await listening(answering)}/memory.git`, sent: () => sent }
-}
-
-function adler (bytes: Buffer): Buffer {
-  let [a, b] = [1, 0]
-  for (const byte of bytes) {
-    a = (a + byte) % 65_521
-    b = (b + a) % 65_521
-  }
-  return Buffer.from([b >> 8, b & 255, a >> 8, a & 255])
-}
-
-async function listening (http: Server): Promise<string> {
-  await new Promise<void>(resolve => { http.listen(0, '127.0.0.1', resolve) })
-  cleanUp(() => new Promise(resolve => {
-    http.closeAllConnections()
-    http.close(resolve)
-  }))
-  return `http://127.0.0.1:${(http.address() as AddressInfo).port}`
-}
-
 describe('a pack without end', () => {
   it('ends at the bound, and leaves nothing of it: MIRROR_TOO_LARGE', async () => {
-    const { url, sent } = await endless()
+    const { http, sent } = endless()
+    const url = `${await listening(http)}/memory.git`
     const dir = join(folder(), 'cache')
     const mirror = await openNativeGit({ dir, url, bytesMax: 3_000_000 }, options)
     for (let pass = 0; pass < 2; pass++) await expect(mirror.fetchTip(options)).rejects.toMatchObject({ code: 'MIRROR_TOO_LARGE', message: expect.stringContaining('3000000 bytes') as string })
@@ -112,7 +69,7 @@ describe('a pack without end', () => {
   })
 
   it('does not fit into the memory of a device without git', async () => {
-    const { url } = await endless()
+    const url = `${await listening(endless().http)}/memory.git`
     const mirror = await openIsomorphicGit({ dir: join(folder(), 'cache'), url, answerBytesMax: 3_000_000 }, options)
     await expect(mirror.fetchTip(options)).rejects.toMatchObject({ code: 'GIT_UNREACHABLE', message: expect.stringContaining('3000000 bytes') as string })
   })

@@ -1,5 +1,7 @@
 /** A git server on loopback and folders for caches, cleaned up after each test of the file that imports it. */
 import { mkdtempSync, rmSync } from 'node:fs'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, vi } from 'vitest'
@@ -25,4 +27,14 @@ export async function server (init: Omit<GitServerInit, 'root'> = {}): Promise<{
   const started = await serveGit({ root, ...init })
   cleanUp(() => started.close())
   return { server: started, url: await started.create('memory.git'), root, repository: join(root, 'memory.git') }
+}
+
+/** Its address on loopback; closed after the test. */
+export async function listening (http: Server): Promise<string> {
+  await new Promise<void>(resolve => { http.listen(0, '127.0.0.1', resolve) })
+  cleanUp(() => new Promise(resolve => {
+    http.closeAllConnections()
+    http.close(resolve)
+  }))
+  return `http://127.0.0.1:${(http.address() as AddressInfo).port}`
 }

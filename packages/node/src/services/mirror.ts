@@ -4,7 +4,7 @@
  * A remote that fails costs nothing but its own copy: notes are in their feeds before this service hears of them.
  */
 import { redact, restoreMirror, type RestoredMirror } from '@elder-node/crdt-stack/mirror'
-import { ElderError } from '@elder-node/protocol'
+import { ElderError, LIMITS } from '@elder-node/protocol'
 import type { MirrorStatus, Problem, StackProof } from '../api.ts'
 import { loadMemory, NEVER, saveMemory, type RemoteMemory, type StackState } from './mirror/memory.ts'
 import { RemoteLoop } from './mirror/remote-loop.ts'
@@ -97,7 +97,9 @@ export class MirrorService {
     const git = await openGit(url, { signal, scratch: true })
     try {
       const mirror = await restoreMirror({ git, crypto, verifyRoster: (records, mesh) => membership.verify(records, mesh) }, { signal })
-      for (const { path, why } of mirror.quarantined) log.warn({ url: redact(url), path }, `restore: skipped: ${why}`)
+      const { quarantined } = mirror
+      for (const { path, why } of quarantined.slice(0, LIMITS.mirrorProblemsMax)) log.warn({ url: redact(url), path }, `restore: skipped: ${why}`)
+      if (quarantined.length > LIMITS.mirrorProblemsMax) log.warn({ url: redact(url), files: quarantined.length }, 'restore: skipped that many files in all')
       return mirror
     } finally {
       await git.close()

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { PassThrough } from 'node:stream'
 import { describe, expect, test, vi } from 'vitest'
-import type { Status } from '../../src/api.ts'
+import type { MirrorStatus, Status } from '../../src/api.ts'
 import type { Io, Screen } from '../../src/gateway/cli/io.ts'
 import { Output } from '../../src/gateway/cli/output.ts'
 import { Repaint } from '../../src/gateway/cli/repaint.ts'
@@ -106,6 +106,14 @@ describe('status', () => {
     expect(wide[3]).toContain('build 7f3c 00:41')
     expect(wide[4]).toContain('a-device-with-a-name-that-is-l')
     expect(wide.every((line) => widthOf(line) <= 120)).toBe(true)
+  })
+
+  test('calls no remote mirrored that does not answer, and says what several share once', async () => {
+    const at = '2026-11-21T09:58:00.000Z'
+    const line = async (...mirrors: MirrorStatus[]): Promise<string | undefined> => renderStatus(await status({ stacks: [{ name: 'fmt', entries: 1, copies: 2, mirrors, archived: false }] }), bare, NOW, { width: 160 }).split('\n').find(text => text.includes('fmt'))
+    const gone = { url: 'a', state: 'behind' as const, lastPush: null, message: 'not there' }
+    expect(await line(gone, { ...gone, url: 'b' }, { url: 'c', state: 'ok', lastPush: at, message: null })).toMatch(/2 copies, mirror behind \(2 remotes\); mirrored 2 min ago$/)
+    expect(await line({ ...gone, lastPush: at })).toMatch(/2 copies, mirror behind, pushed 2 min ago$/)
   })
 
   test('hostile names and texts keep to their line', async () => {

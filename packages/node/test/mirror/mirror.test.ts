@@ -1,11 +1,15 @@
 /** The mirror service over real git servers: debounce, election, ill remotes, shutdown, restart, restore. */
 import { execFileSync } from 'node:child_process'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { openNativeGit } from '@elder-node/crdt-stack/git'
 import { deviceId, type DeviceId } from '@elder-node/protocol'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createGitCaches } from '../../src/adapters/git-caches.ts'
 import { electPusher } from '../../src/services/mirror/elect.ts'
 import { MirrorService, type MirrorComponents, type MirrorServiceInit, type MirrorSource } from '../../src/services/mirror.ts'
+import { endless } from '../../../crdt-stack/test/git/endless.ts'
+import { listening } from '../../../crdt-stack/test/git/remote.ts'
 import { crypto, folder, forever, MESH, remote, TinyStack } from '../../../crdt-stack/test/mirror/support.ts'
 import { eventually } from '../support/eventually.ts'
 import { MemoryFiles } from '../support/memory-files.ts'
@@ -38,7 +42,7 @@ function serve (source: Source, init: MirrorServiceInit = FAST, parts: Partial<M
   const service = new MirrorService({
     source, self: DEVICES[0], mesh: MESH as MirrorComponents['mesh'], livePeers: () => [], crypto, random: Math.random, files: new MemoryFiles(),
     openGit: createGitCaches(folder()), clock: { wallMs: Date.now, monotonicMs: () => performance.now() }, log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
-    membership: { records: () => [], receive: () => {}, verify: records => ({ records, mayWrite: () => true }) }, ...parts,
+    membership: { records: () => [], receive: () => {}, mayWrite: () => true, verify: records => ({ records, mayWrite: () => true }) }, ...parts,
   }, init)
   services.push(service)
   service.start()
@@ -119,6 +123,58 @@ describe('the mirror service', () => {
     const service = serve(source, { ...FAST, failingAfterMs: 50 })
     source.write('a')
     await settled(() => { expect(state(service)).toBe('failing') })
+  })
+
+  it('is not called mirrored while the remote does not answer', async () => {
+    let status: number | undefined
+    const { url } = await remote({ intercept: () => status })
+    const source = new Source(url)
+    const service = serve(source)
+    source.write('a')
+    await settled(() => { expect(state(service)).toBe('ok') })
+    status = 503
+    await settled(() => { expect(service.status('notes')).toMatchObject([{ state: 'behind', message: expect.stringContaining('503') as string }]) })
+    expect(service.status('notes')[0]?.behindSince).toBeUndefined()
+    status = undefined
+    await settled(() => { expect(service.status('notes')).toMatchObject([{ state: 'ok', message: null }]) })
+  })
+
+  it('brings back what the remote lost, without a new note; who is not elected says behind, and steps in', async () => {
+    const { url, dir } = await remote()
+    const source = new Source(url)
+    const other = electPusher('notes', url, DEVICES, crypto) as DeviceId
+    const self = DEVICES.find(device => device !== other) as DeviceId
+    let peers: DeviceId[] = []
+    const service = serve(source, { ...FAST, pullMs: 300 }, { self, livePeers: () => peers })
+    source.write('a')
+    await settled(() => { expect(state(service)).toBe('ok') })
+    const lose = (path: string): void => { execFileSync('git', ['-C', dir, 'fast-import', '--quiet'], { input: `commit refs/heads/elder/memory\ncommitter A <a@b> 1 +0000\ndata 1\nx\nfrom refs/heads/elder/memory^0\nD ${path}\n` }) }
+    lose('elder.json')
+    await settled(() => { expect(commits(dir)).toBe(3) })
+    peers = [other]
+    lose('stacks/notes/feeds')
+    await settled(() => { expect(state(service)).toBe('behind') })
+    await settled(() => { expect(state(service)).toBe('ok') })
+    expect(commits(dir)).toBe(5)
+    expect((await service.restore(url, forever)).stacks[0]?.batches).toHaveLength(1)
+  })
+
+  it('tries a remote that sends without end less and less often, and a person at once', async () => {
+    const { http, asked } = endless()
+    const url = `${await listening(http)}/memory.git`
+    const source = new Source(url)
+    const dir = folder()
+    const service = serve(source, { ...FAST, pullMs: 300 }, { openGit: (url, options) => openNativeGit({ dir, url, bytesMax: 1_000_000 }, options) })
+    source.write('a')
+    await settled(() => { expect(asked().length).toBeGreaterThan(2) })
+    const [first = 0, second = 0, third = 0] = asked()
+    expect(second - first).toBeGreaterThan(0.9 * 600)
+    expect(third - second).toBeGreaterThan(0.9 * 1200)
+    expect(service.status('notes')).toMatchObject([{ state: 'behind', message: expect.stringContaining('too large for a mirror') as string }])
+    const before = asked().length
+    await service.sync('notes')
+    expect(asked().length).toBeGreaterThan(before)
+    expect(await readdir(join(dir, 'objects/pack'))).toEqual([])
   })
 
   it('leaves the push to the elected device, and steps in after two intervals', async () => {

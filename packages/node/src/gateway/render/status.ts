@@ -100,8 +100,16 @@ function oneStack (stack: StackStatus, nowMs: number): string {
 
 function mirrors (all: MirrorStatus[], nowMs: number): string {
   if (all.length === 0) return 'no mirror'
-  return all.map((mirror) => mirror.state === 'failing' ? `mirror failing${mirror.lastPush === null ? '' : `, pushed ${ago(mirror.lastPush, nowMs)}`}`
-    : mirror.lastPush === null ? mirror.message === null ? 'not mirrored yet' : 'mirror behind' : `mirrored ${ago(mirror.lastPush, nowMs)}${mirror.state === 'behind' ? ' (behind)' : ''}`).join('; ')
+  const texts = Map.groupBy(all, mirror => mirrorText(mirror, nowMs))
+  return [...texts].map(([text, same]) => same.length === 1 ? text : `${text} (${same.length} remotes)`).join('; ')
+}
+
+/** "Mirrored" is said only of a remote that holds everything, as the last look at it showed. */
+function mirrorText ({ state, lastPush, message }: MirrorStatus, nowMs: number): string {
+  const pushed = lastPush === null ? '' : ago(lastPush, nowMs)
+  if (state === 'ok') return pushed === '' ? 'mirrored' : `mirrored ${pushed}`
+  if (state === 'never' && message === null) return 'not mirrored yet'
+  return `mirror ${state === 'failing' ? 'failing' : 'behind'}${pushed === '' ? '' : `, pushed ${pushed}`}`
 }
 
 /** With its fix on the same line where both fit. A fix that is a command is never broken: it is there to be copied. */

@@ -17,6 +17,9 @@ export interface PassOptions { push: 'due' | 'all', acceptRewrite?: boolean, sig
 
 /** These need a person: nothing is pushed until then. */
 const STOPS = new Set<MirrorProblem['code']>(['MIRROR_REWRITTEN', 'MIRROR_FOREIGN', 'MIRROR_NEWER'])
+/** Trying these again costs this device as much as the first time: each time it waits twice as long. */
+const COSTLY = new Set(['MIRROR_TOO_LARGE', 'DISK_FULL'])
+const COSTLY_WAIT_MS_MAX = 21_600_000
 
 export class RemoteLoop {
   readonly url: string
@@ -37,6 +40,8 @@ export class RemoteLoop {
   /** Passes that no person asked for keep a distance. */
   #notBeforeMs = 0
   #problems: MirrorProblem[] = []
+  /** {@link COSTLY} failures in a row. */
+  #costly = 0
 
   constructor (url: string, memory: RemoteMemory, save: () => void, components: MirrorComponents, init: Required<MirrorServiceInit>) {
     this.#secretUrl = url
@@ -123,14 +128,17 @@ export class RemoteLoop {
     try {
       limit.throwIfAborted()
       const sync = await this.#open(limit)
-      const result = await sync.sync(stacks, { signal: limit, acceptRewrite, push: stack => push === 'all' || this.#isDue(stack.key) })
+      const result = await sync.sync(stacks, { signal: limit, acceptRewrite, push: (stack, lacks) => push === 'all' || this.#mayPush(stack.key, lacks) })
+      this.#costly = 0
       this.#record(result, before)
       tip = result.tip
     } catch (error) {
+      this.#costly = COSTLY.has(codeOf(error) ?? '') ? this.#costly + 1 : 0
       if (!this.#ended.signal.aborted) this.#failed(error, stacks)
     }
     this.#notBeforeMs = this.#now() + this.#init.idleMs
-    this.#pullAtMs = this.#now() + this.#init.pullMs * (0.9 + 0.2 * this.#parts.random())
+    const pullMs = this.#costly === 0 ? this.#init.pullMs : Math.max(this.#init.pullMs, Math.min(COSTLY_WAIT_MS_MAX, this.#init.pullMs * 2 ** this.#costly))
+    this.#pullAtMs = this.#now() + pullMs * (0.9 + 0.2 * this.#parts.random())
     this.#schedule()
     return tip
   }
@@ -148,8 +156,9 @@ export class RemoteLoop {
 
   #record (result: SyncResult, before: Map<string, Dirty>): void {
     const stop = result.problems.find(problem => STOPS.has(problem.code))
+    const told = new Set(this.#problems.map(({ message }) => message))
     this.#problems = result.problems
-    for (const { code, message } of result.problems) this.#parts.log.warn({ url: this.url, code }, `mirror: ${message}`)
+    for (const { code, message } of result.problems) if (!told.has(message)) this.#parts.log.warn({ url: this.url, code }, `mirror: ${message}`)
     if (this.#sync !== undefined) this.#memory.tips = this.#sync.memory
     const stacks = this.stacks()
     for (const key of this.#dirty.keys()) if (!stacks.some(stack => stack.key === key)) this.#dirty.delete(key)
@@ -158,6 +167,8 @@ export class RemoteLoop {
       const covered = result.covered.has(stack.key) && stop === undefined
       // A change during the pass stays dirty.
       if (covered && this.#dirty.get(stack.key)?.lastMs === before.get(stack.key)?.lastMs) this.#dirty.delete(stack.key)
+      // The remote lost something: whoever is not elected steps in when the elected device does not.
+      if (!covered && stop === undefined && !this.#dirty.has(stack.key)) this.#dirty.set(stack.key, { firstMs: this.#now(), lastMs: this.#now() })
       const newly = covered && (result.pushed || was.state !== 'ok')
       this.#memory.stacks[stack.key] = {
         state: stop !== undefined ? 'failing' : covered ? 'ok' : this.#late(stack.key, was),
@@ -174,8 +185,8 @@ export class RemoteLoop {
     this.#parts.log.warn({ url: this.url, code: codeOf(error) }, `mirror: ${message}`)
     for (const stack of stacks) {
       const was = this.stateOf(stack.key)
-      const settled = was.state === 'ok' && !this.#dirty.has(stack.key)
-      this.#memory.stacks[stack.key] = { ...was, state: settled ? 'ok' : this.#late(stack.key, { ...was, state: 'behind' }), message, ...(settled ? {} : this.#behind(was)) }
+      // Nobody can say what a remote holds that does not answer; only what is not there for sure has a time since when.
+      this.#memory.stacks[stack.key] = { ...was, state: this.#late(stack.key, { ...was, state: 'behind' }), message, ...(this.#dirty.has(stack.key) ? this.#behind(was) : {}) }
     }
     this.#persist()
   }
@@ -196,14 +207,20 @@ export class RemoteLoop {
     }
   }
 
-  #isDue (key: string): boolean { return this.#now() >= this.#dueMs(key) }
+  /** A change of ours waits until it is due; what the remote has lost without one, the elected device brings back at once. */
+  #mayPush (key: string, lacks: boolean): boolean {
+    return this.#dirty.has(key) ? this.#now() >= this.#dueMs(key) : lacks && this.#isElected(key)
+  }
+
+  #isElected (key: string): boolean {
+    const { self, livePeers, crypto } = this.#parts
+    return electPusher(key, this.url, [self, ...livePeers()], crypto) === self
+  }
 
   #dueMs (key: string): number {
     const dirty = this.#dirty.get(key)
     if (dirty === undefined) return Infinity
-    const { self, livePeers, crypto } = this.#parts
-    const elected = electPusher(key, this.url, [self, ...livePeers()], crypto) === self
-    return elected ? Math.min(dirty.lastMs + this.#init.idleMs, dirty.firstMs + this.#init.busyMs) : dirty.firstMs + 2 * this.#init.pullMs + this.#init.idleMs
+    return this.#isElected(key) ? Math.min(dirty.lastMs + this.#init.idleMs, dirty.firstMs + this.#init.busyMs) : dirty.firstMs + 2 * this.#init.pullMs + this.#init.idleMs
   }
 
   #schedule (): void {

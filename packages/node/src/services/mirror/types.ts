@@ -37,6 +37,7 @@ export interface MirrorComponents {
   membership: {
     records (): Uint8Array[]
     receive (records: Uint8Array[]): void
+    mayWrite (device: DeviceId): boolean
     verify (records: Uint8Array[], mesh: string): RosterVerdict | Promise<RosterVerdict>
   }
 }

@@ -1,0 +1,89 @@
+/** What somebody who can push takes away from a mirror comes back, and what they put into it costs little. */
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { LIMITS } from '@elder-node/protocol'
+import { describe, expect, it, vi } from 'vitest'
+import { restoreMirror, type MirrorSync } from '../../src/mirror/index.ts'
+import { bareRemote, crypto, forever, gitOf, mirrorOf, TinyStack } from './support.ts'
+
+// A dozen git processes per test, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000 })
+
+const RECORDS = [new Uint8Array([1, 2, 3]), new Uint8Array([4, 5, 6])]
+const roster = { records: () => RECORDS, receive: () => {} }
+const restore = async (url: string): ReturnType<typeof restoreMirror> => await restoreMirror({ git: await gitOf(url), crypto, verifyRoster: records => ({ records, mayWrite: () => true }) }, forever)
+const pathsOf = (dir: string): string[] => execFileSync('git', ['-C', dir, 'ls-tree', '-r', '--name-only', 'elder/memory'], { encoding: 'utf8' }).trim().split('\n')
+
+/** One more commit on the branch, as `git fast-import` takes it. */
+function byHand (dir: string, changes: string): void {
+  execFileSync('git', ['-C', dir, 'fast-import', '--quiet'], { input: `commit refs/heads/elder/memory\ncommitter A <a@b> 1 +0000\ndata 1\nx\nfrom refs/heads/elder/memory^0\n${changes}` })
+}
+
+async function mirrored (): Promise<{ url: string, dir: string, stack: TinyStack, mirror: MirrorSync }> {
+  const { url, dir } = bareRemote()
+  const stack = new TinyStack('notes')
+  stack.write('one')
+  const mirror = await mirrorOf(url, {}, { roster })
+  expect(await mirror.sync([stack], forever)).toMatchObject({ pushed: true, covered: new Set(['notes']) })
+  return { url, dir, stack, mirror }
+}
+
+describe('what is deleted on the remote', () => {
+  it.for(['elder.json', 'roster', 'stacks/notes/feeds', 'stacks'])('%s: not covered until it is back, and back with the next pass, without a new note', async path => {
+    const { url, dir, stack, mirror } = await mirrored()
+    const before = pathsOf(dir)
+    byHand(dir, `D ${path}\n`)
+    const looked = await mirror.sync([stack], { ...forever, push: () => false })
+    expect(looked).toMatchObject({ pushed: false, covered: new Set() })
+    const asked: boolean[] = []
+    // As a device does that has nothing to say: it pushes only because something is missing.
+    const next = await mirror.sync([stack], { ...forever, push: (_stack, lacks) => { asked.push(lacks); return lacks } })
+    expect(asked).toContain(true)
+    expect(next).toMatchObject({ pushed: true, covered: new Set(['notes']) })
+    expect(pathsOf(dir)).toEqual(before)
+    const back = await restore(url)
+    expect(back.roster).toHaveLength(RECORDS.length)
+    expect(back.stacks[0]?.batches.at(-1)?.head.seq).toBe(1)
+  })
+
+  it('a membership record that is new here reaches the remote without a note', async () => {
+    const { url, stack } = await mirrored()
+    const more = { ...roster, records: () => [...RECORDS, new Uint8Array([7])] }
+    const mirror = await mirrorOf(url, {}, { roster: more })
+    expect(await mirror.sync([stack], { ...forever, push: (_stack, lacks) => lacks })).toMatchObject({ pushed: true, covered: new Set(['notes']) })
+    expect((await restore(url)).roster).toHaveLength(RECORDS.length + 1)
+    expect(await mirror.sync([stack], { ...forever, push: (_stack, lacks) => lacks })).toMatchObject({ pushed: false })
+  })
+})
+
+describe('what is put there', () => {
+  it('a hundred thousand names below feeds/ and thousands of false segments: a few are told, the mirror goes on', async () => {
+    const { url, dir, stack, mirror } = await mirrored()
+    const name = (i: number): string => createHash('sha256').update(String(i)).digest('hex').slice(0, 32)
+    const blob = execFileSync('git', ['-C', dir, 'hash-object', '-w', '--stdin'], { input: 'x', encoding: 'utf8' }).trim()
+    const names = Array.from({ length: 100_000 }, (_, i) => `100644 blob ${blob}\t${name(i)}\n`).join('')
+    const junk = execFileSync('git', ['-C', dir, 'mktree'], { input: names, encoding: 'utf8' }).trim()
+    const bad = Array.from({ length: 3000 }, (_, i) => `M 100644 ${blob} stacks/notes/feeds/${stack.feed}/1-2.${name(i)}\n`)
+    byHand(dir, [...bad, `M 040000 ${junk} stacks/notes/feeds/junk\n`].join(''))
+    stack.write('two')
+    const result = await mirror.sync([stack], forever)
+    expect(result).toMatchObject({ pushed: true, covered: new Set(['notes']) })
+    expect(result.problems).toHaveLength(LIMITS.mirrorProblemsMax)
+    expect((await restore(url)).stacks[0]?.batches.at(-1)?.head.seq).toBe(2)
+  })
+
+  it('folders of stacks that nobody of ours signed make no stacks here', async () => {
+    const { url, dir, stack } = await mirrored()
+    const [ours, theirs] = [new TinyStack('ours'), new TinyStack('theirs')]
+    ours.write('a')
+    theirs.write('b')
+    await (await mirrorOf(url, {}, { roster })).sync([stack, ours, theirs], forever)
+    const blob = execFileSync('git', ['-C', dir, 'hash-object', '-w', '--stdin'], { input: 'x', encoding: 'utf8' }).trim()
+    byHand(dir, Array.from({ length: 300 }, (_, i) => `M 100644 ${blob} stacks/made-up-${i}/feeds/${ours.feed}/1-1.${'ab'.repeat(16)}\n`).join(''))
+    const asked: string[] = []
+    const mayWrite = (device: string): boolean => ours.feed.startsWith(device)
+    const mirror = await mirrorOf(url, {}, { roster: { ...roster, mayWrite }, adopt: async key => { asked.push(key); return undefined } })
+    await mirror.sync([stack], forever)
+    expect(asked).toEqual(['ours'])
+  })
+})
