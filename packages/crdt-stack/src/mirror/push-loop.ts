@@ -240,8 +240,8 @@ function stateOf (tip: Commit | undefined, states: string[]): string { return [t
 function isGone (stack: MirroredStack): boolean { return stack.gone?.() === true }
 
 /** Its folder, with what people put there too. */
-function goneChanges ({ key }: MirroredStack, { folders }: MirrorTree): Change[] {
-  return folders.has(key) ? [{ path: `stacks/${key}`, content: null }] : []
+function goneChanges ({ key }: MirroredStack, { folders, stacks }: MirrorTree): Change[] {
+  return folders.has(key) || stacks.has(key) ? [{ path: `stacks/${key}`, content: null }] : []
 }
 
 /** True when the remote does not hold of the stack what it should; of one that is gone, nothing. */

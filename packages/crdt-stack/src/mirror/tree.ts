@@ -18,7 +18,7 @@ export interface MirrorTree { header: TreeFile | undefined, roster: TreeFile[], 
 
 /** Lists what is ours, and of what stands in our folders without being ours as much as is told. @throws what {@link GitMirror.readTree} throws */
 export async function readMirror (git: GitMirror, commit: Commit, options: GitOptions): Promise<MirrorTree> {
-  const folders = new Set<string>()
+  const folders: Set<string> = new Set()
   let junk = 0
   const wants = (path: string): boolean => {
     const { type } = parsePath(path)
@@ -29,7 +29,7 @@ export async function readMirror (git: GitMirror, commit: Commit, options: GitOp
   return sortTree(await git.readTree(commit, { ...options, wants }), folders)
 }
 
-export function sortTree (files: TreeFile[], folders = new Set<string>()): MirrorTree {
+export function sortTree (files: TreeFile[], folders: Set<string> = new Set()): MirrorTree {
   const tree: MirrorTree = { header: undefined, roster: [], stacks: new Map(), folders }
   const stackOf = (key: string): StackTree => {
     const stack = tree.stacks.get(key) ?? { segments: [], junk: [], rendered: new Map() }
