@@ -26,7 +26,7 @@ const SURFACE: Record<string, string[]> = {
     encodeSync entryId formatTraceparent nextSpan originOf parseTraceparent traceIdOf equalBytes equalVectors feedDevice feedId feedIdOf feedKey forkMark forkedAt formatRecovery formatTicket fromBase32 fromHex
     fromUtf8 genesisHash hasRole headOf headValue imageHint inputDigest isCount isDeviceName isEntryId isHash isInsideTree isOutputPath isRefusalCode isRemoval keptOf
     judgeLive lapsesAtMs liveOf liveValue manifestDigest memberRecordHash meshIdOf meshKey missing nextAt openMemberRecord parseClaimWord
-    parseControlRequest parseRecovery parseSpec parseStackKey parseTicket peerIdOf proofOf rank recordHash redeemMessage refusal resolveRoster score seenOf
+    parseControlReply parseControlRequest parseRecovery parseSpec parseStackKey parseTicket peerIdOf proofOf rank recordHash redeemMessage refusal resolveRoster score seenOf
     signHead signMemberRecord signRedemption signResult stackId stackIdOf stackKey stackNamesOf strayAnswer surelyOverAtMs tieS toBase32 toDeviceName toHex utf8
     vectorDigest vectorOf vectorValue verifyBatch verifyHead verifyResult wallMsOf
   `),

@@ -18,6 +18,7 @@ export const NODE: Codes = {
   HTTP_LISTEN: error('`http.listen` names no place that can be listened on.', '`elder-node config set http.listen 127.0.0.1:4708`, or `off`, or `auto`.'),
   HTTP_CLOSED: met('problem', 'The port that /healthz, /readyz and /metrics had is taken by another program; the node runs without these pages.', '`elder-node config set http.listen auto`, or another port; then start the node again.'),
   SOCKET_FOLDER: met('error finding', 'The folder of the control socket belongs to somebody else, or others may write to it: they could command the node.', '`chmod 700` that folder, or choose another data directory with `--dir`.'),
+  SOCKET_FOREIGN: error('What lies at the place of the control socket was not made by a node of this user: it would hear every command, with its tokens.', 'Remove it and start the node: `elder-node join`; or choose another data directory with `--dir`.'),
   RUNTIME_DIR: error('The path of the data directory is too long for a socket, and the folder that stands in for it cannot be made or is not private.', 'Choose a shorter `--dir`, or set XDG_RUNTIME_DIR.'),
   STORAGE: error('The system refused to read or write a file of the node: rights, a read-only disk, a fault of the disk.', '`elder-node doctor` looks at the data directory; the message names the file.'),
   DISK_FULL: met('error finding', 'There is no space left. What was acknowledged is kept; what failed was not written.', 'Free some space; the node goes on by itself.'),

@@ -2,16 +2,15 @@
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import { once } from 'node:events'
-import { CONTROL_LIMITS, CONTROL_SCHEMA, ElderError, MalformedError, codeOf } from '@elder-node/protocol'
-import type { ControlCall, ControlMethod, ControlMethods, ControlStream, ErrorJson } from '@elder-node/protocol'
+import { CONTROL_LIMITS, CONTROL_SCHEMA, ElderError, codeOf, parseControlReply } from '@elder-node/protocol'
+import type { ControlCall, ControlMethod, ControlMethods, ControlReply, ControlStream } from '@elder-node/protocol'
 import type { ControlAnswers } from './control-handlers.ts'
 import { readJsonLines } from './lines.ts'
 import { hasMesh } from './location.ts'
 import type { Location } from './location.ts'
+import { demandOwnSocket, notYours } from './socket-owner.ts'
 
 export interface ControlOptions { signal: AbortSignal }
-
-type Reply = { result?: unknown, event?: unknown, end?: true, error?: ErrorJson }
 
 /** Speaks to the node that runs on a data directory. */
 export class ControlClient {
@@ -21,26 +20,26 @@ export class ControlClient {
 
   /** @throws ElderError `NO_MESH`, `NOT_RUNNING`, or what the node answered */
   async call<M extends ControlCall> (method: M, params: ControlMethods[M], options: ControlOptions): Promise<ControlAnswers[M]> {
-    for await (const reply of this.#replies(method, params, options.signal)) return reply.result as ControlAnswers[M]
+    for await (const reply of this.#replies(method, params, options.signal)) if ('result' in reply) return reply.result as ControlAnswers[M]
     throw broken()
   }
 
   /** Leaving the loop, or aborting `signal`, cancels the call. */
   async * stream<M extends ControlStream> (method: M, params: ControlMethods[M], options: ControlOptions): AsyncGenerator<ControlAnswers[M]> {
     for await (const reply of this.#replies(method, params, options.signal)) {
-      if (reply.end === true) return
-      yield reply.event as ControlAnswers[M]
+      if ('end' in reply) return
+      if ('event' in reply) yield reply.event as ControlAnswers[M]
     }
     throw broken()
   }
 
-  async * #replies (method: ControlMethod, params: unknown, signal: AbortSignal): AsyncGenerator<Reply> {
+  async * #replies (method: ControlMethod, params: unknown, signal: AbortSignal): AsyncGenerator<ControlReply> {
     const socket = await this.#connect(signal)
     const abort = (): void => { socket.destroy(signal.reason instanceof Error ? signal.reason : undefined) }
     signal.addEventListener('abort', abort, { once: true })
     try {
       socket.write(`${JSON.stringify({ schema: CONTROL_SCHEMA, method, params })}\n`)
-      for await (const line of readJsonLines(socket, CONTROL_LIMITS.replyBytesMax)) yield replyOf(line)
+      for await (const line of readJsonLines(socket, CONTROL_LIMITS.replyBytesMax)) yield parseControlReply(method, line)
     } catch (error) {
       throw signal.aborted ? signal.reason : ['ECONNRESET', 'EPIPE'].includes(codeOf(error)) ? broken() : error
     } finally {
@@ -51,6 +50,7 @@ export class ControlClient {
 
   async #connect (signal: AbortSignal): Promise<Socket> {
     signal.throwIfAborted()
+    await demandOwnSocket(this.#location)
     const socket = connect(this.#location.socket)
     try {
       await once(socket, 'connect', { signal })
@@ -64,19 +64,10 @@ export class ControlClient {
 
   #notRunning (cause: unknown): ElderError {
     const { dir, socket, flag } = this.#location
-    if (codeOf(cause) === 'EACCES') {
-      return new ElderError('NOT_YOURS', `the node at ${socket} belongs to another user`, 'Run the command as that user, or give your own --dir.', {}, { cause })
-    }
+    if (codeOf(cause) === 'EACCES') return notYours(socket, cause)
     if (!hasMesh(dir)) return new ElderError('NO_MESH', `no mesh here yet: ${dir} belongs to no mesh`, `elder-node join${flag}   (founds one; with --ticket-file <path> it joins another device's)`, { dir })
     return new ElderError('NOT_RUNNING', `the node of ${dir} is not running`, `elder-node join${flag}`, { dir }, { cause })
   }
-}
-
-function replyOf (line: unknown): Reply {
-  if (typeof line !== 'object' || line === null) throw new MalformedError('the node answered something that is not a reply')
-  const reply = line as Reply
-  if (reply.error !== undefined) throw ElderError.fromJSON(reply.error)
-  return reply
 }
 
 function broken (): ElderError {

@@ -12,6 +12,7 @@ import type { ElderNode } from '../api.ts'
 import type { Logger } from '../ports/log.ts'
 import { handle } from './control-handlers.ts'
 import { readJsonLines, writeJsonLine } from './lines.ts'
+import { demandOwnFolder } from './socket-owner.ts'
 
 export interface ControlServer {
   readonly socket: string
@@ -100,14 +101,10 @@ function errorJson (error: unknown): ErrorJson {
   return { code, message: String(message), fix, ...(data === undefined || Object.keys(data).length === 0 ? {} : { data }) }
 }
 
-/** Every folder on the way is the owner's: in a shared temporary directory somebody else could have made it first. */
+/** In a shared temporary directory somebody else could have made it first. */
 async function prepareFolder (folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  const { uid, mode } = await lstat(folder)
-  const own = process.getuid?.()
-  if (own !== undefined && (uid !== own || (mode & 0o022) !== 0)) {
-    throw new ElderError('SOCKET_FOLDER', `${folder} belongs to somebody else or others may write to it`, `Choose another data directory with --dir, or: chmod 700 ${folder}`)
-  }
+  await demandOwnFolder(folder)
 }
 
 async function removeStale (socket: string): Promise<void> {
