@@ -134,10 +134,12 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     limits: buildLimits(init),
     platform: `${process.platform}/${process.arch}`,
     ask: (to, word) => link.ask(to, word),
+    rttMs: to => to === mesh.self ? 0 : mesh.peers().find(peer => peer.device === to)?.rttMs,
     offer: capacity => { resources.offer(capacity) },
   }, { epoch })
   const builds = new Builds({
     mesh, link, resources, crypto, clock, randomBytes, log, metrics,
+    lagMs: () => 1000 * alerts.loopLagS,
     reader: new GitSource({ dir: join(dir.builds, 'snapshots') }),
     writer: new FileOutputWriter(),
     files: files(dir.builds),

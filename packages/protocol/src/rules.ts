@@ -5,11 +5,21 @@
  * on. `@elder-node/protocol/mutants` exists in this repository alone.
  */
 
+/** The rules of the line in front of a builder. */
+export interface LineRules {
+  /** A silent reservation does not keep the slot. */
+  bindTimeout: boolean
+  /** A slot that nobody has answered for is offered to the next in line, and to the same one again. */
+  offerAgain: boolean
+  /** Who does not answer keeps its reservation. */
+  keepReservation: boolean
+}
+
 /** Every rule that keeps slots honest. */
-export interface SlotRules {
+export interface SlotRules extends LineRules {
   /** A lease takes its slot when it is granted, not when its build starts. */
   countHeld: boolean
-  /** A slot is held while a reservation is asked. */
+  /** No newcomer gets the slot about which somebody in line is asked. */
   countAsked: boolean
   /** A slot is free only when the processes are gone. */
   countEnding: boolean
@@ -25,24 +35,30 @@ export interface SlotRules {
   stamp: boolean
   /** Nothing is granted before left-overs are swept. */
   sweepFirst: boolean
-  /** A silent reservation does not keep the slot. */
-  bindTimeout: boolean
+  /** A yes gets a slot only while one is free. */
+  yesNeedsSlot: boolean
 }
 
 export const SLOT_RULES: SlotRules = {
   countHeld: true, countAsked: true, countEnding: true, idempotent: true, fence: true, lapse: true, grace: true, stamp: true,
-  sweepFirst: true, bindTimeout: true,
+  sweepFirst: true, yesNeedsSlot: true, bindTimeout: true, offerAgain: true, keepReservation: true,
 }
 
 /** The rules of one claim round. */
 export interface ClaimRules {
-  /** Only the first BIND? is told yes. */
+  /** One builder at a time is told yes, and only the first grant counts. */
   firstOnly: boolean
   /** A silent builder is passed over. */
   timeout: boolean
+  /** A yes whose answer is lost is said again. */
+  sayAgain: boolean
+  /** A builder that says that it has a free slot is asked for it at once. */
+  askFree: boolean
+  /** When nobody else is left, silent builders are asked again for a while. */
+  patience: boolean
 }
 
-export const CLAIM_RULES: ClaimRules = { firstOnly: true, timeout: true }
+export const CLAIM_RULES: ClaimRules = { firstOnly: true, timeout: true, sayAgain: true, askFree: true, patience: true }
 
 /** The rules that keep results single. */
 export interface BuildRules extends ClaimRules {
@@ -56,10 +72,12 @@ export interface BuildRules extends ClaimRules {
   exclusiveWait: boolean
   /** 6 s of silence make a builder suspect. */
   silence: boolean
+  /** A lease that is gone before its build began costs no attempt. */
+  waitAgain: boolean
 }
 
 export const BUILD_RULES: BuildRules = {
-  ...CLAIM_RULES, currentOnly: true, ownBuilder: true, once: true, exclusiveWait: true, silence: true,
+  ...CLAIM_RULES, currentOnly: true, ownBuilder: true, once: true, exclusiveWait: true, silence: true, waitAgain: true,
 }
 
 /** The rules of the failure detector. */

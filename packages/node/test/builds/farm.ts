@@ -81,6 +81,7 @@ export class Farm {
       engine, cache: fakeCache(device), outputs: fakeReader, prepare: undefined, clock, crypto, signer: this.signerOf(signer), environment: requested => ({ PATH: '/bin', ...requested }),
       limits: { cpus: 4, memoryBytes: 2 ** 33, pidsMax: 256, diskBytes: 2 ** 34 }, platform: 'linux/x64', network: init.network ?? 'full', role: roleOf,
       ask: (to, word) => link.ask(to, word),
+      rttMs: to => mesh.peers().find(peer => peer.device === to)?.rttMs,
       offer: capacity => { resources.offer(capacity) }, log,
     }, { epoch: 1 })
     const resolve = (text: string): DeviceId => (this.devices.find(d => d.name === text) as Device).id

@@ -21,6 +21,8 @@ export type BuildInput =
   | { type: 'failed', from: DeviceId, lease: string, code: string, message: string, fix: string }
   /** While nobody can be asked: something changed, look again. */
   | { type: 'news' }
+  /** A device says that it has a free slot: a build that waits asks for it. */
+  | { type: 'free', device: DeviceId }
   /** The whole result with every output is here. */
   | { type: 'result', from: DeviceId, lease: string, fence: number }
   | { type: 'cancel' }
@@ -43,6 +45,8 @@ export type BuildEffect =
   | { type: 'echo', to: DeviceId, lease: string, stamp: number }
   /** Close the stream of this lease: nothing that comes on it counts any more. */
   | { type: 'abandon', to: DeviceId, lease: string, fence: number, reason: string }
+  /** The slot was gone before the build began there: it waits again. That is no attempt, and nobody's fault. */
+  | { type: 'again', from: DeviceId, why: string }
   | { type: 'moved', from: DeviceId, attempt: number, why: string, code: string }
   /** The result of this lease is the result of the build. At most once. */
   | { type: 'accept', from: DeviceId, lease: string, fence: number, attempt: number }
@@ -55,6 +59,8 @@ export interface BuildInit {
   exclusive?: boolean
   /** After the attempts, once more on this device. @default false */
   localFallback?: boolean
+  /** How late this device's event loop was lately, milliseconds. @default 0 */
+  lagMs?: () => number
   /** Attempts on builders. @default 3 */
   attemptsMax?: number
   /** Milliseconds from start to wait for a builder while nobody can be asked. @default 0 */

@@ -30,6 +30,8 @@ export class LeaseWatch implements HeldLease {
   readonly device: DeviceId
   readonly lease: string
   readonly fence: number
+  /** Its builder has taken it up: a frame came on its stream. */
+  begun = false
   readonly #init: WatchInit
   #heardMs: number
   #echoedMs: number
@@ -49,6 +51,7 @@ export class LeaseWatch implements HeldLease {
 
   /** A frame came on its stream. */
   heard (now: number): void {
+    this.begun = true
     this.#heardMs = now
     this.#brokenSinceMs = undefined
     this.#reattachAtMs = Infinity

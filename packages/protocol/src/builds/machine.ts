@@ -10,9 +10,14 @@ import { LeaseWatch, type HeldLease, type WatchVerdict } from './lease-watch.ts'
 /** While nobody can be asked: look again this often, and after news not before this. */
 const LOOK_MS = 5_000
 const LOOK_MS_MIN = 500
+/** A builder whose leases are gone this often before the build began gives none, whatever it says. */
+const GONE_MAX = 8
 const TERMINAL: ReadonlySet<BuildState> = new Set(['done', 'failed', 'cancelled'])
 /** A builder that fails so lacks what the build needs: no fault of its own, and asked again it says the same. */
 export const UNABLE_CODES: ReadonlySet<string> = new Set(['ENGINE_UNAVAILABLE', 'IMAGE_INVALID', 'IMAGE_MISSING', 'IMAGE_UNAVAILABLE', 'IMAGE_UNSUPPORTED', 'SEALED_UNSUPPORTED'])
+/** The way to the builder, or this device itself, may be the reason: three of them say nothing about the build. */
+const BLAMELESS: ReadonlySet<string> = new Set(['BUILDER_LOST', 'LEASE_GONE'])
+
 export class BuildMachine {
   readonly attempts: Attempt[] = []
   readonly #init: BuildInit
@@ -31,6 +36,8 @@ export class BuildMachine {
 
   /** Who would only say the same again, and what. */
   readonly #unable = new Map<DeviceId, Failure>()
+  /** How often a lease of theirs was gone before the build began. */
+  readonly #gone = new Map<DeviceId, number>()
 
   constructor (init: BuildInit) {
     this.#init = init
@@ -65,6 +72,7 @@ export class BuildMachine {
       case 'cancel': return this.#end('cancelled', { code: 'CANCELLED', message: 'the build was cancelled', fix: '' }, now)
       case 'tick': return this.#tick(now)
       case 'news': return this.#news(now)
+      case 'free': return this.#claimed(this.#claim?.handle(input, now) ?? [], now)
       default: return this.#current !== undefined && this.holds(input.from, input.lease) ? this.#onLease(this.#current, input, now) : []
     }
   }
@@ -80,19 +88,22 @@ export class BuildMachine {
     this.#awaiting = undefined
     this.#claim = undefined
     this.#localTried ||= localOnly
-    return [{ type: 'elect', attempt: this.#attempt + 1, avoid: this.#failures.map(f => f.device), localOnly }]
+    return [{ type: 'elect', attempt: this.#attempt + 1, avoid: this.#avoided(), localOnly }]
   }
 
   #ranked (order: Target[], now: number): BuildEffect[] {
     if (this.#state === 'queued') return this.#claimed(this.#claim?.handle({ type: 'retarget', order: this.#askable(order) }, now) ?? [], now)
     if (this.#state !== 'electing' || this.#claim !== undefined) return []
-    const avoid = new Set(this.#failures.map(f => f.device))
+    const avoid = new Set(this.#avoided())
     const open = this.#askable(order)
     const sorted = [...open.filter(t => !avoid.has(t.device)), ...open.filter(t => avoid.has(t.device))]
-    const { build, needs } = this.#init
-    this.#claim = new ClaimMachine(withRules({ build, needs, order: sorted, nextFence: () => ++this.#fence }, this.#rules))
+    const { build, needs, lagMs = () => 0 } = this.#init
+    const init = { build, needs, order: sorted, nextFence: () => ++this.#fence, lagMs }
+    this.#claim = new ClaimMachine(withRules(init, this.#rules))
     return this.#claimed(this.#claim.handle({ type: 'start' }, now), now)
   }
+
+  #avoided (): DeviceId[] { return [...this.#failures.map(f => f.device), ...this.#gone.keys()] }
 
   #askable (order: Target[]): Target[] { return order.filter(({ device }) => !this.#unable.has(device)) }
 
@@ -145,6 +156,7 @@ export class BuildMachine {
 
   #onLease (current: LeaseWatch, input: Extract<BuildInput, { from: DeviceId, lease: string }>, now: number): BuildEffect[] {
     if (input.type === 'reset') return this.#judged(current, current.broken(input.reason, now), now)
+    if (input.type === 'failed' && input.code === 'LEASE_GONE' && !current.begun && this.#rules.waitAgain) return this.#again(current, input)
     current.heard(now)
     if (input.type === 'phase') this.#state = input.phase
     if (input.type === 'failed') return this.#failed(current, input, now)
@@ -165,6 +177,17 @@ export class BuildMachine {
     return this.#judged(current, current.tick(now), now)
   }
 
+  /** The slot went elsewhere, or its builder began anew, before this build was there. */
+  #again (current: HeldLease, { code, message, fix }: Failure): BuildEffect[] {
+    const { device } = current
+    const times = (this.#gone.get(device) ?? 0) + 1
+    this.#gone.set(device, times)
+    if (times >= GONE_MAX) this.#unable.set(device, { code, message, fix })
+    this.attempts.pop()
+    this.#attempt--
+    return [...this.#abandon(current, message), { type: 'again', from: device, why: message }, ...this.#elect(false)]
+  }
+
   #failed (current: HeldLease, { code, message, fix }: Failure, now: number): BuildEffect[] {
     if (UNABLE_CODES.has(code)) this.#unable.set(current.device, { code, message, fix })
     return this.#move(current, code, message, now)
@@ -174,7 +197,7 @@ export class BuildMachine {
     this.#outcome(`${code}: ${why}`)
     this.#failures.push({ device: current.device, code })
     const effects: BuildEffect[] = [...this.#abandon(current, why), { type: 'moved', from: current.device, attempt: this.#attempt, why, code }]
-    const same = new Set(this.#failures.filter(f => f.code === code && code !== 'BUILDER_LOST' && !UNABLE_CODES.has(code)).map(f => f.device))
+    const same = new Set(this.#failures.filter(f => f.code === code && !BLAMELESS.has(code) && !UNABLE_CODES.has(code)).map(f => f.device))
     if (same.size >= 3) return [...effects, ...this.#end('failed', { code: 'POISON', message: `the build failed on three builders in the same way: ${why}`, fix: 'Look at the log of the last attempt; the build itself may break its builder.' }, now)]
     if (this.#failures.length < (this.#init.attemptsMax ?? 3)) return [...effects, ...this.#elect(false)]
     if (this.#init.localFallback === true && !this.#localTried) return [...effects, ...this.#elect(true)]

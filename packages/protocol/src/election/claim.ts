@@ -4,7 +4,8 @@
  */
 import type { BuildId, DeviceId } from '../ids.ts'
 import { CLAIM_RULES, rulesOf, type ClaimRules } from '../rules.ts'
-import { strayAnswer, type ClaimNeeds, type ClaimWord } from './messages.ts'
+import type { ClaimNeeds, ClaimWord } from './messages.ts'
+import { stray, UNKNOWN_RTT_MS, Waiting } from './waiting.ts'
 
 /** A builder worth asking, best first in a list. */
 export interface Target {
@@ -20,6 +21,8 @@ export type ClaimInput =
   | { type: 'word', from: DeviceId, word: ClaimWord }
   /** The request failed on the way. */
   | { type: 'unreachable', from: DeviceId, fence: number, reason: string }
+  /** A device says that it has a free slot. */
+  | { type: 'free', device: DeviceId }
   /** A new ranking while waiting: newcomers get a reservation too. */
   | { type: 'retarget', order: Target[] }
   | { type: 'stop' }
@@ -43,40 +46,42 @@ export interface ClaimInit {
   order: Target[]
   /** The next fence of this build: rises strictly over all its claims. */
   nextFence: () => number
+  /** How late this device's event loop was lately, milliseconds: builders wait for its answers accordingly. @default 0 */
+  lagMs?: () => number
 }
 
 interface Asked { target: Target, fence: number, asks: number, untilMs: number }
 
 const BUSY_TRIES = 3
 const ASKS_PER_BUILDER = 2
-const RESERVATIONS = 16
-const RESERVE_AGAIN_MS = 10_000
-const NOBODY_MS = 30_000
-const UNKNOWN_RTT_MS = 250
+/** How long builders that do not answer are asked again when nobody else is left: longer than most stalls of a busy machine. */
+const PATIENCE_MS = 2_500
+const NO_ANSWER = 'no answer'
 
 export class ClaimMachine {
   readonly #init: ClaimInit
   readonly #rules: ClaimRules
   readonly #refused = new Map<DeviceId, string>()
-  #order: Target[]
+  /** Who has not answered, or was not reached: it may still be there. */
+  readonly #silent = new Map<DeviceId, string>()
   #state: 'asking' | 'waiting' | 'over' = 'asking'
   #asked: Asked | undefined
+  #waiting: Waiting | undefined
+  #won: Won | undefined
   #tried = 0
   #busy = 0
-  #fence = 0
-  #reserveAgainMs = 0
-  #confirmedMs = 0
+  /** When the silent ones are given up. */
+  #patientUntilMs: number | undefined
 
   constructor (init: ClaimInit) {
     this.#init = init
     this.#rules = rulesOf(init, CLAIM_RULES)
-    this.#order = [...init.order]
   }
 
   get state (): 'asking' | 'waiting' | 'over' { return this.#state }
 
   deadline (): number | undefined {
-    if (this.#state === 'waiting') return Math.min(this.#reserveAgainMs, this.#confirmedMs + NOBODY_MS)
+    if (this.#state === 'waiting') return this.#waiting?.deadline()
     return this.#state === 'asking' && this.#rules.timeout ? this.#asked?.untilMs : undefined
   }
 
@@ -84,8 +89,9 @@ export class ClaimMachine {
     switch (input.type) {
       case 'start': return this.#next(now)
       case 'word': return this.#word(input.from, input.word, now)
-      case 'unreachable': return this.#no(input.from, input.fence, input.reason, now)
-      case 'retarget': return this.#retarget(input.order)
+      case 'unreachable': return this.#unreachable(input, now)
+      case 'free': return this.#inLine()?.free(input.device, now) ?? []
+      case 'retarget': return this.#inLine()?.retarget(input.order, now) ?? []
       case 'stop': return this.#stop()
       case 'tick': return this.#tick(now)
     }
@@ -93,23 +99,40 @@ export class ClaimMachine {
 
   #word (from: DeviceId, word: ClaimWord, now: number): ClaimEffect[] {
     if (word.build !== this.#init.build) return stray(from, word)
+    const line = this.#inLine(word.fence)
     switch (word.type) {
-      case 'grant': return this.#isAsked(from, word.fence) ? this.#won({ to: from, lease: word.lease, fence: word.fence }) : stray(from, word)
+      case 'grant': return this.#granted(from, word)
       case 'busy': return this.#isAsked(from, word.fence) ? this.#wasBusy(from, word, now) : []
-      case 'no': return this.#no(from, word.fence, word.reason, now)
-      case 'reserved': return this.#confirmed(from, word.fence, now)
-      case 'bind': return this.#bind(from, word)
+      case 'no': return line === undefined ? this.#no(from, word, now) : this.#noLine(line, from, word.reason, now)
+      case 'reserved': line?.reserved(from, now); return []
+      case 'bind': return line?.bind(from, now) ?? stray(from, word)
+      case 'gone': return line?.gone(from, now) ?? []
       default: return []
     }
+  }
+
+  /** While it waits, and for that reservation. */
+  #inLine (fence = this.#waiting?.fence): Waiting | undefined {
+    return this.#state === 'waiting' && this.#waiting?.fence === fence ? this.#waiting : undefined
   }
 
   #isAsked (from: DeviceId, fence: number): boolean {
     return this.#state === 'asking' && this.#asked?.target.device === from && this.#asked.fence === fence
   }
 
-  #won (won: Won): ClaimEffect[] {
+  /** The same grant may come twice, because what it answers was said twice: then it is no stray. */
+  #granted (from: DeviceId, word: Extract<ClaimWord, { type: 'grant' }>): ClaimEffect[] {
+    const { lease, fence } = word
+    if (this.#won?.to === from && this.#won.lease === lease) return []
+    const waited = fence === this.#waiting?.fence && (this.#state === 'waiting' || !this.#rules.firstOnly)
+    return waited || this.#isAsked(from, fence) ? this.#win({ to: from, lease, fence }) : stray(from, word)
+  }
+
+  #win (won: Won): ClaimEffect[] {
+    const left = this.#inLine()?.leave(won.to) ?? []
     this.#state = 'over'
-    return [{ type: 'won', won }]
+    this.#won = won
+    return [{ type: 'won', won }, ...left]
   }
 
   #wasBusy (from: DeviceId, word: { queue: number, expectedWaitS: number }, now: number): ClaimEffect[] {
@@ -117,96 +140,85 @@ export class ClaimMachine {
     return [{ type: 'busy', device: from, queue: word.queue, expectedWaitS: word.expectedWaitS }, ...this.#next(now)]
   }
 
-  #no (from: DeviceId, fence: number, reason: string, now: number): ClaimEffect[] {
-    if (this.#state === 'waiting' && fence === this.#fence) {
-      this.#refused.set(from, reason)
-      const open = this.#order.slice(0, RESERVATIONS).some(target => !this.#refused.has(target.device))
-      return open ? [] : this.#lost()
-    }
+  #no (from: DeviceId, { fence, reason }: { fence: number, reason: string }, now: number): ClaimEffect[] {
     if (!this.#isAsked(from, fence)) return []
+    this.#silent.delete(from)
     this.#refused.set(from, reason)
     return this.#next(now)
   }
 
-  /** Asks the best that was not asked; after three busy ones, or when the list ends, reserves. */
-  #next (now: number): ClaimEffect[] {
-    const target = this.#busy < BUSY_TRIES ? this.#order[this.#tried++] : undefined
-    if (target === undefined) return this.#busy > 0 ? this.#wait(now) : this.#lost()
-    this.#asked = { target, fence: this.#init.nextFence(), asks: 0, untilMs: now }
-    return this.#ask(now)
+  #noLine (line: Waiting, from: DeviceId, reason: string, now: number): ClaimEffect[] {
+    line.no(from, reason)
+    return line.isOver(now) ? this.#lost() : []
   }
 
-  #ask (now: number): ClaimEffect[] {
-    const asked = this.#asked as Asked
+  /** The way is broken, which is no answer: a reservation is renewed as ever, and who was asked may be asked again. */
+  #unreachable ({ from, fence, reason }: Extract<ClaimInput, { type: 'unreachable' }>, now: number): ClaimEffect[] {
+    if (!this.#isAsked(from, fence)) return []
+    this.#silent.set(from, reason)
+    // Once only silent ones are left, each has its time: a broken way fails at once.
+    return this.#patientUntilMs === undefined ? this.#next(now) : []
+  }
+
+  /** Asks the best that was not asked; after three busy ones, or when the list ends, reserves. */
+  #next (now: number): ClaimEffect[] {
+    const target = this.#busy < BUSY_TRIES ? this.#init.order[this.#tried++] : undefined
+    if (target !== undefined) return this.#askFirst(target, now)
+    return this.#busy > 0 ? this.#wait(now) : this.#askSilent(now)
+  }
+
+  /** Nobody took it, and some said nothing: a machine may stand still for a second or two. */
+  #askSilent (now: number): ClaimEffect[] {
+    this.#patientUntilMs ??= now + PATIENCE_MS
+    const silent = this.#init.order.filter(({ device }) => this.#silent.has(device))
+    const target = silent[this.#tried % Math.max(1, silent.length)]
+    if (target === undefined || now >= this.#patientUntilMs || !this.#rules.patience) return this.#lost()
+    return this.#askFirst(target, now)
+  }
+
+  #askFirst (target: Target, now: number): ClaimEffect[] {
+    this.#asked = { target, fence: this.#init.nextFence(), asks: 0, untilMs: now }
+    return this.#ask(this.#asked, now)
+  }
+
+  #ask (asked: Asked, now: number): ClaimEffect[] {
     asked.asks++
     asked.untilMs = now + Math.max(250, 4 * (asked.target.rttMs ?? UNKNOWN_RTT_MS))
-    return [this.#send(asked.target.device, 'claim', asked.fence)]
+    const { build, needs } = this.#init
+    return [{ type: 'send', to: asked.target.device, word: { type: 'claim', build, fence: asked.fence, needs } }]
   }
 
   #wait (now: number): ClaimEffect[] {
+    const { build, needs, order, nextFence, lagMs = () => 0 } = this.#init
+    const open = order.filter(({ device }) => !this.#refused.has(device))
     this.#state = 'waiting'
-    this.#order = this.#order.filter(t => !this.#refused.has(t.device))
-    this.#fence = this.#init.nextFence()
-    this.#confirmedMs = now
-    return [{ type: 'waiting' }, ...this.#reserve(now)]
-  }
-
-  #reserve (now: number): ClaimEffect[] {
-    this.#reserveAgainMs = now + RESERVE_AGAIN_MS
-    return this.#order.slice(0, RESERVATIONS).filter(t => !this.#refused.has(t.device)).map(t => this.#send(t.device, 'reserve', this.#fence))
-  }
-
-  #retarget (order: Target[]): ClaimEffect[] {
-    if (this.#state !== 'waiting') return []
-    const known = new Set(this.#order.map(t => t.device))
-    const fresh = order.filter(t => !known.has(t.device) && !this.#refused.has(t.device))
-    this.#order = [...this.#order, ...fresh].slice(0, RESERVATIONS)
-    return fresh.slice(0, Math.max(0, RESERVATIONS - known.size)).map(t => this.#send(t.device, 'reserve', this.#fence))
-  }
-
-  #confirmed (from: DeviceId, fence: number, now: number): ClaimEffect[] {
-    if (this.#state === 'waiting' && fence === this.#fence && !this.#refused.has(from)) this.#confirmedMs = now
-    return []
-  }
-
-  #bind (from: DeviceId, word: Extract<ClaimWord, { type: 'bind' }>): ClaimEffect[] {
-    const wanted = this.#state === 'waiting' || !this.#rules.firstOnly
-    if (!wanted || word.fence !== this.#fence) return stray(from, word)
-    return [{ type: 'send', to: from, word: { type: 'yes', build: word.build, fence: word.fence, lease: word.lease } }, ...this.#won({ to: from, lease: word.lease, fence: word.fence })]
+    this.#waiting = new Waiting({ build, needs, fence: nextFence(), order: open, lagMs, rules: this.#rules }, now)
+    return [{ type: 'waiting' }, ...this.#waiting.reserve(now)]
   }
 
   #tick (now: number): ClaimEffect[] {
-    if (this.#state === 'waiting') {
-      if (now >= this.#confirmedMs + NOBODY_MS) return this.#lost()
-      return now >= this.#reserveAgainMs ? [{ type: 'look' }, ...this.#reserve(now)] : []
-    }
+    const line = this.#inLine()
+    if (line !== undefined) return line.isOver(now) ? this.#lost() : line.tick(now)
     const asked = this.#asked
     if (this.#state === 'over' || asked === undefined || !this.#rules.timeout || now < asked.untilMs) return []
-    if (asked.asks < ASKS_PER_BUILDER) return this.#ask(now)
-    this.#refused.set(asked.target.device, 'no answer')
+    if (asked.asks < ASKS_PER_BUILDER) return this.#ask(asked, now)
+    this.#silent.set(asked.target.device, NO_ANSWER)
     // It may have granted and only its answer be late: give the slot back now instead of in 10 s.
-    return [{ type: 'send', to: asked.target.device, word: { type: 'release', build: this.#init.build, fence: asked.fence } }, ...this.#next(now)]
+    return [this.#release(asked), ...this.#next(now)]
   }
 
   #stop (): ClaimEffect[] {
-    const { build } = this.#init
-    const holders = this.#state === 'waiting' ? this.#order.slice(0, RESERVATIONS).map(t => t.device) : this.#state === 'asking' && this.#asked !== undefined ? [this.#asked.target.device] : []
-    const fence = this.#state === 'waiting' ? this.#fence : this.#asked?.fence ?? 0
+    const left = this.#inLine()?.leave() ?? (this.#state === 'asking' && this.#asked !== undefined ? [this.#release(this.#asked)] : [])
     this.#state = 'over'
-    return holders.map(to => ({ type: 'send', to, word: { type: 'release', build, fence } }))
+    return left
+  }
+
+  #release ({ target, fence }: Asked): ClaimEffect {
+    return { type: 'send', to: target.device, word: { type: 'release', build: this.#init.build, fence } }
   }
 
   #lost (): ClaimEffect[] {
-    const released = this.#stop()
-    return [...released, { type: 'lost', refused: [...this.#refused].map(([device, reason]) => ({ device, reason })) }]
+    const refused = [...this.#silent, ...this.#refused, ...this.#waiting?.refused ?? []].map(([device, reason]) => ({ device, reason }))
+    return [...this.#stop(), { type: 'lost', refused }]
   }
-
-  #send (to: DeviceId, type: 'claim' | 'reserve', fence: number): ClaimEffect {
-    return { type: 'send', to, word: { type, build: this.#init.build, fence, needs: this.#init.needs } }
-  }
-}
-
-function stray (from: DeviceId, word: ClaimWord): ClaimEffect[] {
-  const answer = strayAnswer(word)
-  return answer === undefined ? [] : [{ type: 'send', to: from, word: answer }]
 }

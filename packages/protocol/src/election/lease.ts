@@ -8,8 +8,12 @@ export const LEASE = {
   renewMs: 3_000,
   /** A requester that lost its stream may come back with the lease this long after the validity ended. */
   graceMs: 10_000,
-  /** A BIND? without an answer goes to the next after this time. */
+  /** Shortest time that an answer to BIND? may take. Over a slow link, or from a busy requester, it is longer. */
   bindMs: 1_000,
+  /** Longest time that a requester may claim for itself: a bound on its own word. */
+  bindMsMax: 10_000,
+  /** With no answer after a round trip and this time, the slot is offered to the next in line as well. */
+  offerAgainMs: 50,
   /** A reservation that is not renewed is dropped after this time. */
   reservationMs: 30_000,
   /** An engine kills within this time: the processes of a lapsed lease are gone that much later. */
@@ -18,8 +22,8 @@ export const LEASE = {
   driftFactor: 1.05,
 } as const
 
-/** `asked` and `held` wait for the requester, `active` runs, `ending` is being killed. Each takes one slot. */
-export type LeaseState = 'asked' | 'held' | 'active' | 'ending'
+/** `held` waits for the requester's stream, `active` runs, `ending` is being killed. Each takes one slot. */
+export type LeaseState = 'held' | 'active' | 'ending'
 
 export interface Lease {
   /** `<epoch>.<number>`: void after a restart. Known to its requester alone, and bound to its device. */
@@ -38,7 +42,6 @@ export interface Lease {
 
 /** When the lease lapses unless something happens. Infinity while it is being killed: then only the end of its processes counts. */
 export function lapsesAtMs (lease: Lease, graceMs: number = LEASE.graceMs): number {
-  if (lease.state === 'asked') return lease.grantedAtMs + LEASE.bindMs
   if (lease.state === 'held') return lease.stampMs + LEASE.ttlMs
   return lease.state === 'active' ? lease.stampMs + LEASE.ttlMs + graceMs : Infinity
 }

@@ -13,10 +13,14 @@ export type ClaimNeeds = { memoryBytes: number | null, cpus: number | null }
 
 export type ClaimMessage =
   /** `traceparent`: of the build, so that the builder's log can be found by it before the spec is there. */
-  | { type: 'claim' | 'reserve', build: BuildId, fence: number, needs: ClaimNeeds, traceparent?: string | null }
+  | { type: 'claim', build: BuildId, fence: number, needs: ClaimNeeds, traceparent?: string | null }
+  /** `lagMs`: how late the requester's event loop was lately, so that its answers are waited for. */
+  | { type: 'reserve', build: BuildId, fence: number, needs: ClaimNeeds, lagMs: number, traceparent?: string | null }
   | { type: 'release', build: BuildId, fence: number }
-  /** Builder to requester: a slot is held for you. `stamp` is the builder's clock. */
-  | { type: 'bind', build: BuildId, fence: number, lease: string, stamp: number }
+  /** Builder to requester: a slot is free. Do you still want it? */
+  | { type: 'bind', build: BuildId, fence: number }
+  /** Requester to builder, after `bind`: give it to me. Answered by `grant` or `gone`; nothing is opened before `grant`. */
+  | { type: 'yes', build: BuildId, fence: number }
 
 export type ClaimReply =
   | { type: 'grant', build: BuildId, fence: number, lease: string, stamp: number, ttlMs: number }
@@ -24,7 +28,10 @@ export type ClaimReply =
   | { type: 'no', build: BuildId, fence: number, reason: string }
   | { type: 'reserved', build: BuildId, fence: number, position: number }
   | { type: 'released', build: BuildId, fence: number }
-  | { type: 'yes' | 'gone', build: BuildId, fence: number, lease: string }
+  /** To `bind`: the answer comes as `yes`; another builder is being answered, so ask again later. */
+  | { type: 'heard' | 'later', build: BuildId, fence: number }
+  /** To `bind`: it is wanted no more. To `yes`: the slot went to somebody else, and the reservation stays. */
+  | { type: 'gone', build: BuildId, fence: number }
 
 export type ClaimWord = ClaimMessage | ClaimReply
 
@@ -36,15 +43,13 @@ const amount = v.pipe(v.number(), v.finite(), v.minValue(0))
 const needs = v.strictObject({ memoryBytes: v.nullable(amount), cpus: v.nullable(amount) })
 
 const schema: v.GenericSchema<unknown, ClaimWord> = v.variant('type', [
-  v.strictObject({ type: v.picklist(['claim', 'reserve']), build, fence, needs, traceparent: v.exactOptional(traceparentSchema) }),
-  v.strictObject({ type: v.literal('release'), build, fence }),
-  v.strictObject({ type: v.literal('bind'), build, fence, lease, stamp: amount }),
+  v.strictObject({ type: v.literal('claim'), build, fence, needs, traceparent: v.exactOptional(traceparentSchema) }),
+  v.strictObject({ type: v.literal('reserve'), build, fence, needs, lagMs: amount, traceparent: v.exactOptional(traceparentSchema) }),
+  v.strictObject({ type: v.picklist(['release', 'bind', 'yes', 'heard', 'later', 'gone', 'released']), build, fence }),
   v.strictObject({ type: v.literal('grant'), build, fence, lease, stamp: amount, ttlMs: amount }),
   v.strictObject({ type: v.literal('busy'), build, fence, queue: amount, expectedWaitS: amount }),
   v.strictObject({ type: v.literal('no'), build, fence, reason: v.pipe(v.string(), v.maxLength(512)) }),
   v.strictObject({ type: v.literal('reserved'), build, fence, position: amount }),
-  v.strictObject({ type: v.literal('released'), build, fence }),
-  v.strictObject({ type: v.picklist(['yes', 'gone']), build, fence, lease }),
 ])
 
 /** @throws MalformedError unless the value is one of {@link ClaimWord}, within bounds. */
@@ -58,6 +63,6 @@ export function parseClaimWord (value: Value): ClaimWord {
 export function strayAnswer (word: ClaimWord): ClaimWord | undefined {
   const { build, fence } = word
   if (word.type === 'grant') return { type: 'release', build, fence }
-  if (word.type === 'bind') return { type: 'gone', build, fence, lease: word.lease }
+  if (word.type === 'bind') return { type: 'gone', build, fence }
   return undefined
 }

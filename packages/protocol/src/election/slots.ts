@@ -7,11 +7,13 @@
 import type { BuildId, DeviceId } from '../ids.ts'
 import { rulesOf, SLOT_RULES, type SlotRules } from '../rules.ts'
 import { LEASE, lapsesAtMs, type Lease, type LeaseState } from './lease.ts'
+import { WaitingLine, type Reservation } from './line.ts'
 import type { ClaimMessage, ClaimNeeds, ClaimReply, ClaimWord } from './messages.ts'
-import { Reservations } from './reservations.ts'
 
 export type SlotInput =
   | { type: 'word', from: DeviceId, word: ClaimWord }
+  /** A BIND? did not arrive: the way to its requester is broken. That is not its answer. */
+  | { type: 'unheard', to: DeviceId, build: BuildId, fence: number }
   /** A build stream opened with this lease, for the first time or again. */
   | { type: 'attach', from: DeviceId, lease: string, build: BuildId, fence: number }
   | { type: 'echo', from: DeviceId, lease: string, stamp: number }
@@ -43,6 +45,8 @@ export interface SlotInit {
   refuse?: (from: DeviceId, needs: ClaimNeeds) => string | null
   /** Predicted seconds until a slot is free. @default 0 */
   expectedWaitS?: () => number
+  /** Round trip to a device, milliseconds; undefined when never measured. @default never measured */
+  rttMs?: (device: DeviceId) => number | undefined
 }
 
 /** Builds whose highest fence is remembered. */
@@ -54,7 +58,9 @@ export class SlotMachine {
   readonly #leases = new Map<string, Lease>()
   /** Highest fence that was ever bound here, per requester and build. */
   readonly #fences = new Map<string, number>()
-  readonly #reservations = new Reservations()
+  readonly #line: WaitingLine
+  /** When this machine was last told anything. */
+  #nowMs = -Infinity
   #slots: number
   #draining = false
   #swept: boolean
@@ -63,24 +69,27 @@ export class SlotMachine {
   constructor (init: SlotInit) {
     this.#init = init
     this.#rules = rulesOf(init, SLOT_RULES)
+    this.#line = new WaitingLine({ rttMs: init.rttMs ?? (() => undefined), rules: this.#rules })
     this.#slots = init.slots
     this.#swept = !this.#rules.sweepFirst
   }
 
   get total (): number { return this.#slots }
-  get free (): number { return this.#swept ? Math.max(0, this.#slots - this.#taken()) : 0 }
-  get queue (): number { return this.#reservations.length }
+  /** What a newcomer may claim: a slot about which somebody in line is asked is not free. */
+  get free (): number { return Math.max(0, this.#open() - (this.#rules.countAsked ? this.#line.held() : 0)) }
+  get queue (): number { return this.#line.length }
   get draining (): boolean { return this.#draining }
   leases (): Lease[] { return [...this.#leases.values()] }
 
   /** When {@link handle} wants a `tick`, on the clock of `now`; undefined when nothing is due. */
   deadline (): number | undefined {
     const times = [...this.#leases.values()].flatMap(lease => lease.state === 'active' ? [lease.nextRenewMs, this.#lapsesAt(lease)] : [this.#lapsesAt(lease)])
-    const next = Math.min(this.#reservations.expiresAtMs(), ...times)
+    const next = Math.min(this.#line.nextMs(this.#nowMs, this.#asks()), ...times)
     return Number.isFinite(next) ? next : undefined
   }
 
   handle (input: SlotInput, now: number): SlotEffect[] {
+    this.#nowMs = now
     const before = [this.free, this.queue].join()
     const effects = [...this.#lapse(now), ...this.#apply(input, now), ...this.#bindNext(now)]
     if ([this.free, this.queue].join() !== before) effects.push({ type: 'changed', free: this.free, queue: this.queue })
@@ -90,6 +99,7 @@ export class SlotMachine {
   #apply (input: SlotInput, now: number): SlotEffect[] {
     switch (input.type) {
       case 'word': return this.#word(input.from, input.word, now)
+      case 'unheard': return this.#unheard(input, now)
       case 'attach': return this.#attach(input, now)
       case 'echo': return this.#echo(input, now)
       case 'finished': case 'stopped': this.#leases.delete(input.lease); return []
@@ -104,13 +114,14 @@ export class SlotMachine {
       case 'claim': return this.#claim(from, word, now)
       case 'reserve': return this.#reserve(from, word, now)
       case 'release': return this.#release(from, word)
-      case 'yes': return this.#answered(from, word.lease, now)
-      case 'gone': return this.#gone(from, word)
+      case 'yes': return this.#yes(from, word, now)
+      case 'gone': this.#line.drop(from, word.build, word.fence); return []
+      case 'later': return this.#later(from, word, now)
       default: return []
     }
   }
 
-  #claim (from: DeviceId, word: Extract<ClaimWord, { type: 'claim' | 'reserve' }>, now: number): SlotEffect[] {
+  #claim (from: DeviceId, word: Extract<ClaimWord, { type: 'claim' }>, now: number): SlotEffect[] {
     const { build, fence } = word
     const send = (reply: ClaimReply): SlotEffect => ({ type: 'send', to: from, word: reply })
     const known = this.#find(from, build, fence)
@@ -122,46 +133,61 @@ export class SlotMachine {
     return [...effects, send(granted(this.#bound(this.#take(from, build, fence, now))))]
   }
 
-  #reserve (from: DeviceId, word: Extract<ClaimWord, { type: 'claim' | 'reserve' }>, now: number): SlotEffect[] {
+  #reserve (from: DeviceId, word: Extract<ClaimWord, { type: 'reserve' }>, now: number): SlotEffect[] {
     const { build, fence } = word
-    const refusal = this.#find(from, build, fence) === undefined ? this.#refusal(from, word) : null
-    const no = (reason: string): SlotEffect[] => [{ type: 'send', to: from, word: { type: 'no', build, fence, reason } }]
-    if (refusal !== null) return no(refusal)
-    const position = this.#reservations.put(from, build, fence, now + LEASE.reservationMs)
-    if (position === undefined) return no('too many reservations')
-    return [{ type: 'send', to: from, word: { type: 'reserved', build, fence, position } }]
+    const send = (reply: ClaimReply): SlotEffect[] => [{ type: 'send', to: from, word: reply }]
+    const known = this.#find(from, build, fence)
+    // It has the slot and does not know: the grant was lost.
+    if (known !== undefined) return send(granted(known))
+    const refusal = this.#refusal(from, word)
+    if (refusal !== null) return send({ type: 'no', build, fence, reason: refusal })
+    const position = this.#line.put(from, build, fence, word.lagMs, now)
+    return send(position === undefined ? { type: 'no', build, fence, reason: 'too many reservations' } : { type: 'reserved', build, fence, position })
   }
 
   #release (from: DeviceId, word: { build: BuildId, fence: number }): SlotEffect[] {
-    this.#reservations.drop(from, word.build, word.fence)
+    this.#line.drop(from, word.build, word.fence)
     const lease = this.#find(from, word.build, word.fence)
     return [...(lease === undefined ? [] : this.#end(lease, 'released')), { type: 'send', to: from, word: { type: 'released', build: word.build, fence: word.fence } }]
   }
 
-  #answered (from: DeviceId, id: string, now: number): SlotEffect[] {
-    const lease = this.#leases.get(id)
-    if (lease?.state !== 'asked' || lease.requester !== from) return []
-    // The stamp stays the one of the question: a late yes makes the lease shorter, never longer.
-    this.#bound(lease)
-    if (!this.#rules.stamp) lease.stampMs = now
+  /** The first yes gets the slot, however late it is; the others keep their places. */
+  #yes (from: DeviceId, { build, fence }: { build: BuildId, fence: number }, now: number): SlotEffect[] {
+    const send = (reply: ClaimReply): SlotEffect[] => [{ type: 'send', to: from, word: reply }]
+    const known = this.#find(from, build, fence)
+    if (known !== undefined) return send(granted(known))
+    const waiting = this.#waiting(from, build, fence)
+    if (waiting === undefined) return send({ type: 'gone', build, fence })
+    if (this.#draining || (this.#open() === 0 && this.#rules.yesNeedsSlot)) {
+      this.#line.answered(waiting)
+      return send({ type: 'gone', build, fence })
+    }
+    return send(granted(this.#bound(this.#take(from, build, fence, now))))
+  }
+
+  #later (from: DeviceId, { build, fence }: { build: BuildId, fence: number }, now: number): SlotEffect[] {
+    const waiting = this.#waiting(from, build, fence)
+    if (waiting !== undefined) this.#line.later(waiting, now)
     return []
   }
 
-  #gone (from: DeviceId, word: { build: BuildId, lease: string }): SlotEffect[] {
-    const lease = this.#leases.get(word.lease)
-    if (lease?.state !== 'asked' || lease.requester !== from) return []
-    this.#leases.delete(lease.id)
-    this.#reservations.drop(from, lease.build)
+  #unheard ({ to, build, fence }: Extract<SlotInput, { type: 'unheard' }>, now: number): SlotEffect[] {
+    const waiting = this.#waiting(to, build, fence)
+    if (waiting?.question !== undefined) this.#line.missed(waiting, now)
     return []
+  }
+
+  #waiting (from: DeviceId, build: BuildId, fence: number): Reservation | undefined {
+    const waiting = this.#line.find(from, build)
+    return waiting?.fence === fence ? waiting : undefined
   }
 
   #attach (input: Extract<SlotInput, { type: 'attach' }>, now: number): SlotEffect[] {
     const lease = this.#leases.get(input.lease)
     const ours = lease !== undefined && lease.requester === input.from && lease.build === input.build && lease.fence === input.fence
-    // A yes that was overtaken by its stream counts as the yes.
     if (!ours || lease.state === 'ending') return [{ type: 'refused', to: input.from, lease: input.lease, gone: this.#swept && lease === undefined }]
     const resumed = lease.state === 'active'
-    this.#bound(lease).state = 'active'
+    lease.state = 'active'
     lease.nextRenewMs = now
     return [{ type: 'attached', lease, resumed }, ...this.#stamps(now)]
   }
@@ -182,11 +208,8 @@ export class SlotMachine {
   }
 
   #lapse (now: number): SlotEffect[] {
-    this.#reservations.expire(now)
-    return [...this.#leases.values()].filter(lease => now >= this.#lapsesAt(lease)).flatMap(lease => {
-      if (lease.state === 'asked') this.#reservations.drop(lease.requester, lease.build)
-      return this.#end(lease, 'lapsed')
-    })
+    this.#line.expire(now)
+    return [...this.#leases.values()].filter(lease => now >= this.#lapsesAt(lease)).flatMap(lease => this.#end(lease, 'lapsed'))
   }
 
   /** Frees the slot at once when nothing ran on it; else after the kill. */
@@ -202,27 +225,22 @@ export class SlotMachine {
     return [...this.#leases.values()].filter(lease => lease.build === build && lease.requester === from).flatMap(lease => this.#end(lease, 'superseded'))
   }
 
+  /** Asks about every free slot. Whoever has one, or has had its turn, is not asked. */
   #bindNext (now: number): SlotEffect[] {
-    const effects: SlotEffect[] = []
-    for (const next of this.#reservations.inOrder()) {
-      if (this.free === 0 || this.#draining) break
-      if ([...this.#leases.values()].some(lease => lease.build === next.build && lease.requester === next.requester && lease.state !== 'ending')) continue
-      if (this.#rules.fence && next.fence <= this.#fenceOf(next.requester, next.build)) {
-        this.#reservations.drop(next.requester, next.build)
-        continue
-      }
-      const lease = this.#take(next.requester, next.build, next.fence, now)
-      effects.push({ type: 'send', to: next.requester, word: { type: 'bind', build: next.build, fence: next.fence, lease: lease.id, stamp: now } })
-    }
-    return effects
+    if (!this.#asks()) return []
+    const may = ({ requester, build }: Reservation): boolean =>
+      ![...this.#leases.values()].some(lease => lease.build === build && lease.requester === requester && lease.state !== 'ending')
+    return this.#line.ask(this.#open(), may, now).map(({ requester, build, fence }) => ({ type: 'send', to: requester, word: { type: 'bind', build, fence } }))
   }
+
+  #asks (): boolean { return !this.#draining && this.#line.length > 0 && this.#open() > 0 }
 
   #take (requester: DeviceId, build: BuildId, fence: number, now: number): Lease {
     const id = `${this.#init.epoch}.${++this.#count}`
     const used = new Set([...this.#leases.values()].map(lease => lease.slot))
     let slot = 0
     while (used.has(slot)) slot++
-    const lease: Lease = { id, build, requester, fence, slot, state: 'asked', grantedAtMs: now, stampMs: now, nextRenewMs: now }
+    const lease: Lease = { id, build, requester, fence, slot, state: 'held', grantedAtMs: now, stampMs: now, nextRenewMs: now }
     this.#leases.set(id, lease)
     return lease
   }
@@ -230,11 +248,10 @@ export class SlotMachine {
   /** The requester has it for sure: from here on older claims of the build are refused. */
   #bound (lease: Lease): Lease {
     const key = `${lease.requester} ${lease.build}`
-    this.#reservations.drop(lease.requester, lease.build)
+    this.#line.drop(lease.requester, lease.build)
     this.#fences.delete(key)
     this.#fences.set(key, lease.fence)
     if (this.#fences.size > FENCES_MAX) this.#fences.delete(this.#fences.keys().next().value as string)
-    if (lease.state === 'asked') lease.state = 'held'
     return lease
   }
 
@@ -248,15 +265,17 @@ export class SlotMachine {
     return this.#init.refuse?.(from, word.needs) ?? null
   }
 
+  /** Slots without a lease. */
+  #open (): number { return this.#swept ? Math.max(0, this.#slots - this.#taken()) : 0 }
+
   #taken (): number {
-    const { countHeld, countAsked, countEnding } = this.#rules
-    const counts: Record<LeaseState, boolean> = { held: countHeld, asked: countAsked, active: true, ending: countEnding }
+    const { countHeld, countEnding } = this.#rules
+    const counts: Record<LeaseState, boolean> = { held: countHeld, active: true, ending: countEnding }
     return [...this.#leases.values()].filter(lease => counts[lease.state]).length
   }
 
   #lapsesAt (lease: Lease): number {
     if (!this.#rules.lapse && lease.state === 'active') return Infinity
-    if (!this.#rules.bindTimeout && lease.state === 'asked') return Infinity
     return lapsesAtMs(lease, this.#rules.grace ? LEASE.graceMs : 0)
   }
 

@@ -49,3 +49,32 @@ test('three builders that fail in the same way: POISON; in different ways: the l
   expect(failing(() => 'ENGINE_FAILED')).toEqual({ code: 'POISON', attempts: ['ENGINE_FAILED', 'ENGINE_FAILED', 'ENGINE_FAILED'] })
   expect(failing(lease => lease === 'two' ? 'SOURCE_INVALID' : 'ENGINE_FAILED').code).toBe('ENGINE_FAILED')
 })
+
+test('a lease that is gone before the build began is no attempt and no poison; a builder that never gives one is left alone in the end', () => {
+  const machine = new BuildMachine({ build, needs: { memoryBytes: null, cpus: null } })
+  const order = ['one', 'two'].map(name => ({ device: name as DeviceId, rttMs: 1 }))
+  const gone = { code: 'LEASE_GONE', message: 'this lease has ended here', fix: '' }
+  machine.handle({ type: 'start' }, 0)
+  const round = (): { asked: string, effects: BuildEffect[] } => {
+    const [claim] = machine.handle({ type: 'ranked', order }, 0)
+    if (claim?.type !== 'send') return { asked: '', effects: claim === undefined ? [] : [claim] }
+    const { to, word: { fence } } = claim
+    machine.handle({ type: 'word', from: to, word: { type: 'grant', build, fence, lease: `${fence}`, stamp: 0, ttlMs: 1 } }, 0)
+    expect(machine.attempt).toBe(1)
+    return { asked: to, effects: machine.handle({ type: 'failed', from: to, lease: `${fence}`, ...gone }, 0) }
+  }
+  const rounds = Array.from({ length: 16 }, round)
+  for (const { effects } of rounds) expect(effects.map(({ type }) => type)).toEqual(['abandon', 'send', 'again', 'elect'])
+  // Whoever was asked before comes last, and then those that are left.
+  expect(rounds.slice(0, 3).map(({ asked }) => asked)).toEqual(['one', 'two', 'one'])
+  expect([machine.attempt, machine.attempts]).toEqual([0, []])
+  expect(round().effects).toContainEqual(expect.objectContaining({ type: 'ended', failure: gone }))
+})
+
+test('a lease that lapsed while it ran costs an attempt, and three of them are no poison', () => {
+  const lapsed = tried((machine, lease, now) => {
+    machine.handle({ type: 'heard', from: lease as DeviceId, lease }, now)
+    return machine.handle({ type: 'failed', from: lease as DeviceId, lease, code: 'LEASE_GONE', message: 'm', fix: '' }, now)
+  })
+  expect(lapsed).toEqual({ code: 'LEASE_GONE', attempts: ['LEASE_GONE', 'LEASE_GONE', 'LEASE_GONE'] })
+})

@@ -13,6 +13,8 @@ export interface HostComponents extends Omit<RunComponents, 'engine'> {
   role: (device: DeviceId) => Role | undefined
   /** Carries one word of the claim protocol and returns the answer. */
   ask: (to: DeviceId, word: ClaimWord) => Promise<ClaimWord>
+  /** Round trip to a device, milliseconds; undefined when never measured. */
+  rttMs: (device: DeviceId) => number | undefined
   /** Tells the resources what is free here. */
   offer: (capacity: Capacity) => void
   log: Logger
@@ -41,7 +43,7 @@ export class BuildHost {
   constructor (components: HostComponents, init: HostInit) {
     this.#components = components
     this.#machine = new SlotMachine({
-      slots: 0, epoch: init.epoch, refuse: (from, needs) => this.#refuse(from, needs),
+      slots: 0, epoch: init.epoch, rttMs: components.rttMs, refuse: (from, needs) => this.#refuse(from, needs),
       expectedWaitS: () => RUN_GUESS_S * (1 + this.#machine.queue) / Math.max(1, this.#machine.total),
     })
   }
@@ -73,7 +75,7 @@ export class BuildHost {
   /** What runs here now: for status. */
   leases (): Lease[] { return this.#machine.leases() }
 
-  /** Answers `claim`, `reserve` and `release`. */
+  /** Answers `claim`, `reserve`, `yes` and `release`. */
   onWord (from: DeviceId, word: ClaimWord): ClaimWord {
     let answer: ClaimWord | undefined
     this.#drive({ type: 'word', from, word }, effect => {
@@ -86,8 +88,9 @@ export class BuildHost {
   }
 
   #noteClaim (from: DeviceId, word: ClaimWord, answer: ClaimWord | undefined): void {
-    if (word.type !== 'claim' && word.type !== 'reserve') return
-    this.#components.log.info({ trace: traceIdOf(word.traceparent), build: word.build, from, fence: word.fence, answer: answer?.type ?? 'no' }, word.type)
+    if (word.type !== 'claim' && word.type !== 'reserve' && word.type !== 'yes') return
+    const trace = word.type === 'yes' ? undefined : traceIdOf(word.traceparent)
+    this.#components.log.info({ trace, build: word.build, from, fence: word.fence, answer: answer?.type ?? 'no' }, word.type)
   }
 
   /** Serves one build stream or prefetch stream. */
@@ -179,10 +182,11 @@ export class BuildHost {
     }
   }
 
+  /** What is lost on the way is not the requester's answer. A yes comes as a word of its own. */
   async #bind (to: DeviceId, word: Extract<ClaimWord, { type: 'bind' }>): Promise<void> {
-    const { build, fence, lease } = word
-    const answer = await this.#components.ask(to, word).catch((): ClaimWord => ({ type: 'gone', build, fence, lease }))
-    this.#drive({ type: 'word', from: to, word: answer })
+    const { build, fence } = word
+    const answer = await this.#components.ask(to, word).catch(() => undefined)
+    this.#drive(answer === undefined ? { type: 'unheard', to, build, fence } : { type: 'word', from: to, word: answer })
   }
 
   #kill (lease: Lease, reason: string): void {

@@ -12,6 +12,7 @@ import type { RunHooks, RunInit } from './run-init.ts'
 import { Session } from './session.ts'
 
 const PREFETCH_AT = 2
+const BIND_ANSWERS: ReadonlySet<string> = new Set(['heard', 'later', 'gone'])
 
 export class BuildRun {
   readonly result: Promise<ResultEvent>
@@ -28,7 +29,7 @@ export class BuildRun {
   readonly #over = new AbortController()
   #timer: NodeJS.Timeout | undefined
   #prefetched = false
-  /** For news, while nobody can be asked. */
+  /** For news, while it waits. */
   #listens = false
   #around: Surroundings | undefined
   /** Best place in the queues of builders; forgotten when the build leaves them. */
@@ -45,7 +46,7 @@ export class BuildRun {
     this.result = new Promise(resolve => { this.#resolve = resolve })
     const { build, memoryBytes, cpus } = init.spec
     const { localFallback, request: { exclusive = false, deadlineMs, waitMs } } = init
-    this.#machine = new BuildMachine({ build, needs: { memoryBytes, cpus }, exclusive, localFallback, ...(deadlineMs === undefined ? {} : { deadlineMs }), ...(waitMs === undefined ? {} : { waitMs }) })
+    this.#machine = new BuildMachine({ build, needs: { memoryBytes, cpus }, lagMs: hooks.lagMs, exclusive, localFallback, ...(deadlineMs === undefined ? {} : { deadlineMs }), ...(waitMs === undefined ? {} : { waitMs }) })
   }
 
   get id (): string { return this.init.spec.build }
@@ -81,11 +82,11 @@ export class BuildRun {
     if (!this.log.ended) this.#drive({ type: 'cancel' })
   }
 
-  /** A builder's `bind`: the answer is yes for the first and gone for the others. */
+  /** A builder's `bind`. One builder at a time is told yes, as a word of its own. */
   onWord (from: DeviceId, word: ClaimWord): ClaimWord | undefined {
     let answer: ClaimWord | undefined
     this.#drive({ type: 'word', from, word }, effect => {
-      if (effect.type !== 'send' || (effect.word.type !== 'yes' && effect.word.type !== 'gone')) return false
+      if (effect.type !== 'send' || !BIND_ANSWERS.has(effect.word.type)) return false
       answer = effect.word
       return true
     })
@@ -110,6 +111,7 @@ export class BuildRun {
       case 'open': this.#open(effect); break
       case 'echo': this.#sessionOf(effect.to, effect.lease)?.echo(effect.stamp); break
       case 'abandon': this.#sessionOf(effect.to, effect.lease)?.abort(new Error(effect.reason)); break
+      case 'again': this.#story.queued(`${this.#hooks.ref(effect.from).name} no longer holds its slot for this build (${effect.why}); it waits again`); break
       case 'moved': this.#moved(effect); break
       case 'accept': this.#accepted = effect; break
       case 'ended': this.#ended(effect.state, effect.failure, effect.refused); break
@@ -225,7 +227,7 @@ export class BuildRun {
   }
 
   #moved (effect: Extract<BuildEffect, { type: 'moved' }>): void {
-    if (!UNABLE_CODES.has(effect.code)) this.past.push(this.#hooks.attempted(effect.from, false, null))
+    if (!UNABLE_CODES.has(effect.code) && effect.code !== 'LEASE_GONE') this.past.push(this.#hooks.attempted(effect.from, false, null))
     this.#story.moved(effect.from, effect.attempt, effect.why)
   }
 
@@ -251,12 +253,20 @@ export class BuildRun {
   #await (): void {
     const { message } = this.#hooks.nobody() ?? { message: `nobody can build it now (${listRefusals(this.elected.candidates)})` }
     this.#story.queued(`${message}; waiting up to ${durationText(this.init.request.waitMs ?? 0)}`)
+    void this.#listen()
+  }
+
+  /** While it waits: whoever came, or has a free slot now, is asked at once. */
+  async #listen (): Promise<void> {
     if (this.#listens) return
     this.#listens = true
-    void this.#hooks.news(this.#over.signal).then(() => {
-      this.#listens = false
-      if (!this.log.ended) this.#drive({ type: 'news' })
-    })
+    while (this.#machine.state === 'queued') {
+      await this.#hooks.news(this.#over.signal)
+      if (this.log.ended) return
+      this.#drive({ type: 'news' })
+      for (const device of this.#hooks.free()) this.#drive({ type: 'free', device })
+    }
+    this.#listens = false
   }
 
   #queuedAt (device: DeviceId, place: number): void {
@@ -268,6 +278,7 @@ export class BuildRun {
   #waits (): void {
     this.#story.queued('every slot is taken')
     this.#prefetch()
+    void this.#listen()
   }
 
   #prefetch (): void {

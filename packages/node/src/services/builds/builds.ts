@@ -36,6 +36,8 @@ export interface BuildsComponents {
   log: Logger
   /** @default not counted */
   metrics?: Metrics
+  /** How late this device's event loop was lately, milliseconds. @default 0 */
+  lagMs?: () => number
 }
 
 const PREFETCH_MS = 600_000
@@ -141,6 +143,8 @@ export class Builds {
       },
       attempted: (device, ok, runS) => this.#elector.attempted(spec, device, ok, runS),
       news: ended => resources.nextAdvert(ended),
+      free: () => resources.known().filter(({ online, advert }) => online && (advert?.slots.free ?? 0) > 0).map(({ device }) => device),
+      lagMs: this.#components.lagMs ?? (() => 0),
       nobody: () => this.#offline(needs.on),
     }
   }

@@ -22,6 +22,10 @@ export interface RunHooks extends SessionComponents {
   attempted: (device: DeviceId, ok: boolean, runS: number | null) => Past
   /** Resolves when a device came, or told something new of itself. */
   news: (signal: AbortSignal) => Promise<void>
+  /** Devices that say that they have a free slot, this one too. */
+  free: () => DeviceId[]
+  /** How late this device's event loop was lately, milliseconds. */
+  lagMs: () => number
   /** Why nobody can be asked, when there is more to say than the candidates do: the device that was named is offline. */
   nobody: () => Failure | undefined
 }
