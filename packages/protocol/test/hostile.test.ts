@@ -60,8 +60,9 @@ const TARGETS: Target[] = [
   },
   { name: 'decodeAdvert', samples: [encodeAdvert(advert)], read: decodeAdvert },
   inside('parseClaimWord', [
-    { type: 'claim', ...claim, needs: { memoryBytes: 1, cpus: null } }, { type: 'release', ...claim }, { type: 'bind', ...claim, lease: '1.1', stamp: 1 }, { type: 'grant', ...claim, lease: '1.1', stamp: 1, ttlMs: 1 },
-    { type: 'busy', ...claim, queue: 1, expectedWaitS: 1 }, { type: 'no', ...claim, reason: 'x' }, { type: 'reserved', ...claim, position: 0 }, { type: 'yes', ...claim, lease: '1.1' },
+    { type: 'claim', ...claim, needs: { memoryBytes: 1, cpus: null } }, { type: 'release', ...claim }, { type: 'bind', ...claim },
+    { type: 'reserve', ...claim, needs: { memoryBytes: null, cpus: 1 }, lagMs: 20 }, { type: 'grant', ...claim, lease: '1.1', stamp: 1, ttlMs: 1 },
+    { type: 'busy', ...claim, queue: 1, expectedWaitS: 1 }, { type: 'no', ...claim, reason: 'x' }, { type: 'reserved', ...claim, position: 0 }, { type: 'yes', ...claim }, { type: 'heard', ...claim }, { type: 'later', ...claim }, { type: 'gone', ...claim },
   ], parseClaimWord),
   inside('parseSpec', [spec], parseSpec),
   {
