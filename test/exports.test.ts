@@ -20,7 +20,7 @@ const SURFACE: Record<string, string[]> = {
   '@elder-node/protocol': words(`
     ADDRESS_CHARS_MAX ADVERT_TTL_MS AdvertTable AntiEntropy BUCKETS BUCKET_BYTES BUILDER_ENGINES BuildMachine CONTROL_LIMITS
     CONTROL_SCHEMA ClaimMachine Comparison Detector ElderError Entitlement History IMAGE_REF LEASE LEFT_OUT LIMITS MalformedError MembershipGraph OutputDecoder REFUSAL_CODES
-    ROLES RTT_STALE_MS RTT_WINDOW RttFilter SETTINGS_STACK STACK_NAME SlotMachine SyncSession TICK_MS UNABLE_CODES allows
+    ROLES RTT_STALE_MS RTT_WINDOW RULES RttFilter SETTINGS_STACK STACK_NAME SlotMachine SyncSession TICK_MS UNABLE_CODES allows
     batchOf batchValue builderCapability checkNamed codeOf compareBytes compareFeeds conferred decode decodeAdvert decodeBuilderFrame decodeCanonical
     decodeProbe decodeProbeAnswer decodeRecord decodeRequestFrame decodeSync deviceId deviceKey deviceOfAddress encode encodeAdvert encodeFrame encodeOutputPart encodeProbe encodeProbeAnswer encodeRecord
     encodeSync entryId formatTraceparent nextSpan originOf parseTraceparent traceIdOf equalBytes equalVectors feedDevice feedId feedIdOf feedKey forkMark forkedAt formatRecovery formatTicket fromBase32 fromHex
@@ -28,7 +28,7 @@ const SURFACE: Record<string, string[]> = {
     judgeLive lapsesAtMs liveOf liveValue manifestDigest memberRecordHash meshIdOf meshKey missing nextAt openMemberRecord parseClaimWord
     parseControlReply parseControlRequest parseRecovery parseSpec parseStackKey parseTicket peerIdOf proofOf rank recordHash redeemMessage refusal resolveRoster score seenOf
     signHead signMemberRecord signRedemption signResult stackId stackIdOf stackKey stackNamesOf strayAnswer surelyOverAtMs tieS toBase32 toDeviceName toHex utf8
-    vectorDigest vectorOf vectorValue verifyBatch verifyHead verifyResult wallMsOf
+    vectorDigest vectorOf vectorValue verifyBatch verifyHead verifyResult wallMsOf wantOf wantValue
   `),
   '@elder-node/crdt-stack': words(`
     MemoryFeedStore SEARCH_HITS_MAX Stack createMemory search

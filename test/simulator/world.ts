@@ -122,6 +122,18 @@ export class World<Message> {
     this.now = untilMs
   }
 
+  /** The same for actors whose work ends in promises: each event's promises are settled before the next event. */
+  async runAsync (untilMs: number): Promise<void> {
+    for (let next = this.#queue[0]; next !== undefined && next.at <= untilMs; next = this.#queue[0]) {
+      this.#pop()
+      this.now = Math.max(this.now, next.at)
+      this.events++
+      this.#step(next)
+      await new Promise<void>(resolve => { setImmediate(resolve) })
+    }
+    this.now = untilMs
+  }
+
   #step (event: Event): void {
     if (event.type === 'do') return event.act()
     const node = this.#actors.get(event.to)

@@ -33,7 +33,7 @@ export function alertsPage (): string {
     table(['code', 'when', 'holds for', 'what to do'], Object.entries(ALERTS).map(([name, { when, holdMs, settleMs }]) => [
       code(name), when, holdMs === 0 ? 'at once' : duration(holdMs) + (settleMs === undefined ? '' : `, ${duration(settleMs)} of it seen by this node itself`), ERRORS[name]?.fix ?? '',
     ])),
-    'Services add what they find themselves: MIRROR_FOREIGN, MIRROR_REWRITTEN, STORE_CORRUPT and others of kind *problem* in [errors.md](errors.md).')
+    'Services add what they find themselves: MIRROR_FOREIGN, MIRROR_REWRITTEN, FEED_DAMAGED and others of kind *problem* in [errors.md](errors.md).')
 }
 
 export function limitsPage (root: string): string {

@@ -1,83 +1,73 @@
 /**
  * Computes a stack again from what its store holds, trusting nothing that was computed before: every chain, every signature, every
- * record through the accept rule, no snapshot. What comes out must be what the running stack shows.
+ * record judged anew. What comes out must be what the running stack shows.
  */
-import { codeOf, decode, genesisHash, LIMITS, toBase32, vectorDigest, verifyBatch, type Batch, type Crypto, type FeedId, type StackId } from '@elder-node/protocol'
+import { codeOf, toBase32, vectorDigest, verifyBatch, type Crypto, type Cuts, type FeedId, type StackId } from '@elder-node/protocol'
 import { contentDigest } from './digest.ts'
-import { forkOf } from './evidence.ts'
-import { Replica } from './replica.ts'
-import { StackState } from './state.ts'
-import type { Audit, AuditProblem, FeedStore, StackDigest, StoredFeed } from './types.ts'
+import { Graph } from './feeds/graph.ts'
+import { heldRecords, higherFirst, lowerFirst } from './feeds/node.ts'
+import type { FeedStore } from './feeds/store.ts'
+import type { Audit, AuditProblem, StackDigest } from './types.ts'
+import { EntriesView } from './view.ts'
 
 export interface AuditInit {
   id: StackId
   crypto: Crypto
+  headsMax: number
+  cuts: Cuts
   stored: Awaited<ReturnType<FeedStore['reread']>>
   /** What the running stack shows. */
   live: StackDigest
-  /** Records of each feed that were acknowledged as durable. */
-  lengths: ReadonlyMap<FeedId, number>
+  /** The records it holds. */
+  names: ReadonlyArray<{ name: string, feed: FeedId, seq: number }>
   /** Awaited often: lets a node breathe while thousands of signatures are checked. @default goes on at once */
   pause?: () => Promise<void>
 }
 
-/** One feed on its way through the check. */
-interface Walk { stored: StoredFeed, next: number, heads: number, prev: Uint8Array, broken: boolean }
-
 const BATCHES_BETWEEN_PAUSES = 16
 
-export async function audit ({ id, crypto, stored, live, lengths, pause }: AuditInit): Promise<Audit> {
-  const problems: AuditProblem[] = stored.damaged.map(({ feed, records }) => problem('FEED_DAMAGED', feed, records + 1, 'its file does not read from there on: the checksum of a frame is wrong, or bytes are missing'))
-  const replica = new Replica(new StackState(id, crypto))
-  const walks = stored.feeds.map(feed => ({ stored: feed, next: 0, heads: 0, prev: genesisHash(id, feed.feed, crypto), broken: false }))
-  let [signatures, batches] = [0, 0]
-  // One batch of each feed in turn: records that wait for each other do not pile up.
-  for (let going = true; going;) {
-    going = false
-    for (const walk of walks) {
-      const batch = nextBatch(walk)
-      if (batch === undefined) continue
-      going = true
-      signatures++
-      if (++batches % BATCHES_BETWEEN_PAUSES === 0) await pause?.()
-      const broken = take(replica, walk, batch, crypto)
-      if (broken !== undefined) problems.push(broken)
+export async function audit ({ id, crypto, headsMax, cuts, stored, live, names, pause }: AuditInit): Promise<Audit> {
+  const problems: AuditProblem[] = stored.damaged.map(({ feed, file, at, bytes }) => ({ code: 'FEED_DAMAGED', feed, file, message: `${file} does not read at byte ${at}: ${bytes} bytes` }))
+  const view: EntriesView = new EntriesView(id, crypto, { isMasked: node => graph.isMasked(node) })
+  const graph = new Graph(id, crypto, { judge: node => view.judge(node), headsMax })
+  graph.setCuts(cuts)
+  let signatures = 0
+  for (const batch of stored.batches) {
+    if (++signatures % BATCHES_BETWEEN_PAUSES === 0) await pause?.()
+    try {
+      const records = heldRecords(verifyBatch(id, batch, crypto), batch.head.signature, graph.names)
+      for (const record of records) graph.add(record, node => { view.fold(node) })
+    } catch (error) {
+      if (codeOf(error) !== 'MALFORMED') throw error
+      problems.push({ code: 'FEED_BROKEN', feed: batch.feed, message: `the feed ${batch.feed}, record ${batch.from}: ${(error as Error).message}` })
     }
   }
-  for (const { feed, evidence } of stored.notes) {
-    const fork = forkOf(decode(evidence, 4 * LIMITS.frameBytesMax))
-    if (fork !== undefined) replica.fork(feed, fork)
-  }
-  const { state } = replica
-  for (const [feed, length] of lengths) {
-    const here = state.feeds.get(feed)?.log.length ?? 0
-    if (here < length && !problems.some(known => known.feed === feed)) problems.push(problem('FEED_SHORT', feed, here + 1, `the disk holds ${here} of ${length} records`))
-  }
-  const [digest, feeds] = [toBase32(contentDigest(state.entries.values(), state.bodies, crypto)), toBase32(vectorDigest(state.vector(), crypto))]
+  const shown = dropUnheld(graph, names) === 0 ? view : refold(id, crypto, graph)
+  problems.push(...shortOf(graph, names, problems))
+  const [digest, feeds] = [toBase32(contentDigest(shown.shown(), shown.bodies, crypto)), toBase32(vectorDigest(graph.vector(), cuts, crypto))]
   if (problems.length === 0 && (digest !== live.digest || feeds !== live.feeds)) problems.push({ code: 'VIEW_DIFFERS', message: `computed again from the disk the digest is ${digest}, but this node shows ${live.digest}` })
-  return { digest, feeds, signatures, records: walks.reduce((sum, { next }) => sum + next, 0), perFeed: walks.map(({ stored: { feed }, next }) => ({ feed, records: next })), problems }
+  const perFeed = Map.groupBy(graph.nodes(), ({ feed }) => feed)
+  return { digest, feeds, signatures, records: graph.size, perFeed: [...perFeed].map(([feed, nodes]) => ({ feed, records: nodes.length })), problems }
 }
 
-/** Up to the next signed head. */
-function nextBatch (walk: Walk): Batch | undefined {
-  const { stored: { feed, records, heads }, next, broken } = walk
-  const head = broken ? undefined : heads[walk.heads++]
-  return head === undefined ? undefined : { feed, from: next + 1, records: records.slice(next, head.seq), head }
+/** What the running stack dropped for its bounds stays on the disk, and there may be room for it again: no difference. */
+function dropUnheld (graph: Graph, names: AuditInit['names']): number {
+  const held = new Set(names.map(({ name }) => name))
+  const dropped = [...graph.nodes()].filter(({ name }) => !held.has(name)).sort(higherFirst)
+  for (const node of dropped) graph.drop(node)
+  return dropped.length
 }
 
-function take (replica: Replica, walk: Walk, batch: Batch, crypto: Crypto): AuditProblem | undefined {
-  try {
-    replica.push(batch.feed, verifyBatch(replica.state.id, batch, walk.prev, crypto), batch.head)
-    walk.next = batch.head.seq
-    walk.prev = batch.head.hash
-    return undefined
-  } catch (error) {
-    if (codeOf(error) !== 'MALFORMED') throw error
-    walk.broken = true
-    return problem('FEED_BROKEN', batch.feed, batch.from, (error as Error).message)
-  }
+function refold (id: StackId, crypto: Crypto, graph: Graph): EntriesView {
+  const view = new EntriesView(id, crypto, { isMasked: node => graph.isMasked(node) })
+  for (const node of [...graph.nodes()].sort(lowerFirst)) view.fold(node)
+  return view
 }
 
-function problem (code: AuditProblem['code'], feed: FeedId, seq: number, why: string): AuditProblem {
-  return { code, feed, seq, message: `the feed ${feed}, record ${seq}: ${why}` }
+/** Per feed, records that the running stack holds and the disk does not. */
+function shortOf (graph: Graph, names: AuditInit['names'], problems: readonly AuditProblem[]): AuditProblem[] {
+  const gone = Map.groupBy(names.filter(({ name }) => graph.node(name) === undefined), ({ feed }) => feed)
+  return [...gone].filter(([feed]) => !problems.some(problem => problem.feed === feed)).map(([feed, records]) => ({
+    code: 'FEED_SHORT', feed, message: `the feed ${feed}: ${records.length} records are not on the disk, the first is ${Math.min(...records.map(({ seq }) => seq))}`,
+  }))
 }

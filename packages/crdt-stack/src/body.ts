@@ -4,14 +4,17 @@
  * One Y.Doc with one Y.Text per edited body, gc off (with gc on, verdicts depend on arrival order), opened on demand, closed
  * least recently used first. A body that was never edited is a string and has no document. Updates are V1.
  */
-import type { EntryId } from '@elder-node/protocol'
 import * as Y from 'yjs'
 import type { TextEdit } from './difference.ts'
+import type { RecordName } from './feeds/node.ts'
 import { refuse } from './refusal.ts'
-import { ROOT, type ScannedStruct, type ScannedText } from './scanner.ts'
+import { ROOT, type ScannedDelete, type ScannedStruct, type ScannedText } from './scanner.ts'
 
-/** A body as it is kept when its document is closed: `initial` under the base client, or an encoded `state`; then `updates`. */
-export interface TextSource { id: EntryId, base: number, initial: string, state: Uint8Array | undefined, updates: Uint8Array[] }
+/**
+ * A body as it is kept when its document is closed: `initial` under the base client, or an encoded `state`; then `updates`; then
+ * what the masks delete (text of an evicted device stays in the document, since others may build on it, and is not shown).
+ */
+export interface TextSource { entry: RecordName, base: number, initial: string, state: Uint8Array | undefined, updates: Uint8Array[], masks: ScannedDelete[] }
 
 /** How many units of a client lie in the author's causal past. */
 export type Covered = (client: number) => number
@@ -23,13 +26,13 @@ const NOBODY = 0
 const DISPLACED = 'text is not next to where it says'
 
 export class Bodies {
-  readonly #open = new Map<EntryId, { source: TextSource, doc: Y.Doc }>()
+  readonly #open = new Map<RecordName, { source: TextSource, doc: Y.Doc }>()
 
   text (source: TextSource): string { return this.#doc(source).getText(ROOT).toString() }
 
   /** The text, leaving open what was open and nothing more. */
   glance (source: TextSource): string {
-    const open = this.#open.get(source.id)?.doc
+    const open = this.#open.get(source.entry)?.doc
     if (open !== undefined) return open.getText(ROOT).toString()
     const doc = load(source)
     try {
@@ -39,28 +42,33 @@ export class Bodies {
     }
   }
 
-  /** The whole state, deletions included, as one V1 update. */
-  encode (source: TextSource): Uint8Array {
-    if (source.state !== undefined && source.updates.length === 0) return source.state
-    return Y.encodeStateAsUpdate(this.#doc(source))
-  }
-
   /**
-   * Applies a scanned and covered update of another device, then checks what the document became (rules 8 and 10).
+   * Applies a scanned and covered update of another device, then checks what the document became. The document is then ahead of
+   * its source until {@link keep} or {@link drop}.
    *
    * @throws Refusal; the document is then what it was before.
    */
   apply (source: TextSource, update: Uint8Array, scanned: ScannedText, covered: Covered): void {
     const doc = this.#doc(source)
-    this.#judged(source, () => {
-      try {
-        Y.applyUpdate(doc, update)
-      } catch {
-        refuse('a text update does not apply')
-      }
-      verify(doc, scanned, covered)
-    })
-    source.updates.push(update)
+    this.#judged(source, () => { applyVerified(doc, update, scanned, covered) })
+  }
+
+  /** The same in a document of its own, which is forgotten. @throws Refusal */
+  try (source: TextSource, update: Uint8Array, scanned: ScannedText, covered: Covered): void {
+    const doc = load(source)
+    try {
+      applyVerified(doc, update, scanned, covered)
+    } finally {
+      doc.destroy()
+    }
+  }
+
+  /** The document holds this update already, or is closed: it is part of the body from now on. */
+  keep (source: TextSource, update: Uint8Array): void { source.updates.push(update) }
+
+  /** Runs the same rules over an own update, already in the document, before it is signed. @throws Refusal */
+  check (source: TextSource, scanned: ScannedText, covered: Covered): void {
+    this.#judged(source, () => verify(this.#doc(source), scanned, covered))
   }
 
   /**
@@ -81,36 +89,30 @@ export class Bodies {
     doc.clientID = NOBODY
     const [update] = updates
     if (updates.length === 1 && update !== undefined && kept) return update
-    this.drop(source.id)
+    this.drop(source.entry)
     throw new Error('the text changed its writer while it was edited')
   }
 
-  /** Runs the same rules over an own update, already in the document, before it is signed. @throws Refusal */
-  keep (source: TextSource, update: Uint8Array, scanned: ScannedText, covered: Covered): void {
-    this.#judged(source, () => verify(this.#doc(source), scanned, covered))
-    source.updates.push(update)
-  }
-
   /** Forgets the open document: it is rebuilt from its source when it is needed. */
-  drop (id: EntryId): void {
-    this.#open.get(id)?.doc.destroy()
-    this.#open.delete(id)
+  drop (entry: RecordName): void {
+    this.#open.get(entry)?.doc.destroy()
+    this.#open.delete(entry)
   }
 
   #judged (source: TextSource, judge: () => void): void {
     try {
       judge()
     } catch (error) {
-      this.drop(source.id)
+      this.drop(source.entry)
       throw error
     }
   }
 
   #doc (source: TextSource): Y.Doc {
-    const found = this.#open.get(source.id)
+    const found = this.#open.get(source.entry)
     const doc = found?.doc ?? load(source)
-    this.#open.delete(source.id)
-    this.#open.set(source.id, { source, doc })
+    this.#open.delete(source.entry)
+    this.#open.set(source.entry, { source, doc })
     if (this.#open.size > DOCUMENTS_OPEN_MAX) this.#closeOldest()
     return doc
   }
@@ -120,19 +122,55 @@ export class Bodies {
     if (oldest === undefined) return
     oldest.source.state = Y.encodeStateAsUpdate(oldest.doc)
     oldest.source.updates = []
-    this.drop(oldest.source.id)
+    this.drop(oldest.source.entry)
   }
 }
 
 function load (source: TextSource): Y.Doc {
-  const doc = new Y.Doc({ gc: false, guid: source.id })
+  const doc = new Y.Doc({ gc: false, guid: source.entry })
   const text = doc.getText(ROOT)
   doc.clientID = source.base
   if (source.state === undefined && source.initial !== '') text.insert(0, source.initial)
   doc.clientID = NOBODY
   if (source.state !== undefined) Y.applyUpdate(doc, source.state)
   for (const update of source.updates) Y.applyUpdate(doc, update)
+  if (source.masks.length > 0) Y.applyUpdate(doc, deletesUpdate(source.masks))
   return doc
+}
+
+/** An update without structs: clients descending, ranges ascending. */
+function deletesUpdate (deletes: readonly ScannedDelete[]): Uint8Array {
+  const byClient = [...Map.groupBy(deletes, ({ client }) => client)].sort(([a], [b]) => b - a)
+  const bytes = [0, ...varint(byClient.length)]
+  for (const [client, ranges] of byClient) {
+    bytes.push(...varint(client), ...varint(ranges.length))
+    for (const { clock, length } of ranges.sort((a, b) => a.clock - b.clock)) bytes.push(...varint(clock), ...varint(length))
+  }
+  return Uint8Array.from(bytes)
+}
+
+/** The structs of an update without its deletes. */
+export function withoutDeletes (update: Uint8Array, { deletesAt }: ScannedText): Uint8Array {
+  const out = new Uint8Array(deletesAt + 1)
+  out.set(update.subarray(0, deletesAt))
+  return out
+}
+
+function varint (value: number): number[] {
+  const bytes = []
+  for (let rest = value; ; rest = Math.floor(rest / 128)) {
+    if (rest < 128) return [...bytes, rest]
+    bytes.push(rest % 128 + 128)
+  }
+}
+
+function applyVerified (doc: Y.Doc, update: Uint8Array, scanned: ScannedText, covered: Covered): void {
+  try {
+    Y.applyUpdate(doc, update)
+  } catch {
+    refuse('a text update does not apply')
+  }
+  verify(doc, scanned, covered)
 }
 
 function change (text: Y.Text, edit: TextEdit): void {

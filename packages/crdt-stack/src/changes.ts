@@ -4,6 +4,9 @@ import type { StackChange } from './types.ts'
 export class Changes {
   readonly #readers = new Set<Reader>()
 
+  /** Is anybody reading? An entry is not worth computing for nobody. */
+  get isRead (): boolean { return this.#readers.size > 0 }
+
   emit (change: StackChange): void { for (const reader of this.#readers) reader.put(change) }
 
   /** Sees every change from now on. Ends when `signal` aborts or the stack closes; never throws. */

@@ -17,6 +17,42 @@ export function difference (before: string, after: string): TextEdit[] {
   return trimmed(before, after, 0, (a, b, at) => hunks(lines(a), lines(b), at).flatMap(hunk => refined(a.slice(hunk.at - at, hunk.at - at + hunk.remove), hunk)))
 }
 
+/**
+ * The edits `ours` of a base text, moved onto the text that `theirs` made of the same base: what they deleted stays deleted, what
+ * either inserted stays; of two inserts at one place theirs comes first. Both lists ascend and do not overlap, and so does the result.
+ */
+export function rebase (ours: readonly TextEdit[], theirs: readonly TextEdit[]): TextEdit[] {
+  return ours.flatMap(({ at, remove, insert }) => {
+    const parts = surviving(at, at + remove, theirs)
+    const [first, ...rest] = parts.length === 0 ? [{ from: at, to: at }] : parts
+    const { from, to } = first as { from: number, to: number }
+    const here = { at: moved(from, theirs), remove: to - from, insert }
+    return [here, ...rest.map(part => ({ at: moved(part.from, theirs), remove: part.to - part.from, insert: '' }))]
+  }).filter(({ remove, insert }) => remove > 0 || insert !== '')
+}
+
+/** The parts of `from` to `to` that `theirs` left, cut where they inserted. */
+function surviving (from: number, to: number, theirs: readonly TextEdit[]): Array<{ from: number, to: number }> {
+  const parts: Array<{ from: number, to: number }> = []
+  let at = from
+  for (const edit of theirs) {
+    if (edit.at >= to || edit.at + edit.remove < at) continue
+    if (edit.at > at) parts.push({ from: at, to: edit.at })
+    at = Math.max(at, edit.at + edit.remove)
+  }
+  return at < to ? [...parts, { from: at, to }] : parts
+}
+
+/** Where a place of the base text lies now: behind what they inserted there. */
+function moved (place: number, theirs: readonly TextEdit[]): number {
+  let by = 0
+  for (const { at, remove, insert } of theirs) {
+    if (at > place) break
+    by += insert.length - Math.min(remove, place - at)
+  }
+  return place + by
+}
+
 function refined (removed: string, hunk: TextEdit): TextEdit[] {
   return trimmed(removed, hunk.insert, hunk.at, (a, b, at) =>
     a.length + b.length <= FINE_MAX ? hunks([...a], [...b], at) : [{ at, remove: a.length, insert: b }])

@@ -1,83 +1,123 @@
 /** What people and agents ask for, as records: validated, secrets refused, and only what differs. */
-import { ElderError, encode, entryId, equalBytes, isEntryId, LIMITS, type Crypto, type EntryId, type Value } from '@elder-node/protocol'
-import { openText } from './accept.ts'
-import { clientIdOf, entryTail } from './client-id.ts'
-import { difference } from './difference.ts'
-import { bodyOf, isRemoved, type EntryState } from './entries.ts'
-import type { Replica } from './replica.ts'
-import { ENTRY_VERSION, isImmutable, TEXT_FORMAT } from './schema.ts'
+import { ElderError, encode, equalBytes, feedDevice, isEntryId, LIMITS, type FeedId, type Value } from '@elder-node/protocol'
+import { difference, rebase } from './difference.ts'
+import { authorOf, bodyOf, isRemoved, revisionOf, revisionPart, type EntryState } from './entries.ts'
+import { hashOf, type Node, type RecordName } from './feeds/node.ts'
+import type { Writer } from './feeds/writer.ts'
+import { ENTRY_VERSION, isImmutable, SESSION_BYTES, TEXT_FORMAT } from './schema.ts'
 import { refuseSecrets } from './secrets.ts'
-import type { EntryPatch, NewEntry } from './types.ts'
-import type { Writer } from './writer.ts'
+import type { EditOptions, EntryPatch, NewEntry } from './types.ts'
+import type { EntriesView } from './view.ts'
 
-export interface EditsComponents { replica: Replica, writer: Writer, crypto: Crypto, wallMs: () => number }
+export interface EditsComponents {
+  view: () => EntriesView
+  writer: Writer
+  /** Milliseconds since 1970. */
+  wallMs: () => number
+  random: (n: number) => Uint8Array
+  /** The entry as it was at a revision; undefined when a record of it is not here. */
+  entryAt: (entry: EntryState, revision: string) => { title: string, body: string } | undefined
+}
 
 const KIND = /^[a-z][a-z0-9-]{0,31}$/
+/** A text session never outlives a minute without a write, its feed or its process: what a restored backup writes is not its continuation. */
+const SESSION_MS = 60_000
+
+interface OpenSession { feed: FeedId, session: Uint8Array, lastMs: number }
 
 export class Edits {
-  readonly #replica: Replica
-  readonly #writer: Writer
-  readonly #crypto: Crypto
-  readonly #wallMs: () => number
+  readonly #parts: EditsComponents
+  readonly #sessions = new Map<RecordName, OpenSession>()
 
-  constructor ({ replica, writer, crypto, wallMs }: EditsComponents) {
-    this.#replica = replica
-    this.#writer = writer
-    this.#crypto = crypto
-    this.#wallMs = wallMs
-  }
+  constructor (components: EditsComponents) { this.#parts = components }
 
-  add (entry: NewEntry, agent: string | undefined): EntryState {
+  /** @returns the name of the new entry */
+  add (entry: NewEntry, agent: string | undefined): RecordName {
     if (!KIND.test(entry.kind)) throw invalid(`"${entry.kind}" is not a kind of entry`, 'Use note, decision, task or skill, or lower-case letters, digits and dashes.')
     const body = checkText(entry.body ?? '')
     const fields = checkFields({ title: entry.title, tags: entry.tags ?? [], ...(entry.supersedes === undefined ? {} : { supersedes: entry.supersedes }) })
     refuseSecrets(`${body}\n${textIn(fields)}`)
-    const { feed, seq } = this.#writer.next()
-    const id = entryId(this.#wallMs(), entryTail(this.#replica.state.id, feed, seq, this.#crypto))
-    return this.#writer.draft('new', { id, kind: entry.kind, fields, body, v: ENTRY_VERSION }, agent) as EntryState
+    return this.#parts.writer.draft('new', { kind: entry.kind, fields, body, v: ENTRY_VERSION }, agent).name
   }
 
-  edit (id: string, patch: EntryPatch, agent: string | undefined): EntryState {
-    const entry = this.#find(id)
+  edit (id: string, patch: EntryPatch, agent: string | undefined, options: EditOptions): RecordName {
+    const entry = this.find(id)
+    const base = options.base === undefined ? undefined : this.#base(entry, options.base)
     const fields = Object.entries(checkFields(patch)).filter(([field, value]) => differs(entry, field, value))
     refuseSecrets(textIn(Object.fromEntries(fields)))
-    if (patch.body !== undefined) this.#editBody(entry, checkText(patch.body), agent)
-    for (const [field, value] of fields) this.#writer.draft('set', { id: entry.id, field, value }, agent)
-    return entry
+    if (patch.body !== undefined) this.#editBody(entry, checkText(patch.body), agent, { ...options, base })
+    for (const [field, value] of fields) this.#draft('set', entry, { field, value }, agent)
+    return entry.name
   }
 
-  mark (id: string, removed: boolean, agent: string | undefined): EntryState {
-    const entry = this.#find(id)
-    if (isRemoved(entry) !== removed) this.#writer.draft(removed ? 'remove' : 'restore', { id: entry.id }, agent)
-    return entry
+  mark (id: string, removed: boolean, agent: string | undefined): RecordName {
+    const entry = this.find(id)
+    if (isRemoved(entry) !== removed) this.#draft(removed ? 'remove' : 'restore', entry, {}, agent)
+    return entry.name
   }
 
-  #find (id: string): EntryState {
-    const entry = this.#replica.state.entries.get(id as EntryId)
+  find (id: string): EntryState {
+    const entry = this.#parts.view().byId(id)
     if (entry === undefined) throw new ElderError('NO_SUCH_ENTRY', `there is no entry ${id} in this stack`, 'List the entries with: elder-node stack show')
     return entry
   }
 
-  #editBody (entry: EntryState, body: string, agent: string | undefined): void {
-    const { state } = this.#replica
-    const before = bodyOf(entry, state.bodies)
-    if (body === before) return
+  #draft (kind: string, entry: EntryState, body: Record<string, Value>, agent: string | undefined): Node {
+    return this.#parts.writer.draft(kind, { entry: hashOf(entry.name), ...body }, agent, [entry.birth, ...entry.touched.slice(-1)])
+  }
+
+  #base (entry: EntryState, revision: string): { title: string, body: string } {
+    const base = this.#parts.entryAt(entry, revision)
+    if (base === undefined) throw new ElderError('NO_SUCH_REVISION', `"${revision}" is no revision of this entry that this device holds`, 'Read the entry again and use the revision it shows.')
+    return base
+  }
+
+  #editBody (entry: EntryState, wanted: string, agent: string | undefined, { base, overwrite }: { base?: { body: string } | undefined, overwrite?: boolean }): void {
+    const view = this.#parts.view()
+    const now = bodyOf(entry, view.bodies)
+    const edits = base === undefined ? difference(now, wanted) : rebase(difference(base.body, wanted), difference(base.body, now))
+    if (edits.length === 0) return
     if (isImmutable(entry.kind)) throw new ElderError('IMMUTABLE', `the body of a ${entry.kind} cannot be changed`, 'Add a new entry that supersedes it.')
-    refuseSecrets(body, before)
-    const { feed } = this.#writer.next()
-    const text = entry.text ?? openText(state, entry)
-    const session = text.current.get(feed)?.session ?? 0
-    const client = clientIdOf(state.id, feed, entry.id, session, this.#crypto)
-    const update = state.bodies.write(text.source, client, difference(before, body))
+    if (base === undefined && overwrite !== true) this.#refuseStale(entry, agent)
+    refuseSecrets(wanted, now)
+    const session = this.#session(entry.name)
+    const text = view.textOf(entry)
+    const client = view.clientOf(session, entry.name, session.session)
+    const update = view.bodies.write(text.source, client, edits)
     try {
-      this.#writer.draft('text', { id: entry.id, session, format: TEXT_FORMAT, update }, agent)
+      this.#parts.writer.draft('text', { entry: hashOf(entry.name), session: session.session, format: TEXT_FORMAT, update }, agent, [entry.birth, ...text.texts.keys()])
     } catch (error) {
       // The document holds what the feed will never hold.
-      state.bodies.drop(entry.id)
+      view.bodies.drop(entry.name)
       throw error
     }
   }
+
+  #session (entry: RecordName): OpenSession {
+    const { writer, random, wallMs } = this.#parts
+    const [feed, now] = [writer.feed as FeedId, wallMs()]
+    const open = this.#sessions.get(entry)
+    const isOpen = open !== undefined && open.feed === feed && now - open.lastMs < SESSION_MS && now >= open.lastMs
+    const session: OpenSession = { feed, session: isOpen ? open.session : random(SESSION_BYTES), lastMs: now }
+    this.#sessions.set(entry, session)
+    if (this.#sessions.size > SESSIONS_MAX) this.#sessions.delete(this.#sessions.keys().next().value as RecordName)
+    return session
+  }
+
+  /** Somebody else wrote this text last, and the caller did not say which text the new one was made from. */
+  #refuseStale (entry: EntryState, agent: string | undefined): void {
+    const texts = [...entry.text?.texts.keys() ?? []]
+    const last = texts.filter(node => !texts.some(other => other.sees(node)))
+    const others = (last.length === 0 ? [entry.birth] : last).filter(node => feedDevice(node.feed) !== this.#parts.writer.device || node.record.agent !== (agent ?? null))
+    if (others.length === 0) return
+    const revision = revisionOf(entry)
+    throw new ElderError('STALE_EDIT', `another device or agent wrote the text of ${entry.id} last`, `Read it and merge: elder-node stack edit ${entry.id} --base ${revision} …; or replace it with --overwrite.`, {
+      entry: entry.id, revision, by: others.map(node => ({ ...authorOf(node), revision: revisionPart(node.name) })),
+    })
+  }
 }
+
+const SESSIONS_MAX = 1024
 
 function checkFields ({ title, tags, supersedes }: Omit<EntryPatch, 'body'>): Record<string, Value> {
   if (title !== undefined && (typeof title !== 'string' || title.length > LIMITS.titleCharsMax || !title.isWellFormed())) throw invalid(`a title has at most ${LIMITS.titleCharsMax} characters`, 'Put the rest into the body.')

@@ -1,9 +1,12 @@
-/** Who wrote what, and when: the accepted records of every feed, newest first. */
-import { decodeRecord, feedDevice, type EntryId, type FeedId, type FeedRecord } from '@elder-node/protocol'
-import { outlineOf } from './entries.ts'
-import type { StackState } from './state.ts'
+/** Who wrote what, and when: the records of every feed, newest first. */
+import { decodeRecord, type EntryId } from '@elder-node/protocol'
+import { authorOf, outlineOf, type EntryState } from './entries.ts'
+import type { Graph } from './feeds/graph.ts'
+import type { Node } from './feeds/node.ts'
+import { namedEntry } from './schema.ts'
 import { isoOf } from './time.ts'
-import type { Author, HistoryItem } from './types.ts'
+import type { HistoryItem } from './types.ts'
+import type { EntriesView } from './view.ts'
 
 export interface HistoryOptions {
   /** Of one entry. */
@@ -14,39 +17,22 @@ export interface HistoryOptions {
 
 const ITEMS = 50
 
-/** By the writers' clocks; the order within a feed is always kept. Reads from the ends of the feeds, no more than it needs. */
-export function history (state: StackState, { entry, limit = ITEMS }: HistoryOptions = {}): HistoryItem[] {
-  const items: HistoryItem[] = []
-  for (const { feed, record } of newestFirst(state)) {
-    if (items.length >= limit) break
-    const item = itemOf(state, feed, record)
-    if (entry === undefined || item.entry?.id === entry) items.push(item)
-  }
-  return items
+/** By the writers' clocks; what a record had seen stands below it. Void records and those of evicted devices are left out. */
+export function history (graph: Graph, view: EntriesView, { entry, limit = ITEMS }: HistoryOptions = {}): HistoryItem[] {
+  const state = entry === undefined ? undefined : view.byId(entry)
+  if (entry !== undefined && state === undefined) return []
+  const nodes = state?.touched ?? [...graph.nodes()].filter(node => node.why === undefined && node.record.kind !== 'see' && !graph.isMasked(node))
+  return [...nodes].sort((a, b) => b.record.at - a.record.at || b.height - a.height || (a.name < b.name ? -1 : 1)).slice(0, limit).map(node => itemOf(view, node, state))
 }
 
-function * newestFirst (state: StackState): Generator<{ feed: FeedId, record: FeedRecord }> {
-  const tails = [...state.feeds].map(([feed, { log, accepted }]) => ({ feed, log, record: recordAt(log.records, accepted) }))
-  for (;;) {
-    const last = tails.reduce((best, tail) => (tail.record?.at ?? -1) > (best?.record?.at ?? -1) ? tail : best, tails[0])
-    if (last?.record === undefined) return
-    yield { feed: last.feed, record: last.record }
-    last.record = recordAt(last.log.records, last.record.seq - 1)
-  }
-}
-
-function recordAt (records: Uint8Array[], seq: number): FeedRecord | undefined {
-  const bytes = records[seq - 1]
-  return bytes === undefined ? undefined : decodeRecord(bytes)
-}
-
-function itemOf (state: StackState, feed: FeedId, { seq, at, agent, kind, body }: FeedRecord): HistoryItem {
-  const author: Author = { device: feedDevice(feed), ...(agent === null ? {} : { agent }) }
-  const { id, field } = (typeof body === 'object' && body !== null && !Array.isArray(body) && !(body instanceof Uint8Array) ? body : {}) as { id?: unknown, field?: unknown }
-  const entry = typeof id === 'string' ? state.entries.get(id as EntryId) : undefined
-  const known = entry === undefined ? undefined : outlineOf(entry)
+function itemOf (view: EntriesView, node: Node, state: EntryState | undefined): HistoryItem {
+  const { body } = decodeRecord(node.record.bytes)
+  const { kind, at } = node.record
+  const entry = state ?? view.entries.get(kind === 'new' ? node.name : namedEntry(body) ?? '')
+  const known = entry === undefined || entry.hidden !== undefined ? undefined : outlineOf(entry)
+  const { field } = (typeof body === 'object' && body !== null && !Array.isArray(body) && !(body instanceof Uint8Array) ? body : {}) as { field?: unknown }
   return {
-    at: isoOf(at), author, change: kind, field: kind === 'text' ? 'body' : typeof field === 'string' ? field : null,
-    entry: known === undefined ? null : { id: known.id, kind: known.kind, title: known.title }, feed, seq,
+    at: isoOf(at), author: authorOf(node), change: kind, field: kind === 'text' ? 'body' : typeof field === 'string' ? field : null,
+    entry: known === undefined ? null : { id: known.id, kind: known.kind, title: known.title }, feed: node.feed, seq: node.seq,
   }
 }

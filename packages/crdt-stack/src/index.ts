@@ -33,7 +33,7 @@
  * ```ts
  * import assert from 'node:assert/strict'
  * import { randomBytes } from 'node:crypto'
- * import { missing, stackId } from '@elder-node/protocol'
+ * import { stackId } from '@elder-node/protocol'
  * import { MemoryFeedStore, Stack } from '@elder-node/crdt-stack'
  * import { crypto, newSigner } from './crypto.ts'
  *
@@ -47,8 +47,8 @@
  *
  * // What one lacks, the other serves as signed batches; which way they travel does not matter.
  * for (const [to, from] of [[laptop, pi], [pi, laptop]] as const) {
- *   for (const range of missing(to.vector(), from.vector())) {
- *     for (const batch of from.batches(range)) await to.receive(batch)
+ *   for (const head of from.vector()) {
+ *     if (to.wants(head)) await to.receive([...from.path({ ...head, from: 1, to: head.seq })])
  *   }
  * }
  * assert.deepEqual(laptop.digest(), pi.digest())
@@ -61,6 +61,7 @@
  */
 export type * from './types.ts'
 export { Stack, type EntryFilter, type StackComponents, type StackInit } from './stack.ts'
-export { createMemory, MemoryFeedStore, type Memory } from './feed-store.ts'
+export { createMemory, MemoryFeedStore, type Memory } from './feeds/memory-store.ts'
+export type { Damage, FeedStore, LoadedFeeds } from './feeds/store.ts'
 export { search, SEARCH_HITS_MAX, type SearchDocument, type SearchHit, type SearchOptions } from './search.ts'
 export type { HistoryOptions } from './history.ts'

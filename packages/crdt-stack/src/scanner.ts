@@ -16,7 +16,9 @@ export interface Place { client: number, clock: number }
 export interface ScannedStruct { clock: number, length: number, origin: Place | undefined, right: Place | undefined }
 export interface ScannedDelete { client: number, clock: number, length: number }
 /** What an update claims. `block` is undefined when it only deletes. */
-export interface ScannedText { block: { client: number, clock: number, end: number, structs: ScannedStruct[] } | undefined, deletes: ScannedDelete[] }
+export interface ScannedText { block: { client: number, clock: number, end: number, structs: ScannedStruct[] } | undefined, deletes: ScannedDelete[],
+  /** Where the deletes begin in the bytes. */
+  deletesAt: number }
 
 export const ROOT = 'body'
 const STRING = 4
@@ -82,10 +84,11 @@ export function scanText (update: Uint8Array): ScannedText {
   const reader = new Reader(update)
   const blocks = reader.count(1)
   const block = blocks === 1 ? scanBlock(reader) : undefined
+  const deletesAt = reader.at
   const deletes = scanDeletes(reader)
   if (reader.left > 0) refuse('a text update has trailing bytes')
   if (block === undefined && deletes.length === 0) refuse('a text update is empty')
-  return { block, deletes }
+  return { block, deletes, deletesAt }
 }
 
 function scanBlock (reader: Reader): NonNullable<ScannedText['block']> {

@@ -1,26 +1,28 @@
 /**
  * A stack: the memory of a repository and of the agents that work on it, as entries computed from signed feeds.
  *
- * Everything that changes state runs one after the other; what is acknowledged is durable. Order of a write: draft and judge,
- * sign, store (durable), acknowledge, tell. Order of a received batch: chain and signature, store, accept.
+ * Everything that changes state runs one after the other, and nothing is visible before it is durable. Order of a write: draft and
+ * judge, sign, store, take, acknowledge, tell. Order of a received batch: bounds, chain and signature, store, take.
  */
 import {
-  decode, ElderError, feedDevice, LIMITS, toBase32, vectorDigest,
-  type Batch, type Crypto, type DeviceId, type EntryId, type FeedId, type Range, type Signer, type StackId, type Vector,
+  decodeRecord, ElderError, feedDevice, recordHash, toBase32, toHex, vectorDigest,
+  type Batch, type Crypto, type Cuts, type DeviceId, type FeedId, type Signer, type StackId, type Vector, type VectorEntry, type Want,
 } from '@elder-node/protocol'
 import { audit } from './audit.ts'
 import { Changes } from './changes.ts'
 import { contentDigest } from './digest.ts'
 import { Edits } from './edits.ts'
-import { glanceAt, isRemoved, outlineOf, toEntry, type EntryState } from './entries.ts'
+import { bodyOf, glanceAt, isRemoved, outlineOf, revisionOf, revisionPart, toEntry, type EntryState } from './entries.ts'
+import { Graph } from './feeds/graph.ts'
+import { heldRecords, lowerFirst, type Node, type RecordName } from './feeds/node.ts'
+import { pathBatches, windows } from './feeds/path.ts'
+import { Receiver } from './feeds/receiver.ts'
+import type { Damage, FeedStore } from './feeds/store.ts'
+import { Writer } from './feeds/writer.ts'
 import { history, type HistoryOptions } from './history.ts'
-import { loadLogs } from './load.ts'
-import { Receiver } from './receiver.ts'
-import type { Effect, Replica } from './replica.ts'
 import { Serial } from './serial.ts'
-import { saveState } from './snapshot.ts'
-import type { Audit, Entry, EntryPatch, FeedStore, HistoryItem, NewEntry, Outline, Received, StackChange, StackDigest } from './types.ts'
-import { Writer } from './writer.ts'
+import type { Audit, EditOptions, Entry, EntryPatch, Fork, HistoryItem, NewEntry, Outline, Received, StackChange, StackDigest, StackFault, UnshownRecord } from './types.ts'
+import { EntriesView } from './view.ts'
 
 export interface StackComponents {
   store: FeedStore
@@ -36,10 +38,14 @@ export interface StackComponents {
 export interface StackInit {
   id: StackId
   name: string
-  /** May this device's feeds be accepted? Membership, asked at receive. @default every device */
+  /** May this device's feeds be taken? Membership, asked at receive. @default every device */
   mayWrite?: (device: DeviceId) => boolean
   /** Refuses local writes; still receives and serves. @default false */
   readonly?: boolean
+  /** What counts of evicted devices. @default nobody was evicted */
+  cuts?: Cuts
+  /** Bare heads kept of one device. @default LIMITS.headsPerDeviceMax */
+  headsMax?: number
 }
 
 export interface EntryFilter {
@@ -49,139 +55,227 @@ export interface EntryFilter {
   removed?: boolean
 }
 
-interface Job { run: () => EntryState, resolve: (entry: Entry) => void, reject: (error: unknown) => void }
+/** `entry`: the one that is changed; another job on it waits for the next batch, so that no draft builds on a draft of another call. */
+interface Job { entry: string | undefined, run: () => RecordName, resolve: (entry: Entry) => void, reject: (error: unknown) => void }
 
 /** Writes that wait while another is stored share the next signature. */
 const JOBS_PER_BATCH_MAX = 128
-/** Records accepted since the last snapshot that make another worth its cost: while running, and when closing. */
-const SNAPSHOT_RECORDS = 5000
-const SNAPSHOT_RECORDS_AT_CLOSE = 256
+const MISSING_MAX = 256
 
 export class Stack {
   readonly id: StackId
   readonly name: string
   readonly #store: FeedStore
   readonly #crypto: Crypto
-  readonly #replica: Replica
+  readonly #graph: Graph
   readonly #writer: Writer
   readonly #edits: Edits
   readonly #receiver: Receiver
-  readonly #readonly: boolean
+  readonly #init: StackInit
   readonly #serial = new Serial()
   readonly #changes = new Changes()
   readonly #listeners = new Set<(batch: Batch) => void>()
+  readonly #faultListeners = new Set<(fault: StackFault) => void>()
+  readonly #pinned = new Set<DeviceId>()
+  /** Bytes of the store that did not read when the stack was opened. */
+  readonly damaged: readonly Damage[]
+  #view: EntriesView
   #jobs: Job[] = []
-  #snapshotAt = 0
+  #effects: StackChange[] = []
   #digest: StackDigest | undefined
+  #vector: Vector | undefined
+  #feeds: Uint8Array | undefined
+  #hasOwn = false
   #closed = false
 
-  private constructor (components: StackComponents, init: StackInit, replica: Replica, notes: number) {
+  private constructor (components: StackComponents, init: StackInit, damaged: readonly Damage[]) {
     this.id = init.id
     this.name = init.name
+    this.damaged = damaged
+    this.#init = init
     this.#store = components.store
     this.#crypto = components.crypto
-    this.#replica = replica
-    this.#writer = new Writer({ ...components, replica })
-    this.#edits = new Edits({ replica, writer: this.#writer, crypto: components.crypto, wallMs: components.wallMs })
-    this.#readonly = init.readonly ?? false
-    this.#receiver = new Receiver({ store: this.#store, replica, writer: this.#writer }, { ...(init.mayWrite === undefined ? {} : { mayWrite: init.mayWrite }), notes })
+    this.#graph = new Graph(init.id, components.crypto, { judge: (node, isOwn) => this.#view.judge(node, isOwn), ...(init.headsMax === undefined ? {} : { headsMax: init.headsMax }) })
+    this.#graph.setCuts(init.cuts ?? new Map())
+    this.#view = this.#newView()
+    this.#writer = new Writer({ graph: this.#graph, ...components })
+    this.#edits = new Edits({ view: () => this.#view, writer: this.#writer, wallMs: components.wallMs, random: components.random, entryAt: (entry, revision) => this.#entryAt(entry, revision) })
+    this.#receiver = new Receiver({
+      graph: this.#graph, store: this.#store, self: this.#writer.device, mayWrite: init.mayWrite ?? (() => true),
+      onTaken: node => { this.#fold(node) },
+      onOwn: ({ feed }) => { if (feed === this.#writer.feed) this.#writer.retire() },
+      pin: async device => { await this.#pin(device) },
+    })
   }
 
-  /**
-   * Reads the store, checks every feed's chain and the signature of its last head, and computes the entries.
-   *
-   * @throws ElderError `STORE_CORRUPT` when a stored feed breaks its own chain.
-   */
+  /** Reads the store and computes the entries. What does not read is in {@link damaged}: peers and mirrors send it again. */
   static async open (components: StackComponents, init: StackInit): Promise<Stack> {
-    const loaded = await components.store.load()
-    const snapshot = await components.store.loadSnapshot()
-    const notes = (loaded.notes ?? []).map(({ feed, evidence }) => ({ feed, evidence: decode(evidence, 4 * LIMITS.frameBytesMax) }))
-    const replica = loadLogs(init.id, components.crypto, loaded.feeds, snapshot, notes.length)
-    const stack = new Stack(components, init, replica, notes.length)
-    for (const { feed, evidence } of notes) stack.#receiver.recall(feed, evidence)
-    for (const feed of lostPast(loaded, replica.state.feeds.keys())) if (feedDevice(feed) === stack.#writer.device) await stack.#receiver.retire(feed)
-    replica.drain()
-    replica.takeEffects()
+    const { batches, damaged, cleanEnd } = await components.store.load()
+    const stack = new Stack(components, init, damaged)
+    const graph = stack.#graph
+    for (const batch of batches) {
+      for (const record of stack.#stored(batch)) graph.add(record, node => { stack.#view.fold(node) })
+    }
+    stack.#tidy()
+    const tip = cleanEnd === undefined ? undefined : graph.node(cleanEnd.name)
+    // A record of ours behind the noted head: what was written here went on, so the note is not about this place.
+    if (tip !== undefined && tip.children === 0 && damaged.length === 0) stack.#writer.resume(tip)
+    stack.#effects = []
     return stack
   }
 
-  /** Accepted heads. A forked feed shows {@link forkMark}. */
-  vector (): Vector { return this.#replica.state.vector() }
+  /** No record was ever taken. */
+  get isEmpty (): boolean { return this.#graph.size === 0 }
 
-  /**
-   * Signed batches that cover the range, as far as this device holds it. Each is within LIMITS.batchRecordsMax and
-   * batchBytesMax, crosses no multiple of 256 and ends at a stored head, so the last may end beyond `range.to`.
-   * From the seq where a feed forked on, the other branch's batch follows: together they are the proof.
-   */
-  batches (range: Range): Batch[] {
-    const feed = this.#replica.state.feeds.get(range.feed)
-    if (feed === undefined) return []
-    const batches = feed.log.batches(range.from, range.to)
-    return feed.fork !== undefined && range.to >= feed.fork.seq ? [...batches, ...feed.fork.evidence] : batches
+  /** Heads by name; see {@link Vector}. */
+  vector (): Vector { return this.#vector ??= this.#graph.vector() }
+
+  /** What is compared with peers: the heads, the cuts, the number of the rules. 32 bytes. */
+  feedsDigest (): Uint8Array { return this.#feeds ??= vectorDigest(this.vector(), this.#graph.cuts, this.#crypto) }
+
+  /** Would this head bring something that this device keeps? */
+  wants ({ feed, hash }: VectorEntry): boolean {
+    const name = toHex(hash)
+    const cut = this.#graph.cuts.get(feedDevice(feed))
+    return !this.#graph.holds(name) && (this.#init.mayWrite?.(feedDevice(feed)) ?? true) && (cut === undefined || cut.keep.has(name))
   }
 
+  /** Taken, or waiting for what it names. */
+  holds (hash: Uint8Array): boolean { return this.#graph.holds(toHex(hash)) }
+
+  /** Is the record taken whose address this is and whose hash (hex) begins so? */
+  holdsAt (feed: FeedId, seq: number, hashPrefix: string): boolean {
+    return this.#graph.runs().some(run => run.feed === feed && run.nodes[seq - run.from]?.name.startsWith(hashPrefix) === true)
+  }
+
+  /** The greatest seq below `below` that is held of a feed, on any strand; 0 when none is. */
+  longest (feed: FeedId, below: number): number { return this.#graph.longest(feed, below) }
+
+  /** What waiting records name and is not here, a bounded list. */
+  missing (): VectorEntry[] { return this.#graph.missing(MISSING_MAX) }
+
   /**
-   * Takes a batch from a peer or a mirror. Resolves when what was new is durable.
-   *
-   * @throws MalformedError when bounds, chain or signature are broken: drop it and blame the sender.
+   * Signed batches along the path that ends at the record of `want`, in order, as long as this device holds them. Each is within
+   * LIMITS.batchRecordsMax and batchBytesMax, crosses no multiple of 256 and ends at a stored head, so the last may go beyond.
    */
-  async receive (batch: Batch): Promise<Received> {
+  path ({ feed, from, hash }: Want): Iterable<Batch> { return pathBatches(this.#graph, { feed, from, hash: toHex(hash) }) }
+
+  /** Every path cut into windows of 256, each by its last record: what a mirror holds. */
+  windows (): Want[] { return windows(this.#graph) }
+
+  /** Names (hex) of the records that no other names: everything that is held lies at or below them. */
+  bareHeads (): string[] { return [...this.#graph.heads.bare()].map(({ name }) => name).sort() }
+
+  /** Does everything that is held lie at or below these records? */
+  isWithin (names: readonly string[]): boolean {
+    const tops = names.flatMap(name => this.#graph.node(name) ?? [])
+    return [...this.#graph.heads.bare()].every(node => tops.some(top => top === node || top.sees(node)))
+  }
+
+  /** The heads of one device: what a cut names. */
+  headsOf (device: DeviceId): Uint8Array[] { return this.vector().filter(({ feed }) => feedDevice(feed) === device).map(({ hash }) => hash) }
+
+  /**
+   * Takes batches from a peer or a mirror, in order. Resolves when what was new is durable.
+   *
+   * @throws MalformedError when bounds, chain or signature are broken: drop it and blame the sender. The batches before it count.
+   */
+  async receive (batches: Batch | readonly Batch[]): Promise<Received> {
     return await this.#serial.run(async () => {
       if (this.#closed) throw closedError(this.name)
-      const received = await this.#receiver.receive(batch)
-      await this.#settle()
-      return received
+      try {
+        const taken = await this.#receiver.receive('feed' in batches ? [batches] : batches)
+        return { ...taken, missing: this.missing() }
+      } finally {
+        this.#tidy()
+        this.#settle()
+      }
+    })
+  }
+
+  /** Membership changed: what counts of evicted devices. */
+  async setCuts (cuts: Cuts): Promise<void> {
+    await this.#serial.run(async () => {
+      if (!this.#graph.setCuts(cuts)) return
+      this.#graph.prune()
+      this.#rebuild()
+      this.#settle()
     })
   }
 
   /** @throws ElderError `READ_ONLY`, `ENTRY_INVALID`, `SECRET`, `TOO_LARGE`, `DISK_FULL` */
-  async add (entry: NewEntry, author: { agent?: string } = {}): Promise<Entry> { return await this.#write(() => this.#edits.add(entry, author.agent)) }
+  async add (entry: NewEntry, author: { agent?: string } = {}): Promise<Entry> { return await this.#write(undefined, () => this.#edits.add(entry, author.agent)) }
 
-  /** Writes only what differs; the body by its smallest difference. @throws ElderError `NO_SUCH_ENTRY`, `IMMUTABLE`, and as {@link add} */
-  async edit (id: string, patch: EntryPatch, author: { agent?: string } = {}): Promise<Entry> { return await this.#write(() => this.#edits.edit(id, patch, author.agent)) }
+  /**
+   * Writes only what differs; the body by its smallest difference. With `base`, the difference between that revision's text and the
+   * new one is applied to the text as it is now.
+   *
+   * @throws ElderError `NO_SUCH_ENTRY`, `NO_SUCH_REVISION`, `STALE_EDIT`, `IMMUTABLE`, and as {@link add}
+   */
+  async edit (id: string, patch: EntryPatch, author: { agent?: string } = {}, options: EditOptions = {}): Promise<Entry> {
+    return await this.#write(id, () => this.#edits.edit(id, patch, author.agent, options))
+  }
 
   /** Nothing is deleted: the entry is left out of lists and can be restored. @throws ElderError `NO_SUCH_ENTRY`, and as {@link add} */
-  async remove (id: string, author: { agent?: string } = {}): Promise<Entry> { return await this.#write(() => this.#edits.mark(id, true, author.agent)) }
+  async remove (id: string, author: { agent?: string } = {}): Promise<Entry> { return await this.#write(id, () => this.#edits.mark(id, true, author.agent)) }
 
   /** @throws ElderError `NO_SUCH_ENTRY`, and as {@link add} */
-  async restore (id: string, author: { agent?: string } = {}): Promise<Entry> { return await this.#write(() => this.#edits.mark(id, false, author.agent)) }
+  async restore (id: string, author: { agent?: string } = {}): Promise<Entry> { return await this.#write(id, () => this.#edits.mark(id, false, author.agent)) }
 
   /** Sorted by creation, then id. */
-  entries (filter: EntryFilter = {}): Entry[] {
-    return this.#filtered(filter).map(entry => toEntry(entry, this.#replica.state.bodies))
-  }
+  entries (filter: EntryFilter = {}): Entry[] { return this.#filtered(filter).map(entry => toEntry(entry, this.#view.bodies)) }
 
   /** The same with bodies to be asked for, which keeps none of them in memory: what {@link search} reads. */
   documents (filter: EntryFilter = {}): Array<Outline & { body: () => string }> {
-    return this.#filtered(filter).map(entry => ({ ...outlineOf(entry), body: () => glanceAt(entry, this.#replica.state.bodies) }))
-  }
-
-  /** Who wrote what, newest first by the writers' clocks. */
-  history (options: HistoryOptions = {}): HistoryItem[] { return history(this.#replica.state, options) }
-
-  /** Reads every feed from the store again, checks all of it and computes the digest anew; see {@link Audit}. `pause` is awaited in between. */
-  async audit ({ pause }: { pause?: () => Promise<void> } = {}): Promise<Audit> {
-    const seen = await this.#serial.run(async () => ({
-      stored: await this.#store.reread(), live: this.digest(),
-      lengths: new Map([...this.#replica.state.feeds].map(([feed, { log }]) => [feed, log.length])),
-    }))
-    return await audit({ id: this.id, crypto: this.#crypto, ...seen, ...(pause === undefined ? {} : { pause }) })
+    return this.#filtered(filter).map(entry => ({ ...outlineOf(entry), body: () => glanceAt(entry, this.#view.bodies) }))
   }
 
   /** A removed entry too. */
   entry (id: string): Entry | undefined {
-    const { entries, bodies } = this.#replica.state
-    const entry = entries.get(id as EntryId)
-    return entry === undefined ? undefined : toEntry(entry, bodies)
+    const entry = this.#view.byId(id)
+    return entry === undefined ? undefined : toEntry(entry, this.#view.bodies)
+  }
+
+  /** The entry as it was at a revision; undefined when this device does not hold what the revision names. */
+  entryAt (id: string, revision: string): Entry | undefined {
+    const entry = this.#view.byId(id)
+    return entry === undefined ? undefined : this.#entryAt(entry, revision)
+  }
+
+  /** Who wrote what, newest first by the writers' clocks. */
+  history (options: HistoryOptions = {}): HistoryItem[] { return history(this.#graph, this.#view, options) }
+
+  /** Feeds of which two histories are held: each with the first seq that was written twice. */
+  forks (): Fork[] {
+    const forks = new Map<FeedId, number>()
+    const roots = new Set<FeedId>()
+    for (const { feed, from, parent, nodes } of this.#graph.runs()) {
+      if (nodes.length === 0) continue
+      if (parent !== undefined || roots.has(feed)) forks.set(feed, Math.min(from, forks.get(feed) ?? Infinity))
+      roots.add(feed)
+    }
+    return [...forks].map(([feed, seq]) => ({ feed, seq }))
+  }
+
+  /** What is held and not shown, and who is at fault. */
+  unshown (): UnshownRecord[] {
+    return this.#view.unshown(this.#graph).map(({ node, state, why, device }) => ({ feed: node.feed, seq: node.seq, kind: node.record.kind, state, why, device }))
+  }
+
+  /** Reads every feed from the store again, checks all of it and computes the digest anew; see {@link Audit}. `pause` is awaited in between. */
+  async audit ({ pause }: { pause?: () => Promise<void> } = {}): Promise<Audit> {
+    const seen = await this.#serial.run(async () => ({
+      stored: await this.#store.reread(), live: this.digest(), names: [...this.#graph.nodes()].map(({ name, feed, seq }) => ({ name, feed, seq })), cuts: this.#graph.cuts,
+    }))
+    return await audit({ id: this.id, crypto: this.#crypto, headsMax: this.#graph.headsMax, ...seen, ...(pause === undefined ? {} : { pause }) })
   }
 
   /** Equal `feeds` implies equal `digest`, on every device and in every mesh. Cached until the next record. */
   digest (): StackDigest {
-    const { state } = this.#replica
     this.#digest ??= {
       stack: this.name,
-      digest: toBase32(contentDigest(state.entries.values(), state.bodies, this.#crypto)),
-      feeds: toBase32(vectorDigest(state.vector(), this.#crypto)),
+      digest: toBase32(contentDigest(this.#view.shown(), this.#view.bodies, this.#crypto)),
+      feeds: toBase32(this.feedsDigest()),
     }
     return { ...this.#digest }
   }
@@ -192,111 +286,179 @@ export class Stack {
     return () => { this.#listeners.delete(listener) }
   }
 
+  /** Calls back with each fork and each void record, once. @returns the way to stop it */
+  onFault (listener: (fault: StackFault) => void): () => void {
+    this.#faultListeners.add(listener)
+    return () => { this.#faultListeners.delete(listener) }
+  }
+
   /** Every change from now on; a slow reader gets the latest state of each entry. Ends with `signal` or the stack. */
   changes ({ signal }: { signal: AbortSignal }): AsyncIterable<StackChange> { return this.#changes.read(signal) }
 
-  /** Feeds that ended at an invalid record or a fork. */
-  closedFeeds (): Array<{ feed: FeedId, seq: number, why: string }> {
-    return [...this.#replica.state.feeds.keys()].flatMap(feed => this.#receiver.closing(feed) ?? [])
-  }
-
-  /** Finishes what is under way, saves a snapshot when it is worth it, closes the store. Idempotent. */
+  /** Finishes what is under way, notes a clean end, closes the store. Idempotent. */
   async close (): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     await this.#serial.run(async () => {
-      await this.#saveSnapshot(SNAPSHOT_RECORDS_AT_CLOSE)
-      await this.#store.close()
+      const { feed, tip } = this.#writer
+      await this.#store.close(this.#hasOwn && feed !== undefined && tip !== undefined ? { feed, name: tip.name } : undefined)
     })
     this.#changes.close()
   }
 
-  #filtered ({ kind, tag, removed = false }: EntryFilter): EntryState[] {
-    return [...this.#replica.state.entries.values()]
-      .filter(entry => (kind === undefined || entry.kind === kind) && (removed || !isRemoved(entry)))
-      .filter(entry => tag === undefined || outlineOf(entry).tags.includes(tag))
-      .sort((a, b) => a.birth.at - b.birth.at || (a.id < b.id ? -1 : 1))
+  #newView (): EntriesView { return new EntriesView(this.id, this.#crypto, { isMasked: node => this.#graph.isMasked(node) }) }
+
+  #stored (batch: Batch): ReturnType<typeof heldRecords> {
+    // The disk's checksum held; a record attaches by the hash that names it, and its signature was checked when it came.
+    const { crypto, names } = this.#graph
+    return heldRecords(batch.records.map(bytes => ({ ...decodeRecord(bytes), feed: batch.feed, bytes, hash: recordHash(bytes, crypto) })), batch.head.signature, names)
   }
 
-  async #write (run: () => EntryState): Promise<Entry> {
-    if (this.#readonly) throw new ElderError('READ_ONLY', `the stack ${this.name} is read-only on this device`, 'Write on a device that is admitted, or adopt the stack.')
+  #filtered ({ kind, tag, removed = false }: EntryFilter): EntryState[] {
+    return [...this.#view.shown()]
+      .filter(entry => (kind === undefined || entry.kind === kind) && (removed || !isRemoved(entry)))
+      .filter(entry => tag === undefined || outlineOf(entry).tags.includes(tag))
+      .sort((a, b) => a.birth.record.at - b.birth.record.at || (a.id < b.id ? -1 : 1))
+  }
+
+  #entryAt (entry: EntryState, revision: string): Entry | undefined {
+    const heads = revision.split('+').map(part => entry.touched.find(({ name }) => revisionPart(name) === part))
+    if (heads.includes(undefined)) return undefined
+    const view = this.#newView()
+    for (const node of entry.touched) if (heads.some(head => head === node || head?.sees(node))) view.fold(node)
+    const then = view.entries.get(entry.name)
+    return then === undefined ? undefined : { ...toEntry(then, view.bodies), id: entry.id }
+  }
+
+  // ---- writing
+
+  async #write (entry: string | undefined, run: () => RecordName): Promise<Entry> {
+    if (this.#init.readonly === true) throw new ElderError('READ_ONLY', `the stack ${this.name} is read-only on this device`, 'Write on a device that is admitted, or adopt the stack.')
     if (this.#closed) throw closedError(this.name)
     return await new Promise<Entry>((resolve, reject) => {
-      this.#jobs.push({ run, resolve, reject })
+      this.#jobs.push({ entry, run, resolve, reject })
       if (this.#jobs.length === 1) void this.#serial.run(() => this.#commit())
     })
   }
 
+  /** Jobs from the front of the line that touch different entries. */
+  #nextJobs (): Job[] {
+    const touched = new Set<string>()
+    const end = this.#jobs.findIndex(({ entry }, i) => {
+      if (i === JOBS_PER_BATCH_MAX || (entry !== undefined && touched.has(entry))) return true
+      if (entry !== undefined) touched.add(entry)
+      return false
+    })
+    return this.#jobs.splice(0, end === -1 ? this.#jobs.length : end)
+  }
+
   async #commit (): Promise<void> {
-    const jobs = this.#jobs.splice(0, JOBS_PER_BATCH_MAX)
+    const jobs = this.#nextJobs()
     if (this.#jobs.length > 0) void this.#serial.run(() => this.#commit())
-    const feed = this.#writer.begin()
-    const done = jobs.flatMap(job => attempt(job))
-    this.#digest = undefined
+    this.#writer.begin()
+    const done = jobs.flatMap(job => this.#attempt(job))
     try {
-      await this.#persist(feed)
+      await this.#persist()
     } catch (error) {
+      // Text that was drafted stands in open documents: they are read anew from what is durable.
+      for (const { name } of done) this.#view.bodies.drop(name)
       for (const { job } of done) job.reject(error)
       return
     }
-    for (const { job, entry } of done) job.resolve(toEntry(entry, this.#replica.state.bodies))
-    await this.#settle()
+    this.#settle()
+    for (const { job, name } of done) job.resolve(toEntry(this.#view.entries.get(name) as EntryState, this.#view.bodies))
   }
 
-  /** Signs and stores what was drafted. What could not be stored is taken back. */
-  async #persist (feed: FeedId): Promise<void> {
-    const batches = this.#writer.sign()
-    for (const batch of batches) {
-      try {
-        await this.#store.append(batch)
-      } catch (error) {
-        this.#writer.rollback(batch.from - 1)
-        this.#replica.takeEffects()
-        throw error
-      }
-      for (const listener of this.#listeners) listener(batch)
-    }
-    if (this.#replica.state.feed(feed).log.length === 0) this.#replica.state.feeds.delete(feed)
-  }
-
-  async #settle (): Promise<void> {
-    const effects = this.#replica.takeEffects()
-    if (effects.length > 0) this.#digest = undefined
-    for (const effect of effects) this.#changes.emit(this.#changeOf(effect))
-    await this.#saveSnapshot(SNAPSHOT_RECORDS)
-  }
-
-  #changeOf (effect: Effect): StackChange {
-    return effect.type === 'entry' ? { ...effect, entry: toEntry(effect.entry, this.#replica.state.bodies) } : effect
-  }
-
-  async #saveSnapshot (afterRecords: number): Promise<void> {
-    if (this.#replica.accepted - this.#snapshotAt < afterRecords) return
-    this.#snapshotAt = this.#replica.accepted
-    // Only a cache: a disk that cannot take it must not fail the write it follows.
+  #attempt (job: Job): Array<{ job: Job, name: RecordName }> {
+    const before = this.#writer.drafted
     try {
-      await this.#store.saveSnapshot(saveState(this.#replica.state, this.#receiver.notes))
-    } catch {
-      this.#snapshotAt -= afterRecords / 2
+      return [{ job, name: job.run() }]
+    } catch (error) {
+      this.#writer.cutBack(before)
+      job.reject(error)
+      return []
     }
   }
-}
 
-function attempt (job: Job): Array<{ job: Job, entry: EntryState }> {
-  try {
-    return [{ job, entry: job.run() }]
-  } catch (error) {
-    job.reject(error)
-    return []
+  /** Signs and stores what was drafted, then shows it. A write that fails retires the feed: nobody may ever see that record. */
+  async #persist (): Promise<void> {
+    if (this.#writer.drafted === 0) return
+    try {
+      await this.#store.forgetCleanEnd()
+      const batches = this.#writer.sign()
+      await this.#store.append(batches)
+      this.#hasOwn = true
+      for (const node of this.#writer.commit()) {
+        this.#graph.attach(node)
+        this.#fold(node)
+      }
+      for (const batch of batches) for (const listener of this.#listeners) listener(batch)
+    } catch (error) {
+      this.#writer.retire()
+      throw error
+    }
   }
-}
 
-/**
- * Feeds that may have gone on elsewhere: those of a copied directory, and those whose tail was cut, since a peer may hold what was
- * there. Another record in that place would be a fork, and would cost everything after it.
- */
-function lostPast ({ moved, repaired }: Awaited<ReturnType<FeedStore['load']>>, feeds: Iterable<FeedId>): FeedId[] {
-  return moved === true ? [...feeds] : repaired.map(({ feed }) => feed)
+  /** One record of ours that names all that is held, so that nothing of this device can be dropped for strands that come later. */
+  async #pin (device: DeviceId): Promise<void> {
+    const self = this.#writer.device
+    const isDone = this.#pinned.has(device) || this.#init.readonly === true || this.#graph.cuts.has(device) || this.#graph.cuts.has(self)
+    if (isDone || !(this.#init.mayWrite?.(self) ?? true)) return
+    this.#pinned.add(device)
+    if (this.#graph.heads.bareOf(device).length === 0) return
+    this.#writer.begin()
+    this.#writer.draft('see', {}, undefined)
+    await this.#persist()
+  }
+
+  // ---- what follows from new records
+
+  #fold (node: Node): void {
+    const entry = this.#view.fold(node)
+    this.#changed()
+    if (node.why !== undefined) this.#fault({ type: 'void', feed: node.feed, seq: node.seq, why: node.why })
+    if (node.run.from === node.seq && (node.parent !== undefined || this.#isSecondRoot(node))) this.#fault({ type: 'fork', feed: node.feed, seq: node.seq })
+    if (entry !== undefined) this.#tell(entry, node)
+  }
+
+  #fault (fault: StackFault): void {
+    this.#effects.push(fault)
+    for (const listener of this.#faultListeners) listener(fault)
+  }
+
+  #isSecondRoot (node: Node): boolean {
+    return node.seq === 1 && this.#graph.runs().some(run => run !== node.run && run.feed === node.feed && run.from === 1 && run.nodes.length > 0)
+  }
+
+  #tell (entry: EntryState, { feed, seq }: Pick<Node, 'feed' | 'seq'>): void {
+    if (this.#changes.isRead) this.#effects.push({ type: 'entry', entry: toEntry(entry, this.#view.bodies), feed, seq })
+  }
+
+  #changed (): void {
+    this.#digest = undefined
+    this.#vector = undefined
+    this.#feeds = undefined
+  }
+
+  /** Drops what the bounds do not keep. */
+  #tidy (): void {
+    if (this.#graph.prune() > 0) this.#rebuild()
+  }
+
+  /** Computes the entries again: after records were dropped, or other cuts. */
+  #rebuild (): void {
+    const before = new Map([...this.#view.shown()].map(entry => [entry.name, revisionOf(entry) + bodyOf(entry, this.#view.bodies)]))
+    this.#view = this.#newView()
+    for (const node of [...this.#graph.nodes()].sort(lowerFirst)) this.#view.fold(node)
+    this.#changed()
+    for (const entry of this.#view.shown()) {
+      if (before.get(entry.name) !== revisionOf(entry) + bodyOf(entry, this.#view.bodies)) this.#tell(entry, entry.newest.at(-1) ?? entry.birth)
+    }
+  }
+
+  #settle (): void {
+    for (const effect of this.#effects.splice(0)) this.#changes.emit(effect)
+  }
 }
 
 function closedError (name: string): ElderError { return new ElderError('CLOSED', `the stack ${name} is closed`, 'Open it again.') }

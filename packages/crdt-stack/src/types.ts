@@ -1,5 +1,5 @@
 /** The words of a stack: entries as people and agents see them, and the ports a stack stands on. */
-import type { Batch, DeviceId, EntryId, FeedId, Head, Range, Vector } from '@elder-node/protocol'
+import type { DeviceId, EntryId, FeedId, VectorEntry } from '@elder-node/protocol'
 
 export type EntryKind = 'note' | 'decision' | 'task' | 'skill' | (string & {})
 
@@ -19,6 +19,8 @@ export interface Entry {
   /** ISO 8601, UTC, milliseconds. */
   createdAt: string
   updatedAt: string
+  /** Names this state of the entry: the beginnings of its newest records' hashes, joined by `+`. */
+  revision: string
   supersedes: EntryId | null
   /** Set when the entry was removed; it is then left out of lists but can be restored. */
   removed: boolean
@@ -50,12 +52,20 @@ export interface AuditProblem {
   code: 'FEED_DAMAGED' | 'FEED_BROKEN' | 'FEED_SHORT' | 'VIEW_DIFFERS'
   message: string
   feed?: FeedId
-  /** The first record that is concerned. */
-  seq?: number
+  /** Where the bytes can be looked at. */
+  file?: string
 }
 
 /** What the store alone leads to. Without problems, `digest` and `feeds` are those that the running stack shows. */
 export interface Audit { digest: string, feeds: string, records: number, signatures: number, perFeed: Array<{ feed: FeedId, records: number }>, problems: AuditProblem[] }
+
+/** A device whose disk went back in time, or that signed two histories: both are kept and shown. */
+export interface Fork { feed: FeedId, seq: number }
+
+/** A record that is held and not shown: `void` when its author broke a rule, `skipped` when what it builds on is not shown. */
+export interface UnshownRecord { feed: FeedId, seq: number, kind: string, state: 'void' | 'skipped', why: string,
+  /** The device at fault, where it is known. */
+  device: DeviceId | undefined }
 
 export interface NewEntry { kind: EntryKind, title: string, body?: string, tags?: string[], supersedes?: EntryId }
 export interface EntryPatch { title?: string, body?: string, tags?: string[], supersedes?: EntryId | null }
@@ -63,46 +73,20 @@ export interface EntryPatch { title?: string, body?: string, tags?: string[], su
 /** `digest` of the content, `feeds` of the vector; both base32 of sha256, equal on every converged device. */
 export interface StackDigest { stack: string, digest: string, feeds: string }
 
-export type StackChange =
-  | { type: 'entry', entry: Entry, feed: FeedId, seq: number }
-  | { type: 'closed', feed: FeedId, seq: number, why: string }
-  | { type: 'fork', feed: FeedId, seq: number }
+/** Somebody's fault, met for the first time: a second history of a feed, or a record that breaks a rule. Nobody else's records suffer. */
+export type StackFault = { type: 'fork', feed: FeedId, seq: number } | { type: 'void', feed: FeedId, seq: number, why: string }
 
-/** What became of a received batch. `missing`: deps this stack has not seen; the records wait, bounded. */
-export interface Received { accepted: number, duplicate: number, waiting: number, missing: Range[], closed?: { feed: FeedId, seq: number, why: string },
-  /** Records not even looked at, because their device may not write here. */
-  refused?: number }
+export type StackChange = { type: 'entry', entry: Entry, feed: FeedId, seq: number } | StackFault
 
-/** A head and the raw bytes of the records up to it, as the store keeps them. */
-export interface StoredFeed { feed: FeedId, records: Uint8Array[], heads: Head[] }
+/** What became of received batches: new records, those that were here, those that wait, and what those wait for (a bounded list). */
+export interface Received { accepted: number, duplicate: number, waiting: number, missing: VectorEntry[],
+  /** Records that were not taken in: their device may not write here, its share of the waiting room is full, or its bound on heads is. */
+  refused: number }
 
-/**
- * Where the feeds of one stack live. Append-only; what `append` resolved for survives SIGKILL and power loss.
- * Implementations: memory, framed logs on disk (`@elder-node/crdt-stack/fs`). One acceptance suite.
- */
-export interface FeedStore {
-  /** Every feed with its records in order: reads the disk once, cuts a torn tail, reports what it cut. */
-  load (): Promise<{
-    feeds: StoredFeed[]
-    repaired: Array<{ feed: FeedId, bytesCut: number }>
-    /** Every piece of evidence ever noted, in order. @default none */
-    notes?: Array<{ feed: FeedId, evidence: Uint8Array }>
-    /** The directory is not where it was made: copied or restored, so own feeds must not be continued. @default false */
-    moved?: boolean
-  }>
-  /**
-   * Reads again what was acknowledged, as {@link load} did, but changes nothing; `damaged` names the feeds of which only
-   * the first `records` could be read. Not while a batch is appended.
-   */
-  reread (): Promise<{ feeds: StoredFeed[], damaged: Array<{ feed: FeedId, records: number }>, notes: Array<{ feed: FeedId, evidence: Uint8Array }> }>
-  /** Resolves when the batch is durable. Rejects without a trace on a full disk. `batch.from` must be the feed's next seq. */
-  append (batch: Batch): Promise<void>
-  /** Evidence: a fork proof or an invalid record, kept beside the feed. */
-  note (feed: FeedId, evidence: Uint8Array): Promise<void>
-  /** A cache of the materialised view with its vector; may be missing or refused at any time. */
-  saveSnapshot (bytes: Uint8Array): Promise<void>
-  loadSnapshot (): Promise<Uint8Array | undefined>
-  close (): Promise<void>
+/** How a body is changed. */
+export interface EditOptions {
+  /** The revision that the new body was made from: what was written since then survives. */
+  base?: string
+  /** Replaces what somebody else wrote last. @default false */
+  overwrite?: boolean
 }
-
-export type { Batch, Head, Range, Vector }

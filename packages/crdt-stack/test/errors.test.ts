@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
-import type { FeedId } from '@elder-node/protocol'
+import { LIMITS, toHex, type VectorEntry } from '@elder-node/protocol'
 import { audit, type AuditInit } from '../src/audit.ts'
 import { serveGit } from '../src/git/index.ts'
 import { createDevice, crypto, STACK } from './support.ts'
@@ -23,14 +23,13 @@ it('a write to a stack that was opened read-only: READ_ONLY', async () => {
 })
 
 it('a disk that holds less than was acknowledged, or something else than is shown: FEED_SHORT, VIEW_DIFFERS', async () => {
-  const device = createDevice()
-  const stack = await device.open()
-  const empty: Omit<AuditInit, 'lengths'> = { id: STACK, crypto, stored: { feeds: [], damaged: [], notes: [] }, live: stack.digest() }
+  const stack = await createDevice().open()
+  const empty: Omit<AuditInit, 'names'> = { id: STACK, crypto, headsMax: LIMITS.headsPerDeviceMax, cuts: new Map(), stored: { batches: [], damaged: [] }, live: stack.digest() }
   await stack.add({ kind: 'note', title: 't' })
-  const [feed] = stack.vector().keys()
-  expect((await audit({ ...empty, lengths: new Map([[feed as FeedId, 1]]) })).problems).toMatchObject([{ code: 'FEED_SHORT', feed, seq: 1 }])
-  expect((await audit({ ...empty, lengths: new Map() })).problems).toEqual([])
-  expect((await audit({ ...empty, lengths: new Map(), live: stack.digest() })).problems).toMatchObject([{ code: 'VIEW_DIFFERS' }])
+  const { feed, seq, hash } = stack.vector()[0] as VectorEntry
+  expect((await audit({ ...empty, names: [{ feed, seq, name: toHex(hash) }] })).problems).toMatchObject([{ code: 'FEED_SHORT', feed }])
+  expect((await audit({ ...empty, names: [] })).problems).toEqual([])
+  expect((await audit({ ...empty, names: [], live: stack.digest() })).problems).toMatchObject([{ code: 'VIEW_DIFFERS' }])
 })
 
 it('a git server whose port is taken, and a repository that cannot be called so: GIT_SERVER', async () => {

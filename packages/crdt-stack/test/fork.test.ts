@@ -1,150 +1,264 @@
-/** Two records with one number: proof, the last common record, a new incarnation; and feeds that end for other reasons. */
-import { type Batch, type FeedId } from '@elder-node/protocol'
+/** Disks that went back in time, copies and liars: each costs a line in the lists of faults, and nobody an acknowledged record. */
+import { feedDevice, feedId, type Batch, type Cuts, type EntryId, type FeedId } from '@elder-node/protocol'
 import { describe, expect, it } from 'vitest'
-import { createMemory, MemoryFeedStore, Stack, type Memory, type StoredFeed } from '../src/index.ts'
-import { converge, createDevice, crypto, NAME, pull, random, STACK, type Device } from './support.ts'
+import { MemoryFeedStore, Stack, type Memory } from '../src/index.ts'
+import { converge, createDevice, crypto, NAME, pull, random, RawFeed, STACK, type Device } from './support.ts'
 
-/** The device as it was: its key and clock with a copy of its memory. */
-async function restored (device: Device, memory: Memory): Promise<Stack> {
-  return await Stack.open({ store: new MemoryFeedStore(memory), crypto, signer: device.signer, wallMs: () => device.clock.ms++, random }, { id: STACK, name: NAME })
+/** The device as it was: its key and clock with a copy of its memory. `noticed`: the place knows that it is a copy. */
+async function restored (device: Device, memory: Memory, noticed = false): Promise<Stack> {
+  const store = new MemoryFeedStore(noticed ? { ...memory, cleanEnd: undefined } : memory)
+  return await Stack.open({ store, crypto, signer: device.signer, wallMs: () => device.clock.ms++, random }, { id: STACK, name: NAME })
 }
 
-function copyOf (memory: Memory): Memory {
-  const feeds = [...memory.feeds.values()].map(({ feed, records, heads }) => [feed, { feed, records: [...records], heads: [...heads] }] satisfies [FeedId, StoredFeed])
-  return { ...createMemory(), feeds: new Map(feeds), notes: [...memory.notes] }
-}
+const copyOf = (memory: Memory): Memory => ({ ...memory, batches: [...memory.batches] })
+const titles = (stack: Stack): string[] => stack.entries().map(({ title }) => title).sort()
+const readers = async (count: number): Promise<Stack[]> => await Promise.all(Array.from({ length: count }, () => createDevice().open()))
 
+/** A device whose disk went back to `common`, and that did not notice. */
 async function forked (): Promise<{ left: Stack, right: Stack, device: Device, feed: FeedId }> {
   const device = createDevice()
   const first = await device.open()
   await first.add({ kind: 'note', title: 'common' })
+  await first.close()
   const backup = copyOf(device.memory)
-  const left = first
+  const left = await device.open()
   await left.add({ kind: 'note', title: 'left' })
   await left.add({ kind: 'note', title: 'left too' })
   const right = await restored(device, backup)
   await right.add({ kind: 'note', title: 'right' })
-  return { left, right, device, feed: [...left.vector().keys()][0] as FeedId }
+  const [head] = left.vector()
+  return { left, right, device, feed: head?.feed as FeedId }
 }
 
+const ALL = ['common', 'left', 'left too', 'right']
+
 describe('a fork', () => {
-  it('ends the feed at the last common record on every peer, whatever it heard first', async () => {
+  it('shows both histories on every peer, whatever it heard first, and tells of it', async () => {
     const { left, right, feed } = await forked()
-    const readers = await Promise.all([0, 1, 2].map(() => createDevice().open()))
-    const [a, b, c] = readers as [Stack, Stack, Stack]
-    await pull(a, left)
-    await pull(b, right)
-    expect(a.vector().get(feed)?.seq).toBe(3)
-    expect(b.vector().get(feed)?.seq).toBe(2)
-    await converge([a, b, c], 3)
-    for (const reader of readers) {
-      expect(reader.entries().map(entry => entry.title)).toEqual(['common'])
-      expect(reader.closedFeeds()).toEqual([{ feed, seq: 2, why: 'the device signed two different records with this number' }])
-      expect(reader.digest()).toEqual(a.digest())
+    const peers = await readers(3)
+    await pull(peers[0] as Stack, left)
+    await pull(peers[1] as Stack, right)
+    await converge(peers, 3)
+    for (const peer of peers) {
+      expect(titles(peer)).toEqual(ALL)
+      expect(peer.forks()).toEqual([{ feed, seq: 2 }])
+      expect(peer.unshown()).toEqual([])
+      expect(peer.digest()).toEqual(peers[0]?.digest())
     }
   })
 
-  it('survives a restart as evidence', async () => {
+  it('costs the other devices nothing that they wrote since', async () => {
     const { left, right } = await forked()
+    const [a, b, c] = await readers(3) as [Stack, Stack, Stack]
+    await pull(a, left)
+    for (let i = 0; i < 8; i++) await a.add({ kind: 'decision', title: `a${i}` })
+    const built = a.entries().find(({ title }) => title === 'left') as { id: EntryId }
+    await a.edit(built.id, { body: 'built on it\n', title: 'left, edited' }, {}, { overwrite: true })
+    await pull(b, right)
+    await b.add({ kind: 'decision', title: 'b' })
+    await converge([a, b, c, right], 4)
+    for (const stack of [a, b, c, right]) {
+      expect(titles(stack)).toEqual([...Array.from({ length: 8 }, (_, i) => `a${i}`), 'b', 'common', 'left too', 'left, edited', 'right'])
+      expect(stack.entry(built.id)?.body).toBe('built on it\n')
+      expect(stack.unshown()).toEqual([])
+      expect(stack.digest()).toEqual(a.digest())
+    }
+  })
+
+  it('is told once, and known after a restart', async () => {
+    const { left, right, feed } = await forked()
     const device = createDevice()
     const reader = await device.open()
+    const told: unknown[] = []
+    reader.onFault(fault => { told.push(fault) })
     await pull(reader, left)
     await converge([reader, right])
+    expect(told).toEqual([{ type: 'fork', feed, seq: 2 }])
     const digest = reader.digest()
-    expect(reader.closedFeeds()).toHaveLength(1)
     await reader.close()
     const again = await device.open()
     expect(again.digest()).toEqual(digest)
-    expect(again.closedFeeds()).toHaveLength(1)
+    expect(again.forks()).toEqual([{ feed, seq: 2 }])
   })
 
-  it('makes the device go on under a new incarnation', async () => {
-    const { left, right, feed } = await forked()
-    const reader = await createDevice().open()
+  it('makes the device go on under a new incarnation, above all it wrote', async () => {
+    const { left, right, device, feed } = await forked()
+    const [reader] = await readers(1) as [Stack]
     await pull(reader, left)
-    await pull(reader, right)
     await converge([right, reader])
-    expect(right.closedFeeds()).toHaveLength(1)
     await right.add({ kind: 'note', title: 'again' })
     await converge([right, reader])
-    expect(reader.entries().map(entry => entry.title)).toEqual(['common', 'again'])
-    expect([...reader.vector().keys()].filter(id => id !== feed)).toHaveLength(1)
+    expect(titles(reader)).toEqual(['again', ...ALL])
+    // The new feed's first record has seen both strands: one bare head is left.
+    expect(reader.bareHeads()).toHaveLength(1)
+    expect(reader.vector().filter(head => head.feed !== feed && feedDevice(head.feed) === device.id).map(({ seq }) => seq)).toEqual([1])
   })
 
   it('is found when it began long before the batch that shows it', async () => {
     const { left, right, feed } = await forked()
     for (let i = 0; i < 5; i++) await left.add({ kind: 'note', title: `l${i}` })
-    const reader = await createDevice().open()
-    for (const batch of right.batches({ feed, from: 1, to: 2 })) await reader.receive(batch)
-    const [late] = left.batches({ feed, from: 3, to: 3 }) as [Batch]
+    const [reader] = await readers(1) as [Stack]
+    await pull(reader, right)
+    const [head] = left.vector()
+    const late = [...left.path({ feed, from: 5, to: 5, hash: head?.hash as Uint8Array })]
     const told = await reader.receive(late)
-    expect(told.missing).toEqual([{ feed, from: 1, to: 2 }])
-    for (const range of told.missing) for (const batch of left.batches(range)) await reader.receive(batch)
-    expect(reader.closedFeeds().map(closed => closed.seq)).toEqual([2])
+    expect(told).toMatchObject({ accepted: 0, missing: [{ feed, seq: 4 }] })
+    await pull(reader, left)
+    expect(reader.forks()).toEqual([{ feed, seq: 2 }])
+    expect(titles(reader)).toEqual([...ALL, 'l0', 'l1', 'l2', 'l3', 'l4'].sort())
   })
 
-  it('takes back what was built on it, on every peer alike', async () => {
-    const { left, right } = await forked()
-    const [a, b, c] = await Promise.all([0, 1, 2].map(() => createDevice().open())) as [Stack, Stack, Stack]
-    await pull(a, left)
-    const built = a.entries().find(entry => entry.title === 'left')
-    await a.edit(built?.id as string, { body: 'built on it\n' })
-    await pull(b, right)
-    await converge([a, b, c], 4)
-    for (const reader of [a, b, c]) expect(reader.entries().map(entry => entry.title)).toEqual(['common'])
-    await a.add({ kind: 'note', title: 'a goes on' })
-    await converge([a, b, c], 2)
-    for (const reader of [a, b, c]) expect(reader.digest()).toEqual(a.digest())
-    expect(b.entries().map(entry => entry.title)).toEqual(['common', 'a goes on'])
+  it('keeps the text of both sides, each under its own session', async () => {
+    const device = createDevice()
+    const first = await device.open()
+    const { id } = await first.add({ kind: 'note', title: 't', body: 'one\ntwo\nthree\n' })
+    await first.edit(id, { body: 'one\ntwo\nthree\nfour\n' })
+    await first.close()
+    const backup = copyOf(device.memory)
+    const left = await device.open()
+    await left.edit(id, { body: 'ONE\ntwo\nthree\nfour\n' })
+    const right = await restored(device, backup)
+    await right.edit(id, { body: 'one\ntwo\nTHREE\nfour\n' })
+    const [reader] = await readers(1) as [Stack]
+    await pull(reader, left)
+    await converge([reader, right])
+    for (const stack of [reader, right]) expect(stack.entry(id)?.body).toBe('ONE\ntwo\nTHREE\nfour\n')
+    expect(reader.unshown()).toEqual([])
   })
 })
 
-describe('an own feed that a peer holds more of', () => {
-  it('is completed and never written again, not even after a restart', async () => {
+describe('a restored backup', () => {
+  it('that is noticed opens a new feed: no fork at all', async () => {
     const device = createDevice()
     const stack = await device.open()
     await stack.add({ kind: 'note', title: '1' })
+    await stack.close()
     const backup = copyOf(device.memory)
-    await stack.add({ kind: 'note', title: '2' })
-    const peer = await createDevice().open()
-    await pull(peer, stack)
+    const later = await device.open()
+    await later.add({ kind: 'note', title: '2' })
+    const [peer] = await readers(1) as [Stack]
+    await pull(peer, later)
+    const again = await restored(device, backup, true)
+    await again.add({ kind: 'note', title: '3' })
+    await converge([again, peer])
+    expect(titles(peer)).toEqual(['1', '2', '3'])
+    expect(peer.forks()).toEqual([])
+    expect(again.digest()).toEqual(peer.digest())
+  })
+
+  it('that meets a peer before it writes is completed and never continued, not even in the next life', async () => {
+    const device = createDevice()
+    const stack = await device.open()
+    await stack.add({ kind: 'note', title: '1' })
+    await stack.close()
+    const backup = copyOf(device.memory)
+    const later = await device.open()
+    await later.add({ kind: 'note', title: '2' })
+    const [peer] = await readers(1) as [Stack]
+    await pull(peer, later)
     const old = await restored(device, backup)
     await pull(old, peer)
-    expect(old.entries()).toHaveLength(2)
+    expect(titles(old)).toEqual(['1', '2'])
     await old.close()
     const again = await restored(device, backup)
     await again.add({ kind: 'note', title: '3' })
     await converge([again, peer])
-    expect(peer.entries()).toHaveLength(3)
-    expect(peer.closedFeeds()).toEqual([])
-    expect(peer.vector().size).toBe(2)
+    expect(titles(peer)).toEqual(['1', '2', '3'])
+    expect(peer.forks()).toEqual([])
+    expect(new Set(peer.vector().map(({ feed }) => feed)).size).toBe(2)
+  })
+
+  it('a hundred lives that ended badly are a hundred feeds, and none of their notes is lost', async () => {
+    const device = createDevice()
+    for (let life = 0; life < 100; life++) await (await device.open()).add({ kind: 'note', title: `life ${life}` })
+    const last = await device.open()
+    expect(last.entries()).toHaveLength(100)
+    const [peer] = await readers(1) as [Stack]
+    await pull(peer, last)
+    expect(peer.digest()).toEqual(last.digest())
+    expect(peer.bareHeads()).toHaveLength(1)
   })
 })
 
-describe('a log whose tail was cut at open', () => {
-  class TornStore extends MemoryFeedStore {
-    override async load (): ReturnType<MemoryFeedStore['load']> {
-      const loaded = await super.load()
-      return { ...loaded, repaired: loaded.feeds.map(({ feed }) => ({ feed, bytesCut: 10 })) }
-    }
+describe('a member that signs two histories', () => {
+  function liar (): { feeds: RawFeed[], device: Device } {
+    const device = createDevice()
+    const feed = feedId(device.id, random(8))
+    const feeds = Array.from({ length: 3 }, () => new RawFeed(feed, device.signer))
+    feeds.forEach((raw, i) => raw.write({ kind: 'new', body: { kind: 'note', fields: { title: `lie ${i}` }, body: '', v: 1 } }))
+    return { feeds, device }
   }
 
-  it('is not continued: what a peer holds of it comes back, and what is written now is no fork', async () => {
-    const device = createDevice()
-    const before = await device.open()
-    await before.add({ kind: 'note', title: 'one' })
-    const backup = copyOf(device.memory)
-    await before.add({ kind: 'note', title: 'cut here, held there' })
-    const peer = await createDevice().open()
-    await pull(peer, before)
-    const torn = await Stack.open({ store: new TornStore(backup), crypto, signer: device.signer, wallMs: () => device.clock.ms++, random }, { id: STACK, name: NAME })
-    await torn.add({ kind: 'note', title: 'written before it met anybody' })
-    await peer.add({ kind: 'note', title: 'of the peer' })
-    await converge([torn, peer])
-    for (const stack of [torn, peer]) {
-      expect(stack.entries().map(({ title }) => title).sort()).toEqual(['cut here, held there', 'of the peer', 'one', 'written before it met anybody'])
-      expect(stack.closedFeeds()).toEqual([])
+  it('takes away nobody\'s entries: 100 notes of three devices stay', async () => {
+    const { feeds } = liar()
+    const honest = await readers(3)
+    for (const [i, stack] of honest.entries()) await stack.receive((feeds[i] as RawFeed).batch(1))
+    for (let n = 0; n < 100; n++) await (honest[n % 3] as Stack).add({ kind: 'note', title: `${n}` })
+    await converge(honest, 2)
+    for (const stack of honest) {
+      expect(stack.entries()).toHaveLength(103)
+      expect(stack.forks()).toEqual([{ feed: feeds[0]?.feed, seq: 1 }])
+      expect(stack.digest()).toEqual(honest[0]?.digest())
     }
-    expect(torn.digest()).toEqual(peer.digest())
+  })
+
+  it('cannot void what others built on a strand of which a record is void', async () => {
+    const { feeds, device } = liar()
+    const [raw] = feeds as [RawFeed]
+    const bad = raw.write({ kind: 'set', body: 'nonsense' })
+    const [a, b] = await readers(2) as [Stack, Stack]
+    await a.receive([raw.batch(1), bad])
+    expect(a.unshown()).toMatchObject([{ state: 'void', device: device.id, seq: 2 }])
+    const { id } = await a.add({ kind: 'note', title: 'after the lie' })
+    const entry = a.entries().find(({ title }) => title === 'lie 0') as { id: EntryId }
+    await a.edit(entry.id, { title: 'still here' })
+    await converge([a, b])
+    expect(b.entry(id)?.title).toBe('after the lie')
+    expect(titles(b)).toEqual(['after the lie', 'still here'])
+  })
+
+  it('is cut by its heads: what it wrote beyond is not shown, and an undo hides the rest', async () => {
+    const { feeds, device } = liar()
+    const [raw] = feeds as [RawFeed]
+    const [a, b] = await readers(2) as [Stack, Stack]
+    await a.receive(raw.batch(1))
+    const keep = a.headsOf(device.id).map(hash => Buffer.from(hash).toString('hex'))
+    const { id } = await a.add({ kind: 'note', title: 'names the kept head' })
+    const late = raw.write({ kind: 'new', body: { kind: 'note', fields: { title: 'beyond' }, body: '', v: 1 } })
+    await a.receive(late)
+    expect(titles(a)).toEqual(['beyond', 'lie 0', 'names the kept head'])
+    const cuts: Cuts = new Map([[device.id, { keep: new Set(keep), undo: false }]])
+    for (const stack of [a, b]) await stack.setCuts(cuts)
+    await converge([a, b])
+    for (const stack of [a, b]) expect(titles(stack)).toEqual(['lie 0', 'names the kept head'])
+    expect(a.digest()).toEqual(b.digest())
+    const feeds1 = a.digest().feeds
+    for (const stack of [a, b]) await stack.setCuts(new Map([[device.id, { keep: new Set(keep), undo: true }]]))
+    for (const stack of [a, b]) expect(titles(stack)).toEqual(['names the kept head'])
+    expect(a.entry(id)?.title).toBe('names the kept head')
+    expect(a.digest().feeds).not.toBe(feeds1)
+    expect(a.digest()).toEqual(b.digest())
+  })
+
+  it('with as many strands as it likes fills no device: the highest stay, and what others named', async () => {
+    const device = createDevice()
+    const feed = feedId(device.id, random(8))
+    const strands = Array.from({ length: 40 }, (_, i) => {
+      const raw = new RawFeed(feed, device.signer)
+      for (let n = 0; n <= i % 5; n++) raw.write({ kind: 'new', body: { kind: 'note', fields: { title: `${i} ${n}` }, body: '', v: 1 } })
+      return raw
+    })
+    const open = async (): Promise<Stack> => await createDevice().open({ headsMax: 4 })
+    const [a, b] = [await open(), await open()]
+    await a.receive((strands[0] as RawFeed).batch(1))
+    const { id } = await a.add({ kind: 'note', title: 'names strand 0' })
+    const inOrder: Batch[] = strands.map(raw => raw.batch(1, raw.seq))
+    for (const batch of inOrder) await a.receive(batch)
+    for (const batch of inOrder.toReversed()) await b.receive(batch)
+    await converge([a, b])
+    expect(a.digest()).toEqual(b.digest())
+    expect(b.entry(id)?.title).toBe('names strand 0')
+    expect(titles(b)).toContain('0 0')
+    expect(b.vector().filter(head => head.feed === feed)).toHaveLength(4)
   })
 })

@@ -1,7 +1,7 @@
-import { encode } from '@elder-node/protocol'
+import { ElderError } from '@elder-node/protocol'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Stack, StackChange } from '../src/index.ts'
-import { converge, createDevice, pull } from './support.ts'
+import { MemoryFeedStore, Stack, type StackChange } from '../src/index.ts'
+import { converge, createDevice, crypto, NAME, pull, random, STACK } from './support.ts'
 
 const stacks: Stack[] = []
 afterEach(async () => { for (const stack of stacks.splice(0)) await stack.close() })
@@ -16,7 +16,7 @@ describe('a stack', () => {
     const device = createDevice()
     const first = await opened(device)
     const added = await first.add({ kind: 'decision', title: 'auth tokens are PASETO', body: 'because …\n\n', tags: ['auth'] }, { agent: 'claude' })
-    await first.edit(added.id, { body: 'because JWT has alg:none\n\n', title: 'PASETO' })
+    await first.edit(added.id, { body: 'because JWT has alg:none\n\n', title: 'PASETO' }, { agent: 'claude' })
     const before = first.entries()
     const digest = first.digest()
     await first.close()
@@ -34,7 +34,7 @@ describe('a stack', () => {
     await first.close()
     const second = await opened(device)
     await second.add({ kind: 'note', title: 'two' })
-    expect([...second.vector().values()].map(head => head.seq)).toEqual([2])
+    expect(second.vector().map(head => head.seq)).toEqual([2])
   })
 
   it('signs writes made together once', async () => {
@@ -67,7 +67,7 @@ describe('a stack', () => {
     const { id } = await a.add({ kind: 'note', title: 't', body: 'alpha\nbeta\ngamma\ndelta 😀 end\n' })
     await converge([a, b])
     await a.edit(id, { body: 'ALPHA\nbeta\ngamma\ndelta 😁 end\n' })
-    await b.edit(id, { body: 'alpha\nbeta\nbetween\ngamma\ndelta 😀 end\nmore\n' })
+    await b.edit(id, { body: 'alpha\nbeta\nbetween\ngamma\ndelta 😀 end\nmore\n' }, {}, { overwrite: true })
     await converge([a, b])
     expect(a.entry(id)?.body).toBe('ALPHA\nbeta\nbetween\ngamma\ndelta 😁 end\nmore\n')
     expect(b.entry(id)?.body).toBe(a.entry(id)?.body)
@@ -114,7 +114,7 @@ describe('a stack', () => {
     const stack = await opened()
     const { id } = await stack.add({ kind: 'note', title: 't', body: 'b', tags: ['x'] })
     await stack.edit(id, { title: 't', body: 'b', tags: ['x'], supersedes: null })
-    expect([...stack.vector().values()].map(head => head.seq)).toEqual([1])
+    expect(stack.vector().map(head => head.seq)).toEqual([1])
   })
 
   it('streams changes and ends with its signal', async () => {
@@ -135,16 +135,37 @@ describe('a stack', () => {
     expect(seen.map(change => change.type === 'entry' ? change.entry.title : change.type)).toContain('two')
   })
 
-  it('writes what it cannot store nowhere', async () => {
+  it('shows nothing of a write before it is durable, and never what was told as failed', async () => {
     const device = createDevice()
-    const stack = await opened(device)
+    const gate = Promise.withResolvers<void>()
+    let fails = false
+    const store = new MemoryFeedStore(device.memory)
+    const held: typeof store.append = async batches => {
+      if (!fails) return await MemoryFeedStore.prototype.append.call(store, batches)
+      await gate.promise
+      throw new ElderError('DISK_FULL', 'full')
+    }
+    store.append = held
+    const stack = await Stack.open({ store, crypto, signer: device.signer, wallMs: () => device.clock.ms++, random }, { id: STACK, name: NAME })
     const { id } = await stack.add({ kind: 'note', title: 't', body: 'one\n' })
-    const digest = stack.digest()
-    const feed = [...device.memory.feeds.values()][0]
-    feed?.records.push(encode('someone else took the place'))
-    await expect(stack.edit(id, { body: 'two\n', title: 'x' })).rejects.toMatchObject({ code: 'NOT_NEXT' })
-    expect(stack.digest()).toEqual(digest)
-    feed?.records.pop()
+    const before = { digest: stack.digest(), vector: stack.vector(), entries: stack.entries() }
+    fails = true
+    const refused = Promise.allSettled([stack.edit(id, { body: 'two\n', title: 'x' }), stack.add({ kind: 'note', title: 'not durable' })])
+    await Promise.resolve()
+    const seen = (): unknown => ({ digest: stack.digest(), vector: stack.vector(), entries: stack.entries() })
+    expect(seen()).toEqual(before)
+    gate.resolve()
+    expect((await refused).map(result => result.status)).toEqual(['rejected', 'rejected'])
+    expect(seen()).toEqual(before)
+    fails = false
+    const old = stack.vector()[0]?.feed
     expect((await stack.edit(id, { body: 'three\n' })).body).toBe('three\n')
+    // The place of the refused record stays empty: another one there would be a fork.
+    expect(stack.vector().filter(({ feed }) => feed === old).map(({ seq }) => seq)).toEqual([1])
+    const peer = await opened()
+    await pull(peer, stack)
+    expect(peer.digest()).toEqual(stack.digest())
+    expect(peer.forks()).toEqual([])
+    await stack.close()
   })
 })

@@ -1,6 +1,6 @@
 /** Node's crypto behind the ports of the protocol, and small stacks in memory. */
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, verify, type KeyObject } from 'node:crypto'
-import { deviceId, encodeRecord, genesisHash, missing, recordHash, signHead, stackId, type Batch, type Crypto, type DeviceId, type FeedId, type FeedRecord, type Range, type Signer, type StackId } from '@elder-node/protocol'
+import { deviceId, encodeRecord, genesisHash, recordHash, signHead, stackId, toHex, type Batch, type Crypto, type DeviceId, type FeedId, type FeedRecord, type Signer, type StackId } from '@elder-node/protocol'
 import { createMemory, MemoryFeedStore, Stack, type Memory, type StackInit } from '../src/index.ts'
 
 const SPKI = Buffer.from('302a300506032b6570032100', 'hex')
@@ -54,13 +54,15 @@ export function createDevice (seed?: number): Device {
   return { signer, id: deviceId(signer.publicKey), memory, clock, open }
 }
 
-/** Everything `to` lacks from `from`, as anti-entropy would bring it; then what waiting records and forks ask for. */
+/** Everything `to` lacks from `from`, as an exchange would bring it: what waiting records name, then heads. */
 export async function pull (to: Stack, from: Stack): Promise<void> {
-  let ranges = missing(to.vector(), from.vector())
-  for (let round = 0; ranges.length > 0 && round < 4; round++) {
-    const asked: Range[] = []
-    for (const range of ranges) for (const batch of from.batches(range)) asked.push(...(await to.receive(batch)).missing)
-    ranges = asked
+  const asked = new Map<string, number>()
+  const heads = from.vector().filter(head => to.wants(head))
+  for (let next = [...to.missing(), ...heads]; next.length > 0; next = to.missing()) {
+    const fresh = next.filter(({ hash }) => (asked.get(toHex(hash)) ?? 0) < 2 && !to.holds(hash))
+    for (const { hash } of fresh) asked.set(toHex(hash), (asked.get(toHex(hash)) ?? 0) + 1)
+    if (fresh.length === 0) return
+    for (const head of fresh) await to.receive([...from.path({ ...head, from: 1, to: head.seq })])
   }
 }
 

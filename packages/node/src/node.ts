@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path'
 import type { MeshId } from '@elder-node/protocol'
-import { FsFeedStore, Handles, pooledIo } from '@elder-node/crdt-stack/fs'
+import { FsFeedStore, Handles } from '@elder-node/crdt-stack/fs'
 import { systemClock } from './adapters/clock.ts'
 import { nodeCrypto, randomBytes, signerFromSeed } from './adapters/crypto.ts'
 import { dataDirAt, dataDirPath, prepareDataDir, traceOfMesh } from './adapters/data-dir.ts'
@@ -38,7 +38,7 @@ import type { PrivateFiles } from './ports/files.ts'
 import { Alerts } from './services/alerts.ts'
 import { BuildHost, BuildLink, Builds } from './services/builds/index.ts'
 import { openMembership } from './services/membership/open-membership.ts'
-import { archiveWriters, readForeignRoster } from './services/membership/writers.ts'
+import { archiveRules, readForeignRoster } from './services/membership/writers.ts'
 import { MirrorService } from './services/mirror.ts'
 import { mirrorSource } from './services/mirror-source.ts'
 import { Replication } from './services/replication.ts'
@@ -47,6 +47,7 @@ import { Settings } from './services/settings.ts'
 import { Stacks, type Which } from './services/stacks.ts'
 import { NAME_FILE } from './services/stacks/shelf.ts'
 import { Sweeper } from './services/stacks/sweeper.ts'
+import { faultProblems } from './services/stacks/faults.ts'
 import { StatusService } from './services/status.ts'
 import { Telemetry } from './services/telemetry.ts'
 import { uniform } from './services/uniform.ts'
@@ -149,20 +150,23 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   link.serve({ resources, host, builds })
 
   // Stacks, their replication and their mirrors.
-  const io = pooledIo(new Handles({ max: descriptors.files }))
+  const handles = new Handles({ max: descriptors.files })
   const stacks = await Stacks.open({
     crypto, signer, clock, random: randomBytes,
     files: files(dir.stacks),
-    openStore: key => FsFeedStore.open(join(dir.stacks, key), { io }),
+    openStore: key => FsFeedStore.open(join(dir.stacks, key), { handles }),
     dropStore: key => removeFolder(join(dir.stacks, key), NAME_FILE),
     mayWrite: of => membership.mayWrite(of),
-    verifyArchive: (records, origin) => archiveWriters(records, origin, crypto),
+    cuts: stack => membership.cutsOf(stack),
+    verifyArchive: (records, origin) => archiveRules(records, origin, crypto),
+    log,
   })
   lifetime.onStop('stacks', () => stacks.close())
   membership.serveHeads(mesh, of => stacks.headsOf(of))
   const settings = new Settings({ stacks, crypto })
   const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log })
   membership.onRemoved(gone => { replication.forget(gone) })
+  membership.onRoster(() => { stacks.applyCuts().catch((error: unknown) => { log.error({ err: error }, 'an eviction could not be applied to a stack') }) })
   const sweeper = new Sweeper({ stacks, clock, log, files: files(dir.stacks) })
   const mirror = new MirrorService({
     crypto, clock, random, log,
@@ -190,7 +194,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     addresses: () => mesh.addresses(),
     waiting: () => builds.waiting(),
     stacks: () => stackList('kept'),
-    found: () => [...membership.problems(), ...mirror.problems(), ...stacks.problems(), ...http.problems],
+    found: () => [...membership.problems(), ...mirror.problems(), ...stacks.problems(), ...faultProblems(stacks.all(), of => membership.nameOf(of)), ...http.problems],
   }, { version: VERSION, crashesMs: config.crashesMs })
   lifetime.onStop('alerts', () => { alerts.stop() })
   const status = new StatusService(

@@ -14,13 +14,13 @@ export type MeshId = string & { readonly __brand: 'MeshId' }
 export type StackId = string & { readonly __brand: 'StackId' }
 /** `<device>-<incarnation as 16 hex digits>`. Unique within a stack. */
 export type FeedId = string & { readonly __brand: 'FeedId' }
-/** ULID: 26 characters of Crockford base32, time first. */
+/** ULID: 26 characters of Crockford base32, time first; 42 for the second of two entries whose first 26 are alike. */
 export type EntryId = string & { readonly __brand: 'EntryId' }
 /** 26 characters of base32: 16 random bytes chosen by the requester. */
 export type BuildId = string & { readonly __brand: 'BuildId' }
 
 export const STACK_NAME: RegExp = /^[a-z0-9][a-z0-9._-]{0,63}$/
-const ULID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/
+const ULID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}(?:[0-9A-HJKMNP-TV-Z]{16})?$/
 
 export function deviceId (publicKey: Uint8Array): DeviceId {
   if (publicKey.length !== 32) throw new MalformedError('a device key has 32 bytes')

@@ -40,7 +40,7 @@
  * const batch = { feed, from: 1, records: [record], head: signHead(stack, feed, 1, recordHash(record, crypto), signer) }
  *
  * // Somewhere else: throws MalformedError unless chain and signature hold.
- * const [read] = verifyBatch(stack, batch, prev, crypto)
+ * const [read] = verifyBatch(stack, batch, crypto)
  * assert.equal(read?.body, 'hello')
  * ```
  *

@@ -16,20 +16,20 @@ export const LIMITS = {
   batchBytesMax: 196_608,
   /** Heads of other feeds one record may name: more devices than a person owns. */
   depsMax: 64,
-  /** Feeds of one stack: devices times incarnations. */
-  feedsPerStackMax: 4096,
+  /** Bare heads of one device in one stack: one, and one more for each life or fork that it has not met yet. */
+  headsPerDeviceMax: 64,
   /** A removed stack stays on disks so long, milliseconds: a month is how late a mistake is noticed. */
   removedStackMs: 2_592_000_000,
   /** Stacks of one mesh in one exchange. */
   stacksMax: 10_000,
-  /** Records waiting for a missing dep, per stack: a joiner hears whole feeds one after the other. */
-  pendingRecordsMax: 65_536,
+  /** Records of one device that wait for what they name: a joiner hears whole feeds one after the other. */
+  waitingRecordsMax: 16_384,
   /** Bytes of those records: they are held in memory and on disk. */
-  pendingBytesMax: 67_108_864,
+  waitingBytesMax: 33_554_432,
   /** A live record up to this size is gossiped whole; a larger one as a head notice. */
   gossipRecordBytesMax: 16_384,
-  /** Ranges in one question of an exchange between two devices: more than the feeds a stack usually has; the rest is asked next. */
-  syncRangesMax: 256,
+  /** Paths in one message of questions: more than the heads a stack usually has; the rest is asked next. */
+  syncWantsMax: 256,
   /** Batches in one answer: a writer that signs every record fills a frame with about a thousand. */
   syncBatchesMax: 4096,
   /** Vector entries one exchange keeps, about 100 bytes each; what is beyond waits for the next exchange. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import {
   batchOf, batchValue, BUCKET_BYTES, BUCKETS, codeOf, decode, decodeAdvert, decodeBuilderFrame, decodeCanonical, decodeRecord, decodeRequestFrame, decodeSync, deviceOfAddress, ElderError,
   encode, encodeAdvert, encodeFrame, encodeOutputPart, encodeRecord, encodeSync, feedIdOf, feedKey, formatRecovery, formatTicket, fromBase32, headOf, LIMITS, liveOf, liveValue, memberRecordHash,
-  openMemberRecord, OutputDecoder, parseClaimWord, parseControlRequest, parseRecovery, parseSpec, parseStackKey, parseTicket, peerIdOf, stackIdOf, toBase32, vectorOf, vectorValue,
+  openMemberRecord, OutputDecoder, parseClaimWord, parseControlRequest, parseRecovery, parseSpec, parseStackKey, parseTicket, peerIdOf, stackIdOf, toBase32, vectorOf, vectorValue, wantOf, wantValue,
   type Advert, type BuildId, type BuildSpec, type Crypto, type Value,
 } from '../src/index.ts'
 import { crypto } from './support/crypto.ts'
@@ -28,7 +28,7 @@ const advert: Advert = {
 const { feed, batches } = feedOf('hostile', 'demo', [10, 20, 30])
 const [batch] = batches as [typeof batches[0] & object]
 const key = keyOf('demo')
-const vector = new Map([[feed, { seq: 3, hash: HASH }]])
+const vector = [{ feed, seq: 3, hash: HASH }]
 const book = new MeshBook()
 const ticketRecord = book.ticket(0, 500)
 book.redeem(0, ticketRecord, 500, 1, 'pi')
@@ -48,14 +48,15 @@ const TARGETS: Target[] = [
   inside('batchOf', [batchValue(batch)], batchOf),
   inside('headOf', [[3, HASH, new Uint8Array(64)]], headOf),
   inside('vectorOf', [vectorValue(vector)], vectorOf),
+  inside('wantOf', [wantValue({ feed, from: 1, to: 9, hash: HASH })], wantOf),
   inside('liveOf', [liveValue(key, 'demo', batch), [key, 'demo', [feedKey(feed), 1, HASH]]], value => liveOf(value, trusting)),
   {
     name: 'decodeSync', read: bytes => decodeSync(bytes, trusting),
     samples: [
       encodeSync({ type: 'root', root: HASH }), encodeSync({ type: 'buckets', packed: new Uint8Array(BUCKETS * BUCKET_BYTES) }),
       encodeSync({ type: 'stacks', differing: HASH, stacks: [{ key, name: 'demo', digest: HASH }], more: false, traceparent: null }), encodeSync({ type: 'vectors', vectors: [{ key, name: 'demo', vector }], more: true }),
-      encodeSync({ type: 'want', key, ranges: [{ feed, from: 1, to: 9 }] }), encodeSync({ type: 'batches', key, batches }), encodeSync({ type: 'ask', key }),
-      encodeSync({ type: 'origin', key, records: [HASH], more: false }), encodeSync({ type: 'done' }),
+      encodeSync({ type: 'want', key, wants: [{ feed, from: 1, to: 9, hash: HASH }] }), encodeSync({ type: 'batches', key, answers: [batches, []] }), encodeSync({ type: 'ask', key }),
+      encodeSync({ type: 'origin', key, records: [HASH], more: false }), encodeSync({ type: 'done', held: [{ key, digest: HASH }], more: false }),
     ],
   },
   { name: 'decodeAdvert', samples: [encodeAdvert(advert)], read: decodeAdvert },

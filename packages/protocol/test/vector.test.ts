@@ -1,61 +1,58 @@
-/** What one vector lacks of another, also when one of them holds the mark of a fork. */
+/** Vectors: heads by name, in one order, the same on every wire. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { codeOf, deviceId, equalVectors, feedId, forkedAt, forkMark, missing, vectorDigest, vectorOf, vectorValue, type FeedId, type Vector } from '../src/index.ts'
+import { codeOf, deviceId, feedId, vectorDigest, vectorOf, vectorValue, wantOf, wantValue, type Cuts, type Value, type VectorEntry } from '../src/index.ts'
 import { crypto } from './support/crypto.ts'
 
-const FEED = feedId(deviceId(new Uint8Array(32).fill(1)), new Uint8Array(8))
+const DEVICE = deviceId(new Uint8Array(32).fill(2))
 const hashOf = (n: number): Uint8Array => new Uint8Array(32).fill(n)
-const at = (seq: number, hash = 0): Vector => new Map([[FEED, { seq, hash: hashOf(hash) }]])
-const range = (from: number, to: number): object => ({ feed: FEED, from, to })
+const feedOf = (n: number): VectorEntry['feed'] => feedId(DEVICE, new Uint8Array(8).fill(n))
+const NO_CUTS: Cuts = new Map()
 
-describe('what a vector lacks', () => {
-  it('is the tail, the same place under another hash, and nothing else', () => {
-    expect(missing(new Map(), at(3))).toEqual([range(1, 3)])
-    expect(missing(at(2), at(5))).toEqual([range(3, 5)])
-    expect(missing(at(5), at(2))).toEqual([])
-    expect(missing(at(5), at(5, 9))).toEqual([range(5, 5)])
-  })
+function outcome (read: () => unknown): string {
+  try {
+    read()
+    return 'read'
+  } catch (error) {
+    return codeOf(error)
+  }
+}
 
-  it('is the proof, when the other knows of a fork: from what we have, or from the fork when we are past it', () => {
-    expect(missing(at(2), at(forkMark(4)))).toEqual([range(3, 4)])
-    expect(missing(at(9), at(forkMark(4)))).toEqual([range(4, 4)])
-    expect(missing(at(forkMark(4)), at(9))).toEqual([])
-    expect(missing(at(forkMark(4)), at(forkMark(2)))).toEqual([range(2, 2)])
-    expect(missing(at(forkMark(2)), at(forkMark(4)))).toEqual([])
-  })
+describe('a vector', () => {
+  const rows = fc.uniqueArray(fc.tuple(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 1, max: 1e6 }), fc.integer({ min: 0, max: 255 })), { maxLength: 12, selector: ([feed, , hash]) => `${feed} ${hash}` })
+  const vectorFrom = (list: Array<[number, number, number]>): VectorEntry[] => list.map(([feed, seq, hash]) => ({ feed: feedOf(feed), seq, hash: hashOf(hash) }))
 
-  it('is a range within the feed, whatever a peer claims', () => {
-    const seq = fc.oneof(fc.integer({ min: 1, max: 600 }), fc.integer({ min: 1, max: 600 }).map(forkMark))
-    fc.assert(fc.property(seq, seq, fc.boolean(), (ours, theirs, other) => {
-      for (const { from, to } of missing(at(ours), at(theirs, other ? 1 : 0))) {
-        expect(from).toBeGreaterThanOrEqual(1)
-        expect(to).toBeGreaterThanOrEqual(from)
-        expect(forkedAt(to)).toBeUndefined()
-      }
-      if (ours === theirs && !other) expect(missing(at(ours), at(theirs))).toEqual([])
+  it('keeps its digest through the wire and in any order, several heads of one feed included', () => {
+    fc.assert(fc.property(rows, list => {
+      const vector = vectorFrom(list)
+      const other = vectorOf(vectorValue(vector.toReversed()))
+      expect(vectorValue(other)).toEqual(vectorValue(vector))
+      expect(vectorDigest(other, NO_CUTS, crypto)).toEqual(vectorDigest(vector, NO_CUTS, crypto))
     }))
   })
 
-  it('is never asked of a place that no feed and no mark can have', () => {
-    const claim = (seq: number): string => {
-      try {
-        return String([...vectorOf(vectorValue(at(seq))).values()][0]?.seq)
-      } catch (error) {
-        return codeOf(error)
-      }
-    }
-    expect([forkMark(1), forkMark(0), forkMark(0) + 7, Number.MAX_SAFE_INTEGER].map(claim)).toEqual([String(forkMark(1)), 'MALFORMED', 'MALFORMED', 'MALFORMED'])
+  it('has another digest with another head, another seq or hash of one, or other cuts', () => {
+    const vector = vectorFrom([[1, 3, 7], [1, 3, 8]])
+    const cut = (keep: string[], undo: boolean): Cuts => new Map([[DEVICE, { keep: new Set(keep), undo }]])
+    const [a, b] = ['01', '02'].map(byte => byte.repeat(32)) as [string, string]
+    const digests = [
+      vectorDigest(vector, NO_CUTS, crypto), vectorDigest(vector.slice(1), NO_CUTS, crypto), vectorDigest(vectorFrom([[1, 4, 7], [1, 3, 8]]), NO_CUTS, crypto), vectorDigest(vectorFrom([[1, 3, 9], [1, 3, 8]]), NO_CUTS, crypto),
+      vectorDigest(vector, cut([a], false), crypto), vectorDigest(vector, cut([a], true), crypto), vectorDigest(vector, cut([a, b], false), crypto),
+    ]
+    expect(new Set(digests.map(digest => Buffer.from(digest).toString('hex'))).size).toBe(digests.length)
+    expect(vectorDigest(vector, cut([b, a], false), crypto)).toEqual(vectorDigest(vector, cut([a, b], false), crypto))
+  })
+
+  it('is refused when it does not rise, names one head twice, or a place that no feed has', () => {
+    const [one, two] = vectorValue(vectorFrom([[1, 3, 7], [1, 3, 8]])) as [Value[], Value[]]
+    const bad: Value[] = [[two, one], [one, one], [[...one.slice(0, 1), 0, hashOf(7)]], [[...one.slice(0, 1), 2 ** 32, hashOf(7)]], [[...one.slice(0, 1), 1.5, hashOf(7)]], [[...one.slice(0, 2), hashOf(7).subarray(1)]], [one.slice(0, 2)], 7, null]
+    expect(outcome(() => vectorOf([one, two]))).toBe('read')
+    for (const value of bad) expect(outcome(() => vectorOf(value))).toBe('MALFORMED')
   })
 })
 
-it('a vector keeps its digest through the wire and in any order of insertion', () => {
-  const feeds = fc.uniqueArray(fc.tuple(fc.uint8Array({ minLength: 8, maxLength: 8 }), fc.integer({ min: 1, max: 1e6 })), { maxLength: 12, selector: ([key]) => key.join() })
-  fc.assert(fc.property(feeds, rows => {
-    const entries = rows.map(([key, seq]): [FeedId, { seq: number, hash: Uint8Array }] => [feedId(deviceId(new Uint8Array(32).fill(2)), key), { seq, hash: hashOf(seq & 255) }])
-    const vector = new Map(entries)
-    const other = vectorOf(vectorValue(new Map(entries.toReversed())))
-    expect(equalVectors(vector, other)).toBe(true)
-    expect(vectorDigest(other, crypto)).toEqual(vectorDigest(vector, crypto))
-  }))
+it('a question names a path by its last record, from 1 on and not backwards', () => {
+  const want = { feed: feedOf(1), from: 3, to: 9, hash: hashOf(4) }
+  expect(wantOf(wantValue(want))).toEqual(want)
+  for (const bad of [{ ...want, from: 0 }, { ...want, from: 10 }, { ...want, hash: hashOf(4).subarray(2) }]) expect(outcome(() => wantOf(wantValue(bad)))).toBe('MALFORMED')
 })

@@ -1,10 +1,11 @@
-/** One device of the simulated mesh: the shipped machines, a light replica, and streams that break when a frame is lost. */
+/** One device of the simulated mesh: the shipped machines over the shipped stacks, and streams that break when a frame is lost. */
 import {
-  AntiEntropy, judgeLive, liveOf, liveValue, SyncSession,
-  type AntiEntropyEffect, type AntiEntropyInit, type DeviceId, type Live, type SessionEffect, type SessionInput, type Value, type Vector,
+  AntiEntropy, codeOf, liveOf, liveValue, SyncSession, type AntiEntropyEffect, type AntiEntropyInit, type Batch, type DeviceId, type SessionEffect, type SessionInput, type Value,
 } from '@elder-node/protocol'
+import type { Stack } from '@elder-node/crdt-stack'
 import type { Actor, World } from '../world.ts'
-import { cheapCrypto, cheapSigner, SimReplica } from './replica.ts'
+import type { DiskFaults } from './disk.ts'
+import { cheapCrypto, SimReplica } from './replica.ts'
 
 export type SimMessage =
   | { kind: 'live', value: Value }
@@ -15,19 +16,23 @@ export type SimMessage =
 export interface Parts {
   session: typeof SyncSession
   antiEntropy: typeof AntiEntropy
-  judgeLive: (ours: Vector, live: Live) => 'known' | 'apply' | 'behind'
+  disk: DiskFaults
 }
 
-export const SHIPPED: Parts = { session: SyncSession, antiEntropy: AntiEntropy, judgeLive }
+export const SHIPPED: Parts = { session: SyncSession, antiEntropy: AntiEntropy, disk: {} }
+
+export interface DeviceInit { antiEntropy: AntiEntropyInit, gossip: boolean, names: Map<DeviceId, string>, peers: () => string[], onError: (error: unknown) => void }
 
 interface Stream { peer: string, session: SyncSession, opened: boolean, sent: number, heard: number, early: Map<number, Uint8Array> }
+
+const SYNC_MS: readonly [number, number] = [1, 40]
 
 export class SimDevice implements Actor<SimMessage> {
   readonly name: string
   readonly replica: SimReplica
   readonly #world: World<SimMessage>
   readonly #parts: Parts
-  readonly #init: { antiEntropy: AntiEntropyInit, gossip: boolean, names: Map<DeviceId, string> }
+  readonly #init: DeviceInit
   #antiEntropy: AntiEntropy
   #streams = new Map<string, Stream>()
   /** A stream that is over stays over: a late copy of its first frame opens nothing. */
@@ -35,12 +40,15 @@ export class SimDevice implements Actor<SimMessage> {
   #opened = 0
   #life = 0
 
-  constructor (name: string, world: World<SimMessage>, parts: Parts, init: { antiEntropy: AntiEntropyInit, gossip: boolean, names: Map<DeviceId, string> }) {
+  constructor (name: string, world: World<SimMessage>, parts: Parts, init: DeviceInit) {
     this.name = name
-    this.replica = new SimReplica(cheapSigner(name))
     this.#world = world
     this.#parts = parts
     this.#init = init
+    this.replica = new SimReplica(name, {
+      random: world.random, wallMs: () => 1_750_000_000_000 + Math.floor(world.now), synced: () => this.#synced(),
+      onAppend: (key, stack, batch) => { this.#tell(liveValue(key, stack, batch)) },
+    }, parts.disk)
     init.names.set(this.replica.device, name)
     this.#antiEntropy = this.#newAntiEntropy()
   }
@@ -49,23 +57,26 @@ export class SimDevice implements Actor<SimMessage> {
     return new this.#parts.antiEntropy({ self: this.replica.device, random: this.#world.random }, this.#init.antiEntropy)
   }
 
-  /** Starts, or starts again after a crash. */
-  boot (): void {
+  /** Starts, or starts again after a crash. Nobody is met before the disk was read. */
+  async boot (): Promise<void> {
     this.#life++
-    this.replica.restart()
     for (const id of this.#streams.keys()) this.#over.add(id)
     this.#streams = new Map()
     this.#antiEntropy = this.#newAntiEntropy()
+    await this.replica.boot()
     this.#world.wake(this.name, 500, 'tick')
   }
+
+  /** The process is gone: what it waited for never comes. */
+  end (): void { this.#life++ }
 
   admitted (peer: SimDevice): void { this.#act(this.#antiEntropy.handle({ type: 'admitted', device: peer.replica.device }, this.#now())) }
   gone (peer: SimDevice): void { this.#act(this.#antiEntropy.handle({ type: 'gone', device: peer.replica.device }, this.#now())) }
 
-  append (stack: string, texts: string[], peers: string[]): void {
-    const { key, name, batch } = this.replica.append(stack, texts)
-    this.#world.trace('append', `${this.name} ${stack} ${batch.head.seq}`)
-    if (this.#init.gossip) for (const peer of peers) this.#world.send(this.name, peer, { kind: 'live', value: liveValue(key, name, batch) })
+  /** `work` writes; it ends in virtual time. */
+  write (stack: string, work: (stack: Stack) => Promise<void>): void {
+    const life = this.#life
+    this.replica.open(stack).then(async opened => { if (life === this.#life) await work(opened) }).catch(this.#init.onError)
   }
 
   receive (from: string, message: SimMessage): void {
@@ -86,11 +97,32 @@ export class SimDevice implements Actor<SimMessage> {
     this.#act(this.#antiEntropy.handle({ type: 'tick' }, this.#now()))
   }
 
+  async #synced (): Promise<void> {
+    const life = this.#life
+    const [least, most] = SYNC_MS
+    await new Promise<void>(resolve => {
+      this.#world.at(this.#world.now + least + this.#world.random() * (most - least), () => { if (life === this.#life) resolve() })
+    })
+  }
+
+  #tell (value: Value): void {
+    if (this.#init.gossip) for (const peer of this.#init.peers()) if (peer !== this.name) this.#world.send(this.name, peer, { kind: 'live', value })
+  }
+
   #live (from: string, value: Value): void {
-    const live = liveOf(value, cheapCrypto)
-    const verdict = this.#parts.judgeLive(this.replica.vector(live.key), live)
-    const missing = verdict === 'apply' && live.batch !== undefined ? this.replica.receive(live.name, live.batch) : []
-    if (verdict === 'behind' || missing.length > 0) this.#act(this.#antiEntropy.handle({ type: 'behind', device: this.#deviceOf(from) }, this.#now()))
+    const { key, name, head, batch } = liveOf(value, cheapCrypto)
+    if (this.replica.holds(key, head.hash)) return
+    const behind = (): void => { this.#act(this.#antiEntropy.handle({ type: 'behind', device: this.#deviceOf(from) }, this.#now())) }
+    if (batch === undefined || (!this.replica.has(key) && batch.from > 1)) return behind()
+    const life = this.#life
+    // A full disk is no rule broken: the next exchange brings it.
+    const again = (missing: number): void => { if (life === this.#life && missing > 0) behind() }
+    this.#take(name, [batch]).then(again, () => { again(1) }).catch(this.#init.onError)
+  }
+
+  async #take (name: string, batches: readonly Batch[]): Promise<number> {
+    const stack = await this.replica.open(name)
+    return (await stack.receive(batches)).missing.length
   }
 
   #act (effects: AntiEntropyEffect[]): void {
@@ -114,18 +146,21 @@ export class SimDevice implements Actor<SimMessage> {
   #carryOut (id: string, stream: Stream, effect: SessionEffect): void {
     switch (effect.type) {
       case 'send': return this.#world.send(this.name, stream.peer, { kind: 'frame', stream: id, index: stream.sent++, frame: effect.frame })
-      case 'apply': {
-        const missing = effect.batches.flatMap(batch => this.replica.receive(effect.name, batch))
-        return this.#drive(id, stream, { type: 'applied', missing, closed: [] })
-      }
+      case 'apply': return this.#apply(id, stream, effect)
       case 'origin': return this.#drive(id, stream, { type: 'origin', accepted: false })
       case 'end': return this.#ended(id, stream, effect.reason)
     }
   }
 
+  #apply (id: string, stream: Stream, { name, batches }: Extract<SessionEffect, { type: 'apply' }>): void {
+    const life = this.#life
+    const next = (input: SessionInput): void => { if (life === this.#life && this.#streams.has(id)) this.#drive(id, stream, input) }
+    this.#take(name, batches).then(() => { next({ type: 'applied' }) }, error => { next({ type: 'refused', reason: codeOf(error) === 'MALFORMED' ? 'malformed' : 'failed' }) }).catch(this.#init.onError)
+  }
+
   #ended (id: string, stream: Stream, reason: string): void {
     this.#world.trace('end', `${this.name} ${id} ${reason}`)
-    if (reason === 'malformed' || reason === 'failed') throw new Error(`${this.name}: exchange ${id} ended with ${reason}`)
+    if (reason === 'malformed') throw new Error(`${this.name}: exchange ${id} ended with ${reason}`)
     this.#streams.delete(id)
     this.#over.add(id)
     if (stream.opened) this.#act(this.#antiEntropy.handle({ type: 'ended', device: this.#deviceOf(stream.peer), ok: reason === 'done' }, this.#now()))

@@ -1,64 +1,97 @@
 /**
  * The framed log of one feed on disk.
  *
- * frame   := length (4 bytes, big endian), crc32 of payload (4 bytes, big endian), payload
+ * frame   := magic (4 bytes), length (4 bytes, big endian), crc32 of length and payload (4 bytes, big endian), payload
  * payload := [from, [record bytes, ...], [seq, hash, signature]]     one batch, as CBOR
+ *
+ * The order of frames means nothing: a batch attaches to the record that its first `prev` names. So one flipped bit costs its own
+ * frame and no other: the reader looks for the next magic from which a whole frame reads. The checksum is zlib's, which Node has
+ * in native code.
  */
 import { crc32 } from 'node:zlib'
 import { decode, encode, headOf, headValue, type Batch, type FeedId } from '@elder-node/protocol'
-import type { StoredFeed } from '../types.ts'
 
-const HEADER = 8
+const MAGIC = Buffer.from([0xe1, 0xde, 0x72, 0x02])
+export const HEADER: number = MAGIC.length + 8
 /** A batch and its envelope; a length beyond it is damage, not data. */
 const PAYLOAD_MAX = 1_048_576
 
-export function frameOf (batch: Batch): Uint8Array {
-  return framed(encode([batch.from, batch.records, headValue(batch.head)]))
+export interface Gap { at: number, bytes: number }
+export interface ReadLog {
+  batches: Batch[]
+  /** Bytes between or behind frames that are no frame. */
+  damaged: Gap[]
+  /** The last frame when it was not written to its end: what a crash leaves of a write that nobody was told of. */
+  torn: Gap | undefined
 }
+
+export function frameOf (batch: Batch): Uint8Array { return framed(encode([batch.from, batch.records, headValue(batch.head)])) }
 
 export function framed (payload: Uint8Array): Uint8Array {
   const frame = new Uint8Array(HEADER + payload.length)
   const view = new DataView(frame.buffer)
-  view.setUint32(0, payload.length)
-  view.setUint32(4, crc32(payload))
+  frame.set(MAGIC)
+  view.setUint32(MAGIC.length, payload.length)
   frame.set(payload, HEADER)
+  view.setUint32(MAGIC.length + 4, checksum(frame, payload.length))
   return frame
 }
 
-/** Payloads of the whole frames from the start, and where the first broken or unfinished one begins. */
-export function unframed (bytes: Uint8Array, payloadMax: number = PAYLOAD_MAX): { payloads: Uint8Array[], end: number } {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  const payloads: Uint8Array[] = []
-  let at = 0
-  while (at + HEADER <= bytes.length) {
-    const length = view.getUint32(at)
-    const payload = bytes.subarray(at + HEADER, at + HEADER + length)
-    if (length > payloadMax || payload.length < length || crc32(payload) !== view.getUint32(at + 4)) break
-    payloads.push(payload)
-    at += HEADER + length
+/** Everything that reads, wherever it stands. */
+export function readLog (feed: FeedId, bytes: Buffer): ReadLog {
+  const log: ReadLog = { batches: [], damaged: [], torn: undefined }
+  for (let at = 0; at < bytes.length;) {
+    const payload = payloadAt(bytes, at)
+    const batch = payload === undefined ? undefined : batchOf(feed, payload)
+    if (payload !== undefined && batch !== undefined) {
+      log.batches.push(batch)
+      at += HEADER + payload.length
+      continue
+    }
+    const next = nextFrame(bytes, at + 1)
+    if (next === bytes.length && isTorn(bytes, at)) log.torn = { at, bytes: next - at }
+    else log.damaged.push({ at, bytes: next - at })
+    at = next
   }
-  return { payloads, end: at }
+  return log
 }
 
-/** The feed in a log's bytes, up to the first frame that is torn or does not continue it. */
-export function feedOf (feed: FeedId, bytes: Uint8Array): { stored: StoredFeed, end: number } {
-  const stored: StoredFeed = { feed, records: [], heads: [] }
-  let end = 0
-  for (const payload of unframed(bytes).payloads) {
-    if (!take(stored, payload)) break
-    end += HEADER + payload.length
-  }
-  return { stored, end }
+/** The payload of one whole frame, alone in its file; undefined when it does not read. */
+export function unframed (bytes: Buffer): Uint8Array | undefined { return payloadAt(bytes, 0) }
+
+function payloadAt (bytes: Buffer, at: number): Uint8Array | undefined {
+  if (at + HEADER > bytes.length || bytes.compare(MAGIC, 0, MAGIC.length, at, at + MAGIC.length) !== 0) return undefined
+  const length = bytes.readUInt32BE(at + MAGIC.length)
+  if (length > PAYLOAD_MAX || at + HEADER + length > bytes.length) return undefined
+  const frame = bytes.subarray(at, at + HEADER + length)
+  return checksum(frame, length) === bytes.readUInt32BE(at + MAGIC.length + 4) ? frame.subarray(HEADER) : undefined
 }
 
-function take (stored: StoredFeed, payload: Uint8Array): boolean {
+function checksum (frame: Uint8Array, length: number): number {
+  return crc32(frame.subarray(HEADER, HEADER + length), crc32(frame.subarray(MAGIC.length, MAGIC.length + 4)))
+}
+
+function nextFrame (bytes: Buffer, from: number): number {
+  for (let at = bytes.indexOf(MAGIC, from); at !== -1; at = bytes.indexOf(MAGIC, at + 1)) {
+    if (payloadAt(bytes, at) !== undefined) return at
+  }
+  return bytes.length
+}
+
+/** Does a frame begin here and end beyond the file? */
+function isTorn (bytes: Buffer, at: number): boolean {
+  const head = bytes.subarray(at, at + MAGIC.length)
+  if (head.compare(MAGIC, 0, head.length) !== 0) return false
+  if (at + HEADER > bytes.length) return true
+  const length = bytes.readUInt32BE(at + MAGIC.length)
+  return length <= PAYLOAD_MAX && at + HEADER + length > bytes.length
+}
+
+function batchOf (feed: FeedId, payload: Uint8Array): Batch | undefined {
   try {
     const [from, records, head] = decode(payload, PAYLOAD_MAX) as [number, Uint8Array[], Parameters<typeof headOf>[0]]
-    if (from !== stored.records.length + 1) return false
-    stored.records.push(...records)
-    stored.heads.push(headOf(head))
-    return true
+    return { feed, from, records, head: headOf(head) }
   } catch {
-    return false
+    return undefined
   }
 }

@@ -1,84 +1,77 @@
-/** The few calls that decide over durability, behind an interface so that a full disk can be played in a test. */
-import { open, rename, unlink } from 'node:fs/promises'
+/** What decides over durability: appending, replacing and naming files so that they survive a power cut. */
+import { open, rename, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 
-export interface LogFile {
-  /** May write less than asked for, silently: Node does on a full disk. */
-  write (bytes: Uint8Array, position: number): Promise<number>
-  datasync (): Promise<void>
-  truncate (size: number): Promise<void>
-  close (): Promise<void>
-}
-
-export interface Io {
-  /** Opens for reading and writing; creates the file when it is missing. */
-  open (path: string): Promise<LogFile>
-  /** Makes a new name durable. */
-  syncDirectory (dir: string): Promise<void>
-}
-
-export const nodeIo: Io = {
-  async open (path) {
-    const handle = await open(path, 'r+').catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw error
-      return await open(path, 'wx+', 0o600)
-    })
-    return {
-      write: async (bytes, position) => (await handle.write(bytes, 0, bytes.length, position)).bytesWritten,
-      datasync: async () => await handle.datasync(),
-      truncate: async size => await handle.truncate(size),
-      close: async () => await handle.close(),
-    }
-  },
-  async syncDirectory (dir) {
-    const handle = await open(dir, 'r')
-    try {
-      await handle.sync()
-    } catch (error) {
-      // Windows and some network file systems cannot sync a directory; there is nothing better to do there.
-      if (!['EPERM', 'EINVAL', 'EISDIR', 'ENOTSUP'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
-    } finally {
-      await handle.close()
-    }
-  },
+/** Makes a new name durable. */
+export async function syncDirectory (dir: string): Promise<void> {
+  const handle = await open(dir, 'r')
+  try {
+    await handle.sync()
+  } catch (error) {
+    // Windows and some network file systems cannot sync a directory; there is nothing better to do there.
+    if (!['EPERM', 'EINVAL', 'EISDIR', 'ENOTSUP'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+  } finally {
+    await handle.close()
+  }
 }
 
 /**
- * Writes everything, or takes back what was written.
+ * Writes everything at the end of a file that is open for appending, or takes back what was written.
  *
+ * @returns how long the file was before
  * @throws ElderError `DISK_FULL` on a short write, ENOSPC or EDQUOT; `STORAGE` on anything else.
  */
-export async function appendAll (file: LogFile, bytes: Uint8Array, position: number): Promise<void> {
+export async function appendAll (file: FileHandle, bytes: Uint8Array): Promise<number> {
+  const { size } = await file.stat()
   try {
     for (let done = 0; done < bytes.length;) {
-      const written = await file.write(bytes.subarray(done), position + done)
-      if (written === 0) throw Object.assign(new Error('nothing was written'), { code: 'ENOSPC' })
-      done += written
+      // Node writes less than asked for on a full disk, silently.
+      const { bytesWritten } = await file.write(bytes, done, bytes.length - done)
+      if (bytesWritten === 0) throw Object.assign(new Error('nothing was written'), { code: 'ENOSPC' })
+      done += bytesWritten
     }
     await file.datasync()
+    return size
   } catch (error) {
-    await file.truncate(position).catch(() => undefined)
+    // What was told as failed must not be read at the next start.
+    await file.truncate(size).catch(() => undefined)
+    await file.datasync().catch(() => undefined)
     throw ioError(error)
   }
 }
 
-/** Old content or new content, never neither: temporary file, fsync, rename, fsync of the directory. @throws ElderError */
-export async function replaceFile (io: Io, path: string, bytes: Uint8Array): Promise<void> {
+/**
+ * Old content or new content, never neither: temporary file, fsync, rename, fsync of the directory.
+ *
+ * @param init.syncName the new name survives a power cut too. @default true
+ * @throws ElderError
+ */
+export async function replaceFile (path: string, bytes: Uint8Array, { syncName = true }: { syncName?: boolean } = {}): Promise<void> {
   const temporary = `${path}.new`
   try {
-    const file = await io.open(temporary)
+    await unlink(temporary).catch(() => undefined)
+    const file = await open(temporary, 'ax', 0o600)
     try {
-      await file.truncate(0)
-      await appendAll(file, bytes, 0)
+      await appendAll(file, bytes)
     } finally {
       await file.close()
     }
     await rename(temporary, path)
-    await io.syncDirectory(dirname(path))
+    if (syncName) await syncDirectory(dirname(path))
   } catch (error) {
     await unlink(temporary).catch(() => undefined)
     throw ioError(error)
+  }
+}
+
+/** @throws ElderError; a file that is not there is none. */
+export async function removeFile (path: string): Promise<void> {
+  try {
+    await unlink(path)
+    await syncDirectory(dirname(path))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw ioError(error)
   }
 }
 

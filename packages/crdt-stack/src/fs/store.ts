@@ -1,69 +1,57 @@
 /**
- * Feeds as framed logs on disk: `<dir>/<feed>.log`, `<dir>/<feed>.notes`, `<dir>/snapshot`, `<dir>/origin`.
+ * Feeds as framed logs on disk: `<dir>/<feed>.log`, `<dir>/clean-end`.
  *
  * A batch is acknowledged after fdatasync. When idle it is committed at once; batches that arrive while an fdatasync runs share
- * the next one. One process per directory: the node's lock file sees to that.
+ * the next one. Only a torn tail is ever cut: what does not read stays where it is, or aside when nothing follows it. One process
+ * per directory: the node's lock file sees to that.
  */
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import { ElderError, feedKey, type Batch, type FeedId } from '@elder-node/protocol'
-import { notNext } from '../feed-store.ts'
-import type { FeedStore } from '../types.ts'
-import { feedOf, framed, frameOf, unframed } from './frames.ts'
-import { appendAll, ioError, nodeIo, replaceFile, type Io, type LogFile } from './io.ts'
+import { mkdir, readdir, readFile, stat, truncate } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { decode, ElderError, encode, feedKey, feedIdOf, fromHex, toHex, type Batch, type FeedId } from '@elder-node/protocol'
+import type { Damage, FeedStore, LoadedFeeds } from '../feeds/store.ts'
+import { framed, frameOf, readLog, unframed, type Gap, type ReadLog } from './frames.ts'
+import { Handles } from './handles.ts'
+import { appendAll, ioError, removeFile, replaceFile, syncDirectory } from './io.ts'
 
 export interface FsFeedStoreInit {
-  /** @default the real file system */
-  io?: Io
+  /** Shared by all stores of a process: bounds how many files are open. @default a pool of its own */
+  handles?: Handles
 }
 
-/** `batch` is undefined for notes, which have no order to keep. */
-interface Job { file: string, bytes: Uint8Array, batch: Batch | undefined, resolve: () => void, reject: (error: unknown) => void }
-/** A log: its size up to the last whole frame and its records, both on the disk for certain. */
-interface Log { handle: LogFile | undefined, size: number, records: number }
+interface Job { bytes: Uint8Array, resolve: () => void, reject: (error: unknown) => void }
 
-/** Logs kept open between commits: the own feed and a few busy peers. */
-const OPEN_MAX = 4
-const SNAPSHOT_BYTES_MAX = 0xffff_ffff
+const CLEAN_END = 'clean-end'
+const NOTE_BYTES_MAX = 4096
 
 export class FsFeedStore implements FeedStore {
   readonly dir: string
-  readonly #io: Io
-  readonly #logs = new Map<string, Log>()
-  /** Records per feed, those on their way to the disk included. */
-  readonly #lengths = new Map<FeedId, number>()
-  #queue: Job[] = []
-  #flushing: Promise<void> | undefined
+  readonly #handles: Handles
+  /** Bytes of each log that were acknowledged. */
+  readonly #sizes = new Map<string, number>()
+  readonly #queues = new Map<string, Job[]>()
+  readonly #flushing = new Map<string, Promise<void>>()
+  #hasNote = true
   #loaded = false
   #closed = false
 
-  private constructor (dir: string, io: Io) {
+  private constructor (dir: string, handles: Handles) {
     this.dir = dir
-    this.#io = io
+    this.#handles = handles
   }
 
   /** Creates the directory (mode 0700) when it is missing. */
-  static async open (dir: string, { io = nodeIo }: FsFeedStoreInit = {}): Promise<FsFeedStore> {
-    await mkdir(dir, { recursive: true, mode: 0o700 })
-    return new FsFeedStore(dir, io)
+  static async open (dir: string, { handles = new Handles() }: FsFeedStoreInit = {}): Promise<FsFeedStore> {
+    if (await mkdir(dir, { recursive: true, mode: 0o700 }) !== undefined) await syncDirectory(dirname(dir))
+    return new FsFeedStore(dir, handles)
   }
 
-  async load (): ReturnType<FeedStore['load']> {
-    const loaded: Required<Awaited<ReturnType<FeedStore['load']>>> = { feeds: [], repaired: [], notes: [], moved: await this.#isMoved() }
-    for (const name of (await readdir(this.dir)).sort()) {
-      const feed = feedOfName(name)
-      if (feed === undefined) continue
+  async load (): Promise<LoadedFeeds> {
+    const loaded: LoadedFeeds = { batches: [], damaged: [], cleanEnd: await this.#cleanEnd() }
+    for (const { name, feed } of await this.#logs()) {
       const bytes = await readFile(join(this.dir, name))
-      if (name.endsWith('.notes')) {
-        const { payloads, end } = unframed(bytes)
-        loaded.notes.push(...payloads.map(evidence => ({ feed, evidence })))
-        await this.#adopt(name, bytes.length, end, 0)
-      } else {
-        const { stored, end } = feedOf(feed, bytes)
-        this.#lengths.set(feed, stored.records.length)
-        if (stored.records.length > 0) loaded.feeds.push(stored)
-        if (await this.#adopt(name, bytes.length, end, stored.records.length)) loaded.repaired.push({ feed, bytesCut: bytes.length - end })
-      }
+      const log = readLog(feed, bytes)
+      loaded.batches.push(...log.batches)
+      loaded.damaged.push(...await this.#settleTail(feed, bytes, log))
     }
     this.#loaded = true
     return loaded
@@ -71,161 +59,129 @@ export class FsFeedStore implements FeedStore {
 
   async reread (): ReturnType<FeedStore['reread']> {
     this.#check()
-    const found: Reread = { feeds: [], damaged: [], notes: [] }
-    for (const [name, { size }] of [...this.#logs].sort()) {
-      const feed = feedOfName(name)
-      if (feed === undefined) continue
-      // What stands behind the last acknowledged byte is a write that failed: the next one takes its place.
-      const bytes = (await readFile(join(this.dir, name)).catch(() => new Uint8Array(0))).subarray(0, size)
-      const { end, records } = name.endsWith('.notes') ? takeNotes(feed, bytes, found.notes) : takeFeed(feed, bytes, found.feeds)
-      if (end < size) found.damaged.push({ feed, records })
+    const found: Awaited<ReturnType<FeedStore['reread']>> = { batches: [], damaged: [] }
+    for (const { name, feed } of await this.#logs()) {
+      const bytes = await readFile(join(this.dir, name))
+      const size = this.#sizes.get(name) ?? 0
+      const { batches, damaged, torn } = readLog(feed, bytes.subarray(0, size))
+      found.batches.push(...batches)
+      found.damaged.push(...[...damaged, ...torn === undefined ? [] : [torn]].map(gap => this.#damage(feed, gap)))
+      if (bytes.length < size) found.damaged.push(this.#damage(feed, { at: bytes.length, bytes: size - bytes.length }))
     }
     return found
   }
 
-  async append (batch: Batch): Promise<void> {
-    const have = this.#lengths.get(batch.feed) ?? 0
-    if (batch.from !== have + 1) throw notNext(batch, have)
-    this.#lengths.set(batch.feed, have + batch.records.length)
-    try {
-      await this.#put(`${batch.feed}.log`, frameOf(batch), batch)
-    } catch (error) {
-      this.#lengths.set(batch.feed, Math.min(have, this.#lengths.get(batch.feed) ?? 0))
-      throw error
-    }
-  }
-
-  async note (feed: FeedId, evidence: Uint8Array): Promise<void> { await this.#put(`${feed}.notes`, framed(evidence)) }
-
-  async saveSnapshot (bytes: Uint8Array): Promise<void> {
+  async append (batches: readonly Batch[]): Promise<void> {
     this.#check()
-    await replaceFile(this.#io, join(this.dir, 'snapshot'), framed(bytes))
+    const [first] = batches
+    if (first === undefined) return
+    const name = `${first.feed}.log`
+    const bytes = Buffer.concat(batches.map(frameOf))
+    await new Promise<void>((resolve, reject) => {
+      this.#queues.set(name, [...this.#queues.get(name) ?? [], { bytes, resolve, reject }])
+      if (!this.#flushing.has(name)) this.#flushing.set(name, this.#flush(name))
+    })
   }
 
-  async loadSnapshot (): Promise<Uint8Array | undefined> {
-    const bytes = await readFile(join(this.dir, 'snapshot')).catch(() => undefined)
-    return bytes === undefined ? undefined : unframed(bytes, SNAPSHOT_BYTES_MAX).payloads[0]
+  async forgetCleanEnd (): Promise<void> {
+    this.#check()
+    if (!this.#hasNote) return
+    await removeFile(join(this.dir, CLEAN_END))
+    this.#hasNote = false
   }
 
-  async close (): Promise<void> {
+  async close (cleanEnd?: { feed: FeedId, name: string }): Promise<void> {
+    if (this.#closed) return
     this.#closed = true
-    await this.#flushing
-    for (const log of this.#logs.values()) await this.#shut(log)
+    await Promise.all(this.#flushing.values())
+    await this.#handles.closeAll(path => dirname(path) === this.dir)
+    // Only a note: without it the next life opens a new incarnation.
+    if (cleanEnd !== undefined) await this.#note(cleanEnd).catch(() => undefined)
   }
 
   #check (): void {
     if (this.#closed) throw new ElderError('CLOSED', 'the feed store is closed')
-    // Without it nothing is known about the logs, and the first append would overwrite one.
+    // Without it nothing is known about the logs, and a torn tail would end up in the middle of one.
     if (!this.#loaded) throw new Error('a feed store is loaded before it is written')
   }
 
-  async #put (file: string, bytes: Uint8Array, batch?: Batch): Promise<void> {
-    this.#check()
-    await new Promise<void>((resolve, reject) => {
-      this.#queue.push({ file, bytes, batch, resolve, reject })
-      this.#flushing ??= this.#flush()
+  async #logs (): Promise<Array<{ name: string, feed: FeedId }>> {
+    return (await readdir(this.dir)).sort().flatMap(name => {
+      const feed = feedOfName(name)
+      return feed === undefined ? [] : [{ name, feed }]
     })
   }
 
-  async #flush (): Promise<void> {
-    while (this.#queue.length > 0) {
-      const files = Map.groupBy(this.#queue.splice(0), job => job.file)
-      for (const [file, jobs] of files) await this.#commit(file, jobs)
-    }
-    this.#flushing = undefined
+  async #flush (name: string): Promise<void> {
+    for (let jobs = this.#take(name); jobs.length > 0; jobs = this.#take(name)) await this.#commit(name, jobs)
+    this.#flushing.delete(name)
+  }
+
+  #take (name: string): Job[] {
+    const jobs = this.#queues.get(name) ?? []
+    this.#queues.delete(name)
+    return jobs
   }
 
   /** One write and one fdatasync for everything that waits for this file. All of it is acknowledged, or none. */
-  async #commit (file: string, waiting: Job[]): Promise<void> {
-    let jobs = waiting
+  async #commit (name: string, jobs: readonly Job[]): Promise<void> {
+    const bytes = Buffer.concat(jobs.map(job => job.bytes))
     try {
-      const log = await this.#open(file)
-      jobs = inOrder(waiting, log.records)
-      const bytes = Buffer.concat(jobs.map(job => job.bytes))
-      await appendAll(log.handle as LogFile, bytes, log.size)
-      if (log.size === 0) await this.#io.syncDirectory(this.dir)
-      log.size += bytes.length
-      for (const job of jobs) log.records += job.batch?.records.length ?? 0
+      const before = await this.#handles.use(join(this.dir, name), 'a', async file => await appendAll(file, bytes))
+      if (before === 0) await syncDirectory(this.dir)
+      this.#sizes.set(name, before + bytes.length)
       for (const job of jobs) job.resolve()
     } catch (error) {
       for (const job of jobs) job.reject(ioError(error))
     }
   }
 
-  async #open (file: string): Promise<Log> {
-    const log = this.#logs.get(file) ?? { handle: undefined, size: 0, records: 0 }
-    log.handle ??= await this.#io.open(join(this.dir, file))
-    this.#logs.delete(file)
-    this.#logs.set(file, log)
-    const others = [...this.#logs.values()].filter(other => other.handle !== undefined)
-    if (others.length > OPEN_MAX) await this.#shut(others[0] as Log)
-    return log
-  }
-
-  async #shut (log: Log): Promise<void> {
-    const { handle } = log
-    log.handle = undefined
-    await handle?.close()
-  }
-
-  /** Remembers a log's size; cuts what a crash left behind its last whole frame. @returns whether it cut */
-  async #adopt (name: string, bytes: number, end: number, records: number): Promise<boolean> {
-    const log: Log = { handle: undefined, size: end, records }
-    this.#logs.set(name, log)
-    if (end === bytes) return false
-    const file = await this.#io.open(join(this.dir, name))
-    try {
-      await file.truncate(end)
-      await file.datasync()
-    } finally {
-      await file.close()
+  /** Cuts a torn tail; puts aside other bytes that do not read and that nothing follows, so that the next frame is not joined to them. */
+  async #settleTail (feed: FeedId, bytes: Buffer, { damaged, torn }: ReadLog): Promise<Damage[]> {
+    const name = `${feed}.log`
+    const last = damaged.at(-1)
+    const isAtEnd = last !== undefined && last.at + last.bytes === bytes.length
+    const end = torn?.at ?? (isAtEnd ? last.at : bytes.length)
+    const found = damaged.map(gap => this.#damage(feed, gap))
+    if (isAtEnd) {
+      const aside = join(this.dir, `${name}.damaged-${last.at}`)
+      await replaceFile(aside, bytes.subarray(last.at))
+      found[found.length - 1] = { ...this.#damage(feed, last), file: aside }
     }
-    return true
+    if (end < bytes.length) await truncate(join(this.dir, name), end)
+    this.#sizes.set(name, end)
+    return found
   }
 
-  /** The directory's own identity, kept inside it: a copy or a restored backup carries the old one. */
-  async #isMoved (): Promise<boolean> {
-    const { dev, ino } = await stat(this.dir, { bigint: true })
-    const path = join(this.dir, 'origin')
-    const here = `${dev} ${ino}\n`
-    const written = await readFile(path, 'utf8').catch(() => undefined)
-    if (written === here) return false
-    await replaceFile(this.#io, path, new TextEncoder().encode(here))
-    return written !== undefined
+  #damage (feed: FeedId, { at, bytes }: Gap): Damage { return { feed, file: join(this.dir, `${feed}.log`), at, bytes } }
+
+  /** note := [feedKey, head, size, ctime]: the log was just so when this device left it. A copy or a restored backup has another ctime. */
+  async #note ({ feed, name }: { feed: FeedId, name: string }): Promise<void> {
+    const { size, ctimeNs } = await stat(join(this.dir, `${feed}.log`), { bigint: true })
+    await replaceFile(join(this.dir, CLEAN_END), framed(encode([feedKey(feed), fromHex(name) as Uint8Array, `${size} ${ctimeNs}`])))
   }
-}
 
-/** Rejects batches that no longer continue their log, because the one before them could not be written. */
-function inOrder (jobs: Job[], records: number): Job[] {
-  let next = records + 1
-  return jobs.filter(({ batch, reject }) => {
-    if (batch === undefined) return true
-    if (batch.from !== next) reject(notNext(batch, next - 1))
-    else next += batch.records.length
-    return batch.from + batch.records.length === next
-  })
-}
-
-type Reread = Awaited<ReturnType<FeedStore['reread']>>
-
-function takeFeed (feed: FeedId, bytes: Uint8Array, into: Reread['feeds']): { end: number, records: number } {
-  const { stored, end } = feedOf(feed, bytes)
-  if (stored.records.length > 0) into.push(stored)
-  return { end, records: stored.records.length }
-}
-
-function takeNotes (feed: FeedId, bytes: Uint8Array, into: Reread['notes']): { end: number, records: number } {
-  const { payloads, end } = unframed(bytes)
-  into.push(...payloads.map(evidence => ({ feed, evidence })))
-  return { end, records: 0 }
+  async #cleanEnd (): Promise<LoadedFeeds['cleanEnd']> {
+    try {
+      const note = unframed(await readFile(join(this.dir, CLEAN_END)))
+      if (note === undefined) return undefined
+      const [key, head, place] = decode(note, NOTE_BYTES_MAX) as [Uint8Array, Uint8Array, string]
+      const feed = feedIdOf(key)
+      const { size, ctimeNs } = await stat(join(this.dir, `${feed}.log`), { bigint: true })
+      return place === `${size} ${ctimeNs}` ? { feed, name: toHex(head) } : undefined
+    } catch {
+      // No note, or one that does not read: not a clean end.
+      return undefined
+    }
+  }
 }
 
 function feedOfName (name: string): FeedId | undefined {
-  const feed = /^(.*)\.(?:log|notes)$/.exec(name)?.[1]
-  if (feed === undefined) return undefined
+  const feed = name.replace(/\.log$/, '') as FeedId
+  if (feed === name) return undefined
   try {
-    feedKey(feed as FeedId)
-    return feed as FeedId
+    feedKey(feed)
+    return feed
   } catch {
     return undefined
   }

@@ -9,14 +9,13 @@ import { constants } from 'node:fs'
 import * as nodeFs from 'node:fs/promises'
 import { join } from 'node:path'
 import type { PromiseFsClient } from 'isomorphic-git'
-import { nodeIo, replaceFile, type Io } from '../fs/io.ts'
+import { replaceFile } from '../fs/io.ts'
 
-const io: Io = { ...nodeIo, syncDirectory: async () => {} }
 const { readFile, unlink, readdir, mkdir, rmdir, stat, lstat, readlink, symlink, rm } = nodeFs
 
 /** @throws ElderError `DISK_FULL` on a short write, `STORAGE` on anything else; what was there before is still there. */
 async function writeFile (path: string, content: string | Uint8Array): Promise<void> {
-  await replaceFile(io, path, typeof content === 'string' ? Buffer.from(content, 'utf8') : content)
+  await replaceFile(path, typeof content === 'string' ? Buffer.from(content, 'utf8') : content, { syncName: false })
 }
 
 export const atomicFs: PromiseFsClient = { promises: { readFile, writeFile, unlink, readdir, mkdir, rmdir, stat, lstat, readlink, symlink } }

@@ -26,7 +26,7 @@ export async function * newStacks (
 
 function isGenuine ({ name, segment }: Candidate, content: Uint8Array, crypto: Crypto): boolean {
   try {
-    return parseSegment(stackId(name, crypto), segment.name, content, crypto).length > 0
+    return parseSegment(stackId(name, crypto), segment.name, content, crypto).records.length > 0
   } catch (error) {
     if (codeOf(error) !== 'MALFORMED') throw error
     return false

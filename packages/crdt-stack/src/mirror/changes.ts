@@ -1,62 +1,43 @@
 /** What a commit must change so that the remote holds a stack in full: missing segments, and renders that differ. */
-import { decodeRecord, equalBytes, forkedAt, LIMITS, recordHash, type Batch, type Crypto, type FeedId, type Vector } from '@elder-node/protocol'
+import { recordHash, type Batch, type Crypto, type Want } from '@elder-node/protocol'
 import type { Change, Commit, GitMirror, GitOptions, TreeFile } from '../git/port.ts'
 import { segmentPath, shortHash } from './layout.ts'
 import { renderStack } from './render.ts'
 import { isSealed } from './seal.ts'
 import { makeSegment } from './segments.ts'
-import { byWindow, windowsOf, type StackTree, type TreeSegment } from './tree.ts'
+import { byWindow, type StackTree, type TreeSegment } from './tree.ts'
 import type { MirroredStack, MirrorProblem } from './types.ts'
 
-/** The windows of the stack that the remote lacks or holds a shorter part of. `bad` segments count as absent. */
-export function missingWindows (vector: Vector, tree: StackTree, bad: TreeSegment[]): Window[] {
+/** The windows of the stack that the remote lacks. `bad` segments count as absent. */
+export function missingWindows (stack: MirroredStack, tree: StackTree, bad: TreeSegment[]): Window[] {
   const isBad = new Set(bad)
   const good = byWindow(tree.segments.filter(segment => !isBad.has(segment)))
-  return [...windowsOf(vector)].flatMap(({ feed, from, to }) => {
-    const there = good.get(`${feed} ${from}`) ?? []
-    const head = vector.get(feed)
-    const forked = forkedAt(head?.seq ?? 0) === to
-    const full = there.filter(({ name }) => name.to > to || (name.to === to && (head?.seq !== to || name.hash === shortHash(head.hash))))
-    const held = full.length >= (forked ? 2 : 1) // both branches of a fork: together they are the proof
-    return held ? [] : [{ feed, from, to, there }]
+  return stack.windows().flatMap(want => {
+    const there = good.get(`${want.feed} ${want.from}`) ?? []
+    const isHeld = there.some(({ name }) => name.to === want.to && name.hash === shortHash(want.hash))
+    return isHeld ? [] : [{ want, there }]
   })
 }
 
-/** A segment per missing window; one of ours replaces a bad one of the same name. */
-export async function segmentChanges (stack: MirroredStack, windows: Window[], crypto: Crypto): Promise<Change[]> {
-  const changes: Change[] = []
-  for (const { feed, from, to, there } of windows) {
-    const branches = branchesOf(await stack.batches({ feed, from, to }))
-    for (const segment of branches.map(makeSegment)) {
-      const path = segmentPath(stack.key, segment.name)
-      if (!there.some(({ file }) => file.path === path)) changes.push({ path, content: segment.content })
-    }
-    // Only what our longer one contains goes: a fork's segment is evidence and stays.
-    const ours = hashesOf(branches[0] ?? [], crypto)
-    for (const { name, file } of there) if (name.to < Math.max(...ours.keys()) && ours.get(name.to) === name.hash) changes.push({ path: file.path, content: null })
-  }
-  return changes
-}
-
-/** The window's own chain, then, after a fork, the same window as the other branch has it. */
-function branchesOf (batches: Batch[]): Batch[][] {
-  const chain: Batch[] = []
-  const rest: Batch[] = []
-  for (const batch of batches) (chain.length === 0 || batch.from === (chain.at(-1) as Batch).head.seq + 1 ? chain : rest).push(batch)
-  const records = chain.flatMap(batch => batch.records)
-  const first = chain[0]?.from ?? 1
-  const others = rest.filter(batch => batch.from >= first && !records.some(record => equalBytes(record, batch.records.at(-1) as Uint8Array)))
-  // The head of the other branch signs what both have in common, too.
-  const joined = others.map(batch => ({ ...batch, from: first, records: [...records.slice(0, batch.from - first), ...batch.records] }))
-  const fits = (batch: Batch): boolean => batch.records.length <= LIMITS.batchRecordsMax && batch.records.reduce((sum, record) => sum + record.length, 0) <= LIMITS.batchBytesMax
-  return [chain, ...joined.filter(fits).map(batch => [batch])].filter(branch => branch.length > 0)
+/** A segment per missing window; one of ours replaces a bad one of the same name. Strands of one window stand side by side. */
+export function segmentChanges (stack: MirroredStack, windows: Window[], crypto: Crypto): Change[] {
+  return windows.flatMap(({ want, there }) => {
+    const batches = [...stack.path(want)]
+    if (batches.length === 0) return []
+    const segment = makeSegment(batches)
+    const ours = hashesOf(batches, crypto)
+    // Only what our longer one contains goes: another strand's segment stays.
+    const shorter = there.filter(({ name }) => name.to < want.to && ours.get(name.to) === name.hash)
+    return [{ path: segmentPath(stack.key, segment.name), content: segment.content }, ...shorter.map(({ file }) => ({ path: file.path, content: null }))]
+  })
 }
 
 function hashesOf (batches: Batch[], crypto: Crypto): Map<number, string> {
-  return new Map(batches.flatMap(batch => batch.records.map(bytes => [decodeRecord(bytes).seq, shortHash(recordHash(bytes, crypto))] as const)))
+  return new Map(batches.flatMap(batch => batch.records.map((bytes, i) => [batch.from + i, shortHash(recordHash(bytes, crypto))] as const)))
 }
 
-export interface Window { feed: FeedId, from: number, to: number, there: TreeSegment[] }
+/** `there`: the good segments of the same window. */
+export interface Window { want: Want, there: TreeSegment[] }
 export interface RenderChanges { changes: Change[], problems: MirrorProblem[] }
 
 /** Renders the stack and compares blobs. A file that a person wrote is kept beside its render as `<name>.edited-<commit>.md`. */

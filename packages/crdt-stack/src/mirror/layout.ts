@@ -17,7 +17,7 @@ const SEGMENT = /^([1-9]\d{0,15})-([1-9]\d{0,15})\.([0-9a-f]{32})$/
 const KIND = /^[a-z0-9][a-z0-9-]{0,31}$/
 const HASH = /^[0-9a-f]{32}$/
 
-/** A run of one feed: from the first record after a multiple of LIMITS.batchRecordsMax up to the next at most. */
+/** One window of one path of a feed: from the first record after a multiple of LIMITS.batchRecordsMax up to the next at most. */
 export interface SegmentName { feed: FeedId, from: number, to: number, hash: string }
 
 export type MirrorPath =

@@ -4,7 +4,7 @@
  * A rejected push is not an error: somebody was faster. The commit is dropped, and the pass begins anew from the new tip after
  * a pause with full jitter (Brooker, "Exponential backoff and jitter", 2015). History stays linear and nothing is ever merged.
  */
-import { codeOf, ElderError, LIMITS, toHex, utf8, vectorDigest, type Crypto, type DeviceId } from '@elder-node/protocol'
+import { codeOf, ElderError, LIMITS, toHex, utf8, type Crypto, type DeviceId } from '@elder-node/protocol'
 import type { Change, Commit, GitMirror, GitOptions } from '../git/port.ts'
 import { newStacks } from './adopt.ts'
 import { missingWindows, renderChanges, segmentChanges, type Window } from './changes.ts'
@@ -184,7 +184,7 @@ export class MirrorSync {
         for (const change of goneChanges(stack, pass.tree)) changes.push(change)
         continue
       }
-      for (const change of await segmentChanges(stack, windowsMissing(pass, stack), crypto)) changes.push(change)
+      for (const change of segmentChanges(stack, windowsMissing(pass, stack), crypto)) changes.push(change)
       // A view of less than the remote has, or by an older renderer, would take a newer one back.
       if (pass.taken.get(stack.key)?.waiting === true || (pass.header?.renderer ?? 0) > RENDERER) continue
       const rendered = await renderChanges(git, stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, pass.tip, crypto, options)
@@ -225,7 +225,7 @@ export class MirrorSync {
   #statesOf (stacks: MirroredStack[], options: SyncOptions): string[] {
     const { crypto, roster } = this.#parts
     const records = (roster?.records() ?? []).map(record => rosterPath(record, crypto)).sort()
-    const states = stacks.map(stack => `${stack.key} ${toHex(vectorDigest(stack.vector(), crypto))} ${options.push?.(stack, false) ?? true} ${isGone(stack)}`)
+    const states = stacks.map(stack => `${stack.key} ${toHex(stack.feedsDigest())} ${options.push?.(stack, false) ?? true} ${isGone(stack)}`)
     return [...states, toHex(crypto.sha256(utf8(records.join('\n'))))]
   }
 
@@ -255,7 +255,7 @@ function tell ({ result }: Pass, problems: MirrorProblem[]): void {
 }
 
 function windowsMissing (pass: Pass, stack: MirroredStack): Window[] {
-  return missingWindows(stack.vector(), pass.tree.stacks.get(stack.key) ?? NO_TREE, pass.taken.get(stack.key)?.bad ?? [])
+  return missingWindows(stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, pass.taken.get(stack.key)?.bad ?? [])
 }
 
 function messageOf (changes: Change[], stacks: MirroredStack[]): string {

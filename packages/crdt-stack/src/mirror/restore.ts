@@ -1,11 +1,10 @@
 /** Stacks from a remote alone: no peer, no local state. What does not verify is left out and named. */
-import { codeOf, feedDevice, genesisHash, LIMITS, stackId, type Batch, type Crypto, type DeviceId, type FeedId, type StackId } from '@elder-node/protocol'
-import { ElderError } from '@elder-node/protocol'
+import { codeOf, ElderError, feedDevice, LIMITS, stackId, toHex, type Batch, type ChainedRecord, type Crypto, type DeviceId, type StackId } from '@elder-node/protocol'
 import type { Commit, GitMirror, GitOptions } from '../git/port.ts'
 import { HEADER_BYTES_MAX, parseHeader } from './header.ts'
 import { parseKey, rosterPath } from './layout.ts'
-import { followsOn, parseSegment } from './segments.ts'
-import { byWindow, readMirror, type MirrorTree, type StackTree, type TreeSegment } from './tree.ts'
+import { parseSegment } from './segments.ts'
+import { readMirror, type MirrorTree, type StackTree, type TreeSegment } from './tree.ts'
 import { MIRROR_FORMAT, type MirrorHeader } from './types.ts'
 
 /** What the membership records of a mirror say. */
@@ -26,8 +25,10 @@ export interface RestoredContent {
   key: string
   /** Mesh it came from. */
   mesh: string
-  /** Verified batches, each feed in order from its first record. */
+  /** Verified batches, what comes first in a feed before what follows. */
   batches: Batch[]
+  /** Hashes (hex) of all records in them. */
+  names: ReadonlySet<string>
 }
 
 export interface RestoredMirror { commit: Commit, mesh: string, roster: Uint8Array[], stacks: RestoredContent[], quarantined: Quarantined[] }
@@ -56,8 +57,8 @@ export async function restoreMirror (components: RestoreComponents, { only, ...o
     const parsed = parseKey(key)
     if (parsed === undefined || (only !== undefined && key !== only)) continue
     const id = stackId(parsed.name, components.crypto)
-    const batches = await readFeeds(components, id, stackTree, verdict, quarantined, options)
-    stacks.push({ id, name: parsed.name, key, mesh: parsed.mesh ?? mesh, batches })
+    const content = await readFeeds(components, id, stackTree, verdict, quarantined, options)
+    stacks.push({ id, name: parsed.name, key, mesh: parsed.mesh ?? mesh, ...content })
   }
   return { commit, mesh, roster: verdict.records, stacks, quarantined }
 }
@@ -85,42 +86,35 @@ async function readRoster ({ git, crypto }: RestoreComponents, tree: MirrorTree,
   return records
 }
 
-async function readFeeds ({ git, crypto }: RestoreComponents, stack: StackId, tree: StackTree, roster: RosterVerdict, quarantined: Quarantined[], options: GitOptions): Promise<Batch[]> {
+async function readFeeds ({ git, crypto }: RestoreComponents, stack: StackId, tree: StackTree, roster: RosterVerdict, quarantined: Quarantined[], options: GitOptions): Promise<Pick<RestoredContent, 'batches' | 'names'>> {
   quarantined.push(...tree.junk.map(file => ({ path: file.path, why: 'it is not a segment' })))
-  const parsed = new Map<TreeSegment, Batch[]>()
+  const parsed: Array<{ path: string, content: ReturnType<typeof parseSegment> }> = []
   const byFile = new Map(tree.segments.map(segment => [segment.file, segment]))
   for await (const { file, content } of git.readBlobs(tree.segments.map(({ file }) => file), options)) {
-    const segment = byFile.get(file) as TreeSegment
+    const { name } = byFile.get(file) as TreeSegment
     try {
-      if (!roster.mayWrite(feedDevice(segment.name.feed))) quarantined.push({ path: file.path, why: 'its author was never a member' })
-      else parsed.set(segment, parseSegment(stack, segment.name, content, crypto))
+      if (!roster.mayWrite(feedDevice(name.feed))) quarantined.push({ path: file.path, why: 'its author was never a member' })
+      else parsed.push({ path: file.path, content: parseSegment(stack, name, content, crypto) })
     } catch (error) {
       if (codeOf(error) !== 'MALFORMED') throw error
       quarantined.push({ path: file.path, why: (error as Error).message })
     }
   }
-  const feeds = Map.groupBy(parsed.keys(), ({ name }) => name.feed)
-  return [...feeds].flatMap(([feed, segments]) => chainFeed(stack, feed, segments, parsed, quarantined, crypto))
+  return joined(parsed, quarantined)
 }
 
-/** Follows the chain window by window; the longest segment of a window that continues it wins, and a gap ends the feed. */
-function chainFeed (stack: StackId, feed: FeedId, segments: TreeSegment[], parsed: Map<TreeSegment, Batch[]>, quarantined: Quarantined[], crypto: Crypto): Batch[] {
-  const windows = byWindow(segments)
-  const out: Batch[] = []
-  let prev = genesisHash(stack, feed, crypto)
-  let next = 1
-  const used = new Set<TreeSegment>()
-  for (let from = 1; windows.has(`${feed} ${from}`); from += LIMITS.batchRecordsMax) {
-    const fitting = (windows.get(`${feed} ${from}`) ?? []).filter(segment => from === next && followsOn(parsed.get(segment) ?? [], prev))
-    const best = fitting.sort((a, b) => b.name.to - a.name.to || (a.name.hash < b.name.hash ? -1 : 1))[0]
-    if (best === undefined) break
-    const batches = parsed.get(best) as Batch[]
-    for (const segment of fitting) used.add(segment)
-    // Shorter forms are duplicates; another branch is a fork, and the stack must see the proof.
-    out.push(...batches, ...fitting.filter(segment => segment !== best).flatMap(segment => parsed.get(segment) ?? []))
-    prev = batches.at(-1)?.head.hash ?? prev
-    next = best.name.to + 1
+/** Every segment whose records lead back to the beginning of their feed, strands side by side; the others are named. */
+function joined (parsed: Array<{ path: string, content: ReturnType<typeof parseSegment> }>, quarantined: Quarantined[]): Pick<RestoredContent, 'batches' | 'names'> {
+  const out: { batches: Batch[], names: Set<string> } = { batches: [], names: new Set() }
+  const from = ({ records: [first] }: ReturnType<typeof parseSegment>): ChainedRecord => first as ChainedRecord
+  for (const { path, content } of parsed.sort((a, b) => from(a.content).seq - from(b.content).seq)) {
+    const { seq, prev } = from(content)
+    if (seq > 1 && !out.names.has(toHex(prev))) {
+      quarantined.push({ path, why: 'the records before it are missing or do not lead to it' })
+      continue
+    }
+    out.batches.push(...content.batches)
+    for (const { hash } of content.records) out.names.add(toHex(hash))
   }
-  for (const segment of segments) if (!used.has(segment)) quarantined.push({ path: segment.file.path, why: 'the records before it are missing or do not lead to it' })
   return out
 }

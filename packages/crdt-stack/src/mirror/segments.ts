@@ -1,12 +1,12 @@
 /**
- * A segment: one window of a feed as an immutable file.
+ * A segment: one window of one path of a feed as an immutable file.
  *
- * segment := frame*        in order, together exactly the records from..to of one feed
+ * segment := frame*        in order, together exactly the records from..to of one path
  * frame   := length(4 bytes, big endian) CBOR of a wire batch, at most LIMITS.frameBytesMax
  *
  * Frames, not one CBOR array: each batch is bounded before it is decoded, so a hostile file costs no more than a hostile message.
  */
-import { batchOf, batchValue, decode, decodeRecord, encode, equalBytes, LIMITS, MalformedError, recordHash, verifyHead, type Batch, type Crypto, type StackId } from '@elder-node/protocol'
+import { batchOf, batchValue, decode, encode, equalBytes, LIMITS, MalformedError, verifyBatch, type Batch, type ChainedRecord, type Crypto, type StackId } from '@elder-node/protocol'
 import { shortHash, windowStart, type SegmentName } from './layout.ts'
 
 /** Bytes of one segment: a window of the largest records with their frames. */
@@ -49,45 +49,24 @@ function mergeBatches (batches: Batch[]): Batch[] {
 }
 
 /**
- * Reads a segment and checks all that it can show by itself: bounds, its name, the chain inside it and every signature.
- * What it cannot show is that its first record follows the window before: {@link followsOn} does.
+ * Reads a segment and checks all that it can show by itself: bounds, its name, the chain inside it and every signature. Where its
+ * first record attaches is for the stack to find.
  *
  * @throws MalformedError
  */
-export function parseSegment (stack: StackId, name: SegmentName, content: Uint8Array, crypto: Crypto): Batch[] {
+export function parseSegment (stack: StackId, name: SegmentName, content: Uint8Array, crypto: Crypto): { batches: Batch[], records: ChainedRecord[] } {
   const batches = frames(content).map(frame => batchOf(decode(frame, LIMITS.frameBytesMax)))
-  let next = name.from
-  let last: Uint8Array | undefined
+  const records: ChainedRecord[] = []
   for (const batch of batches) {
-    if (batch.feed !== name.feed || batch.from !== next) throw new MalformedError('the segment does not hold the records its name says')
-    last = checkChain(batch, last, crypto)
-    if (!equalBytes(last, batch.head.hash) || !verifyHead(stack, batch.feed, batch.head, crypto)) throw new MalformedError('a signature of the segment is wrong')
-    next = batch.head.seq + 1
+    const last = records.at(-1)
+    if (batch.feed !== name.feed || batch.from !== (last?.seq ?? name.from - 1) + 1) throw new MalformedError('the segment does not hold the records its name says')
+    const more = verifyBatch(stack, batch, crypto)
+    if (last !== undefined && !equalBytes((more[0] as ChainedRecord).prev, last.hash)) throw new MalformedError('the hash chain of the segment is broken')
+    records.push(...more)
   }
-  if (last === undefined || next !== name.to + 1 || shortHash(last) !== name.hash) throw new MalformedError('the segment does not end where its name says')
-  return batches
-}
-
-function checkChain (batch: Batch, before: Uint8Array | undefined, crypto: Crypto): Uint8Array {
-  let last = before
-  batch.records.forEach((bytes, i) => {
-    const record = decodeRecord(bytes)
-    if (record.seq !== batch.from + i || (last !== undefined && !equalBytes(record.prev, last))) throw new MalformedError('the hash chain of the segment is broken')
-    last = recordHash(bytes, crypto)
-  })
-  if (batch.head.seq !== batch.from + batch.records.length - 1) throw new MalformedError('a head of the segment is not its last record')
-  return last as Uint8Array
-}
-
-/** True when the first record names `prev`, the hash of the record before (or the feed's genesis hash): with it the whole chain holds. */
-export function followsOn (batches: Batch[], prev: Uint8Array): boolean {
-  const first = batches[0]?.records[0]
-  return first !== undefined && equalBytes(decodeRecord(first).prev, prev)
-}
-
-/** The records after `seq`: what a feed that ends there still lacks. */
-export function trimBatches (batches: Batch[], seq: number): Batch[] {
-  return batches.filter(batch => batch.head.seq > seq).map(batch => batch.from > seq ? batch : { ...batch, from: seq + 1, records: batch.records.slice(seq + 1 - batch.from) })
+  const last = records.at(-1)
+  if (last === undefined || last.seq !== name.to || shortHash(last.hash) !== name.hash) throw new MalformedError('the segment does not end where its name says')
+  return { batches, records }
 }
 
 function frames (content: Uint8Array): Uint8Array[] {

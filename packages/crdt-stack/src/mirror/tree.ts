@@ -1,5 +1,5 @@
 /** A fetched tree, sorted by what its paths mean. */
-import { forkedAt, LIMITS, type FeedId, type Vector } from '@elder-node/protocol'
+import { LIMITS } from '@elder-node/protocol'
 import type { Commit, GitMirror, GitOptions, TreeFile } from '../git/port.ts'
 import { parsePath, type SegmentName } from './layout.ts'
 import { SEGMENT_BYTES_MAX } from './segments.ts'
@@ -53,15 +53,4 @@ export function seenKey (file: TreeFile): string { return `${file.path} ${file.b
 /** By feed and window: `<feed> <from>`. */
 export function byWindow (segments: TreeSegment[]): Map<string, TreeSegment[]> {
   return Map.groupBy(segments, ({ name }) => `${name.feed} ${name.from}`)
-}
-
-/** The last record of a feed that can be asked for: of a forked feed the one where the branches part. */
-export function lastSeq (seq: number): number { return forkedAt(seq) ?? seq }
-
-/** The windows of a vector, each up to the last record that is there. */
-export function * windowsOf (vector: Vector): Generator<{ feed: FeedId, from: number, to: number }> {
-  for (const [feed, head] of vector) {
-    const seq = lastSeq(head.seq)
-    for (let from = 1; from <= seq; from += LIMITS.batchRecordsMax) yield { feed, from, to: Math.min(seq, from + LIMITS.batchRecordsMax - 1) }
-  }
 }

@@ -1,5 +1,5 @@
 /** What the mirror needs of a stack, and what it tells. */
-import type { Batch, Range, StackId, Vector } from '@elder-node/protocol'
+import type { Batch, FeedId, StackId, Want } from '@elder-node/protocol'
 import type { Commit } from '../git/port.ts'
 import type { Entry, Received } from '../types.ts'
 
@@ -8,9 +8,15 @@ export interface MirroredStack {
   readonly id: StackId
   /** Folder in the mirror: the stack's name, or `<name>@<mesh>` for an archived one. */
   readonly key: string
-  vector (): Vector
-  batches (range: Range): Batch[] | Promise<Batch[]>
-  receive (batch: Batch): Promise<Received>
+  /** Every path cut into windows of 256, each by its last record. */
+  windows (): Want[]
+  /** Signed batches along the path of a want, from its first record on. */
+  path (want: Want): Iterable<Batch>
+  /** Is the record held whose address this is and whose hash (hex) begins so? */
+  holdsAt (feed: FeedId, seq: number, hashPrefix: string): boolean
+  /** Changes with the records that are held. */
+  feedsDigest (): Uint8Array
+  receive (batches: readonly Batch[]): Promise<Pick<Received, 'accepted' | 'missing'>>
   /** The stack was removed: what the remote has beyond is still taken, all its files go. @default false */
   gone?: () => boolean
   /** Every entry, removed ones included or not. */
@@ -19,7 +25,10 @@ export interface MirroredStack {
 
 /** A stack of this package, with its folder. @default its name */
 export function mirroredStack (stack: Omit<MirroredStack, 'key'> & { name: string }, key: string = stack.name): MirroredStack {
-  return { id: stack.id, key, vector: () => stack.vector(), batches: range => stack.batches(range), receive: batch => stack.receive(batch), entries: () => stack.entries() }
+  return {
+    id: stack.id, key, windows: () => stack.windows(), path: want => stack.path(want), feedsDigest: () => stack.feedsDigest(),
+    holdsAt: (feed, seq, hashPrefix) => stack.holdsAt(feed, seq, hashPrefix), receive: batches => stack.receive(batches), entries: () => stack.entries(),
+  }
 }
 
 export interface MirrorProblem {
@@ -31,7 +40,7 @@ export interface MirrorProblem {
 /** `elder.json` at the root of the branch. */
 export interface MirrorHeader { format: number, renderer: number, importer: number, mesh: string }
 
-export const MIRROR_FORMAT = 1
+export const MIRROR_FORMAT = 2
 export const RENDERER = 1
 export const IMPORTER = 1
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { missing, stackId } from '@elder-node/protocol'
+import { stackId } from '@elder-node/protocol'
 import { MemoryFeedStore, Stack } from '@elder-node/crdt-stack'
 import { crypto, newSigner } from './crypto.ts'
 
@@ -14,8 +14,8 @@ await pi.add({ kind: 'note', title: 'from the pi' })
 
 // What one lacks, the other serves as signed batches; which way they travel does not matter.
 for (const [to, from] of [[laptop, pi], [pi, laptop]] as const) {
-  for (const range of missing(to.vector(), from.vector())) {
-    for (const batch of from.batches(range)) await to.receive(batch)
+  for (const head of from.vector()) {
+    if (to.wants(head)) await to.receive([...from.path({ ...head, from: 1, to: head.seq })])
   }
 }
 assert.deepEqual(laptop.digest(), pi.digest())

@@ -26,7 +26,11 @@ export interface DeviceStatus {
   suspect?: true
 }
 
-export interface Problem { code: string, message: string, fix: string }
+export interface Problem { code: string, message: string, fix: string,
+  /** The device at fault, where there is one. */
+  device?: { id: string, name: string },
+  /** The file to look at. */
+  file?: string }
 
 export interface PingOptions {
   /** Round trips. @default 5 */

@@ -8,7 +8,7 @@ import type { FacadeComponents } from './facade.ts'
 const RESTORE_MS = 600_000
 
 export function stackVerbs (parts: FacadeComponents, author: { agent?: string }): ElderNode['stacks'] {
-  const { membership, mesh, stacks, stackList, replication, settings, mirror, status, crypto } = parts
+  const { membership, mesh, stacks, stackList, replication, settings, mirror, status } = parts
   return {
     list: async ({ all = false } = {}) => stackList(all ? 'all' : 'shown'),
     open: async name => {
@@ -18,7 +18,7 @@ export function stackVerbs (parts: FacadeComponents, author: { agent?: string })
     place: async worktree => stacks.book.place(worktree),
     search: async (query, filter) => searchStacks(stacks, query, filter),
     verify: (stack, { signal = new AbortController().signal } = {}) => proveStack({
-      stacks, replication, mesh, crypto, members: () => status.devices(), nameOf: of => membership.nameOf(of),
+      stacks, replication, mesh, members: () => status.devices(), nameOf: of => membership.nameOf(of),
       remotes: (held, options) => mirror.inspect(held.folder, options),
     }, stack, { signal }),
     remotes: async () => settings.remotes().map(remote => ({ ...remote, ...mirror.remoteStatus(remote.stack, remote.url) })),

@@ -5,7 +5,7 @@
  * step with every other member. See docs/PROTOCOL.md, "Membership and the door".
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { deviceId, deviceOfAddress, ElderError, proofOf, type Crypto, type DeviceId, type MeshId, type Role, type Roster, type RosterMember, type Signer, type Value } from '@elder-node/protocol'
+import { deviceId, deviceOfAddress, ElderError, proofOf, type Crypto, type Cuts as StackCuts, type DeviceId, type MeshId, type Role, type Roster, type RosterMember, type Signer, type StackId, type Value } from '@elder-node/protocol'
 import type { DeviceRef, Problem } from '../api.ts'
 import type { Admission, RefusalCode, Verdict } from '../ports/admission.ts'
 import type { PrivateFiles } from '../ports/files.ts'
@@ -15,6 +15,7 @@ import { Listeners } from './listeners.ts'
 import { AddressBook } from './membership/address-book.ts'
 import { Administration, type Invitation, type InviteOptions } from './membership/administration.ts'
 import { Cuts, type HeadsOf } from './membership/cuts.ts'
+import { cutsOf } from './membership/cuts-of.ts'
 import { Door, type Shown } from './membership/door.ts'
 import { evictedError } from './membership/evicted.ts'
 import { findDevice } from './membership/find-device.ts'
@@ -230,6 +231,12 @@ export class Membership implements Admission {
   learned (device: DeviceId, addresses: string[]): void {
     if (this.roster.members.has(device) && device !== this.self) this.#addresses.learn(device, addresses)
   }
+
+  /** After every change of the roster. Returns the unsubscriber. */
+  onRoster (listener: () => void): () => void { return this.#book.onChange(() => { listener() }) }
+
+  /** What counts of evicted devices in one stack. */
+  cutsOf (stack: StackId): StackCuts { return cutsOf(this.roster, stack) }
 
   onRemoved (listener: (device: DeviceId) => void): () => void { return this.#removed.add(listener) }
 

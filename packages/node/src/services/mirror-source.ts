@@ -13,7 +13,7 @@ function goneIn (stacks: Stacks): Set<string> {
 
 export function mirrorSource ({ stacks, settings }: { stacks: Stacks, settings: Settings }): MirrorSource {
   return {
-    stacks: () => stacks.all().filter(held => held.name !== SETTINGS_STACK && held.stack.vector().size > 0).map(mirrored),
+    stacks: () => stacks.all().filter(held => held.name !== SETTINGS_STACK && !held.stack.isEmpty).map(mirrored),
     remotes: () => settings.remotes(),
     // A folder without a mesh in its name is a stack of this mesh that this device has not met.
     adopt: async folder => STACK_NAME.test(folder) ? mirrored(await stacks.ensure(folder)) : undefined,
@@ -35,15 +35,12 @@ export function mirrorSource ({ stacks, settings }: { stacks: Stacks, settings: 
     return {
       id: held.stack.id, key: held.folder,
       gone: () => stacks.book.removed(held) !== undefined,
-      vector: () => held.stack.vector(),
-      batches: range => held.stack.batches(range),
+      windows: () => held.stack.windows(),
+      path: want => held.stack.path(want),
+      holdsAt: (feed, seq, hashPrefix) => held.stack.holdsAt(feed, seq, hashPrefix),
+      feedsDigest: () => held.stack.feedsDigest(),
       entries: () => held.stack.entries(),
-      receive: async batch => {
-        const before = held.stack.vector().get(batch.feed)?.seq ?? 0
-        const { missing } = await stacks.receive(held.key, held.name, [batch])
-        const accepted = (held.stack.vector().get(batch.feed)?.seq ?? 0) - before
-        return { accepted, duplicate: batch.records.length - accepted, waiting: missing.length, missing }
-      },
+      receive: batches => stacks.receive(held.key, held.name, batches),
     }
   }
 }

@@ -81,7 +81,7 @@ export class Replication {
   }
 
   /** Other devices known to hold exactly what this device holds of the stack. */
-  holders (held: HeldStack): DeviceId[] { return this.#copies.holders(held.key, held.feedsDigest(this.#components.crypto)) }
+  holders (held: HeldStack): DeviceId[] { return this.#copies.holders(held.key, held.stack.feedsDigest()) }
 
   /** How many those are, this one included. */
   copies (held: HeldStack): number { return 1 + this.holders(held).length }
@@ -135,10 +135,14 @@ export class Replication {
 function replicaOf (stacks: Stacks): Replica {
   return {
     stacks: () => stacks.summaries(),
-    vector: key => stacks.held(key)?.stack.vector() ?? new Map(),
-    batches: (key, range) => stacks.held(key)?.stack.batches(range) ?? [],
+    vector: key => stacks.held(key)?.stack.vector() ?? [],
+    digest: key => stacks.held(key)?.stack.feedsDigest() ?? new Uint8Array(32),
+    path: (key, want) => stacks.held(key)?.stack.path(want) ?? [],
+    wants: (key, head) => stacks.held(key)?.stack.wants(head) ?? stacks.accepts(key, head.feed),
+    holds: (key, hash) => stacks.held(key)?.stack.holds(hash) ?? false,
+    longest: (key, feed, below) => stacks.held(key)?.stack.longest(feed, below) ?? 0,
+    missing: key => stacks.held(key)?.stack.missing() ?? [],
     has: key => stacks.held(key) !== undefined,
-    accepts: (key, feed) => stacks.accepts(key, feed),
     origin: key => stacks.origin(key),
   }
 }

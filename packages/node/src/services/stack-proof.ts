@@ -3,12 +3,13 @@
  * Devices are asked by an exchange, which also brings what one of the two lacked; remotes are read and verified.
  */
 import { type Audit } from '@elder-node/crdt-stack'
-import { feedDevice, vectorDigest, type Crypto, type DeviceId } from '@elder-node/protocol'
+import { feedDevice, type DeviceId } from '@elder-node/protocol'
 import { setImmediate } from 'node:timers/promises'
 import type { DeviceRef, Problem, StackProof } from '../api.ts'
 import type { Mesh } from '../ports/mesh.ts'
 import type { RemoteProof } from './mirror.ts'
 import type { Replication } from './replication.ts'
+import { faultProblems } from './stacks/faults.ts'
 import type { HeldStack } from './stacks/held-stack.ts'
 import type { Stacks } from './stacks.ts'
 
@@ -16,7 +17,6 @@ export interface StackProofComponents {
   stacks: Stacks
   replication: Replication
   mesh: Mesh
-  crypto: Crypto
   /** What each remote of a stack holds. Never rejects. */
   remotes: (held: HeldStack, options: { signal: AbortSignal }) => Promise<RemoteProof[]>
   /** Every device of the mesh, this one included. */
@@ -30,7 +30,7 @@ type Failed = ReadonlyMap<DeviceId, 'silent' | 'busy'>
 const ROUNDS = 4
 const ANSWER_MS = 20_000
 const FIXES: Record<string, string> = {
-  FEED_DAMAGED: 'Look after the disk. Stop the node, move that file away and start: other devices and the mirror send the records again.',
+  FEED_DAMAGED: 'Look after the disk. What reads is shown; other devices and the mirror send the rest again.',
   FEED_BROKEN: 'Stop the node, move that file away and start: other devices and the mirror send the records again.',
   FEED_SHORT: 'Stop the node and start it: other devices and the mirror send the records again.',
   VIEW_DIFFERS: 'Restart the node: it computes the view again. Please report it when it stays.',
@@ -47,18 +47,18 @@ export async function proveStack (parts: StackProofComponents, name: string, { s
   return {
     stack: name, digest: audit.digest, feeds: audit.feeds, entries: held.entries(), records: audit.records, signatures: audit.signatures,
     writers: audit.perFeed.map(({ feed, records }) => ({ device: { id: feedDevice(feed), name: parts.nameOf(feedDevice(feed)) }, feed, records })),
-    devices, remotes, problems: [...auditProblems(audit), ...deviceProblems(devices), ...remoteProblems(name, remotes)],
+    devices, remotes, problems: [...auditProblems(audit), ...faultProblems([held], parts.nameOf), ...deviceProblems(devices), ...remoteProblems(name, remotes)],
   }
 }
 
 /** @returns the connected devices whose last exchange did not end, or brought or left something new */
-async function askDevices ({ mesh, replication, crypto }: StackProofComponents, held: HeldStack, signal: AbortSignal): Promise<Failed> {
+async function askDevices ({ mesh, replication }: StackProofComponents, held: HeldStack, signal: AbortSignal): Promise<Failed> {
   const failed = new Map<DeviceId, 'silent' | 'busy'>()
   await Promise.all(mesh.peers().map(async ({ device }) => {
     for (let round = 0; round < ROUNDS && !signal.aborted; round++) {
-      const before = vectorDigest(held.stack.vector(), crypto).join()
+      const before = held.stack.feedsDigest().join()
       const answered = await Promise.race([replication.exchange(device).then(({ reason }) => reason === 'done', () => false), ended(signal)])
-      const moved = vectorDigest(held.stack.vector(), crypto).join() !== before
+      const moved = held.stack.feedsDigest().join() !== before
       if (!answered) failed.set(device, 'silent')
       else if (moved) failed.set(device, 'busy')
       else failed.delete(device)
@@ -81,7 +81,7 @@ function stateOf ({ mesh, replication }: StackProofComponents, held: HeldStack, 
 }
 
 function auditProblems ({ problems }: Audit): Problem[] {
-  return problems.map(({ code, message }) => ({ code, message: `On this disk, ${message}.`, fix: FIXES[code] ?? '' }))
+  return problems.map(({ code, message, file }) => ({ code, message: `On this disk, ${message}.`, fix: FIXES[code] ?? '', ...(file === undefined ? {} : { file }) }))
 }
 
 function deviceProblems (devices: StackProof['devices']): Problem[] {

@@ -4,20 +4,20 @@
  * A write goes Stack -> store (durable) -> {@link Stacks.onAppend} (gossip); a received batch comes in through
  * {@link Stacks.receive}. What moved, in either way, is told to {@link Stacks.onMoved}.
  */
-import { Stack, type FeedStore, type StackInit } from '@elder-node/crdt-stack'
+import { Stack, type FeedStore, type Received, type StackInit } from '@elder-node/crdt-stack'
 import {
-  checkNamed, codeOf, deviceId, ElderError, feedDevice, genesisHash, LIMITS, parseStackKey, SETTINGS_STACK, STACK_NAME, stackId, stackIdOf, stackKey, verifyBatch,
-  type Batch, type Crypto, type DeviceId, type FeedId, type MeshId, type Signer, type StackId, type StackKey, type StackSummary,
+  checkNamed, codeOf, deviceId, ElderError, feedDevice, LIMITS, parseStackKey, SETTINGS_STACK, STACK_NAME, stackId, stackIdOf, stackKey, verifyBatch,
+  type Batch, type Crypto, type Cuts, type DeviceId, type FeedId, type MeshId, type Signer, type StackId, type StackKey, type StackSummary,
 } from '@elder-node/protocol'
 import type { MirrorStatus, OpenStack, Problem, StackStatus } from '../api.ts'
 import type { PrivateFiles } from '../ports/files.ts'
 import type { Clock, RandomBytes } from '../ports/host.ts'
+import type { Logger } from '../ports/log.ts'
 import { Listeners } from './listeners.ts'
 import { HeldStack } from './stacks/held-stack.ts'
 import { archivedStack, findStack, foreignStack, noSuchStack, removedStack, shownName } from './stacks/names.ts'
 import { NamedStack } from './stacks/open-stack.ts'
 import { StackBook } from './stacks/stack-book.ts'
-import { receiveAll, type ReceivedBatches } from './stacks/receive-all.ts'
 import { Shelf } from './stacks/shelf.ts'
 
 export interface StacksComponents {
@@ -31,10 +31,13 @@ export interface StacksComponents {
   openStore: (key: StackKey) => FeedStore | Promise<FeedStore>
   /** Deletes that directory, the name in it last: what is left after a crash is deleted at the next look. */
   dropStore: (key: StackKey) => void | Promise<void>
-  /** Does the roster know this device as a writer, now or before it left? Records past a cut-off count for causality, so a feed is not refused for them. */
+  /** Does the roster know this device as a writer, now or before it left? What counts of an evicted device the cuts say. */
   mayWrite: (device: DeviceId) => boolean
-  /** Checks another mesh's membership records, which must begin with the genesis of `mesh`; says who could write there. @throws ElderError when they do not hold */
-  verifyArchive: (records: Uint8Array[], mesh: MeshId) => (device: DeviceId) => boolean
+  /** What counts of evicted devices in one stack of this mesh. */
+  cuts: (stack: StackId) => Cuts
+  /** Checks another mesh's membership records, which must begin with the genesis of `mesh`; says who could write there, and what counts of those that it evicted. @throws ElderError when they do not hold */
+  verifyArchive: (records: Uint8Array[], mesh: MeshId) => ArchiveRules
+  log: Logger
 }
 
 /** `shown` in lists; `kept`: archived ones too; `all`: those that were removed too, while they are on the disk. */
@@ -43,6 +46,7 @@ export type Which = 'shown' | 'kept' | 'all'
 /** Everything of a stack of another mesh, as a mirror holds it. */
 export interface Archive { key: StackKey, name: string, batches: Batch[], roster: Uint8Array[] }
 
+export interface ArchiveRules { mayWrite: (device: DeviceId) => boolean, cuts: (stack: StackId) => Cuts }
 export interface ListInit { which?: Which | undefined, copies?: (held: HeldStack) => number, mirrors?: (held: HeldStack) => MirrorStatus[] }
 
 export type AppendListener = (held: HeldStack, batch: Batch) => void
@@ -70,7 +74,7 @@ export class Stacks {
     this.#components = components
     this.#shelf = new Shelf(components)
     const settings = stackKey(stackIdOf(SETTINGS_STACK, components.crypto))
-    this.book = new StackBook({ crypto: components.crypto, settings: () => this.held(settings), open: () => this.ensure(SETTINGS_STACK) })
+    this.book = new StackBook({ settings: () => this.held(settings), open: () => this.ensure(SETTINGS_STACK) })
   }
 
   /** Opens every stack on the disk; one that cannot be opened stands in {@link broken} and keeps the others from nothing. */
@@ -105,7 +109,7 @@ export class Stacks {
 
   /** The same as they are held here. */
   which (which: Which): HeldStack[] {
-    return this.all().filter(held => held.name !== SETTINGS_STACK && held.stack.vector().size > 0 &&
+    return this.all().filter(held => held.name !== SETTINGS_STACK && !held.stack.isEmpty &&
       (which === 'all' || this.book.removed(held) === undefined) && (which !== 'shown' || this.book.archived(held) === undefined))
   }
 
@@ -156,7 +160,7 @@ export class Stacks {
 
   #known (name: string): HeldStack {
     const held = this.named(name)
-    if (held === undefined || held.stack.vector().size === 0) throw noSuchStack(name)
+    if (held === undefined || held.stack.isEmpty) throw noSuchStack(name)
     return held
   }
 
@@ -188,14 +192,13 @@ export class Stacks {
   }
 
   summaries (): StackSummary[] {
-    return this.all().filter(({ stack }) => stack.vector().size > 0)
-      .map(held => ({ key: held.key, name: held.name, digest: held.feedsDigest(this.#components.crypto) }))
+    return this.all().filter(({ stack }) => !stack.isEmpty).map(({ key, name, stack }) => ({ key, name, digest: stack.feedsDigest() }))
   }
 
   /** Per stack of this mesh, the newest records that are here of the feeds of one device. */
   async headsOf (device: DeviceId): Promise<Map<StackId, Uint8Array[]>> {
     const own = this.all().filter(({ archivedFrom }) => archivedFrom === undefined)
-    const heads = own.map(({ key, stack }) => [parseStackKey(key).id, [...stack.vector()].filter(([feed]) => feedDevice(feed) === device).map(([, { hash }]) => hash)] as const)
+    const heads = own.map(({ stack }) => [stack.id, stack.headsOf(device)] as const)
     return new Map(heads.filter(([, hashes]) => hashes.length > 0))
   }
 
@@ -215,9 +218,9 @@ export class Stacks {
   onImported (listener: MovedListener): () => void { return this.#imported.add(listener) }
 
   /** Takes batches from a peer or a mirror, in order; makes the stack when the first of them holds. @throws MalformedError the sender's fault; ElderError `DISK_FULL` */
-  async receive (key: StackKey, name: string, batches: readonly Batch[]): Promise<ReceivedBatches> {
+  async receive (key: StackKey, name: string, batches: readonly Batch[]): Promise<Pick<Received, 'accepted' | 'missing'>> {
     const held = this.held(key) ?? (this.#isWorthMaking(key, name, batches) ? await this.#ensure(key, name) : undefined)
-    if (held === undefined) return { missing: [], closed: [] }
+    if (held === undefined) return { accepted: 0, missing: [] }
     try {
       return await receiveAll(held.stack, batches)
     } finally {
@@ -233,8 +236,17 @@ export class Stacks {
     checkNamed(key, name, crypto)
     const first = batches.find(({ from, feed }) => from === 1 && this.accepts(key, feed))
     if (first === undefined || archivedFrom !== undefined) return false
-    verifyBatch(id, first, genesisHash(id, first.feed, crypto), crypto)
+    verifyBatch(id, first, crypto)
     return true
+  }
+
+  /** Membership changed: what counts of evicted devices may be another than before. */
+  async applyCuts (): Promise<void> {
+    for (const held of this.all()) {
+      if (held.archivedFrom !== undefined) continue
+      await held.stack.setCuts(this.#components.cuts(held.stack.id))
+      this.#tellMoved(held)
+    }
   }
 
   // ---- archived stacks
@@ -298,14 +310,16 @@ export class Stacks {
   }
 
   async #load (key: StackKey, name: string): Promise<HeldStack> {
-    const { crypto, signer, clock, random, openStore, mayWrite } = this.#components
+    const { crypto, signer, clock, random, openStore, log } = this.#components
     const { id, archivedFrom } = parseStackKey(checkedKey(key, name, crypto))
-    const writer = archivedFrom === undefined ? mayWrite : this.#components.verifyArchive(this.#shelf.origin(key), archivedFrom)
+    const { mayWrite, cuts } = archivedFrom === undefined ? this.#components : this.#components.verifyArchive(this.#shelf.origin(key), archivedFrom)
     await this.#dropping.get(key)?.catch(() => undefined)
     this.#shelf.add(key, name)
-    const init: StackInit = { id, name, mayWrite: writer, readonly: archivedFrom !== undefined }
+    const init: StackInit = { id, name, mayWrite, cuts: cuts(id), readonly: archivedFrom !== undefined }
     const stack = await Stack.open({ store: await openStore(key), crypto, signer, wallMs: () => clock.wallMs(), random }, init)
-    const held = new HeldStack({ key, name, archivedFrom, stack, mayWrite: writer })
+    for (const { file, at, bytes } of stack.damaged) log.warn({ stack: name, file, at, bytes }, 'bytes of a feed do not read; they are kept, and their records are asked of other devices')
+    stack.onFault(fault => { log.warn({ stack: name, ...fault, device: feedDevice(fault.feed) }, fault.type === 'fork' ? 'a device wrote two histories of one feed; both are kept' : 'a record breaks a rule; it is kept and not shown') })
+    const held = new HeldStack({ key, name, archivedFrom, stack, mayWrite })
     this.#held.set(key, held)
     stack.onAppend(batch => {
       this.#tellMoved(held)
@@ -315,7 +329,16 @@ export class Stacks {
   }
 
   #tellMoved (held: HeldStack): void {
-    if (held.moved(this.#components.crypto)) this.#moved.tell(held)
+    if (held.moved()) this.#moved.tell(held)
+  }
+}
+
+/** Offers batches again while some moved and others had no room: what waits is bounded for each device. */
+async function receiveAll (stack: Stack, batches: readonly Batch[]): Promise<Pick<Received, 'accepted' | 'missing'>> {
+  for (let total = 0; ;) {
+    const { accepted, refused, missing } = await stack.receive(batches)
+    total += accepted
+    if (accepted === 0 || refused === 0) return { accepted: total, missing }
   }
 }
 

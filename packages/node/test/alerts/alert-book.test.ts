@@ -41,7 +41,7 @@ test('one device does not hold the time of another; the order is that of the cat
   const mini = finding('DEVICE_DOWN', { about: 'mini' })
   const pi = finding('DEVICE_DOWN', { about: 'pi', message: 'pi.' })
   fires(book, [mini], 0)
-  expect(book.evaluate([finding('ONLY_COPY'), finding('STORE_CORRUPT'), pi, mini], MINUTE).map(({ code }) => code)).toEqual(['STORE_CORRUPT', 'DEVICE_DOWN', 'ONLY_COPY'])
+  expect(book.evaluate([finding('ONLY_COPY'), finding('FEED_DAMAGED'), pi, mini], MINUTE).map(({ code }) => code)).toEqual(['FEED_DAMAGED', 'DEVICE_DOWN', 'ONLY_COPY'])
 })
 
 const codes = Object.keys(ALERTS) as AlertCode[]

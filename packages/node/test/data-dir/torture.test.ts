@@ -18,11 +18,15 @@ import { BuildStore } from '../../src/services/builds/store.ts'
 import { openMembership } from '../../src/services/membership/open-membership.ts'
 import { loadMemory, NEVER, saveMemory } from '../../src/services/mirror/memory.ts'
 import { Stacks } from '../../src/services/stacks.ts'
+import { silent } from '../support/stacks.ts'
 
 interface Opened { device: DeviceId, mesh: string, state: string, members: number, problems: string[], stacks: string[], close: () => Promise<void> }
 
 const crypto = nodeCrypto()
 const clock = { wallMs: () => 1_800_000_000_000, monotonicMs: () => 0 }
+const rules = {
+  cuts: () => new Map(), verifyArchive: () => ({ mayWrite: () => true, cuts: () => new Map() }), log: silent,
+}
 const build = { id: 'b1', state: 'running' as const, builder: null, attempt: 0, startedAt: '2026-11-21T10:00:00.000Z', command: ['x'], exitCode: null, requester: { id: 'a', name: 'a' } }
 
 /** What a start reads of its directory, in the order of node.ts. */
@@ -41,7 +45,7 @@ async function open (root: string): Promise<Opened> {
   saveMemory(privateFiles(dir.mirrors), loadMemory(privateFiles(dir.mirrors)))
   const stacks = await Stacks.open({
     crypto, signer, clock, random: randomBytes, files: privateFiles(dir.stacks), openStore: key => FsFeedStore.open(join(dir.stacks, key)),
-    mayWrite: of => membership.mayWrite(of), dropStore: () => {}, verifyArchive: () => () => true,
+    mayWrite: of => membership.mayWrite(of), dropStore: () => {}, ...rules,
   })
   const problems = [...membership.problems(), ...stacks.problems()].map(({ code }) => code)
   const close = async (): Promise<void> => { await stacks.close() }
@@ -55,7 +59,7 @@ async function make (root: string, name: string): Promise<void> {
   const { signer } = openIdentity(dir.key, randomBytes)
   const stacks = await Stacks.open({
     crypto, signer, clock, random: randomBytes, files: privateFiles(dir.stacks), openStore: key => FsFeedStore.open(join(dir.stacks, key)),
-    mayWrite: () => true, dropStore: () => {}, verifyArchive: () => () => true,
+    mayWrite: () => true, dropStore: () => {}, ...rules,
   })
   await stacks.open(name).add({ kind: 'note', title: 'kept', body: '' })
   await stacks.close()
@@ -157,7 +161,7 @@ async function demandName (root: string, opened: Omit<Opened, 'close'>): Promise
   const { signer } = openIdentity(dir.key, randomBytes)
   const stacks = await Stacks.open({
     crypto, signer, clock, random: randomBytes, files: privateFiles(dir.stacks), openStore: key => FsFeedStore.open(join(dir.stacks, key)),
-    mayWrite: () => true, dropStore: () => {}, verifyArchive: () => () => true,
+    mayWrite: () => true, dropStore: () => {}, ...rules,
   })
   await stacks.recall('other')
   expect(stacks.all()).toEqual([])

@@ -4,7 +4,7 @@ import type { RestoredMirror } from '@elder-node/crdt-stack/mirror'
 import { afterEach, describe, expect, test } from 'vitest'
 import { receiveSource } from '../../src/services/builds/source-receive.ts'
 import { readMesh } from '../../src/services/membership/mesh-file.ts'
-import { archiveWriters } from '../../src/services/membership/writers.ts'
+import { archiveRules } from '../../src/services/membership/writers.ts'
 import { importMirror } from '../../src/services/restore.ts'
 import { Farm } from '../builds/farm.ts'
 import { TestMesh } from '../support/membership.ts'
@@ -69,7 +69,7 @@ describe('stacks', () => {
     const node = await stacks.node()
     const mirror = { stacks: [], roster: [], quarantined: [{ path: 'stacks/repo/a', why: 'its signature is wrong' }] } as unknown as RestoredMirror
     await expect(importMirror(mirror, { stacks: node.stacks, mesh: OTHER })).rejects.toMatchObject({ code: 'MIRROR_UNVERIFIED', message: expect.stringContaining('its signature is wrong') as string })
-    expect(() => archiveWriters([Buffer.from('no record')], OTHER, crypto)).toThrow(expect.objectContaining({ code: 'MIRROR_UNVERIFIED' }) as Error)
+    expect(() => archiveRules([Buffer.from('no record')], OTHER, crypto)).toThrow(expect.objectContaining({ code: 'MIRROR_UNVERIFIED' }) as Error)
   })
 })
 

@@ -17,7 +17,10 @@ interface Device extends TestNode { stacks: Stacks, replication: Replication }
 async function device (mesh: TestMesh, init: { intervalMs?: number } = {}): Promise<Device> {
   const seed = randomBytes(32)
   const node = mesh.node({ seed })
-  const stacks = await Stacks.open({ crypto, signer: signerFromSeed(seed), clock, random: randomBytes, files: new MemoryFiles(), openStore: () => new MemoryFeedStore(), dropStore: () => {}, mayWrite: () => true, verifyArchive: () => () => false })
+  const stacks = await Stacks.open({
+    crypto, signer: signerFromSeed(seed), clock, random: randomBytes, files: new MemoryFiles(), openStore: () => new MemoryFeedStore(),
+    dropStore: () => {}, mayWrite: () => true, cuts: () => new Map(), verifyArchive: () => ({ mayWrite: () => false, cuts: () => new Map() }), log,
+  })
   const replication = new Replication({ mesh: node.mesh, stacks, crypto, clock, random: randomBytes, log }, { intervalMs: 600_000, tickMs: 50, ...init })
   onTestFinished(() => { replication.stop() })
   replication.start()

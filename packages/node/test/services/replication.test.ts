@@ -1,9 +1,10 @@
 /** Replication against peers that break rules, streams that break, and feeds that fork. */
-import { batchOf, batchValue, decodeSync, encodeSync, LIMITS, liveValue, stackIdOf, stackKey, type SyncMessage } from '@elder-node/protocol'
+import { batchOf, batchValue, decodeSync, encodeSync, LIMITS, liveValue, stackIdOf, stackKey, type Batch, type SyncMessage } from '@elder-node/protocol'
 import * as fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { FrameStream } from '../../src/ports/mesh.ts'
-import { crypto, StackMesh, type StackNode } from '../support/stacks.ts'
+import { proveStack } from '../../src/services/stack-proof.ts'
+import { batchesOf, crypto, stackOf, StackMesh, type StackNode } from '../support/stacks.ts'
 import { eventually } from '../support/eventually.ts'
 
 const KEY = stackKey(stackIdOf('repo', crypto))
@@ -43,7 +44,7 @@ describe('a peer that breaks the rules', () => {
     const before = await feedsOf(a)
     const open = await stranger(a)
     const valid = encodeSync({ type: 'root', root: new Uint8Array(32) })
-    const frames = [new Uint8Array(), valid.slice(0, -1), new Uint8Array(LIMITS.frameBytesMax), encodeSync({ type: 'done' }), ...fc.sample(fc.uint8Array({ maxLength: 300 }), 20)]
+    const frames = [new Uint8Array(), valid.slice(0, -1), new Uint8Array(LIMITS.frameBytesMax), encodeSync({ type: 'done', held: [], more: false }), ...fc.sample(fc.uint8Array({ maxLength: 300 }), 20)]
     for (const frame of frames) {
       const stream = await open()
       await stream.send(frame)
@@ -59,10 +60,9 @@ describe('a peer that breaks the rules', () => {
     const a = await mesh.node(QUIET)
     const b = await mesh.node({ ...QUIET, deaf: true })
     await note(b, 'real')
-    const { stack } = b.stacks.named('repo') as NonNullable<ReturnType<typeof b.stacks.named>>
-    const [feed] = [...stack.vector().keys()]
-    const [batch] = stack.batches({ feed: feed as NonNullable<typeof feed>, from: 1, to: 1 })
-    const forged = batchOf(batchValue({ ...batch as NonNullable<typeof batch>, head: { ...(batch as NonNullable<typeof batch>).head, signature: new Uint8Array(64) } }))
+    const stack = stackOf(b, 'repo')
+    const [batch] = batchesOf(stack) as [Batch]
+    const forged = batchOf(batchValue({ ...batch, head: { ...batch.head, signature: new Uint8Array(64) } }))
     const stream = await (await stranger(a))()
     const frames = stream[Symbol.asyncIterator]()
     await stream.send(encodeSync({ type: 'root', root: new Uint8Array(32) }))
@@ -71,7 +71,7 @@ describe('a peer that breaks the rules', () => {
     expect((await nextMessage(frames)).type).toBe('vectors')
     await stream.send(encodeSync({ type: 'vectors', vectors: [{ key: KEY, name: 'repo', vector: stack.vector() }], more: false }))
     expect((await nextMessage(frames)).type).toBe('want')
-    await stream.send(encodeSync({ type: 'batches', key: KEY, batches: [forged] }))
+    await stream.send(encodeSync({ type: 'batches', key: KEY, answers: [[forged]] }))
     await expect(frames.next()).rejects.toThrow('the stream broke')
     expect(a.mesh.broken).toEqual([expect.stringContaining('malformed')])
     expect(a.stacks.all()).toEqual([])
@@ -81,14 +81,13 @@ describe('a peer that breaks the rules', () => {
     const a = await mesh.node(QUIET)
     const b = await mesh.node({ ...QUIET, deaf: true })
     await note(b, 'real')
-    const { stack } = b.stacks.named('repo') as NonNullable<ReturnType<typeof b.stacks.named>>
-    const batch = [...stack.vector()].flatMap(([feed, { seq }]) => stack.batches({ feed, from: 1, to: seq }))[0] as Parameters<typeof liveValue>[2]
+    const [batch] = batchesOf(stackOf(b, 'repo')) as [Batch]
     const liar = await mesh.node(QUIET)
     liar.replication.stop()
     await mesh.network.connect(liar.device, a.device)
     for (const message of [liveValue(KEY, 'repo', batch), liveValue(KEY, 'other', batch), [], null, [KEY, 'repo', [1, 2, 3]], [KEY, 'repo', [new Uint8Array(40), 1, new Uint8Array(32)]]]) await liar.mesh.broadcast('stack', message)
     await note(liar, 'honest')
-    await liar.mesh.broadcast('stack', liveValue(KEY, 'repo', liarBatch(liar)))
+    await liar.mesh.broadcast('stack', liveValue(KEY, 'repo', batchesOf(stackOf(liar, 'repo'))[0] as Batch))
     await eventually(async () => { expect(await titles(a)).toEqual(['honest']) })
   })
 
@@ -104,11 +103,6 @@ describe('a peer that breaks the rules', () => {
     expect(a.mesh.broken).toEqual([expect.stringContaining('timeout')])
   })
 })
-
-const liarBatch = (node: StackNode): Parameters<typeof liveValue>[2] => {
-  const { stack } = node.stacks.named('repo') as NonNullable<ReturnType<typeof node.stacks.named>>
-  return [...stack.vector()].flatMap(([feed, { seq }]) => stack.batches({ feed, from: 1, to: seq }))[0] as Parameters<typeof liveValue>[2]
-}
 
 describe('a link that breaks', () => {
   it('in the middle of a large exchange: what arrived stays, the rest comes when they meet again', async () => {
@@ -137,35 +131,54 @@ describe('a link that breaks', () => {
 })
 
 describe('a device whose disk was copied', () => {
-  it('forks its feed: every device sees it, closes the feed at the same place, and all are equal again', async () => {
-    const a = await mesh.node()
-    const b = await mesh.node()
-    const c = await mesh.node()
-    await note(a, 'common')
-    const copy = new StackMesh()
-    const twin = await copy.node({ disk: { ...a.disk, feeds: new Map([...a.disk.feeds].map(([key, memory]) => [key, structuredClone(memory)])) } })
+  const copyOf = ({ disk }: StackNode): StackNode['disk'] => ({ ...disk, feeds: new Map([...disk.feeds].map(([key, memory]) => [key, structuredClone(memory)])) })
+  const forksOf = async (node: StackNode): Promise<unknown> => {
+    const nameOf = (device: string): string => mesh.nodes.some(other => other.device === device) ? 'a member' : 'nobody'
+    const { problems } = await proveStack({ ...node, remotes: async () => [], members: () => [], nameOf }, 'repo', { signal: new AbortController().signal })
+    return problems
+  }
+
+  /** Both lives of one device write, and meet different devices; then those meet each other. */
+  const twoLives = async (disk: StackNode['disk'], copy: StackNode['disk']): Promise<StackNode[]> => {
+    const elsewhere = new StackMesh()
+    const [a, b, twin, witness] = [await mesh.node({ disk }), await mesh.node(), await elsewhere.node({ disk: copy }), await elsewhere.node({ seed: 9 })]
     await note(a, 'one life')
     await note(twin, 'another life')
-    await copy.network.connect(twin.device, (await copyOf(copy, c)).device)
+    await elsewhere.connectAll()
     await mesh.connectAll()
     await eventually(async () => { expect(await titles(b)).toEqual(['common', 'one life']) })
-    const witness = copy.nodes[1] as StackNode
     await eventually(async () => { expect(await titles(witness)).toEqual(['another life', 'common']) })
-    await copy.stop()
-    await mesh.stop(c)
-    mesh.nodes.splice(2)
-    const returned = await mesh.node({ disk: witness.disk })
+    await elsewhere.stop()
+    const nodes = [a, b, await mesh.node({ disk: witness.disk })]
     await mesh.connectAll()
     await eventually(async () => {
-      const all = await Promise.all([a, b, returned].map(feedsOf))
-      expect(new Set(all).size).toBe(1)
-      for (const node of [a, b, returned]) expect(node.stacks.named('repo')?.stack.closedFeeds()).toMatchObject([{ seq: 2 }])
+      expect(new Set(await Promise.all(nodes.map(feedsOf))).size).toBe(1)
+      for (const node of nodes) expect(await titles(node)).toEqual(['another life', 'common', 'one life'])
     })
-    await note(a, 'goes on under a new incarnation')
-    await eventually(async () => { expect(await titles(returned)).toContain('goes on under a new incarnation') })
+    return nodes
+  }
+
+  it('while it ran: each life writes a feed of its own, every device shows both, and nothing is a fault', async () => {
+    const first = await mesh.node()
+    await note(first, 'common')
+    const copy = copyOf(first)
+    await mesh.stop()
+    for (const node of await twoLives(first.disk, copy)) expect(await forksOf(node)).toEqual([])
+  })
+
+  it('after a clean end, so that both lives go on with one feed: every device shows both and names the device', async () => {
+    const first = await mesh.node()
+    await note(first, 'common')
+    await mesh.stop()
+    const nodes = await twoLives(first.disk, copyOf(first))
+    const [a, , witness] = nodes as [StackNode, StackNode, StackNode]
+    for (const node of nodes) {
+      expect(await forksOf(node)).toMatchObject([{
+        code: 'FEED_FORKED', device: { id: first.device, name: 'a member' }, fix: expect.stringContaining('elder-node evict a member') as string,
+      }])
+    }
+    await note(a, 'goes on')
+    await eventually(async () => { expect(await titles(witness)).toContain('goes on') })
+    expect(stackOf(witness, 'repo').forks()).toEqual([expect.objectContaining({ seq: 2 })])
   })
 })
-
-/** The third device meets the twin elsewhere, with a copy of what it holds. */
-const copyOf = async (elsewhere: StackMesh, node: StackNode): Promise<StackNode> =>
-  await elsewhere.node({ disk: { ...node.disk, feeds: new Map() } })

@@ -1,10 +1,10 @@
 /** Search over stacks, and the proof of one: what agrees, what is offline, what differs, and what a damaged disk says. */
-import type { DeviceId } from '@elder-node/protocol'
+import type { Batch, DeviceId } from '@elder-node/protocol'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { StackProof } from '../../src/api.ts'
 import { proveStack } from '../../src/services/stack-proof.ts'
 import { searchStacks } from '../../src/services/stack-search.ts'
-import { crypto, StackMesh, type StackNode } from '../support/stacks.ts'
+import { StackMesh, type StackNode } from '../support/stacks.ts'
 import { eventually } from '../support/eventually.ts'
 
 let mesh = new StackMesh()
@@ -19,7 +19,7 @@ const write = async (node: StackNode, title: string, stack = 'repo', body = ''):
 async function prove (node: StackNode, remotes: StackProof['remotes'] = []): Promise<StackProof> {
   const members = mesh.nodes.map(({ device }, n) => ({ id: device, name: `device-${n}` }))
   const nameOf = (device: DeviceId): string => members.find(({ id }) => id === device)?.name ?? 'nobody'
-  return await proveStack({ ...node, crypto, remotes: async () => remotes, members: () => members, nameOf }, 'repo', forever)
+  return await proveStack({ ...node, remotes: async () => remotes, members: () => members, nameOf }, 'repo', forever)
 }
 
 describe('verify', () => {
@@ -55,7 +55,10 @@ describe('verify', () => {
     const a = await mesh.node()
     await write(a, 'one')
     await write(a, 'two')
-    for (const { feeds } of a.disk.feeds.values()) for (const { records } of feeds.values()) records[1] = (records[1] as Uint8Array).map((byte, i) => i === 90 ? byte ^ 1 : byte)
+    for (const { batches } of a.disk.feeds.values()) {
+      const [, second] = batches as [Batch, Batch]
+      batches[1] = { ...second, records: second.records.map(record => record.map((byte, i) => i === 90 ? byte ^ 1 : byte)) }
+    }
     const { problems } = await prove(a)
     expect(problems).toMatchObject([{ code: 'FEED_BROKEN', message: expect.stringContaining('record 2') as string, fix: expect.stringContaining('move that file away') as string }])
   })
@@ -73,7 +76,7 @@ describe('verify', () => {
     await expect(prove(a)).rejects.toMatchObject({ code: 'NO_SUCH_STACK' })
     await write(a, 'one')
     const reason = new Error('enough')
-    await expect(proveStack({ ...a, crypto, remotes: async () => [], members: () => [], nameOf: () => '' }, 'repo', { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+    await expect(proveStack({ ...a, remotes: async () => [], members: () => [], nameOf: () => '' }, 'repo', { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
   })
 })
 

@@ -2,12 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FsFeedStore } from '@elder-node/crdt-stack/fs'
-import { codeOf, stackIdOf, stackKey, SETTINGS_STACK, type MeshId, type StackKey } from '@elder-node/protocol'
+import { codeOf, stackIdOf, stackKey, SETTINGS_STACK, type Batch, type MeshId, type StackKey } from '@elder-node/protocol'
 import { afterEach, describe, expect, it } from 'vitest'
 import { randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { privateFiles } from '../../src/adapters/private-files.ts'
 import { Stacks } from '../../src/services/stacks.ts'
-import { crypto, rosterOf, StackMesh, verifyArchive, type StackNode } from '../support/stacks.ts'
+import { batchesOf, crypto, rosterOf, silent, StackMesh, stackOf, verifyArchive, type StackNode } from '../support/stacks.ts'
 import { eventually } from '../support/eventually.ts'
 
 const OTHER_MESH = 'a'.repeat(26) as MeshId
@@ -64,7 +64,8 @@ describe('stacks on several devices', () => {
     mesh.cut(a, c)
     for (let i = 0; i < 20; i++) await note(a, 'repo', `a${i}`)
     await a.stacks.open('repo').edit(shared, { body: 'one\ntwo\nthree\n' })
-    await b.stacks.open('repo').edit(shared, { body: 'zero\none\ntwo\n' })
+    const { revision } = await b.stacks.open('repo').get(shared)
+    await stackOf(b, 'repo').edit(shared, { body: 'zero\none\ntwo\n' }, {}, { base: revision })
     for (let i = 0; i < 20; i++) await note(b, 'repo', `b${i}`)
     await note(c, 'another', 'made while apart')
     await mesh.connectAll()
@@ -149,6 +150,22 @@ describe('names and entries', () => {
     expect(await failure(a.stacks.open('_mesh').add({ kind: 'note', title: 'x' }))).toBe('STACK_NAME')
   })
 
+  it('a text that another device or agent wrote last is not replaced unseen', async () => {
+    const [a, b] = [await mesh.node(), await mesh.node()]
+    await mesh.connectAll()
+    const id = await note(a, 'repo', 'shared', 'one\n')
+    await converged([a, b], 'repo', 1)
+    const { revision } = await b.stacks.open('repo').get(id)
+    expect(await failure(b.stacks.open('repo').edit(id, { body: 'mine\n' }))).toBe('STALE_EDIT')
+    expect(await failure(a.stacks.open('repo').edit(id, { body: 'mine\n' }, { agent: 'juno' }))).toBe('STALE_EDIT')
+    expect((await a.stacks.open('repo').edit(id, { body: 'one\ntwo\n' })).body).toBe('one\ntwo\n')
+    expect(await failure(stackOf(b, 'repo').edit(id, { body: 'x' }, {}, { base: 'nothing' }))).toBe('NO_SUCH_REVISION')
+    await stackOf(b, 'repo').edit(id, { body: 'zero\none\n' }, {}, { base: revision })
+    await eventually(async () => { expect((await a.stacks.open('repo').get(id)).body).toBe('zero\none\ntwo\n') })
+    // The title is another matter: what was there before stands in the history.
+    await b.stacks.open('repo').edit(id, { title: 'ours' })
+  })
+
   it('the settings reach every device and are never listed', async () => {
     const [a, b] = [await mesh.node(), await mesh.node()]
     await mesh.connectAll()
@@ -176,13 +193,12 @@ describe('names and entries', () => {
 })
 
 describe('archived stacks', () => {
-  const restored = async (): Promise<{ key: StackKey, name: string, batches: ReturnType<NonNullable<ReturnType<StackNode['stacks']['held']>>['stack']['batches']>, roster: Uint8Array[], digest: unknown }> => {
+  const restored = async (): Promise<{ key: StackKey, name: string, batches: Batch[], roster: Uint8Array[], digest: unknown }> => {
     const elsewhere = new StackMesh()
     const node = await elsewhere.node({ disk: { seed: 99, files: (await mesh.node()).disk.files, feeds: new Map() } })
     for (let i = 0; i < 10; i++) await note(node, 'memory', `old ${i}`)
-    const { stack } = node.stacks.named('memory') as NonNullable<ReturnType<StackNode['stacks']['named']>>
-    // In the worst order: what comes first is turned away until the rest is there.
-    const batches = [...stack.vector().keys()].flatMap(feed => [...stack.batches({ feed, from: 6, to: 10 }), ...stack.batches({ feed, from: 1, to: 5 })])
+    // In the worst order: everything waits for what comes last.
+    const batches = batchesOf(stackOf(node, 'memory')).reverse()
     const digest = await digestOf(node, 'memory')
     await elsewhere.stop()
     return { key: stackKey(stackIdOf('memory', crypto), OTHER_MESH), name: 'memory', batches, roster: rosterOf(OTHER_MESH, [node.device]), digest }
@@ -221,13 +237,12 @@ describe('on a disk', () => {
     const signer = signerFromSeed(new Uint8Array(32).fill(7))
     const open = (): Promise<Stacks> => Stacks.open({
       crypto, signer, clock: { wallMs: () => Date.now(), monotonicMs: () => performance.now() }, random: randomBytes, files: privateFiles(dir),
-      openStore: key => FsFeedStore.open(join(dir, key)), dropStore: () => {}, mayWrite: () => true, verifyArchive,
+      openStore: key => FsFeedStore.open(join(dir, key)), dropStore: () => {}, mayWrite: () => true, cuts: () => new Map(), verifyArchive, log: silent,
     })
     try {
       const first = await open()
       await first.open('repo').add({ kind: 'note', title: 'kept', body: 'byte for byte\n' })
-      const { stack } = first.named('repo') as NonNullable<ReturnType<Stacks['named']>>
-      const batches = [...stack.vector()].flatMap(([feed, { seq }]) => stack.batches({ feed, from: 1, to: seq }))
+      const batches = batchesOf(stackOf({ stacks: first }, 'repo'))
       await first.importArchived({ key: stackKey(stackIdOf('repo', crypto), OTHER_MESH), name: 'repo', batches, roster: rosterOf(OTHER_MESH, [first.self]) })
       const before = await first.open('repo').digest()
       await first.close()
@@ -237,7 +252,7 @@ describe('on a disk', () => {
       expect(await second.open('repo').digest()).toEqual(before)
       expect(await second.open(`repo@${OTHER_MESH}`).digest()).toEqual(before)
       await second.open('repo').add({ kind: 'note', title: 'next' })
-      expect([...(second.named('repo')?.stack.vector() ?? [])]).toHaveLength(1)
+      expect(stackOf({ stacks: second }, 'repo').vector()).toHaveLength(1)
       await second.close()
     } finally {
       await rm(dir, { recursive: true })
@@ -249,7 +264,7 @@ describe('on a disk', () => {
     await note(a, 'good', 'x')
     await note(a, 'bad', 'x')
     const memory = a.disk.feeds.get(stackKey(stackIdOf('bad', crypto)))
-    for (const feed of memory?.feeds.values() ?? []) feed.records[0] = new Uint8Array(10)
+    for (const batch of memory?.batches ?? []) batch.records[0] = new Uint8Array(10)
     await mesh.stop(a)
     const again = await mesh.node({ disk: a.disk })
     expect(again.stacks.list().map(({ name }) => name)).toEqual(['good'])

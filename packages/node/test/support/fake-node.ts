@@ -188,7 +188,8 @@ export class FakeNode implements ElderNode {
         const { agent } = options
         const entry: Entry = {
           id: `01K9${String(entries.length).padStart(22, '0')}` as EntryId, kind: made.kind, title: made.title, body: made.body ?? '', tags: made.tags ?? [],
-          author: { device: SELF.id as DeviceId, ...(agent === undefined ? {} : { agent }) }, createdAt: NOW, updatedAt: NOW, supersedes: made.supersedes ?? null, removed: false, rivals: {}, extra: {},
+          author: { device: SELF.id as DeviceId, ...(agent === undefined ? {} : { agent }) }, createdAt: NOW, updatedAt: NOW, revision: `revision${entries.length}`,
+          supersedes: made.supersedes ?? null, removed: false, rivals: {}, extra: {},
         }
         entries.push(entry)
         this.#stacks.set(name, entries)

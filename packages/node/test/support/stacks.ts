@@ -1,10 +1,11 @@
 /** Nodes that have only stacks and their replication, on a memory network. */
-import { createMemory, MemoryFeedStore, type Memory } from '@elder-node/crdt-stack'
-import { deviceId, feedDevice, type DeviceId, type MeshId, type StackKey } from '@elder-node/protocol'
+import { createMemory, MemoryFeedStore, type Memory, type Stack } from '@elder-node/crdt-stack'
+import { deviceId, feedDevice, type Batch, type Cuts, type DeviceId, type MeshId, type StackKey } from '@elder-node/protocol'
 import { nodeCrypto, randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
+import type { Logger } from '../../src/ports/log.ts'
 import { Replication, type ReplicationInit } from '../../src/services/replication.ts'
 import { Settings } from '../../src/services/settings.ts'
-import { Stacks } from '../../src/services/stacks.ts'
+import { Stacks, type ArchiveRules } from '../../src/services/stacks.ts'
 import { MemoryFiles } from './memory-files.ts'
 import { MemoryNetwork, openDoor, type MemoryMesh } from './memory-mesh.ts'
 
@@ -17,8 +18,12 @@ export interface StackNode { device: DeviceId, mesh: MemoryMesh, stacks: Stacks,
 
 export interface StackNodeInit extends ReplicationInit {
   disk?: Disk
+  /** Its key is made of this, when it has no disk yet. @default the next number */
+  seed?: number
   /** Devices that may write. @default every device */
   writers?: (device: DeviceId) => boolean
+  /** What counts of evicted devices. @default nobody was evicted */
+  cuts?: () => Cuts
   /** Never hears nor sends gossip. @default false */
   deaf?: boolean
 }
@@ -28,8 +33,8 @@ export class StackMesh {
   readonly nodes: StackNode[] = []
   #seed = 0
 
-  async node ({ disk, writers = () => true, deaf = false, ...init }: StackNodeInit = {}): Promise<StackNode> {
-    const { seed, files, feeds } = disk ?? { seed: ++this.#seed, files: new MemoryFiles(), feeds: new Map<StackKey, Memory>() }
+  async node ({ disk, seed: given, writers = () => true, cuts = () => new Map(), deaf = false, ...init }: StackNodeInit = {}): Promise<StackNode> {
+    const { seed, files, feeds } = disk ?? { seed: given ?? ++this.#seed, files: new MemoryFiles(), feeds: new Map<StackKey, Memory>() }
     const signer = signerFromSeed(crypto.sha256(Uint8Array.of(seed)))
     const device = deviceId(signer.publicKey)
     const clock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() }
@@ -38,7 +43,10 @@ export class StackMesh {
       feeds.set(key, memory)
       return new MemoryFeedStore(memory)
     }
-    const stacks = await Stacks.open({ crypto, signer, clock, random: randomBytes, files, openStore, dropStore: key => { feeds.delete(key) }, mayWrite: writers, verifyArchive })
+    const stacks = await Stacks.open({
+      crypto, signer, clock, random: randomBytes, files, openStore, dropStore: key => { feeds.delete(key) },
+      mayWrite: writers, cuts, verifyArchive, log: silent,
+    })
     const mesh = this.network.join(device, openDoor())
     if (deaf) mesh.broadcast = async () => 0
     const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log: silent }, { intervalMs: 300, tickMs: 20, retryMs: 50, ...init })
@@ -65,10 +73,10 @@ export class StackMesh {
 }
 
 /** For tests: the records name the mesh and its writers. */
-export function verifyArchive (records: Uint8Array[], mesh: MeshId): (device: DeviceId) => boolean {
+export function verifyArchive (records: Uint8Array[], mesh: MeshId): ArchiveRules {
   const [first, ...writers] = records.map(record => Buffer.from(record).toString())
   if (first !== mesh) throw new Error('these are not the records of that mesh')
-  return device => writers.includes(device)
+  return { mayWrite: device => writers.includes(device), cuts: () => new Map() }
 }
 
 export function rosterOf (mesh: string, writers: DeviceId[]): Uint8Array[] {
@@ -76,7 +84,19 @@ export function rosterOf (mesh: string, writers: DeviceId[]): Uint8Array[] {
 }
 
 export function writersOf (node: StackNode, key: StackKey): DeviceId[] {
-  return [...node.stacks.held(key)?.stack.vector().keys() ?? []].map(feed => feedDevice(feed))
+  return (node.stacks.held(key)?.stack.vector() ?? []).map(({ feed }) => feedDevice(feed))
 }
 
-const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+/** The stack of that name, which must be there. */
+export function stackOf ({ stacks }: Pick<StackNode, 'stacks'>, name: string): Stack {
+  const held = stacks.named(name)
+  if (held === undefined) throw new Error(`there is no stack ${name}`)
+  return held.stack
+}
+
+/** Everything that a stack holds, as it is sent to a device that holds nothing. */
+export function batchesOf (stack: Stack): Batch[] {
+  return stack.vector().flatMap(head => [...stack.path({ ...head, from: 1, to: head.seq })])
+}
+
+export const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }

@@ -1,11 +1,11 @@
 /**
  * Signed heads and batches: how pieces of a feed travel and are stored.
  *
- * head  := [seq, hash, signature]      signature over "elder/head/v1\0" stack feedKey seq(8 bytes, big endian) hash
+ * head  := [seq, hash, signature]      signature over "elder/head/v2\0" stack feedKey seq(8 bytes, big endian) hash
  * batch := [feedKey, from, [record bytes, ...], head]     head.seq = from + records - 1
  *
- * One signature covers every record before it, through the hash chain. A batch never crosses a multiple of
- * LIMITS.batchRecordsMax, so every device holds a signed head at each multiple and any holder can serve any range.
+ * One signature covers every record before it on its path, through the hash chain. A batch never crosses a multiple of
+ * LIMITS.batchRecordsMax, so every device holds a signed head at each multiple and any holder can serve any part of a path.
  */
 import type { Value } from '../codec/cbor.ts'
 import { equalBytes, fromBase32, utf8 } from '../codec/text.ts'
@@ -13,7 +13,7 @@ import type { Crypto, Signer } from '../crypto.ts'
 import { MalformedError } from '../errors.ts'
 import { deviceKey, feedDevice, feedIdOf, feedKey, type FeedId, type StackId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
-import { decodeRecord, isCount, isHash, recordHash, type FeedRecord } from './record.ts'
+import { decodeRecord, genesisHash, isHash, isSeq, recordHash, type FeedRecord } from './record.ts'
 
 export interface Head { seq: number, hash: Uint8Array, signature: Uint8Array }
 
@@ -23,7 +23,7 @@ export interface Batch { feed: FeedId, from: number, records: Uint8Array[], head
 /** A decoded record with its place, its hash and its received bytes. */
 export interface ChainedRecord extends FeedRecord { feed: FeedId, hash: Uint8Array, bytes: Uint8Array }
 
-const HEAD = utf8('elder/head/v1\0')
+const HEAD = utf8('elder/head/v2\0')
 
 function headMessage (stack: StackId, feed: FeedId, seq: number, hash: Uint8Array): Uint8Array {
   const place = feedKey(feed)
@@ -45,21 +45,24 @@ export function verifyHead (stack: StackId, feed: FeedId, head: Head, crypto: Cr
 }
 
 /**
- * Checks a batch against the chain: `prev` is the hash of the record before `batch.from` (or the feed's genesis hash).
- * The signature is checked last, once.
+ * Checks a batch by itself: its chain, its head and the one signature over both. Where it attaches (the record that its first
+ * `prev` names) is for the receiver to find: any record that is held will do.
  *
- * @throws MalformedError when the chain or the signature is broken: the sender's fault, never the feed's.
+ * @throws MalformedError when something is wrong in itself: the sender's fault, never the feed's.
  */
-export function verifyBatch (stack: StackId, batch: Batch, prev: Uint8Array, crypto: Crypto): ChainedRecord[] {
-  let last = prev
+export function verifyBatch (stack: StackId, batch: Batch, crypto: Crypto): ChainedRecord[] {
+  let last: Uint8Array | undefined = batch.from === 1 ? genesisHash(stack, batch.feed, crypto) : undefined
   const records = batch.records.map((bytes, i) => {
     const record = decodeRecord(bytes)
     if (record.seq !== batch.from + i) throw new MalformedError('a batch counts its records without gaps')
-    if (!equalBytes(record.prev, last)) throw new MalformedError('the hash chain is broken', { feed: batch.feed, seq: record.seq })
+    if (last !== undefined && !equalBytes(record.prev, last)) throw new MalformedError('the hash chain is broken', { feed: batch.feed, seq: record.seq })
+    if (record.deps.some(({ feed }) => feed === batch.feed)) throw new MalformedError('a record names its own feed as a dep')
     last = recordHash(bytes, crypto)
     return { ...record, feed: batch.feed, hash: last, bytes }
   })
-  if (batch.head.seq !== batch.from + records.length - 1 || !equalBytes(batch.head.hash, last)) throw new MalformedError('the head is not the last record of its batch')
+  if (last === undefined || batch.head.seq !== batch.from + records.length - 1 || !equalBytes(batch.head.hash, last)) {
+    throw new MalformedError('the head is not the last record of its batch')
+  }
   if (!verifyHead(stack, batch.feed, batch.head, crypto)) throw new MalformedError('the signature of the head is wrong', { feed: batch.feed, seq: batch.head.seq })
   return records
 }
@@ -73,7 +76,7 @@ export function headValue (head: Head): Value { return [head.seq, head.hash, hea
 /** @throws MalformedError */
 export function batchOf (value: Value | undefined): Batch {
   const [key, from, records, head] = Array.isArray(value) && value.length === 4 ? value : []
-  if (!(key instanceof Uint8Array) || !isCount(from) || from < 1 || !Array.isArray(records)) throw new MalformedError('a batch is [feed, from, records, head]')
+  if (!(key instanceof Uint8Array) || !isSeq(from) || !Array.isArray(records)) throw new MalformedError('a batch is [feed, from, records, head]')
   if (records.length === 0 || records.length > LIMITS.batchRecordsMax) throw new MalformedError(`a batch holds 1 to ${LIMITS.batchRecordsMax} records`)
   if (Math.floor((from - 1) / LIMITS.batchRecordsMax) !== Math.floor((from + records.length - 2) / LIMITS.batchRecordsMax)) throw new MalformedError('a batch does not cross a multiple of the batch size')
   if (!records.every(record => record instanceof Uint8Array)) throw new MalformedError('records are byte strings')
@@ -83,6 +86,6 @@ export function batchOf (value: Value | undefined): Batch {
 /** @throws MalformedError */
 export function headOf (value: Value | undefined): Head {
   const [seq, hash, signature] = Array.isArray(value) && value.length === 3 ? value : []
-  if (!isCount(seq) || seq < 1 || !isHash(hash) || !(signature instanceof Uint8Array) || signature.length !== 64) throw new MalformedError('a head is [seq, hash, signature]')
+  if (!isSeq(seq) || !isHash(hash) || !(signature instanceof Uint8Array) || signature.length !== 64) throw new MalformedError('a head is [seq, hash, signature]')
   return { seq, hash, signature }
 }

@@ -2,9 +2,11 @@
  * One element of a feed, as bytes and as a value.
  *
  * record := [seq, prev, deps, at, agent, kind, body]   canonical CBOR, at most LIMITS.recordBytesMax
- * deps   := [[feedKey, seq, hash], ...]                strictly rising by feedKey
- * hash   := sha256("elder/record/v1\0" record)
- * prev   := hash of the record before; of the first record: sha256("elder/feed/v1\0" stack feedKey)
+ * deps   := [[feedKey, seq, hash], ...]                strictly rising by (feedKey, hash); never of the record's own feed
+ * hash   := sha256("elder/record/v2\0" record)          the record's name: (feed, seq) is only an address
+ * prev   := hash of the record before; of the first record: sha256("elder/feed/v2\0" stack feedKey)
+ *
+ * The records of a feed form a tree by `prev`: a device whose disk went back in time writes two records with one `seq`.
  */
 import { decodeCanonical, encode, type Value } from '../codec/cbor.ts'
 import { compareBytes, fromBase32, utf8 } from '../codec/text.ts'
@@ -13,14 +15,14 @@ import { MalformedError } from '../errors.ts'
 import { feedIdOf, feedKey, type FeedId, type StackId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
 
-/** The head of another feed that the author had seen when it wrote. The hash makes forks visible. */
+/** A head of another feed that the author had seen when it wrote; of a forked feed there may be several. */
 export interface Dep { feed: FeedId, seq: number, hash: Uint8Array }
 
 export interface FeedRecord {
   /** From 1, without gaps. */
   seq: number
   prev: Uint8Array
-  /** Heads of other feeds that changed since this author's previous record, and only those. */
+  /** Heads of other feeds outside the past of this author's previous record, and only those. */
   deps: Dep[]
   /** Hybrid logical clock: milliseconds since 1970 times 1024, plus a counter. For display and ties only. */
   at: number
@@ -31,8 +33,8 @@ export interface FeedRecord {
   body: Value
 }
 
-const RECORD = utf8('elder/record/v1\0')
-const FEED = utf8('elder/feed/v1\0')
+const RECORD = utf8('elder/record/v2\0')
+const FEED = utf8('elder/feed/v2\0')
 
 /** The `prev` of a feed's first record: binds the chain to its stack and feed. */
 export function genesisHash (stack: StackId, feed: FeedId, crypto: Crypto): Uint8Array {
@@ -51,7 +53,7 @@ export function decodeRecord (bytes: Uint8Array): FeedRecord {
   const value = decodeCanonical(bytes, LIMITS.recordBytesMax)
   if (!Array.isArray(value) || value.length !== 7) throw new MalformedError('a record is an array of seven')
   const [seq, prev, deps, at, agent, kind, body] = value as [Value, Value, Value, Value, Value, Value, Value]
-  if (!isCount(seq) || seq < 1) throw new MalformedError('record.seq is a positive integer')
+  if (!isSeq(seq)) throw new MalformedError('record.seq is a positive integer')
   if (!isHash(prev)) throw new MalformedError('record.prev is a hash')
   if (!isCount(at)) throw new MalformedError('record.at is a non-negative integer')
   if (agent !== null && (typeof agent !== 'string' || agent.length === 0 || agent.length > 64)) throw new MalformedError('record.agent is null or a short text')
@@ -61,15 +63,34 @@ export function decodeRecord (bytes: Uint8Array): FeedRecord {
 
 function decodeDeps (value: Value): Dep[] {
   if (!Array.isArray(value) || value.length > LIMITS.depsMax) throw new MalformedError('record.deps is a short array')
-  let last: Uint8Array | undefined
+  return placesOf(value, 'deps')
+}
+
+/**
+ * A list of records by address and name, strictly rising by (feedKey, hash): the shape of `deps` and of a vector.
+ *
+ * @throws MalformedError
+ */
+export function placesOf (value: readonly Value[], what: string): Dep[] {
+  let last: { key: Uint8Array, hash: Uint8Array } | undefined
   return value.map(item => {
     const [key, seq, hash] = Array.isArray(item) && item.length === 3 ? item : []
-    if (!(key instanceof Uint8Array) || !isCount(seq) || seq < 1 || !isHash(hash)) throw new MalformedError('a dep is [feed, seq, hash]')
-    if (last !== undefined && compareBytes(last, key) >= 0) throw new MalformedError('deps rise strictly by feed')
-    last = key
+    if (!(key instanceof Uint8Array) || !isSeq(seq) || !isHash(hash)) throw new MalformedError(`${what} hold [feed, seq, hash]`)
+    const order = last === undefined ? -1 : compareBytes(last.key, key) || compareBytes(last.hash, hash)
+    if (order >= 0) throw new MalformedError(`${what} rise strictly by feed and hash`)
+    last = { key, hash }
     return { feed: feedIdOf(key), seq, hash }
   })
 }
+
+/** The order of {@link placesOf}. Each feed id is decoded once: that is what sorting thousands costs. */
+export function risingPlaces<Place extends Dep> (places: Iterable<Place>): Place[] {
+  return [...places].map(place => ({ place, key: feedKey(place.feed) }))
+    .sort((a, b) => compareBytes(a.key, b.key) || compareBytes(a.place.hash, b.place.hash)).map(({ place }) => place)
+}
+
+/** Sequence numbers fit 32 bits: four thousand million records of one life of one device. */
+export function isSeq (value: unknown): value is number { return isCount(value) && value >= 1 && value <= 0xffff_ffff }
 
 export function isCount (value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0

@@ -6,17 +6,17 @@
 import { equalBytes } from '../codec/text.ts'
 import type { Crypto } from '../crypto.ts'
 import { MalformedError } from '../errors.ts'
-import { vectorDigest, type VectorEntry } from '../feed/vector.ts'
-import type { FeedId } from '../ids.ts'
+import type { Vector, VectorEntry } from '../feed/vector.ts'
 import { LIMITS } from '../limits.ts'
 import { bucketDigest, bucketOf, differingBuckets, inBitmap, intoBuckets, packBuckets, rootDigest, type StackSummary } from './digests.ts'
 import type { StackKey } from './keys.ts'
 import type { NamedVector, SyncMessage } from './messages.ts'
 import { stacksPages, vectorsPages } from './paging.ts'
-import type { PullerView } from './puller.ts'
 
-export interface ComparedStacks extends Pick<PullerView, 'vector'> {
+export interface ComparedStacks {
   stacks: () => StackSummary[]
+  /** Empty for a stack that is not here. */
+  vector: (key: StackKey) => Vector
 }
 
 /** What to say, and whether that was all: `equal` when nothing differs, `known` when both vectors of all that differs are here. */
@@ -39,7 +39,7 @@ export class Comparison {
   readonly #packed: Uint8Array
   readonly #root: Uint8Array
   readonly #listed = new Map<StackKey, StackSummary>()
-  readonly #theirs = new Map<StackKey, { name: string, vector: Map<FeedId, VectorEntry> }>()
+  readonly #theirs = new Map<StackKey, { name: string, vector: VectorEntry[] }>()
   #entries = 0
   #awaits: 'root' | 'root or buckets' | 'stacks' | 'vectors' | 'nothing' = 'root'
   #initiator = false
@@ -84,15 +84,9 @@ export class Comparison {
   /** What the peer showed of the stacks that differ. */
   theirs (): NamedVector[] { return [...this.#theirs].map(([key, { name, vector }]) => ({ key, name, vector })) }
 
-  /** The peer was served up to this head. */
-  bump (key: StackKey, feed: FeedId, head: VectorEntry): void {
-    const vector = this.#theirs.get(key)?.vector
-    if (vector !== undefined && (vector.get(feed)?.seq ?? 0) < head.seq) vector.set(feed, { seq: head.seq, hash: head.hash })
-  }
-
-  /** The peer asked for all it missed of what we showed. */
-  complete (): void {
-    for (const [key, { vector }] of this.#theirs) this.peer.set(key, vectorDigest(vector, this.#crypto))
+  /** What the peer says it holds now that it misses nothing more. */
+  learn (held: ReadonlyArray<{ key: StackKey, digest: Uint8Array }>): void {
+    for (const { key, digest } of held) if (this.#theirs.has(key)) this.peer.set(key, digest)
   }
 
   #answerRoot (root: Uint8Array): Compared {
@@ -154,7 +148,7 @@ export class Comparison {
     const vectors: NamedVector[] = []
     for (const { key, name } of stacks) {
       const vector = this.#stacks.vector(key)
-      entries += vector.size
+      entries += vector.length
       if (entries > LIMITS.syncVectorEntriesMax) break
       vectors.push({ key, name, vector })
     }
@@ -163,15 +157,15 @@ export class Comparison {
 
   #learn ({ vectors, more }: Extract<SyncMessage, { type: 'vectors' }>): Compared {
     for (const { key, name, vector } of vectors) {
-      const whole = this.#theirs.get(key) ?? { name, vector: new Map<FeedId, VectorEntry>() }
-      for (const [feed, entry] of vector) whole.vector.set(feed, entry)
+      const whole = this.#theirs.get(key) ?? { name, vector: [] }
+      whole.vector.push(...vector)
       this.#theirs.set(key, whole)
-      this.#entries += vector.size
+      this.#entries += vector.length
     }
     if (this.#entries > LIMITS.syncVectorEntriesMax || this.#theirs.size > 2 * LIMITS.stacksMax) throw new MalformedError('more vectors than one exchange holds')
     if (more) return { say: [] }
     this.#awaits = 'nothing'
-    if (this.#entries + LIMITS.feedsPerStackMax < LIMITS.syncVectorEntriesMax) this.#noteUnlisted()
+    if (this.#entries < LIMITS.syncVectorEntriesMax / 2) this.#noteUnlisted()
     return { say: this.#initiator ? this.#vectors(this.theirs()) : [], outcome: 'known' }
   }
 

@@ -5,21 +5,19 @@
  *       | [key, name, [feedKey, seq, hash]]      head notice: "there is more, ask me"
  */
 import type { Value } from '../codec/cbor.ts'
-import { equalBytes } from '../codec/text.ts'
 import type { Crypto } from '../crypto.ts'
 import { MalformedError } from '../errors.ts'
 import { batchOf, batchValue, type Batch } from '../feed/chain.ts'
-import { vectorOf, vectorValue, type Vector, type VectorEntry } from '../feed/vector.ts'
-import type { FeedId } from '../ids.ts'
+import { vectorOf, vectorValue, type VectorEntry } from '../feed/vector.ts'
 import { LIMITS } from '../limits.ts'
 import { checkNamed, parseStackKey, type StackKey } from './keys.ts'
 
-export interface Live { key: StackKey, name: string, feed: FeedId, head: VectorEntry, batch: Batch | undefined }
+export interface Live { key: StackKey, name: string, head: VectorEntry, batch: Batch | undefined }
 
 export function liveValue (key: StackKey, name: string, batch: Batch): Value {
   const bytes = batch.records.reduce((sum, record) => sum + record.length, 0)
   const { feed, head: { seq, hash } } = batch
-  return [key, name, bytes <= LIMITS.gossipRecordBytesMax ? batchValue(batch) : (vectorValue(new Map([[feed, { seq, hash }]])) as Value[])[0] as Value]
+  return [key, name, bytes <= LIMITS.gossipRecordBytesMax ? batchValue(batch) : (vectorValue([{ feed, seq, hash }]) as Value[])[0] as Value]
 }
 
 /** @throws MalformedError. An archived stack is read-only: nothing of it is live. */
@@ -29,23 +27,10 @@ export function liveOf (value: Value, crypto: Crypto): Live {
   if (archivedFrom !== undefined || !Array.isArray(what)) throw new MalformedError('live is [key, name, batch or head]')
   const named = { key, name: checkNamed(key, name, crypto) }
   if (what.length === 3) {
-    const [entry] = vectorOf([what])
-    const [feed, head] = entry as [FeedId, VectorEntry]
-    return { ...named, feed, head, batch: undefined }
+    const [head] = vectorOf([what])
+    return { ...named, head: head as VectorEntry, batch: undefined }
   }
   const batch = batchOf(what)
   if (batch.records.reduce((sum, record) => sum + record.length, 0) > LIMITS.gossipRecordBytesMax) throw new MalformedError('a large record is gossiped as a head notice')
-  return { ...named, feed: batch.feed, head: { seq: batch.head.seq, hash: batch.head.hash }, batch }
-}
-
-/**
- * What to do with it: `known` is old news, `apply` continues what we hold, `behind` means that something before it is missing
- * (or that the place is taken by another record: a fork), so an exchange must bring it.
- */
-export function judgeLive (ours: Vector, { feed, head, batch }: Live): 'known' | 'apply' | 'behind' {
-  const held = ours.get(feed)
-  const seq = held?.seq ?? 0
-  if (head.seq < seq) return 'known'
-  if (held !== undefined && head.seq === seq) return equalBytes(held.hash, head.hash) ? 'known' : 'behind'
-  return batch !== undefined && batch.from <= seq + 1 ? 'apply' : 'behind'
+  return { ...named, head: { feed: batch.feed, seq: batch.head.seq, hash: batch.head.hash }, batch }
 }

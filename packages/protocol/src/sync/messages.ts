@@ -8,11 +8,11 @@
  * R -> I   vectors  := [3, [[key, name, vector], ...], more]       of the stacks that differ: two round trips so far
  * I -> R   vectors                                                 of the same stacks
  * then both ways, each side at most one question at a time:
- *          want     := [4, key, [[feedKey, from, to], ...]]        answered by exactly one
- *          batches  := [5, key, [batch, ...]]                      as much of it as one frame holds; none: "I cannot serve this"
+ *          want     := [4, key, [[feedKey, from, to, hash], ...]]  paths by the hash of their last record; answered by exactly one
+ *          batches  := [5, key, [[batch, ...], ...]]               per want, as much as one frame holds; none: "I cannot serve this"
  *          ask      := [6, key]                                    before the first batch of an unknown archived stack, answered by
  *          origin   := [7, key, [record bytes, ...], more]         the membership records of the mesh it came from
- *          done     := [8]                                         this side misses nothing more; it still answers
+ *          done     := [8, [[key, digest], ...], more]             this side misses nothing more, and now holds this; it still answers
  * The exchange ends when both sides are done. `more`: the list goes on in the next frame.
  *
  * A frame is canonical CBOR of at most LIMITS.frameBytesMax bytes.
@@ -21,9 +21,7 @@ import { decode, encode, type Value } from '../codec/cbor.ts'
 import type { Crypto } from '../crypto.ts'
 import { MalformedError } from '../errors.ts'
 import { batchOf, batchValue, type Batch } from '../feed/chain.ts'
-import { isCount } from '../feed/record.ts'
-import { vectorOf, vectorValue, type Range, type Vector } from '../feed/vector.ts'
-import { feedIdOf, feedKey } from '../ids.ts'
+import { vectorOf, vectorValue, wantOf, wantValue, type Vector, type Want } from '../feed/vector.ts'
 import { LIMITS } from '../limits.ts'
 import { traceparentOf } from '../trace/traceparent.ts'
 import { BUCKET_BYTES, BUCKETS, type StackSummary } from './digests.ts'
@@ -36,11 +34,11 @@ export type SyncMessage =
   | { type: 'buckets', packed: Uint8Array }
   | { type: 'stacks', differing: Uint8Array, stacks: StackSummary[], more: boolean, traceparent: string | null }
   | { type: 'vectors', vectors: NamedVector[], more: boolean }
-  | { type: 'want', key: StackKey, ranges: Range[] }
-  | { type: 'batches', key: StackKey, batches: Batch[] }
+  | { type: 'want', key: StackKey, wants: Want[] }
+  | { type: 'batches', key: StackKey, answers: Batch[][] }
   | { type: 'ask', key: StackKey }
   | { type: 'origin', key: StackKey, records: Uint8Array[], more: boolean }
-  | { type: 'done' }
+  | { type: 'done', held: Array<{ key: StackKey, digest: Uint8Array }>, more: boolean }
 
 export function encodeSync (message: SyncMessage): Uint8Array {
   return encode(syncValue(message))
@@ -52,11 +50,11 @@ function syncValue (message: SyncMessage): Value {
     case 'buckets': return [1, message.packed]
     case 'stacks': return [2, message.differing, message.stacks.map(({ key, name, digest }) => [key, name, digest]), message.more, message.traceparent]
     case 'vectors': return [3, message.vectors.map(({ key, name, vector }) => [key, name, vectorValue(vector)]), message.more]
-    case 'want': return [4, message.key, message.ranges.map(({ feed, from, to }) => [feedKey(feed), from, to])]
-    case 'batches': return [5, message.key, message.batches.map(batchValue)]
+    case 'want': return [4, message.key, message.wants.map(wantValue)]
+    case 'batches': return [5, message.key, message.answers.map(batches => batches.map(batchValue))]
     case 'ask': return [6, message.key]
     case 'origin': return [7, message.key, message.records, message.more]
-    case 'done': return [8]
+    case 'done': return [8, message.held.map(({ key, digest }) => [key, digest]), message.more]
   }
 }
 
@@ -89,11 +87,17 @@ const READERS: Record<number, Reader> = {
       vectors: listOf(vectors, LIMITS.stacksMax, 3).map(([key, name, vector]) => ({ ...namedOf(key, name, crypto), vector: vectorOf(vector) })),
     }),
   },
-  4: { parts: 2, of: ([key, ranges]) => ({ type: 'want', key: parseStackKey(key).key, ranges: rangesOf(ranges) }) },
-  5: { parts: 2, of: ([key, batches]) => ({ type: 'batches', key: parseStackKey(key).key, batches: arrayOf(batches, LIMITS.syncBatchesMax).map(batchOf) }) },
+  4: { parts: 2, of: ([key, wants]) => ({ type: 'want', key: parseStackKey(key).key, wants: arrayOf(wants, LIMITS.syncWantsMax).map(wantOf) }) },
+  5: { parts: 2, of: ([key, answers]) => ({ type: 'batches', key: parseStackKey(key).key, answers: answersOf(answers) }) },
   6: { parts: 1, of: ([key]) => ({ type: 'ask', key: parseStackKey(key).key }) },
   7: { parts: 3, of: ([key, records, more]) => ({ type: 'origin', key: parseStackKey(key).key, records: recordsOf(records), more: flagOf(more) }) },
-  8: { parts: 0, of: () => ({ type: 'done' }) },
+  8: {
+    parts: 2,
+    of: ([held, more]) => ({
+      type: 'done', more: flagOf(more),
+      held: listOf(held, LIMITS.stacksMax, 2).map(([key, digest]) => ({ key: parseStackKey(key).key, digest: bytesOf(digest, 32) })),
+    }),
+  },
 }
 
 function namedOf (key: Value | undefined, name: Value | undefined, crypto: Crypto): { key: StackKey, name: string } {
@@ -101,10 +105,12 @@ function namedOf (key: Value | undefined, name: Value | undefined, crypto: Crypt
   return { key: parsed, name: checkNamed(parsed, name, crypto) }
 }
 
-function rangesOf (value: Value | undefined): Range[] {
-  return listOf(value, LIMITS.syncRangesMax, 3).map(([key, from, to]) => {
-    if (!(key instanceof Uint8Array) || !isCount(from) || !isCount(to) || from < 1 || to < from) throw new MalformedError('a range is [feed, from, to]')
-    return { feed: feedIdOf(key), from, to }
+function answersOf (value: Value | undefined): Batch[][] {
+  let room: number = LIMITS.syncBatchesMax
+  return arrayOf(value, LIMITS.syncWantsMax).map(item => {
+    const batches = arrayOf(item, room)
+    room -= batches.length
+    return batches.map(batchOf)
   })
 }
 

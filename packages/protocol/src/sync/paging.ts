@@ -1,8 +1,6 @@
 /** Cuts long lists into frames. */
 import { encode } from '../codec/cbor.ts'
 import { batchValue, type Batch } from '../feed/chain.ts'
-import { compareBytes } from '../codec/text.ts'
-import { feedKey } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
 import type { StackSummary } from './digests.ts'
 import type { NamedVector, SyncMessage } from './messages.ts'
@@ -37,16 +35,19 @@ export function stacksPages (differing: Uint8Array, stacks: readonly StackSummar
 
 /** A vector larger than a page goes on under the same key in the next one. */
 export function vectorsPages (vectors: readonly NamedVector[]): SyncMessage[] {
-  const cost = ({ vector }: NamedVector): number => STACK_BYTES + vector.size * ENTRY_BYTES
+  const cost = ({ vector }: NamedVector): number => STACK_BYTES + vector.length * ENTRY_BYTES
   return withMore(pages(vectors.flatMap(cutVector), cost), (page, more) => ({ type: 'vectors', vectors: page, more }))
 }
 
 function cutVector (named: NamedVector): NamedVector[] {
   const perPage = Math.floor((LIMITS.syncPageBytes - STACK_BYTES) / ENTRY_BYTES)
-  if (named.vector.size <= perPage) return [named]
-  // Decoded once: thousands of feeds are sorted here.
-  const rising = [...named.vector].map(([feed, head]) => ({ feed, head, key: feedKey(feed) })).sort((a, b) => compareBytes(a.key, b.key)).map(({ feed, head }) => [feed, head] as const)
-  return Array.from({ length: Math.ceil(rising.length / perPage) }, (_, i) => ({ ...named, vector: new Map(rising.slice(i * perPage, (i + 1) * perPage)) }))
+  if (named.vector.length <= perPage) return [named]
+  return Array.from({ length: Math.ceil(named.vector.length / perPage) }, (_, i) => ({ ...named, vector: named.vector.slice(i * perPage, (i + 1) * perPage) }))
+}
+
+/** At least one message, the last with `more: false`. */
+export function donePages (held: ReadonlyArray<{ key: NamedVector['key'], digest: Uint8Array }>): SyncMessage[] {
+  return withMore(pages(held, () => STACK_BYTES), (page, more) => ({ type: 'done', held: page, more }))
 }
 
 export function originPages (key: NamedVector['key'], records: readonly Uint8Array[]): SyncMessage[] {

@@ -1,6 +1,6 @@
-/** Answering a question: as many whole batches as one frame holds. Keeps nothing between questions. */
+/** Answering questions: as many whole batches as one frame holds. Keeps nothing between questions. */
 import type { Batch } from '../feed/chain.ts'
-import type { Range } from '../feed/vector.ts'
+import type { Want } from '../feed/vector.ts'
 import { LIMITS } from '../limits.ts'
 import { batchBytes } from './paging.ts'
 
@@ -8,31 +8,25 @@ import { batchBytes } from './paging.ts'
 const ENVELOPE_BYTES = 256
 
 /**
- * @param read the stored batches that cover a range, in order; it may hold fewer records than asked, and its last batch may go beyond.
- * @returns batches for the ranges in order; empty when nothing of it can be served.
+ * @param read signed batches along the path of a want, in order, from its first record on; none when the path is not held. Read
+ *   lazily, so that a long feed is never in memory as a whole.
+ * @returns for each want, from the first on, what of it fits the frame.
  */
-export function serve (ranges: readonly Range[], read: (range: Range) => Batch[]): Batch[] {
-  const out: Batch[] = []
-  let bytes = ENVELOPE_BYTES
-  for (const range of ranges) {
-    for (const batch of blocks(range, read)) {
+export function serve (wants: readonly Want[], read: (want: Want) => Iterable<Batch>): Batch[][] {
+  const answers: Batch[][] = []
+  let [bytes, count] = [ENVELOPE_BYTES, 0]
+  for (const want of wants) {
+    const batches: Batch[] = []
+    let isFull = false
+    for (const batch of read(want)) {
       bytes += batchBytes(batch)
-      if (bytes > LIMITS.frameBytesMax || out.length === LIMITS.syncBatchesMax) return out
-      out.push(batch)
+      isFull = bytes > LIMITS.frameBytesMax || ++count > LIMITS.syncBatchesMax
+      if (isFull) break
+      batches.push(batch)
     }
+    // An empty answer means "I cannot serve this": a question that the frame has no room for is left unanswered instead.
+    if (!isFull || batches.length > 0) answers.push(batches)
+    if (isFull) return answers
   }
-  return out
-}
-
-/** Reads one block (a multiple of LIMITS.batchRecordsMax) at a time, so that a long feed is never in memory as a whole. */
-function * blocks (range: Range, read: (range: Range) => Batch[]): Generator<Batch> {
-  for (let from = range.from; from <= range.to;) {
-    const to = Math.min(range.to, Math.ceil(from / LIMITS.batchRecordsMax) * LIMITS.batchRecordsMax)
-    const batches = read({ feed: range.feed, from, to })
-    yield * batches
-    // The proof of a fork may follow the batches: it does not bring the range forward.
-    const next = batches.reduce((at, batch) => batch.from === at ? batch.head.seq + 1 : at, from)
-    if (next === from) return
-    from = next
-  }
+  return answers
 }

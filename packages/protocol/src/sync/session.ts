@@ -16,20 +16,21 @@
 import type { Crypto } from '../crypto.ts'
 import { codeOf, MalformedError } from '../errors.ts'
 import type { Batch } from '../feed/chain.ts'
-import type { Range } from '../feed/vector.ts'
-import type { FeedId } from '../ids.ts'
+import type { Want } from '../feed/vector.ts'
 import { LIMITS } from '../limits.ts'
 import { Comparison, type Compared, type ComparedStacks, type ComparisonComponents } from './comparison.ts'
 import { parseStackKey, type StackKey } from './keys.ts'
 import { decodeSync, encodeSync, type SyncMessage } from './messages.ts'
-import { originPages } from './paging.ts'
-import { Puller, type PullerView, type Want } from './puller.ts'
+import { donePages, originPages } from './paging.ts'
+import { Puller, type Ask, type PullerView } from './puller.ts'
 import { serve } from './serve.ts'
 
 /** The local stacks as an exchange reads them. Reads are synchronous; writes leave as effects. */
 export interface Replica extends PullerView, ComparedStacks {
-  /** Stored batches that cover the range, in order; empty when the first record is not here. */
-  batches: (key: StackKey, range: Range) => Batch[]
+  /** Signed batches along the path of a want, in order, from its first record on; none when the path is not held. */
+  path: (key: StackKey, want: Want) => Iterable<Batch>
+  /** The feeds digest of a stack, zeros for one that is not here. */
+  digest: (key: StackKey) => Uint8Array
   has: (key: StackKey) => boolean
   /** Membership records of the mesh an archived stack came from. */
   origin: (key: StackKey) => Uint8Array[]
@@ -39,7 +40,7 @@ export type SessionInput =
   | { type: 'start' }
   | { type: 'frame', frame: Uint8Array }
   /** Answer to effect `apply`. */
-  | { type: 'applied', missing: Range[], closed: FeedId[] }
+  | { type: 'applied' }
   /** Answer to effect `origin`. */
   | { type: 'origin', accepted: boolean }
   /** Answer to either effect that could not be carried out: a bad signature is `malformed`, a full disk is `failed`. */
@@ -75,7 +76,7 @@ export class SyncSession {
   #busy = false
   #comparison: Comparison | undefined
   #puller: Puller | undefined
-  #wanted: Want | undefined
+  #wanted: Ask | undefined
   #asking: { key: StackKey, name: string, records: Uint8Array[] } | undefined
   #sentDone = false
   #heardDone = false
@@ -105,7 +106,7 @@ export class SyncSession {
     switch (input.type) {
       case 'start': return this.#start()
       case 'frame': return this.#hear(decodeSync(input.frame, this.#crypto))
-      case 'applied': return this.#applied(input.missing, input.closed)
+      case 'applied': return this.#applied()
       case 'origin': return this.#judged(input.accepted)
       case 'refused': return this.#end(input.reason)
     }
@@ -138,11 +139,11 @@ export class SyncSession {
     if (this.#state === 'comparing') return this.#compared(this.#begin().hear(message))
     if (this.#heardDone && message.type !== 'batches' && message.type !== 'origin') throw new MalformedError('nothing is asked after done')
     switch (message.type) {
-      case 'batches': return this.#receive(message.key, message.batches)
+      case 'batches': return this.#receive(message.key, message.answers)
       case 'origin': return this.#hearOrigin(message)
-      case 'want': return this.#serve(message.key, message.ranges)
+      case 'want': return this.#serve(message.key, message.wants)
       case 'ask': return originPages(message.key, this.#replica.origin(message.key)).map(page => this.#send(page))
-      case 'done': return this.#doneThere()
+      case 'done': return this.#doneThere(message)
       default: throw new MalformedError(`a ${message.type} has no place here`)
     }
   }
@@ -157,42 +158,39 @@ export class SyncSession {
       this.#asking = { key: want.key, name: want.name, records: [] }
       return [this.#send({ type: 'ask', key: want.key })]
     }
-    return [this.#send({ type: 'want', key: want.key, ranges: want.ranges })]
+    return [this.#ask(want)]
   }
+
+  #ask ({ key, wants }: Ask): SessionEffect { return this.#send({ type: 'want', key, wants }) }
 
   /** Nothing more to ask. Ends only when the peer has said so too: it may still need our answers. */
   protected doneHere (): SessionEffect[] {
     this.#sentDone = true
-    return [this.#send({ type: 'done' }), ...(this.#heardDone ? this.#complete() : [])]
+    const held = (this.#comparison?.theirs() ?? []).map(({ key }) => ({ key, digest: this.#replica.digest(key) }))
+    return [...donePages(held).map(page => this.#send(page)), ...(this.#heardDone ? this.#end('done') : [])]
   }
 
-  #doneThere (): SessionEffect[] {
+  #doneThere ({ held, more }: Extract<SyncMessage, { type: 'done' }>): SessionEffect[] {
+    this.#comparison?.learn(held)
+    if (more) return []
     this.#heardDone = true
-    return this.#sentDone ? this.#complete() : []
+    return this.#sentDone ? this.#end('done') : []
   }
 
-  #complete (): SessionEffect[] {
-    this.#comparison?.complete()
-    return this.#end('done')
+  #serve (key: StackKey, wants: Want[]): SessionEffect[] {
+    return [this.#send({ type: 'batches', key, answers: serve(wants, want => this.#replica.path(key, want)) })]
   }
 
-  #serve (key: StackKey, ranges: Range[]): SessionEffect[] {
-    const batches = serve(ranges, range => this.#replica.batches(key, range))
-    for (const { feed, head } of batches) this.#comparison?.bump(key, feed, head)
-    return [this.#send({ type: 'batches', key, batches })]
-  }
-
-  #receive (key: StackKey, batches: Batch[]): SessionEffect[] {
+  #receive (key: StackKey, answers: Batch[][]): SessionEffect[] {
     if (this.#busy || this.#asking !== undefined || this.#wanted === undefined) throw new MalformedError('batches that nobody asked for')
-    this.#puller?.answered(key, batches)
-    if (batches.length === 0) return this.next()
+    this.#puller?.answered(key, answers)
     this.#busy = true
-    return [{ type: 'apply', key, name: this.#wanted.name, batches }]
+    return [{ type: 'apply', key, name: this.#wanted.name, batches: answers.flat() }]
   }
 
-  #applied (missing: Range[], closed: FeedId[]): SessionEffect[] {
+  #applied (): SessionEffect[] {
     this.#busy = false
-    this.#puller?.applied(missing, closed)
+    this.#puller?.applied()
     return this.next()
   }
 
@@ -210,7 +208,9 @@ export class SyncSession {
     const asking = this.#asking
     this.#busy = false
     this.#asking = undefined
-    if (!accepted || asking === undefined || !this.#replica.has(asking.key)) this.#puller?.skip()
+    // The questions that waited for the origin are asked now.
+    if (accepted && asking !== undefined && this.#wanted !== undefined && this.#replica.has(asking.key)) return [this.#ask(this.#wanted)]
+    this.#puller?.skip()
     return this.next()
   }
 

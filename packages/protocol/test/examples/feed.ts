@@ -12,5 +12,5 @@ const record = encodeRecord({ seq: 1, prev, deps: [], at: 1_780_000_000_000 * 10
 const batch = { feed, from: 1, records: [record], head: signHead(stack, feed, 1, recordHash(record, crypto), signer) }
 
 // Somewhere else: throws MalformedError unless chain and signature hold.
-const [read] = verifyBatch(stack, batch, prev, crypto)
+const [read] = verifyBatch(stack, batch, crypto)
 assert.equal(read?.body, 'hello')

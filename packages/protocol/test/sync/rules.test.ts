@@ -1,6 +1,6 @@
 /** The small rules of replication, one by one. */
 import { describe, expect, it } from 'vitest'
-import { AntiEntropy, batchOf, checkNamed, encode, feedId, decode, judgeLive, LIMITS, liveOf, liveValue, parseStackKey, SETTINGS_STACK, stackIdOf, stackKey, deviceId, type AntiEntropyEffect, type Batch, type DeviceId, type MeshId, type Range, type Value } from '../../src/index.ts'
+import { AntiEntropy, batchOf, checkNamed, encode, decode, LIMITS, liveOf, liveValue, parseStackKey, SETTINGS_STACK, stackIdOf, stackKey, deviceId, type AntiEntropyEffect, type Batch, type DeviceId, type MeshId, type Value, type VectorEntry, type Want } from '../../src/index.ts'
 import { Puller } from '../../src/sync/puller.ts'
 import { serve } from '../../src/sync/serve.ts'
 import { crypto, feedOf, keyOf, MapReplica, signerOf } from './support.ts'
@@ -26,30 +26,20 @@ describe('keys of stacks', () => {
 })
 
 describe('gossip of a new record', () => {
-  const { feed, batches } = feedOf('a', 'repo', [10, 10, 10])
-  const [first, second, third] = batches as [Batch, Batch, Batch]
+  const { feed, batches } = feedOf('a', 'repo', [10, 10])
+  const [first, second] = batches as [Batch, Batch]
   const live = (batch: Batch): ReturnType<typeof liveOf> => liveOf(overWire(liveValue(keyOf('repo'), 'repo', batch)), crypto)
-  const at = (batch: Batch | undefined): Map<typeof feed, Batch['head']> => new Map(batch === undefined ? [] : [[feed, batch.head]])
 
   it('travels whole up to 16 KB, as a head notice beyond', () => {
-    expect(live(first)).toMatchObject({ key: keyOf('repo'), feed, batch: first })
+    expect(live(first)).toMatchObject({ key: keyOf('repo'), head: { feed, seq: 1 }, batch: first })
     const large = feedOf('a', 'repo', [LIMITS.gossipRecordBytesMax]).batches[0] as Batch
-    expect(live(large)).toMatchObject({ feed, head: { seq: 1 }, batch: undefined })
+    expect(live(large)).toMatchObject({ head: { feed, seq: 1 }, batch: undefined })
     expect(() => liveOf([keyOf('repo'), 'repo', (liveValueWhole(large))], crypto)).toThrow('head notice')
   })
 
-  it('applies only what continues the feed', () => {
-    expect(judgeLive(at(undefined), live(first))).toBe('apply')
-    expect(judgeLive(at(first), live(second))).toBe('apply')
-    expect(judgeLive(at(first), live(third))).toBe('behind')
-    expect(judgeLive(at(second), live(second))).toBe('known')
-    expect(judgeLive(at(third), live(first))).toBe('known')
-    expect(judgeLive(at(first), { ...live(second), batch: undefined })).toBe('behind')
-  })
-
-  it('takes another record at a place that is taken for what it is: a fork to be fetched', () => {
-    const other = feedOf('a', 'repo', [10, 11]).batches[1] as Batch
-    expect(judgeLive(at(second), live(other))).toBe('behind')
+  it('names the head of its batch', () => {
+    const whole = { ...first, records: [first, second].flatMap(({ records }) => records), head: second.head }
+    expect(live(whole).head).toEqual({ feed, seq: 2, hash: second.head.hash })
   })
 
   it('refuses nonsense and archived stacks', () => {
@@ -111,48 +101,77 @@ describe('when to exchange with whom', () => {
 })
 
 describe('asking and answering', () => {
-  const range = (feed: Range['feed'], from: number, to: number): Range => ({ feed, from, to })
+  const want = (batch: Batch, from = 1): Want => ({ feed: batch.feed, from, to: batch.head.seq, hash: batch.head.hash })
+  const head = ({ feed, head: { seq, hash } }: Batch): VectorEntry => ({ feed, seq, hash })
+  const last = ({ batches }: { batches: Batch[] }): Batch => batches.at(-1) as Batch
+  const key = keyOf('repo')
+  const five = (writer: string): ReturnType<typeof feedOf> => feedOf(writer, 'repo', Array.from({ length: 5 }, () => 1))
+  const asking = (view: MapReplica, heads: Batch[]): Puller => new Puller(view, [{ key, name: 'repo', vector: heads.map(head) }])
+  const answer = (puller: Puller, view: MapReplica, answers: Batch[][]): void => {
+    puller.answered(key, answers)
+    view.apply({ type: 'apply', key, name: 'repo', batches: answers.flat() })
+    puller.applied()
+  }
 
-  it('what a stack waits for is asked before the rest, once, and a feed that closed no more', () => {
-    const a = feedOf('a', 'repo', Array.from({ length: 5 }, () => 1))
-    const b = feedOf('b', 'repo', Array.from({ length: 5 }, () => 1))
-    const [x, y] = [a, b].sort((p, q) => p.feed < q.feed ? -1 : 1) as [typeof a, typeof b]
-    const theirs = new Map([a, b].map(({ feed, batches }) => [feed, (batches[4] as Batch).head]))
+  it('what a stack waits for is asked before the rest', () => {
+    const [a, b] = [five('a'), five('b')]
     const view = new MapReplica()
-    const puller = new Puller(view, [{ key: keyOf('repo'), name: 'repo', vector: theirs }])
-    expect(puller.next()?.ranges).toHaveLength(2)
-    puller.answered(keyOf('repo'), x.batches.slice(0, 1))
-    puller.applied([range(y.feed, 1, 3), range(y.feed, 2, 4)], [])
-    expect(puller.next()?.ranges).toEqual([range(y.feed, 1, 4)])
-    puller.answered(keyOf('repo'), y.batches.slice(0, 4))
-    puller.applied([range(y.feed, 1, 3)], [y.feed])
-    expect(puller.next()?.ranges).toEqual([range(x.feed, 2, 5)])
-    puller.answered(keyOf('repo'), [])
-    expect(puller.next()).toBeUndefined()
+    const puller = asking(view, [last(a), last(b)])
+    expect(puller.next()?.wants).toEqual([want(last(a)), want(last(b))])
+    // The first answer begins in the middle: what is before it comes next.
+    answer(puller, view, [a.batches.slice(2), b.batches.slice(0, 2)])
+    expect(puller.next()?.wants.map(({ feed, to }) => [feed, to])).toEqual([[a.feed, 2], [b.feed, 5]])
   })
 
-  it('feeds of devices that may not write are not asked for', () => {
-    const a = feedOf('a', 'repo', [1])
-    const view = Object.assign(new MapReplica(), { accepts: () => false })
-    expect(new Puller(view, [{ key: keyOf('repo'), name: 'repo', vector: new Map([[a.feed, (a.batches[0] as Batch).head]]) }]).next()).toBeUndefined()
-  })
-
-  it('an answer holds whole batches up to a frame, reads one block at a time, and survives the proof of a fork', () => {
-    const { feed, batches } = feedOf('a', 'repo', Array.from({ length: 600 }, () => 1000))
-    const asked: Range[] = []
-    const read = (wanted: Range): Batch[] => {
-      asked.push(wanted)
-      return batches.slice(wanted.from - 1, wanted.to)
+  it('the place of a fork is found by steps that double', () => {
+    const trunk = feedOf('a', 'repo', Array.from({ length: 40 }, () => 1))
+    const fork = feedOf('a', 'repo', Array.from({ length: 40 }, () => 2), [], trunk.batches[4])
+    const view = new MapReplica().put('repo', { batches: [...trunk.batches] })
+    const theirs = new MapReplica().put('repo', { batches: [...trunk.batches, ...fork.batches] })
+    const puller = asking(view, [last(fork)])
+    const asked: Want[] = []
+    for (let ask = puller.next(); ask !== undefined; ask = puller.next()) {
+      asked.push(...ask.wants)
+      answer(puller, view, ask.wants.map(wanted => theirs.path(key, wanted)))
     }
-    const answer = serve([range(feed, 1, 600)], read)
-    expect(answer.length).toBeGreaterThan(200)
-    expect(answer.length).toBeLessThan(600)
-    expect(asked.map(({ from, to }) => [from, to])).toEqual([[1, 256], [257, 512]])
-    const proof = batches.slice(0, 2)
-    expect(serve([range(feed, 3, 300)], ({ from, to }) => [...batches.slice(from - 1, Math.min(to, 10)), ...proof]).length).toBeLessThan(20)
+    expect(view.vector(key)).toHaveLength(2)
+    expect(asked.length).toBeLessThan(9)
+    expect(asked.every(({ from, to }) => from >= 1 && to >= from)).toBe(true)
   })
 
-  it('a feed nobody holds is an empty answer', () => {
-    expect(serve([range(feedId(device('a'), new Uint8Array(8)), 1, 9)], () => [])).toEqual([])
+  it('heads of devices that may not write are not asked for', () => {
+    const view = Object.assign(new MapReplica(), { wants: () => false })
+    expect(asking(view, [last(five('a'))]).next()).toBeUndefined()
+  })
+
+  it('an answer to another question is refused', () => {
+    const [a, b] = [five('a'), five('b')]
+    const puller = asking(new MapReplica(), [last(a)])
+    puller.next()
+    expect(() => { puller.answered(key, [b.batches]) }).toThrow('nobody asked')
+    expect(() => { puller.answered(key, [a.batches, a.batches]) }).toThrow('nobody asked')
+    expect(() => { puller.answered(keyOf('other'), [a.batches]) }).toThrow('nobody asked')
+  })
+
+  it('an answer holds whole batches up to a frame; a question without room is left for the next one', () => {
+    const { feed, batches } = feedOf('a', 'repo', Array.from({ length: 600 }, () => 1000))
+    const read: number[] = []
+    const path = function * (wanted: Want): Generator<Batch> {
+      for (const batch of batches.slice(wanted.from - 1, wanted.to)) {
+        read.push(batch.from)
+        yield batch
+      }
+    }
+    const [first, ...more] = serve([want(last({ batches })), want(batches[0] as Batch)], path)
+    expect(first?.length).toBeGreaterThan(200)
+    expect(first?.length).toBeLessThan(600)
+    expect(more).toEqual([])
+    expect(read.length).toBe((first as Batch[]).length + 1)
+    expect(serve([want(batches[0] as Batch), want(batches[1] as Batch, 2)], path)).toEqual([batches.slice(0, 1), batches.slice(1, 2)])
+    expect(feed).toBe(first?.[0]?.feed)
+  })
+
+  it('a path that nobody holds is an empty answer', () => {
+    expect(serve([want(last(five('a')))], () => [])).toEqual([[]])
   })
 })

@@ -1,8 +1,8 @@
-/** Two sessions wired to each other, over replicas that are plain maps of signed batches. */
+/** Two sessions wired to each other, over replicas that are plain trees of signed records. */
 import { createHash } from 'node:crypto'
 import {
-  deviceId, encodeRecord, feedId, genesisHash, recordHash, signHead, stackIdOf, stackKey, SyncSession, vectorDigest,
-  type Batch, type Crypto, type Dep, type FeedId, type MeshId, type Range, type Replica, type SessionEffect, type SessionInput, type Signer, type StackKey, type VectorEntry,
+  decodeRecord, deviceId, encodeRecord, feedId, genesisHash, recordHash, signHead, stackIdOf, stackKey, SyncSession, toHex, vectorDigest,
+  type Batch, type Crypto, type Cuts, type Dep, type FeedId, type MeshId, type Replica, type SessionEffect, type SessionInput, type Signer, type StackKey, type VectorEntry, type Want,
 } from '../../src/index.ts'
 
 export const crypto: Crypto = {
@@ -21,51 +21,106 @@ export function signerOf (name: string): Signer {
 
 export function keyOf (name: string, mesh?: string): StackKey { return stackKey(stackIdOf(name, crypto), mesh as MeshId | undefined) }
 
-/** One batch per element of `sizes`, each of one record of about so many bytes. */
-export function feedOf (writer: string, stack: string, sizes: number[], deps: Dep[] = []): { feed: FeedId, batches: Batch[] } {
+interface Written { feed: FeedId, batches: Batch[] }
+
+/** One batch per element of `sizes`, each of one record of about so many bytes. `after`: a batch of the feed that the first one follows, for a fork. */
+export function feedOf (writer: string, stack: string, sizes: number[], deps: Dep[] = [], after?: Batch): Written {
   const signer = signerOf(writer)
   const id = stackIdOf(stack, crypto)
   const feed = feedId(deviceId(signer.publicKey), new Uint8Array(8))
-  let prev = genesisHash(id, feed, crypto)
+  let { seq, hash } = after?.head ?? { seq: 0, hash: genesisHash(id, feed, crypto) }
   const batches = sizes.map((size, i) => {
-    const bytes = encodeRecord({ seq: i + 1, prev, deps: i === 0 ? deps : [], at: i, agent: null, kind: 'new', body: 'x'.repeat(size) })
-    prev = recordHash(bytes, crypto)
-    return { feed, from: i + 1, records: [bytes], head: signHead(id, feed, i + 1, prev, signer) }
+    const bytes = encodeRecord({ seq: ++seq, prev: hash, deps: i === 0 ? deps : [], at: i, agent: null, kind: 'new', body: `${after === undefined ? '' : 'fork '}${'x'.repeat(size)}` })
+    hash = recordHash(bytes, crypto)
+    return { feed, from: seq, records: [bytes], head: signHead(id, feed, seq, hash, signer) }
   })
   return { feed, batches }
 }
 
-interface Held { name: string, feeds: Map<FeedId, Batch[]>, origin: Uint8Array[] }
+interface Held { name: string, records: Map<string, Batch>, feeds: Map<FeedId, Batch[]>, origin: Uint8Array[] }
 
+const NO_CUTS: Cuts = new Map()
+
+/** Holds signed records as trees by `prev`; what does not attach to anything waits. */
 export class MapReplica implements Replica {
   readonly held = new Map<StackKey, Held>()
 
-  put (name: string, { feed, batches }: { feed: FeedId, batches: Batch[] }, mesh?: string, origin: Uint8Array[] = []): this {
-    const key = keyOf(name, mesh)
-    const held = this.held.get(key) ?? { name, feeds: new Map<FeedId, Batch[]>(), origin }
-    this.held.set(key, held)
-    held.feeds.set(feed, batches)
+  put (name: string, { batches }: Pick<Written, 'batches'>, mesh?: string, origin: Uint8Array[] = []): this {
+    const held = this.#of(keyOf(name, mesh), name)
+    held.origin = origin
+    for (const batch of batches) this.#keep(held, batch)
     return this
   }
 
-  stacks (): ReturnType<Replica['stacks']> { return [...this.held].map(([key, { name }]) => ({ key, name, digest: vectorDigest(this.vector(key), crypto) })) }
+  stacks (): ReturnType<Replica['stacks']> { return [...this.held].map(([key, { name }]) => ({ key, name, digest: this.digest(key) })) }
+  digest (key: StackKey): Uint8Array { return this.has(key) ? vectorDigest(this.vector(key), NO_CUTS, crypto) : new Uint8Array(32) }
   has (key: StackKey): boolean { return this.held.has(key) }
   origin (key: StackKey): Uint8Array[] { return this.held.get(key)?.origin ?? [] }
-  accepts (): boolean { return true }
-  vector (key: StackKey): Map<FeedId, VectorEntry> {
-    return new Map([...this.held.get(key)?.feeds ?? []].flatMap(([feed, batches]) => batches.slice(-1).map(({ head }) => [feed, { seq: head.seq, hash: head.hash }] as const)))
+  holds (key: StackKey, hash: Uint8Array): boolean { return this.held.get(key)?.records.has(toHex(hash)) === true }
+  wants (key: StackKey, { hash }: VectorEntry): boolean { return !this.holds(key, hash) }
+  longest (key: StackKey, feed: FeedId, below: number): number {
+    return Math.max(0, ...(this.held.get(key)?.feeds.get(feed) ?? []).filter(batch => batch.from < below).map(batch => batch.from))
   }
 
-  batches (key: StackKey, { feed, from, to }: Range): Batch[] { return this.held.get(key)?.feeds.get(feed)?.filter(batch => batch.from >= from && batch.from <= to) ?? [] }
+  missing (key: StackKey): VectorEntry[] {
+    return this.#batches(key).flatMap(batch => {
+      const hash = prevOf(batch)
+      return batch.from === 1 || this.holds(key, hash) ? [] : [{ feed: batch.feed, seq: batch.from - 1, hash }]
+    })
+  }
+
+  vector (key: StackKey): VectorEntry[] {
+    const heads = new Map<string, VectorEntry>()
+    const taken = new Set<string>()
+    for (const batch of this.#batches(key).sort((a, b) => a.from - b.from)) {
+      const { feed, head: { seq, hash } } = batch
+      const before = toHex(prevOf(batch))
+      if (batch.from > 1 && !taken.has(before)) continue
+      heads.delete(before)
+      taken.add(toHex(hash))
+      heads.set(toHex(hash), { feed, seq, hash })
+    }
+    return [...heads.values()]
+  }
+
+  path (key: StackKey, { from, hash }: Want): Batch[] {
+    const last = this.held.get(key)?.records.get(toHex(hash))
+    return (last === undefined ? undefined : this.#path(key, last))?.filter(batch => batch.from >= from) ?? []
+  }
 
   apply ({ key, name, batches }: Extract<SessionEffect, { type: 'apply' }>): void {
-    const held = this.held.get(key) ?? { name, feeds: new Map<FeedId, Batch[]>(), origin: [] }
-    this.held.set(key, held)
-    for (const batch of batches) {
-      const have = held.feeds.get(batch.feed) ?? []
-      if (batch.from === have.length + 1) held.feeds.set(batch.feed, [...have, batch])
-    }
+    const held = this.#of(key, name)
+    for (const batch of batches) this.#keep(held, batch)
   }
+
+  #keep ({ records, feeds }: Held, batch: Batch): void {
+    records.set(toHex(batch.head.hash), batch)
+    feeds.set(batch.feed, [...feeds.get(batch.feed) ?? [], batch])
+  }
+
+  /** Undefined when it does not lead back to the beginning of its feed. */
+  #path (key: StackKey, last: Batch): Batch[] | undefined {
+    const path: Batch[] = []
+    for (let batch: Batch | undefined = last; batch !== undefined; batch = this.held.get(key)?.records.get(toHex(prevOf(batch)))) path.unshift(batch)
+    return path[0]?.from === 1 ? path : undefined
+  }
+
+  #batches (key: StackKey): Batch[] { return [...this.held.get(key)?.records.values() ?? []] }
+
+  #of (key: StackKey, name: string): Held {
+    const held = this.held.get(key) ?? { name, records: new Map<string, Batch>(), feeds: new Map<FeedId, Batch[]>(), origin: [] }
+    this.held.set(key, held)
+    return held
+  }
+}
+
+const prevs = new WeakMap<Uint8Array, Uint8Array>()
+
+function prevOf ({ records: [first] }: Batch): Uint8Array {
+  const bytes = first as Uint8Array
+  const prev = prevs.get(bytes) ?? decodeRecord(bytes).prev
+  prevs.set(bytes, prev)
+  return prev
 }
 
 export interface Sent { from: 'I' | 'R', frame: Uint8Array }
@@ -81,9 +136,9 @@ export function exchange (i: MapReplica, r: MapReplica, { acceptOrigin = true } 
     for (const effect of session.handle(input, 0)) {
       if (effect.type === 'send') { sent.push({ from: side, frame: effect.frame }); queue.push({ from: side, frame: effect.frame }) }
       if (effect.type === 'end') ends.push(effect)
-      if (effect.type === 'apply') { replica.apply(effect); drive(side, { type: 'applied', missing: [], closed: [] }) }
+      if (effect.type === 'apply') { replica.apply(effect); drive(side, { type: 'applied' }) }
       if (effect.type === 'origin') {
-        if (acceptOrigin) replica.held.set(effect.key, { name: effect.name, feeds: new Map(), origin: effect.records })
+        if (acceptOrigin) replica.held.set(effect.key, { name: effect.name, records: new Map(), feeds: new Map(), origin: effect.records })
         drive(side, { type: 'origin', accepted: acceptOrigin })
       }
     }

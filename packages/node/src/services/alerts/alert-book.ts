@@ -42,7 +42,7 @@ export class AlertBook {
     const next = new Map<string, Watched>()
     for (const finding of findings) next.set(keyOf(finding), this.#watch(finding, nowMs, wasBlind))
     this.#watched = next
-    return findings.filter(finding => next.get(keyOf(finding))?.firing === true).toSorted((a, b) => rankOf(a) - rankOf(b)).map(({ code, message, fix }) => ({ code, message, fix }))
+    return findings.filter(finding => next.get(keyOf(finding))?.firing === true).toSorted((a, b) => rankOf(a) - rankOf(b)).map(({ about: _about, heldMs: _heldMs, ...problem }) => problem)
   }
 
   #watch (finding: Finding, nowMs: number, wasBlind: boolean): Watched {

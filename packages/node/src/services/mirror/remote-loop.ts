@@ -99,7 +99,7 @@ export class RemoteLoop {
       const { crypto, membership, source, openGit } = this.#parts
       const stack = source.stacks().find(one => one.key === key)
       this.#git ??= await openGit(this.#secretUrl, { signal: limit })
-      const { commit, lacks, bad } = await inspectMirror({ key, vector: () => stack?.vector() ?? new Map() }, { git: this.#git, crypto, verifyRoster: (records, mesh) => membership.verify(records, mesh) }, { signal: limit })
+      const { commit, lacks, bad } = await inspectMirror({ key, windows: () => stack?.windows() ?? [], path: want => stack?.path(want) ?? [] }, { git: this.#git, crypto, verifyRoster: (records, mesh) => membership.verify(records, mesh) }, { signal: limit })
       const [first] = bad
       return { url, state: first !== undefined ? 'damaged' : lacks > 0 ? 'behind' : 'same', commit, lacks, message: first === undefined ? null : `${first.path}: ${first.why}` }
     } catch (error) {

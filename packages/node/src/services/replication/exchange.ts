@@ -7,7 +7,7 @@ import { Outbox } from './outbox.ts'
 /** Where received things go. */
 export interface Intake {
   /** @throws MalformedError when the batch is broken */
-  receive: (key: StackKey, name: string, batches: readonly Batch[]) => Promise<{ missing: Extract<SessionInput, { type: 'applied' }>['missing'], closed: Extract<SessionInput, { type: 'applied' }>['closed'] }>
+  receive: (key: StackKey, name: string, batches: readonly Batch[]) => Promise<unknown>
   /** Rejects when the origin does not verify. */
   acceptOrigin: (key: StackKey, name: string, records: Uint8Array[]) => Promise<unknown>
 }
@@ -91,7 +91,8 @@ export class Exchange {
 
   async #apply ({ key, name, batches }: Extract<SessionEffect, { type: 'apply' }>): Promise<void> {
     try {
-      this.#drive({ type: 'applied', ...await this.#intake.receive(key, name, batches) })
+      if (batches.length > 0) await this.#intake.receive(key, name, batches)
+      this.#drive({ type: 'applied' })
     } catch (error) {
       this.#drive({ type: 'refused', reason: codeOf(error) === 'MALFORMED' ? 'malformed' : 'failed' })
     }

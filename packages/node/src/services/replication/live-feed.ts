@@ -4,7 +4,7 @@
  * A received one is acknowledged to its author with our vector digest, so that both know at once that the stack has one more
  * copy: have := [key, digest] -> [digest of the answerer]
  */
-import { codeOf, feedDevice, judgeLive, liveOf, liveValue, MalformedError, parseStackKey, type Crypto, type DeviceId, type Live, type StackKey, type Value } from '@elder-node/protocol'
+import { codeOf, feedDevice, liveOf, liveValue, MalformedError, parseStackKey, type Crypto, type DeviceId, type Live, type StackKey, type Value } from '@elder-node/protocol'
 import type { Mesh } from '../../ports/mesh.ts'
 import type { HeldStack } from '../stacks/held-stack.ts'
 import type { Stacks } from '../stacks.ts'
@@ -51,7 +51,7 @@ export class LiveFeed {
 
   #hear (from: DeviceId, message: Value): void {
     const live = this.#read(from, message)
-    if (live === undefined || !this.#components.stacks.accepts(live.key, live.feed)) return
+    if (live === undefined || !this.#components.stacks.accepts(live.key, live.head.feed)) return
     const line = this.#lines.get(live.key) ?? { waiting: 0, tail: Promise.resolve() }
     if (line.waiting >= WAITING_MAX) return this.#components.behind(from)
     line.waiting++
@@ -66,7 +66,7 @@ export class LiveFeed {
   #read (from: DeviceId, message: Value): Live | undefined {
     try {
       const live = liveOf(message, this.#components.crypto)
-      return feedDevice(live.feed) === from ? live : undefined
+      return feedDevice(live.head.feed) === from ? live : undefined
     } catch {
       return undefined
     }
@@ -74,9 +74,10 @@ export class LiveFeed {
 
   async #apply (from: DeviceId, live: Live): Promise<void> {
     const { stacks, behind } = this.#components
-    const verdict = judgeLive(stacks.held(live.key)?.stack.vector() ?? new Map(), live)
-    if (verdict === 'known') return
-    if (verdict === 'behind' || live.batch === undefined) return behind(from)
+    const held = stacks.held(live.key)
+    if (held?.stack.holds(live.head.hash) === true) return
+    // The first record of a stack makes it; anything later shows that we are behind.
+    if (live.batch === undefined || (held === undefined && live.batch.from > 1)) return behind(from)
     const { missing } = await stacks.receive(live.key, live.name, [live.batch])
     if (missing.length > 0) return behind(from)
     this.#acknowledge(from, live.key)
@@ -92,8 +93,8 @@ export class LiveFeed {
   }
 
   async #tell (author: DeviceId, key: StackKey): Promise<void> {
-    const { mesh, crypto, stacks, copies } = this.#components
-    const ours = stacks.held(key)?.feedsDigest(crypto)
+    const { mesh, stacks, copies } = this.#components
+    const ours = stacks.held(key)?.stack.feedsDigest()
     if (ours === undefined || !mesh.peers().some(({ device }) => device === author)) return
     try {
       const answer = await mesh.request(author, 'sync', [key, ours], { signal: AbortSignal.timeout(REQUEST_MS) })
@@ -108,7 +109,7 @@ export class LiveFeed {
     const held: HeldStack | undefined = this.#components.stacks.held(parseStackKey(text).key)
     if (held === undefined) throw new MalformedError('there is no such stack here')
     this.#components.copies.learn(from, [[held.key, digestOf(digest)]])
-    return [held.feedsDigest(this.#components.crypto)]
+    return [held.stack.feedsDigest()]
   }
 }
 

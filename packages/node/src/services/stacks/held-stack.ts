@@ -1,5 +1,5 @@
-import type { Stack } from '@elder-node/crdt-stack'
-import { equalBytes, vectorDigest, type Crypto, type DeviceId, type MeshId, type StackKey } from '@elder-node/protocol'
+import type { Fork, Stack, UnshownRecord } from '@elder-node/crdt-stack'
+import { equalBytes, type DeviceId, type MeshId, type StackKey } from '@elder-node/protocol'
 
 export interface HeldInit {
   key: StackKey
@@ -18,6 +18,7 @@ export class HeldStack {
   readonly mayWrite: (device: DeviceId) => boolean
   #feeds: Uint8Array | undefined
   #entries: number | undefined
+  #faults: { forks: Fork[], unshown: UnshownRecord[] } | undefined
 
   constructor ({ key, name, archivedFrom, stack, mayWrite }: HeldInit) {
     this.key = key
@@ -30,18 +31,19 @@ export class HeldStack {
   /** How it is named where names must tell apart, in a mirror and in the settings: its name, or `<name>@<mesh>` for one of another mesh. */
   get folder (): string { return this.archivedFrom === undefined ? this.name : `${this.name}@${this.archivedFrom}` }
 
-  /** Digest of the vector: what an exchange compares. */
-  feedsDigest (crypto: Crypto): Uint8Array { return this.#feeds ??= vectorDigest(this.stack.vector(), crypto) }
-
   /** Entries that are not removed. */
   entries (): number { return this.#entries ??= this.stack.entries().length }
 
   /** To be called after every append and receive. @returns whether the feeds are others than before */
-  moved (crypto: Crypto): boolean {
+  moved (): boolean {
     const before = this.#feeds
-    this.#feeds = undefined
-    const changed = before === undefined || !equalBytes(before, this.feedsDigest(crypto))
+    this.#feeds = this.stack.feedsDigest()
+    const changed = before === undefined || !equalBytes(before, this.#feeds)
     if (changed) this.#entries = undefined
+    if (changed) this.#faults = undefined
     return changed
   }
+
+  /** Forks, and records that are held and not shown. */
+  faults (): { forks: Fork[], unshown: UnshownRecord[] } { return this.#faults ??= { forks: this.stack.forks(), unshown: this.stack.unshown() } }
 }

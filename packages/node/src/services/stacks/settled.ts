@@ -3,17 +3,18 @@
  *
  *   origin    {"stack","origin"}                          the stack is of this git repository
  *   archive   {"stack"}                                   nobody writes there any more
- *   removal   {"stack","heads":[[feed, seq, hash], ...]}   what lies at or below these heads is gone
+ *   removal   {"stack","heads":[hash, ...]}                what lies at or below these heads is gone
  *
  * `stack` is the stack's name, `<name>@<mesh>` for one of another mesh. Entries come from other devices: what does not read counts for
  * nothing.
  */
 import type { Author, Entry } from '@elder-node/crdt-stack'
-import { originOf, STACK_NAME, toHex, type FeedId, type Vector } from '@elder-node/protocol'
+import { originOf, STACK_NAME } from '@elder-node/protocol'
 
 /** An entry that settles something. */
 export interface Settled { id: string, at: string, by: Author }
-export interface Removal extends Settled { heads: ReadonlyMap<FeedId, { seq: number, hash: string }> }
+/** `heads`: names (hex) of records. */
+export interface Removal extends Settled { heads: readonly string[] }
 
 export interface SettledStacks {
   /** The first that a stack was made for at the head. */
@@ -22,10 +23,8 @@ export interface SettledStacks {
   removals: Map<string, Removal[]>
 }
 
-type Heads = Array<[feed: string, seq: number, hash: string]>
-
 const FOREIGN = /^[a-z0-9][a-z0-9._-]{0,63}@[a-z2-7]{26}$/
-const HASH_CHARS = 32
+const NAME = /^[0-9a-f]{64}$/
 
 export function settledIn (entries: Entry[]): SettledStacks {
   const found: SettledStacks = { origins: new Map(), archives: new Map(), removals: new Map() }
@@ -35,22 +34,9 @@ export function settledIn (entries: Entry[]): SettledStacks {
     const settled = { id: entry.id, at: entry.createdAt, by: entry.author }
     if (entry.kind === 'origin' && isOrigin(origin) && found.origins.get(stack)?.includes(origin) !== true) push(found.origins, stack, origin)
     if (entry.kind === 'archive') push(found.archives, stack, settled)
-    if (entry.kind === 'removal' && isHeads(heads)) push(found.removals, stack, { ...settled, heads: new Map(heads.map(([feed, seq, hash]) => [feed as FeedId, { seq, hash }])) })
+    if (entry.kind === 'removal' && isHeads(heads)) push(found.removals, stack, { ...settled, heads })
   }
   return found
-}
-
-/** As a removal names them. */
-export function headsOf (vector: Vector): Heads {
-  return [...vector].map(([feed, { seq, hash }]) => [feed, seq, toHex(hash).slice(0, HASH_CHARS)])
-}
-
-/** Is there nothing in the vector that no removal names? */
-export function isCovered (vector: Vector, removals: readonly Removal[]): boolean {
-  return [...vector].every(([feed, { seq, hash }]) => removals.some(({ heads }) => {
-    const head = heads.get(feed)
-    return head !== undefined && (seq < head.seq || (seq === head.seq && toHex(hash).startsWith(head.hash)))
-  }))
 }
 
 function push<T> (map: Map<string, T[]>, key: string, value: T): void {
@@ -72,7 +58,6 @@ function isOrigin (value: unknown): value is string {
   return typeof value === 'string' && originOf(value.startsWith('/') ? value : `https://${value}`) === value
 }
 
-function isHeads (value: unknown): value is Heads {
-  return Array.isArray(value) && value.every(head => Array.isArray(head) && head.length === 3 &&
-    typeof head[0] === 'string' && Number.isSafeInteger(head[1]) && typeof head[2] === 'string' && head[2].length === HASH_CHARS)
+function isHeads (value: unknown): value is string[] {
+  return Array.isArray(value) && value.every(head => typeof head === 'string' && NAME.test(head))
 }

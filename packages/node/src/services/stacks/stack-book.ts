@@ -5,13 +5,12 @@
  * Any member can write such an entry, so none is followed silently: a stack with several origins says so to whoever uses it
  * ({@link Place}), and an archived or a removed one is listed on request and comes back by an undo.
  */
-import { ElderError, originOf, stackNamesOf, type Crypto } from '@elder-node/protocol'
+import { ElderError, originOf, stackNamesOf } from '@elder-node/protocol'
 import type { Place } from '../../api.ts'
 import type { HeldStack } from './held-stack.ts'
-import { headsOf, isCovered, settledIn, type Settled, type SettledStacks } from './settled.ts'
+import { settledIn, type Settled, type SettledStacks } from './settled.ts'
 
 export interface StackBookComponents {
-  crypto: Crypto
   /** The settings stack; undefined while nothing was ever settled. */
   settings: () => HeldStack | undefined
   /** The same, made when it is missing. */
@@ -87,7 +86,7 @@ export class StackBook {
   /** The last removal, when nothing was written beyond it and the others. */
   removed (held: HeldStack): Settled | undefined {
     const removals = this.#settled().removals.get(held.folder)
-    return removals !== undefined && isCovered(held.stack.vector(), removals) ? removals.at(-1) : undefined
+    return removals !== undefined && held.stack.isWithin(removals.flatMap(({ heads }) => heads)) ? removals.at(-1) : undefined
   }
 
   /** The last removal of a stack that was written to beyond it. */
@@ -99,7 +98,7 @@ export class StackBook {
   async remove (held: HeldStack, { undo = false, ...author }: { undo?: boolean } & ByAgent): Promise<void> {
     const { folder: stack } = held
     if (undo) await this.#withdraw(this.#settled().removals.get(stack) ?? [], author)
-    else if (this.removed(held) === undefined) await this.#settle('removal', stack, { stack, heads: headsOf(held.stack.vector()) }, author)
+    else if (this.removed(held) === undefined) await this.#settle('removal', stack, { stack, heads: held.stack.bareHeads() }, author)
   }
 
   async #settle (kind: string, title: string, body: object, author: ByAgent): Promise<void> {
@@ -125,7 +124,7 @@ export class StackBook {
   /** Read again only after the settings moved. */
   #settled (): SettledStacks {
     const held = this.#components.settings()
-    const feeds = held?.feedsDigest(this.#components.crypto)
+    const feeds = held?.stack.feedsDigest()
     if (held === undefined || feeds === undefined) return settledIn([])
     if (this.#seen?.feeds !== feeds) this.#seen = { feeds, settled: settledIn(held.stack.entries()) }
     return this.#seen.settled

@@ -1,0 +1,204 @@
+/**
+ * The hash graph of one stack: records are *taken* when everything they name is here, for good, and *judged* once, by the record
+ * and its causal past alone. Neither depends on when or from whom a record came. The graph knows no entry: which rules a
+ * body has to keep is for the view of that kind to say.
+ *
+ * After M. Kleppmann, "Making CRDTs Byzantine Fault Tolerant" (PaPoC 2022): hash graphs survive equivocation, version vectors do not.
+ */
+import { genesisHash, LIMITS, toHex, type Crypto, type Cuts, type FeedId, type StackId, type VectorEntry } from '@elder-node/protocol'
+import { Heads } from './heads.ts'
+import { FeedNames, hashOf, Node, type HeldRecord, type RecordName, type Run } from './node.ts'
+import { prune } from './prune.ts'
+import { WaitingRoom } from './waiting-room.ts'
+
+/**
+ * Why the author of this record broke a rule; undefined when it kept them all. Pure: a function of the record and its past.
+ * `isOwn`: a draft of this device, whose effects the view may have at hand already.
+ */
+export type Judge = (node: Node, isOwn: boolean) => string | undefined
+
+export interface GraphInit {
+  judge: Judge
+  /** Bare heads kept of one device. @default LIMITS.headsPerDeviceMax */
+  headsMax?: number
+}
+
+export class Graph {
+  readonly id: StackId
+  readonly crypto: Crypto
+  readonly names: FeedNames = new FeedNames()
+  readonly heads: Heads
+  readonly waiting: WaitingRoom = new WaitingRoom()
+  readonly #judge: Judge
+  readonly headsMax: number
+  readonly #nodes = new Map<RecordName, Node>()
+  readonly #runs: Run[] = []
+  /** Records that went with a prune, and whose signature covers one that stays: they are served with it, and shown to nobody. */
+  readonly #aside = new Map<RecordName, HeldRecord>()
+  #cuts: Cuts = new Map()
+  /** Greatest hybrid clock of the records that are taken. */
+  #clocks: number[] = []
+
+  constructor (id: StackId, crypto: Crypto, { judge, headsMax = LIMITS.headsPerDeviceMax }: GraphInit) {
+    this.id = id
+    this.crypto = crypto
+    this.#judge = judge
+    this.headsMax = headsMax
+    this.heads = new Heads(headsMax)
+  }
+
+  get size (): number { return this.#nodes.size }
+  get cuts (): Cuts { return this.#cuts }
+  node (name: RecordName): Node | undefined { return this.#nodes.get(name) }
+  nodes (): Iterable<Node> { return this.#nodes.values() }
+  runs (): readonly Run[] { return this.#runs }
+  vector (): VectorEntry[] { return this.heads.vector() }
+
+  /** Taken or waiting. */
+  holds (name: RecordName): boolean { return this.#nodes.has(name) || this.waiting.has(name) }
+
+  /** Also one that was put aside. */
+  record (name: RecordName): HeldRecord | undefined { return this.#nodes.get(name)?.record ?? this.waiting.get(name) ?? this.#aside.get(name) }
+
+  /** The greatest seq below `below` that is held of a feed, on any strand. */
+  longest (feed: FeedId, below: number): number {
+    let longest = 0
+    for (const run of this.#runs) if (run.feed === feed) longest = Math.max(longest, Math.min(below - 1, run.from + run.nodes.length - 1))
+    for (const { feed: other, seq } of this.waiting.values()) if (other === feed && seq < below) longest = Math.max(longest, seq)
+    return longest
+  }
+
+  /** The latest hybrid clock that is not beyond `max`. */
+  lastAt (max: number): number {
+    return this.#clocks.findLast(at => at <= max) ?? 0
+  }
+
+  missing (max: number): VectorEntry[] {
+    return this.waiting.missing(name => this.holds(name), max).map(({ feed, seq, name }) => ({ feed, seq, hash: hashOf(name) }))
+  }
+
+  /** Everything a record names that is not taken. */
+  lacks (record: HeldRecord): RecordName[] {
+    const lacks = record.deps.map(dep => dep.name).filter(name => !this.#nodes.has(name))
+    return record.seq > 1 && !this.#nodes.has(record.prev) ? [record.prev, ...lacks] : lacks
+  }
+
+  /** A first record, or one whose `prev` is the record of its feed before it. What is not held yet cannot be told. */
+  isChained ({ feed, seq, prev }: HeldRecord): boolean {
+    if (seq === 1) return prev === toHex(genesisHash(this.id, feed, this.crypto))
+    const before = this.record(prev)
+    return before === undefined || (before.feed === feed && before.seq === seq - 1)
+  }
+
+  /**
+   * Takes a verified record, or lets it wait for what it names.
+   *
+   * @returns the records that became part of the graph, in causal order: none, this one, or this one and others that waited for it.
+   */
+  add (record: HeldRecord, onTaken?: (node: Node) => void): Node[] {
+    const taken: Node[] = []
+    const todo = [record]
+    for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+      if (this.holds(next.name) || !this.isChained(next)) continue
+      const lacks = this.lacks(next)
+      if (lacks.length > 0) {
+        this.waiting.add(next, lacks)
+        continue
+      }
+      const node = this.candidate(next)
+      node.why = this.judge(node)
+      this.attach(node)
+      onTaken?.(node)
+      taken.push(node)
+      todo.push(...this.waiting.wake(node.name))
+    }
+    return taken
+  }
+
+  /** The node that a record would be, after `before` (a draft) or what it names. It is not part of the graph until {@link attach}. */
+  candidate (record: HeldRecord, before: Node | undefined = this.#nodes.get(record.prev)): Node {
+    const deps = record.deps.map(dep => this.#nodes.get(dep.name) as Node)
+    return new Node(record, before, deps, this.#runFor(record, before))
+  }
+
+  /** Why a candidate is void, if it is. */
+  judge (node: Node, isOwn = false): string | undefined {
+    if (node.parent?.why !== undefined) return 'it follows a void record'
+    for (const [i, dep] of node.deps.entries()) {
+      const said = node.record.deps[i] as HeldRecord['deps'][number]
+      if (dep.feed !== said.feed || dep.seq !== said.seq) return 'a dep is not the record it says'
+      if (node.parent !== undefined && (node.parent === dep || node.parent.sees(dep))) return 'a dep was known before'
+    }
+    return this.#judge(node, isOwn)
+  }
+
+  attach (node: Node): void {
+    const { run } = node
+    if (run.nodes.length === 0) this.#runs[run.index] = run
+    run.nodes.push(node)
+    this.#nodes.set(node.name, node)
+    this.heads.add(node)
+    this.#aside.delete(node.name)
+    this.#remember(node.record.at)
+  }
+
+  /** @returns whether the cuts are others than before: what is shown must be computed again. */
+  setCuts (cuts: Cuts): boolean {
+    const isSame = cuts.size === this.#cuts.size && [...cuts].every(([device, { keep, undo }]) => {
+      const before = this.#cuts.get(device)
+      return before !== undefined && before.undo === undo && before.keep.size === keep.size && [...keep].every(name => before.keep.has(name))
+    })
+    this.#cuts = cuts
+    return !isSame
+  }
+
+  /** Does the record of an evicted device lie beyond its cut? Inside is what lies in the past of a kept head. */
+  isBeyondCut (node: Node): boolean {
+    const cut = this.#cuts.get(node.device)
+    if (cut === undefined) return false
+    for (const name of cut.keep) {
+      const kept = this.#nodes.get(name)
+      if (kept !== undefined && (kept === node || kept.sees(node))) return false
+    }
+    return true
+  }
+
+  /** Is nothing of this record shown, though it may be valid? */
+  isMasked (node: Node): boolean {
+    return this.#cuts.get(node.device)?.undo === true || this.isBeyondCut(node)
+  }
+
+  /** Drops what the bounds do not keep; see {@link prune}. @returns how many records went */
+  prune (): number { return prune(this) }
+
+  /** For {@link prune}: `node` must be a head. */
+  drop (node: Node): void {
+    node.run.nodes.pop()
+    this.#nodes.delete(node.name)
+    this.heads.remove(node)
+    this.#putAside(node)
+  }
+
+  /** A record that stays and has no signature of its own keeps the rest of its batch: without it nobody could be served. */
+  #putAside ({ parent, record }: Node): void {
+    if (parent?.record.cover === record.cover) this.#aside.set(record.name, record)
+    else for (const [name, other] of this.#aside) if (other.cover === record.cover) this.#aside.delete(name)
+  }
+
+  #runFor (record: HeldRecord, before: Node | undefined): Run {
+    const tip = before?.run
+    if (before !== undefined && tip !== undefined && (tip.nodes.at(-1) === before || before.run.nodes[before.seq - before.run.from] !== before)) return tip
+    return { index: this.#runs.length, feed: record.feed, from: record.seq, parent: before, nodes: [] }
+  }
+
+  /** A few of the latest clocks: those far ahead of ours are not followed, and must not hide the others. */
+  #remember (at: number): void {
+    const clocks = this.#clocks
+    if (clocks.length > 0 && at <= (clocks[0] as number) && clocks.length >= CLOCKS) return
+    if (at > (clocks.at(-1) ?? -1)) clocks.push(at)
+    else clocks.splice(clocks.findIndex(other => other >= at), 0, at)
+    if (clocks.length > CLOCKS) clocks.shift()
+  }
+}
+
+const CLOCKS = 64

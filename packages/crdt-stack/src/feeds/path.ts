@@ -1,0 +1,95 @@
+/** Paths of a graph as signed batches: what peers and mirrors are given. */
+import { LIMITS, type Batch, type Want } from '@elder-node/protocol'
+import type { Graph } from './graph.ts'
+import { hashOf, type HeldRecord, type Node, type Run } from './node.ts'
+
+/**
+ * Signed batches along the path that ends at the record of `want`, from its record `from` on. Each stays within
+ * LIMITS.batchRecordsMax and batchBytesMax, crosses no multiple of 256 and ends at a signed head; so the last may go beyond the
+ * record itself. Nothing when that record is not taken.
+ */
+export function * pathBatches (graph: Graph, { feed, from, hash }: { feed: Want['feed'], from: number, hash: string }): Generator<Batch> {
+  const tip = graph.node(hash)
+  if (tip?.feed !== feed || from > tip.seq) return
+  for (let at = from; at <= tip.seq;) {
+    const end = Math.min(windowEnd(at), tip.seq)
+    const records = recordsOf(tip, at, end)
+    if (end === tip.seq) records.push(...coverOf(graph, tip))
+    for (const batch of signed(records)) yield batch
+    at = end + 1
+  }
+}
+
+/** The windows of 256 of every path of the graph, each named by its last record: what a mirror holds as one segment. */
+export function windows (graph: Graph): Want[] {
+  const out = new Map<string, Want>()
+  for (const head of graph.heads.all()) {
+    const cover = coverOf(graph, head).at(-1) ?? head.record
+    out.set(cover.name, want(cover))
+    for (let end = windowStart(cover.seq) - 1; end >= 1; end -= LIMITS.batchRecordsMax) {
+      const last = ancestorAt(head, Math.min(end, head.seq))
+      // Where strands share a window, what is before it is shared too.
+      if (out.has(last.name)) break
+      out.set(last.name, want(last.record))
+    }
+  }
+  return [...out.values()]
+}
+
+export function want ({ feed, seq, name }: HeldRecord): Want { return { feed, from: windowStart(seq), to: seq, hash: hashOf(name) } }
+
+export function windowStart (seq: number): number { return Math.floor((seq - 1) / LIMITS.batchRecordsMax) * LIMITS.batchRecordsMax + 1 }
+function windowEnd (seq: number): number { return windowStart(seq) + LIMITS.batchRecordsMax - 1 }
+
+/** Records `from` to `to` of the path that ends at `tip`. */
+function recordsOf (tip: Node, from: number, to: number): HeldRecord[] {
+  const parts: HeldRecord[][] = []
+  let last = to
+  for (let run: Run | undefined = tip.run, end = tip.seq; run !== undefined && end >= from; end = run.parent?.seq ?? 0, run = run.parent?.run) {
+    const upTo = Math.min(last, end)
+    if (upTo >= run.from) {
+      parts.push(run.nodes.slice(Math.max(from, run.from) - run.from, upTo - run.from + 1).map(node => node.record))
+      last = run.from - 1
+    }
+  }
+  return parts.reverse().flat()
+}
+
+/** The record with this seq on the path that ends at `tip`. */
+function ancestorAt (tip: Node, seq: number): Node {
+  let run = tip.run
+  while (run.from > seq) run = (run.parent as Node).run
+  return run.nodes[seq - run.from] as Node
+}
+
+/** What follows a record that has no signature of its own, up to the signed one that covers it: the rest of the batch it came in. */
+function coverOf (graph: Graph, { record }: Node): HeldRecord[] {
+  const rest: HeldRecord[] = []
+  if (record.signature !== undefined) return rest
+  for (let next = graph.record(record.cover); next !== undefined && next.name !== record.name; next = graph.record(next.prev)) rest.push(next)
+  return rest.reverse()
+}
+
+/** One window's records cut into batches that end at signed heads. */
+function signed (records: readonly HeldRecord[]): Batch[] {
+  const batches: Batch[] = []
+  let [start, end, bytes, size] = [0, 0, 0, 0]
+  const close = (): void => {
+    const last = records[end - 1] as HeldRecord
+    const taken = records.slice(start, end)
+    batches.push({ feed: last.feed, from: (taken[0] as HeldRecord).seq, records: taken.map(record => record.bytes), head: { seq: last.seq, hash: hashOf(last.name), signature: last.signature as Uint8Array } })
+    start = end
+    bytes -= size
+  }
+  records.forEach((record, i) => {
+    bytes += record.bytes.length
+    if (record.signature === undefined) return
+    // Everything up to here fits no more: what came before the last signature goes by itself.
+    if (bytes > LIMITS.batchBytesMax && end > start) close()
+    end = i + 1
+    size = bytes
+  })
+  if (end > start) close()
+  return batches
+}
+

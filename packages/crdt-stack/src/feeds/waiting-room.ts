@@ -1,0 +1,78 @@
+/**
+ * Records that are well formed and signed, and name something that is not taken yet. They are kept, on disk too, until it is.
+ * The room is bounded for each device by itself, so nobody's records keep another's out.
+ */
+import { feedDevice, LIMITS, type DeviceId } from '@elder-node/protocol'
+import type { HeldRecord, RecordName } from './node.ts'
+
+interface Share { records: number, bytes: number }
+
+export class WaitingRoom {
+  readonly #records = new Map<RecordName, HeldRecord>()
+  /** What is waited for, and by whom. */
+  readonly #lacking = new Map<RecordName, Set<HeldRecord>>()
+  readonly #shares = new Map<DeviceId, Share>()
+
+  get size (): number { return this.#records.size }
+  get (name: RecordName): HeldRecord | undefined { return this.#records.get(name) }
+  has (name: RecordName): boolean { return this.#records.has(name) }
+  values (): Iterable<HeldRecord> { return this.#records.values() }
+
+  /** Do these fit into their device's share? */
+  hasRoom (records: readonly HeldRecord[]): boolean {
+    const [first] = records
+    const { records: count, bytes } = this.#shares.get(feedDevice((first as HeldRecord).feed)) ?? { records: 0, bytes: 0 }
+    return count + records.length <= LIMITS.waitingRecordsMax && bytes + bytesOf(records) <= LIMITS.waitingBytesMax
+  }
+
+  /** `lacks`: the names that it waits for, at least one. */
+  add (record: HeldRecord, lacks: readonly RecordName[]): void {
+    this.#records.set(record.name, record)
+    for (const name of lacks) this.#lacking.set(name, (this.#lacking.get(name) ?? new Set()).add(record))
+    this.#count(record, 1)
+  }
+
+  /** Takes out whoever waited for this name: each is to be tried again. */
+  wake (name: RecordName): HeldRecord[] {
+    const woken = [...this.#lacking.get(name) ?? []].filter(record => this.#records.delete(record.name))
+    this.#lacking.delete(name)
+    for (const record of woken) this.#count(record, -1)
+    return woken
+  }
+
+  /** Does a waiting record name it? Then it is not dropped. */
+  isNamed (name: RecordName): boolean {
+    return [...this.#lacking.get(name) ?? []].some(record => this.#records.has(record.name)) || this.#named(name)
+  }
+
+  /** What waiting records name and `isHeld` does not know, at most `max`. */
+  missing (isHeld: (name: RecordName) => boolean, max: number): Array<{ feed: HeldRecord['feed'], seq: number, name: RecordName }> {
+    const out = []
+    for (const [name, waiting] of this.#lacking) {
+      if (out.length >= max) break
+      const record = [...waiting].find(record => this.#records.has(record.name))
+      if (record === undefined) this.#lacking.delete(name)
+      else if (!isHeld(name)) out.push(record.deps.find(dep => dep.name === name) ?? { feed: record.feed, seq: record.seq - 1, name })
+    }
+    return out
+  }
+
+  #named (name: RecordName): boolean {
+    // What a waiting record names and is taken already is not in the index: rare, and the room is small then.
+    for (const { prev, deps } of this.#records.values()) if (prev === name || deps.some(dep => dep.name === name)) return true
+    return false
+  }
+
+  #count ({ feed, bytes }: HeldRecord, by: 1 | -1): void {
+    const device = feedDevice(feed)
+    const share = this.#shares.get(device) ?? { records: 0, bytes: 0 }
+    share.records += by
+    share.bytes += by * bytes.length
+    if (share.records === 0) this.#shares.delete(device)
+    else this.#shares.set(device, share)
+  }
+}
+
+export function bytesOf (records: ReadonlyArray<Pick<HeldRecord, 'bytes'>>): number {
+  return records.reduce((sum, { bytes }) => sum + bytes.length, 0)
+}

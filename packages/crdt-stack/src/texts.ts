@@ -1,0 +1,276 @@
+/**
+ * The text of one entry as its records wrote it: which units exist, who wrote them, and which of them are shown.
+ *
+ * A *unit* is one UTF-16 unit by (client, clock). A *session* is what one feed wrote under one client. A forked feed may have
+ * written two contents under one (client, clock): the body is then read from its records in one order that every device shares
+ * (beyond a cut last, height, hash). A record counts if the records that wrote what it needs count and no counting record wrote
+ * under one of its (client, clock); the others are skipped. A body without such a conflict grows record by record.
+ */
+import type { FeedId } from '@elder-node/protocol'
+import type { Bodies, Covered, TextSource } from './body.ts'
+import { withoutDeletes } from './body.ts'
+import { lowerFirst, type Node } from './feeds/node.ts'
+import { refuse } from './refusal.ts'
+import { scanText, type Place, type ScannedDelete, type ScannedText } from './scanner.ts'
+
+/** What one record wrote under its session's client: clocks `clock` to `end - 1`. */
+export interface Units { node: Node, clock: number, end: number }
+
+export interface Session {
+  feed: FeedId
+  /** Of records that keep the rules; by the order in which they came. */
+  units: Units[]
+  /** Of void records: others may build on them, and are then skipped. */
+  voids: Units[]
+}
+
+export interface TextState {
+  /** The entry's `new` record, which wrote the first content. */
+  readonly birth: Node
+  source: TextSource
+  /** By client. The base client's one record is the entry's `new`. */
+  sessions: Map<number, Session>
+  base: number
+  /** Records with text that keep the rules, with what they claim. */
+  texts: Map<Node, Written>
+  /** Some (client, clock) was written twice. */
+  hasConflict: boolean
+}
+
+/** `skipped`: why its text is not shown though it keeps the rules. */
+export interface Written { client: number, update: Uint8Array, skipped: Skip | undefined }
+/** `at`: the record at fault, where it is known. */
+export interface Skip { why: string, at: Node | undefined }
+
+export interface TextRecord { node: Node, client: number, update: Uint8Array, scanned: ScannedText }
+
+const SKIP_NEEDS = 'it builds on text that is not shown'
+const SKIP_TWICE = 'its session was continued twice'
+
+export function newText (entry: string, base: number, initial: string, birth: Node): TextState {
+  const units = { node: birth, clock: 0, end: initial.length }
+  return {
+    birth, source: { entry, base, initial, state: undefined, updates: [], masks: [] }, base, texts: new Map(), hasConflict: false,
+    sessions: new Map([[base, { feed: birth.feed, units: birth.why === undefined ? [units] : [], voids: birth.why === undefined ? [] : [units] }]]),
+  }
+}
+
+// ---- what the author of a record may write: the record and its past decide
+
+/** Where the session of `client` ends on the record's own path: another strand's text is not its session. */
+export function endOfSession (text: TextState, node: Node, client: number): number {
+  const units = text.sessions.get(client)?.units ?? []
+  const last = units.at(-1)
+  if (last === undefined || node.follows(last.node)) return last?.end ?? 0
+  return units.reduce((end, { node: other, end: reached }) => reached > end && node.follows(other) ? reached : end, 0)
+}
+
+/** The session's client, and exactly from its end. @throws Refusal */
+export function checkClocks (text: TextState, { node, client, scanned: { block } }: TextRecord): void {
+  if (block === undefined) return
+  if (block.client !== client) refuse('text is written under the client of another session')
+  if (client === text.base || block.clock !== endOfSession(text, node, client)) refuse('text does not continue where its session ended')
+}
+
+/** Every reference and every delete lies in the causal past. @throws Refusal */
+export function checkCoverage (text: TextState, record: TextRecord): void {
+  const { node, client, scanned: { block, deletes } } = record
+  const end = block?.end ?? endOfSession(text, node, client)
+  for (const struct of block?.structs ?? []) {
+    const isBelow = (place: Place | undefined): boolean => place === undefined ||
+      (place.client === client ? place.clock < struct.clock : isCovered(text, node, place.client, place.clock, place.clock + 1))
+    if (!isBelow(struct.origin) || !isBelow(struct.right)) refuse('text refers to something its author had not seen')
+  }
+  for (const { client: other, clock, length } of deletes) {
+    const isSeen = other === client ? clock + length <= end : isCovered(text, node, other, clock, clock + length)
+    if (!isSeen) refuse('text deletes something its author had not seen')
+  }
+}
+
+/** Did records in the past of `node` write all units of `client` from `from` up to `to`? */
+function isCovered (text: TextState, node: Node, client: number, from: number, to: number): boolean {
+  const session = text.sessions.get(client)
+  if (session === undefined) return false
+  for (let at = from; at < to;) {
+    const end = holders(text, node, client, at).reduce((end, units) => Math.max(end, units.end), at)
+    if (end === at) return false
+    at = end
+  }
+  return true
+}
+
+/** Who wrote this unit, of those in the past of `node`. */
+function holders (text: TextState, node: Node, client: number, at: number): Units[] {
+  const session = text.sessions.get(client)
+  if (session === undefined) return []
+  const holds = (units: Units): boolean => units.clock <= at && at < units.end && units.node !== node && node.sees(units.node)
+  const found = search(session.units, at)
+  // Without a conflict every session is one chain: the unit has one writer.
+  if (!text.hasConflict) return [...found !== undefined && holds(found) ? [found] : [], ...session.voids.filter(holds)]
+  return [...session.units, ...session.voids].filter(holds)
+}
+
+/** The last units that begin at or before `at`, in a session without conflict. */
+function search (units: readonly Units[], at: number): Units | undefined {
+  let [low, high] = [0, units.length]
+  while (low < high) {
+    const mid = (low + high) >> 1
+    if ((units[mid] as Units).clock <= at) low = mid + 1
+    else high = mid
+  }
+  return units[low - 1]
+}
+
+/**
+ * Adjacency, judged in a document of what the author had seen. Where the past itself has a conflict nothing is judged: such a
+ * body is always read in the shared order, so its document is the same whatever was accepted.
+ *
+ * @throws Refusal
+ */
+export function checkDocument (text: TextState, record: TextRecord, bodies: Bodies, isOwn: boolean): void {
+  const { node, client, update, scanned } = record
+  const covered = coveredBy(text, node)
+  const isRival = text.hasConflict || overlaps(text, client, scanned)
+  if (!isRival) {
+    if (isShort(text, record)) return
+    if (isOwn) bodies.check(text.source, scanned, covered)
+    else bodies.apply(text.source, update, scanned, covered)
+    return
+  }
+  const past = [...text.texts].filter(([other]) => node.sees(other)).sort(([a], [b]) => lowerFirst(a, b))
+  if (hasConflict(text, past.map(([other]) => other))) return
+  const read = countTexts(text, past, () => false)
+  if (needsOf(text, record).some(units => !units.some(({ node }) => node === text.birth || read.counts(node)))) return
+  const updates = past.filter(([other]) => read.counts(other)).map(([, written]) => written.update)
+  const scratch: TextSource = { ...text.source, state: undefined, updates, masks: [] }
+  bodies.try(scratch, update, scanned, covered)
+}
+
+/** Does it need text that is not shown? In a text without conflict. */
+function isShort (text: TextState, record: TextRecord): boolean {
+  const isShown = ({ node }: Units): boolean => node === text.birth || (text.texts.has(node) && text.texts.get(node)?.skipped === undefined)
+  return needsOf(text, record).some(units => !units.some(isShown))
+}
+
+/** Units of each client in the author's past; of its own session, the caller counts by itself. */
+function coveredBy (text: TextState, node: Node): Covered {
+  const known = new Map<number, number>()
+  return client => {
+    const before = known.get(client)
+    if (before !== undefined) return before
+    const units = text.sessions.get(client)?.units ?? []
+    // Without a conflict every session is one chain: the last units that were seen reach furthest.
+    const end = text.hasConflict
+      ? units.reduce((end, { node: other, end: reached }) => reached > end && node.sees(other) ? reached : end, 0)
+      : units.findLast(({ node: other }) => node.sees(other))?.end ?? 0
+    known.set(client, end)
+    return end
+  }
+}
+
+function overlaps (text: TextState, client: number, { block }: ScannedText): boolean {
+  if (block === undefined) return false
+  const units = text.sessions.get(client)?.units ?? []
+  if (!text.hasConflict && (units.at(-1)?.end ?? 0) <= block.clock) return false
+  return units.some(({ clock, end }) => clock < block.end && block.clock < end)
+}
+
+function hasConflict (text: TextState, nodes: readonly Node[]): boolean {
+  const wanted = new Set(nodes)
+  for (const { units } of text.sessions.values()) {
+    const own = units.filter(({ node }) => wanted.has(node)).sort((a, b) => a.clock - b.clock)
+    if (own.some(({ clock }, i) => i > 0 && clock < (own[i - 1] as Units).end)) return true
+  }
+  return false
+}
+
+/** For each unit that a record needs (origins, deletes, its session's unit before), the records in its past that wrote it. */
+function needsOf (text: TextState, { node, client, scanned: { block, deletes } }: TextRecord): Units[][] {
+  const needs: Units[][] = []
+  const need = (other: number, at: number): void => { needs.push(holders(text, node, other, at)) }
+  for (const { origin, right } of block?.structs ?? []) {
+    for (const place of [origin, right]) if (place !== undefined && !(place.client === client && place.clock >= (block?.clock ?? 0))) need(place.client, place.clock)
+  }
+  for (const range of deletes) {
+    const end = range.client === client ? Math.min(range.clock + range.length, block?.clock ?? Infinity) : range.clock + range.length
+    for (let at = range.clock; at < end;) {
+      const found = holders(text, node, range.client, at)
+      needs.push(found)
+      at = found.reduce((next, units) => Math.max(next, units.end), at + 1)
+    }
+  }
+  if (block !== undefined && block.clock > 0) need(client, block.clock - 1)
+  return needs
+}
+
+// ---- what is shown
+
+/** Takes a judged record into the text. @returns whether the body is another than before */
+export function addText (text: TextState, record: TextRecord, bodies: Bodies, isMasked: (node: Node) => boolean): boolean {
+  const { node, client, update, scanned } = record
+  const isRival = overlaps(text, client, scanned)
+  const session = text.sessions.get(client) ?? { feed: node.feed, units: [], voids: [] }
+  text.sessions.set(client, session)
+  const { block } = scanned
+  const units = block === undefined || block.client !== client ? [] : [{ node, clock: block.clock, end: block.end }]
+  if (node.why !== undefined) {
+    session.voids.push(...units)
+    return false
+  }
+  const lacks = !isRival && !text.hasConflict && isShort(text, record)
+  const written: Written = { client, update, skipped: lacks ? { why: SKIP_NEEDS, at: undefined } : undefined }
+  session.units.push(...units)
+  text.texts.set(node, written)
+  text.hasConflict ||= isRival
+  if (text.hasConflict || text.source.masks.length > 0 || isMasked(node)) readAgain(text, bodies, isMasked)
+  else if (!lacks) bodies.keep(text.source, update)
+  return true
+}
+
+/** Reads the body from all its records, in the order that every device shares. */
+function readAgain (text: TextState, bodies: Bodies, isMasked: (node: Node) => boolean): void {
+  const all = [...text.texts].sort(([a], [b]) => lowerFirst(a, b))
+  const read = countTexts(text, all, isMasked)
+  const [updates, masks]: [Uint8Array[], ScannedDelete[]] = [[], []]
+  for (const [node, written] of all) {
+    written.skipped = read.skips.get(node)
+    if (!read.counts(node)) continue
+    const scanned = scanText(written.update)
+    const { block } = scanned
+    updates.push(isMasked(node) ? withoutDeletes(written.update, scanned) : written.update)
+    if (isMasked(node) && block !== undefined) masks.push({ client: block.client, clock: block.clock, length: block.end - block.clock })
+  }
+  text.source = { ...text.source, state: undefined, updates: updates.filter(update => update.length > 2), masks }
+  bodies.drop(text.source.entry)
+}
+
+interface Read { counts: (node: Node) => boolean, skips: ReadonlyMap<Node, Skip> }
+
+/** `texts` in causal order. A record beyond a cut, or that builds on such text alone, comes after all others. */
+function countTexts (text: TextState, texts: ReadonlyArray<readonly [Node, Written]>, isLate: (node: Node) => boolean): Read {
+  const scanned = new Map<Node, TextRecord>()
+  const ranks = new Map<Node, number>()
+  for (const [node, { client, update }] of texts) {
+    const record = { node, client, update, scanned: scanText(update) }
+    scanned.set(node, record)
+    const needs = needsOf(text, record).map(units => Math.min(1, ...units.map(({ node }) => node === text.birth ? 0 : ranks.get(node) ?? 1)))
+    ranks.set(node, Math.max(isLate(node) ? 1 : 0, 0, ...needs))
+  }
+  const order = [...texts].sort(([a], [b]) => (ranks.get(a) as number) - (ranks.get(b) as number) || lowerFirst(a, b))
+  const taken = new Map<number, Units[]>()
+  const [counted, skips] = [new Set<Node>(), new Map<Node, Skip>()]
+  const root = (units: readonly Units[]): Node | undefined => units.map(({ node }) => skips.get(node)?.at ?? (node.why === undefined ? undefined : node)).find(at => at !== undefined)
+  for (const [node, { client }] of order) {
+    const record = scanned.get(node) as TextRecord
+    const lacking = needsOf(text, record).find(units => !units.some(({ node: other }) => other === text.birth || counted.has(other)))
+    const { block } = record.scanned
+    const before = taken.get(client) ?? []
+    if (lacking !== undefined) skips.set(node, { why: SKIP_NEEDS, at: root(lacking) })
+    else if (block !== undefined && before.some(({ clock, end }) => clock < block.end && block.clock < end)) skips.set(node, { why: SKIP_TWICE, at: node })
+    else {
+      counted.add(node)
+      if (block !== undefined) taken.set(client, [...before, { node, clock: block.clock, end: block.end }])
+    }
+  }
+  return { counts: node => counted.has(node), skips }
+}
