@@ -35,6 +35,13 @@ test.each<[string, object | string, string?]>([
   expect(JSON.parse(line)).toMatchObject({ level: 30 })
 })
 
+test('a line of megabytes is cut, is JSON still, and holds no secret by its cut', () => {
+  const line = lineOf({ names: 'x'.repeat(3_000_000) }, `push to https://me:${CANARY}@host/ ${'y'.repeat(50_000)}`)
+  expect(line.length).toBeLessThan(4096)
+  expect(line).not.toContain(CANARY)
+  expect(JSON.parse(line)).toMatchObject({ level: 30, cutFrom: expect.any(Number) as number, msg: expect.stringContaining('push to https://***@host/ yyy') as string })
+})
+
 test('what is no secret stays as it is', () => {
   const fields = { trace: '4bf92f3577b34da6a3ce929d0e0e4736', url: 'https://git.example.org/me/x.git', device: 'elder1 is a prefix', from: 'a@b' }
   expect(JSON.parse(lineOf(fields, 'see ssh://git.example.org:22/x'))).toMatchObject({ ...fields, msg: 'see ssh://git.example.org:22/x' })

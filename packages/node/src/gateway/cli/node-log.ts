@@ -1,11 +1,13 @@
 /** Where a running node says what it does: JSON lines in node.log, or on stderr with -v. */
-import { renameSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { destination, pino } from 'pino'
-import { makePrivateDir } from '../../adapters/files.ts'
+import { makePrivateDir, storageError } from '../../adapters/files.ts'
+import { LogFile } from '../../adapters/log-file.ts'
 import type { Logger } from '../../ports/log.ts'
 
-const KEPT_BYTES_MAX = 16 * 2 ** 20
+/** A line says what happened; what another device or a git host said about it may be megabytes. */
+const LINE_CHARS_MAX = 16_384
+const MESSAGE_CHARS_MAX = 2048
 
 /** Secrets never get here by rule. These are the second wall: fields by their name, at the top and one level below, */
 const NAMES = ['ticket', 'recovery', 'secret', 'seed', 'key', 'password', 'token', 'authorization', 'env']
@@ -18,20 +20,30 @@ const SHAPES: ReadonlyArray<readonly [RegExp, string]> = [
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/gs, '[private key]'],
 ]
 
-const SAFE = { redact: REDACT, hooks: { streamWrite: withoutSecrets } }
+/** Secrets first: half of one has no shape any more. */
+const SAFE = { redact: REDACT, hooks: { streamWrite: (line: string) => bounded(withoutSecrets(line)) } }
 
-/** Synchronous, so that the last lines before a SIGKILL are there to be read. */
+/** @throws ElderError `STORAGE` when the log cannot be opened */
 export function openNodeLog (path: string, { verbose }: { verbose: boolean }): Logger {
   if (verbose) return pino({ level: 'debug', ...SAFE }, destination({ dest: 2, sync: true }))
   makePrivateDir(dirname(path))
-  rotate(path)
-  return pino({ level: 'info', ...SAFE }, destination({ dest: path, mode: 0o600, sync: true }))
+  return pino({ level: 'info', ...SAFE }, openLog(path))
 }
 
-/** One old log is kept. */
-function rotate (path: string): void {
-  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0
-  if (size > KEPT_BYTES_MAX) renameSync(path, `${path}.1`)
+function openLog (path: string): LogFile {
+  try {
+    return new LogFile(path)
+  } catch (error) {
+    throw storageError(path, error)
+  }
+}
+
+/** A line that is too long keeps when and where it was said, and the beginning of what. */
+function bounded (line: string): string {
+  if (line.length <= LINE_CHARS_MAX) return line
+  const { level, time, pid, hostname, msg } = JSON.parse(line) as Record<string, unknown>
+  const text = typeof msg === 'string' ? msg : line
+  return `${JSON.stringify({ level, time, pid, hostname, cutFrom: line.length, msg: text.slice(0, MESSAGE_CHARS_MAX) })}\n`
 }
 
 /** One line of the log without what only looks like a secret by its shape. */
