@@ -4,11 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { FsFeedStore, Handles, pooledIo } from '@elder-node/crdt-stack/fs'
+import { FsFeedStore, Handles } from '@elder-node/crdt-stack/fs'
 import { nodeCrypto, randomBytes, signerFromSeed } from '../src/adapters/crypto.ts'
 import { descriptorBudget, descriptorLimit } from '../src/adapters/descriptors.ts'
 import { privateFiles } from '../src/adapters/private-files.ts'
 import { Stacks } from '../src/services/stacks.ts'
+import { silent, verifyArchive } from './support/stacks.ts'
 import { needs } from './support/when.ts'
 
 const run = promisify(execFile)
@@ -51,10 +52,9 @@ describe('file descriptors', () => {
 test('stores with one pool keep no more files open than it allows', async () => {
   const dir = folder()
   const handles = new Handles({ max: 3 })
-  const io = pooledIo(handles)
   const parts = {
     crypto: nodeCrypto(), signer: signerFromSeed(new Uint8Array(32)), clock: { wallMs: () => Date.now(), monotonicMs: () => 0 }, random: randomBytes,
-    files: privateFiles(dir), openStore: (key: string) => FsFeedStore.open(join(dir, key), { io }), dropStore: async () => {}, mayWrite: () => true, verifyArchive: () => () => true,
+    files: privateFiles(dir), openStore: (key: string) => FsFeedStore.open(join(dir, key), { handles }), dropStore: async () => {}, mayWrite: () => true, cuts: () => new Map(), verifyArchive, log: silent,
   }
   const stacks = await Stacks.open(parts)
   const names = Array.from({ length: 12 }, (_, i) => `s${i}`)
