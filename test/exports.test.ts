@@ -34,7 +34,7 @@ const SURFACE: Record<string, string[]> = {
     MemoryFeedStore SEARCH_HITS_MAX Stack createMemory search
   `),
   '@elder-node/crdt-stack/fs': words(`
-    FsFeedStore Handles pooledIo
+    FsFeedStore Handles
   `),
   '@elder-node/crdt-stack/mirror': words(`
     MirrorSync inspectMirror mirroredStack redact renderEntry renderStack restoreMirror
