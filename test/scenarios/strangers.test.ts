@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import type { Socket } from 'node:net'
+import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { lpStream } from '@libp2p/utils'
@@ -107,7 +108,7 @@ describe('a stranger who knows nothing', () => {
 type Hostile = (secured: MessageStream, self: DeviceId) => Promise<void>
 
 /** A libp2p that knocks with the secret of the mesh, shakes hands, and does then what it likes. */
-async function prober (hostile: Hostile): Promise<Libp2p> {
+async function prober (hostile: Hostile, services: Record<string, ReturnType<typeof identify>> = {}): Promise<Libp2p> {
   const encrypter = (components: NoiseComponents): ConnectionEncrypter => {
     const inner = noise()(components)
     return {
@@ -121,7 +122,7 @@ async function prober (hostile: Hostile): Promise<Libp2p> {
       },
     }
   }
-  const node = await createLibp2p({ transports: [tcp()], streamMuxers: [yamux()], connectionEncrypters: [encrypter], connectionMonitor: { enabled: false } })
+  const node = await createLibp2p({ transports: [tcp()], streamMuxers: [yamux()], connectionEncrypters: [encrypter], connectionMonitor: { enabled: false }, services })
   onTestFinished(() => node.stop())
   return node
 }
@@ -129,9 +130,17 @@ async function prober (hostile: Hostile): Promise<Libp2p> {
 const dial = (from: Libp2p): Promise<Connection> => from.dial(multiaddr(must(host.ready.addresses[0], 'the host has an address')), { signal: AbortSignal.timeout(8_000) })
 const bounded = (): { signal: AbortSignal } => ({ signal: AbortSignal.timeout(2_000) })
 
+/** The first column of the table in docs/ARCHITECTURE.md; gossip is carried by what stands there as meshsub. */
+function documented (): string[] {
+  const text = readFileSync(new URL('../../docs/ARCHITECTURE.md', import.meta.url), 'utf8')
+  const rows = /## What a peer can call\n.*?\n(\|.*?)\n\n/s.exec(text)?.[1]?.split('\n').slice(2) ?? []
+  const names = rows.filter(row => !row.startsWith('| gossip')).flatMap(row => [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, name]) => name as string))
+  return names.map(name => name.startsWith('/') ? name.replace('<mesh>', ticket.mesh) : `/elder/${ticket.mesh}/${name}/1`)
+}
+
 /** Every protocol that a member may open. */
 function protocols (): string[] {
-  const own = (['hello', 'dial-back', 'roster', 'join', 'probe', 'claim'] as const).map(service => requestProtocol(ticket.mesh, service))
+  const own = (['hello', 'dial-back', 'roster', 'join', 'heads', 'probe', 'claim', 'sync'] as const).map(service => requestProtocol(ticket.mesh, service))
   const streams = (['build', 'sync'] as const).map(service => streamProtocol(ticket.mesh, service))
   return [...own, ...streams, '/meshsub/1.2.0', '/ipfs/id/1.0.0', '/ipfs/ping/1.0.0', '/libp2p/circuit/relay/0.2.0/hop', '/libp2p/circuit/relay/0.2.0/stop', `/elder/${ticket.mesh}/kad/1.0.0`]
 }
@@ -184,11 +193,18 @@ describe('a member that has turned', () => {
   }
 
   test('random, truncated and oversized frames on every protocol cost those streams and nothing else; then it is evicted', async () => {
-    const rogue = await prober(redeemed)
+    const rogue = await prober(redeemed, { identify: identify() })
     // It lets the hello wait, so that the connection lives on.
     await rogue.handle(requestProtocol(ticket.mesh, 'hello'), () => undefined)
     const opened = new Map<string, number>()
     let connection = await dial(rogue)
+    const told = await until('it is told of the protocols', async () => {
+      const { protocols } = await rogue.peerStore.get(connection.remotePeer).catch(() => ({ protocols: [] as string[] }))
+      // Those that were opened are known before.
+      return protocols.includes('/ipfs/ping/1.0.0') && protocols
+    })
+    expect(told.toSorted(), '"What a peer can call" lists every protocol that is registered, and no other').toEqual(documented().toSorted())
+    expect(documented()).toEqual(expect.arrayContaining(protocols()) as string[])
     for (const payload of payloads()) {
       if (connection.status !== 'open') connection = await dial(rogue)
       await Promise.all(protocols().map(async protocol => {

@@ -4,42 +4,17 @@ import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { lpStream } from '@libp2p/utils'
-import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-import type { Connection, ConnectionEncrypter, Libp2p, MessageStream, SecureConnectionOptions } from '@libp2p/interface'
-import type { NoiseComponents } from '@libp2p/noise'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { LIMITS, encode } from '@elder-node/protocol'
 import { DOOR_PROTOCOL } from '../../src/adapters/libp2p/door.ts'
 import { KNOCK_BYTES, knock, knows } from '../../src/adapters/libp2p/knock.ts'
 import { refusal, refusalOf } from '../../src/adapters/libp2p/refusal.ts'
-import { deviceOf } from '../../src/adapters/libp2p/peer-id.ts'
 import { requestProtocol } from '../../src/adapters/libp2p/services.ts'
 import { TestMesh, soon, startAll, until } from './harness.ts'
 import type { TestNode } from './harness.ts'
-
-/** What a prober does after the handshake of Noise: the hostile half of the door. */
-type Hostile = (secured: MessageStream) => Promise<void>
-
-/** A libp2p that walks up to the door, knocks with the given secret and then does what it likes. */
-async function prober (listener: TestNode, secret: Uint8Array, hostile: Hostile): Promise<Libp2p> {
-  const encrypter = (components: NoiseComponents): ConnectionEncrypter => {
-    const inner = noise()(components)
-    return {
-      protocol: DOOR_PROTOCOL,
-      secureInbound: (connection, options) => inner.secureInbound(connection, options),
-      secureOutbound: async (connection: MessageStream, options?: SecureConnectionOptions) => {
-        connection.send(knock(secret, listener.id))
-        const secured = await inner.secureOutbound(connection, options)
-        await hostile(secured.connection)
-        return secured
-      },
-    }
-  }
-  const node = await createLibp2p({ transports: [tcp()], streamMuxers: [yamux()], connectionEncrypters: [encrypter], connectionMonitor: { enabled: false } })
-  onTestFinished(() => node.stop())
-  return node
-}
+import { dial, memberProber, prober } from './prober.ts'
+import type { Hostile } from './prober.ts'
 
 async function listener (): Promise<{ mesh: TestMesh, node: TestNode }> {
   const mesh = new TestMesh()
@@ -47,10 +22,6 @@ async function listener (): Promise<{ mesh: TestMesh, node: TestNode }> {
   node.mesh.onRequest('claim', { role: 'observer' }, () => 'served')
   await node.mesh.start()
   return { mesh, node }
-}
-
-function dial (from: Libp2p, to: TestNode): Promise<Connection> {
-  return from.dial(to.mesh.addresses().map(address => multiaddr(address)), soon())
 }
 
 /** Everything the listener says to a raw socket until it closes it. */
@@ -158,15 +129,7 @@ describe('a member that turns bad', () => {
     await startAll([member])
     await until(() => member.mesh.peers().length === 1)
     expect(await member.mesh.request(node.id, 'claim', null, soon())).toBe('served')
-    const bad = await prober(node, mesh.secret, async secured => {
-      const frames = lpStream(secured)
-      const record = node.admission.record(idOf(bad))
-      await frames.write(encode({ proof: record }))
-      await frames.read()
-      frames.unwrap()
-    })
-    // It lets the hello wait, so the connection lives on while the test looks at it.
-    await bad.handle(requestProtocol(mesh.id, 'hello'), () => {})
+    const bad = await memberProber(node, mesh)
     const connection = await dial(bad, node)
     const stream = await connection.newStream([requestProtocol(mesh.id, 'claim')], soon())
     stream.send(randomBytes(1_000))
@@ -184,9 +147,3 @@ describe('a refusal', () => {
     expect(refusalOf(undefined)).toBeUndefined()
   })
 })
-
-function idOf (node: Libp2p): TestNode['id'] {
-  const device = deviceOf(node.peerId)
-  if (device === undefined) throw new Error('a prober has an Ed25519 key')
-  return device
-}

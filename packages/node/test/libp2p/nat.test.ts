@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { deviceOfAddress, peerIdOf } from '@elder-node/protocol'
 import type { DeviceId } from '@elder-node/protocol'
 import { gater } from '../../src/adapters/libp2p/gater.ts'
+import { Porch } from '../../src/adapters/libp2p/porch.ts'
 import { decodeAnswer, decodeQuestion, encodeAnswer, encodeQuestion } from '../../src/adapters/libp2p/nat/dial-back.ts'
 import { Reachability } from '../../src/adapters/libp2p/nat/reachability.ts'
 import { RELAYS_WANTED, Relays } from '../../src/adapters/libp2p/nat/relays.ts'
@@ -139,7 +140,7 @@ test('the gater: a reservation and a hop take a member at both ends, and a devic
   const [here, member, other, stranger] = [mesh.node(), mesh.node(), mesh.node(), new TestMesh().node()] as [TestNode, TestNode, TestNode, TestNode]
   for (const { id } of [member, other]) here.admission.admit(id, 'observer')
   let relays = true
-  const { denyInboundRelayReservation: reserve, denyOutboundRelayedConnection: hop } = gater(here.admission, () => relays)
+  const { denyInboundRelayReservation: reserve, denyOutboundRelayedConnection: hop } = gater(here.admission, () => relays, new Porch())
   const verdicts = (): unknown[] => [
     reserve?.(libp2pId(member.id)), reserve?.(libp2pId(stranger.id)),
     hop?.(libp2pId(member.id), libp2pId(other.id)), hop?.(libp2pId(stranger.id), libp2pId(other.id)), hop?.(libp2pId(member.id), libp2pId(stranger.id)),

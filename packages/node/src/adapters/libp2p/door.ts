@@ -28,6 +28,8 @@ const DECIDE_MS = 4_000
 export interface DoorEvents {
   /** This node, the listener, said no. */
   refused?: (dialer: DeviceId, code: string) => void
+  /** This one knocked as a member does. */
+  knocked?: (connection: MessageStream) => void
 }
 
 export function door (admission: Admission, events: DoorEvents = {}): (components: NoiseComponents) => ConnectionEncrypter {
@@ -93,6 +95,7 @@ class Door implements ConnectionEncrypter {
     const heard = await bytes.read({ ...options, bytes: KNOCK_BYTES })
     bytes.unwrap()
     if (!knows(this.#admission.meshSecret, this.#self, heard.subarray())) throw new Error('no knock')
+    this.#events.knocked?.(connection)
   }
 }
 

@@ -2,9 +2,10 @@
 import type { ConnectionGater, PeerId } from '@libp2p/interface'
 import type { Admission } from '../../ports/admission.ts'
 import { deviceOf } from './peer-id.ts'
+import type { Porch } from './porch.ts'
 
 /** `relays`: this device passes connections on for members now. */
-export function gater (admission: Admission, relays: () => boolean): ConnectionGater {
+export function gater (admission: Admission, relays: () => boolean, porch: Porch): ConnectionGater {
   const isStranger = (peer: PeerId): boolean => {
     const device = deviceOf(peer)
     return device === undefined || admission.role(device) === undefined || admission.isRevoked(device)
@@ -18,6 +19,11 @@ export function gater (admission: Admission, relays: () => boolean): ConnectionG
     denyDialPeer: isRevoked,
     // The default refuses private addresses in some builds; a private mesh lives on them.
     denyDialMultiaddr: () => false,
+    // Nobody is known yet; but from here on it has to knock.
+    denyInboundConnection: caller => {
+      porch.arrived(caller)
+      return false
+    },
     denyInboundEncryptedConnection: isStranger,
     denyOutboundEncryptedConnection: isStranger,
     // Again once the connection is there: a removal that came meanwhile found nothing to close.

@@ -3,6 +3,7 @@ import type { Connection } from '@libp2p/interface'
 import { ElderError } from '@elder-node/protocol'
 import type { DeviceId } from '@elder-node/protocol'
 import type { Clients } from './clients.ts'
+import type { KadGuard } from './kad-guard.ts'
 import type { Links } from './links.ts'
 import type { LocalDiscovery } from './mdns.ts'
 import type { MeshNode } from './options.ts'
@@ -12,6 +13,7 @@ export interface Running {
   discovery: LocalDiscovery | undefined
   links: Links
   clients: Clients
+  kad: KadGuard
   /** 8 random bytes: this life of the process, for hellos. */
   epoch: Uint8Array
 }

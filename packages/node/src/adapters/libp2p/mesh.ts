@@ -6,6 +6,7 @@ import type { CallOptions, Directory, FrameStream, Gate, GossipHandler, MeshEven
 import { Clients } from './clients.ts'
 import { Events } from './events.ts'
 import { Libp2pFrameStream } from './frame-stream.ts'
+import { KadGuard } from './kad-guard.ts'
 import { Links } from './links.ts'
 import { requirePorts } from './listen.ts'
 import type { Running } from './live.ts'
@@ -124,9 +125,8 @@ class Libp2pMeshNode implements Libp2pMesh {
     running.links.abort(device, new Error('expelled'))
     supervisor.forget(device)
     probes.forget(device)
-    // kad-dht keeps a peer that is gone; its table is not in its public type.
-    const { routingTable } = running.node.services.dht as unknown as { routingTable: { remove (peer: ReturnType<typeof peerIdOf>): Promise<void> } }
-    await Promise.allSettled([running.node.peerStore.delete(peerIdOf(device)), routingTable.remove(peerIdOf(device))])
+    await running.kad.forget(device)
+    await running.node.peerStore.delete(peerIdOf(device)).catch(() => { /* it was not there, or the node stops */ })
   }
 
   // ---- from start to stop
@@ -172,14 +172,15 @@ class Libp2pMeshNode implements Libp2pMesh {
   /** libp2p's node and what stands on it, not started. */
   async #create (): Promise<Running> {
     const { admission, seed, log } = this.#components
-    const { react, nat, services, relayLink } = this.#parts
+    const { gatekeeper, react, nat, services, relayLink } = this.#parts
     const discovery = this.#init.mdns ? await localDiscovery(admission.meshSecret, peer => { react.discovered(deviceOf(peer.id), addressesOf(peer)) }) : undefined
     const node = await createLibp2pNode({
-      seed, admission, ...this.#init, discovery, relayLink, relays: () => nat.relays, others: () => nat.addresses(),
+      seed, admission, gatekeeper, ...this.#init, discovery, relayLink, relays: () => nat.relays, others: () => nat.addresses(),
       doorEvents: { refused: (device, code) => { log.info({ device, code }, 'refused a device at the door') } },
     })
     const links = new Links(node)
     const clients = new Clients({ links, meshId: admission.meshId, concurrencyMax: service => services.concurrencyMax(service) })
-    return { node, discovery, links, clients, epoch: randomBytes(8) }
+    const kad = new KadGuard({ dht: node.services.dht, peerStore: node.peerStore, isMember: device => gatekeeper.allows(device, { role: 'observer' }), nowMs: () => performance.now() })
+    return { node, discovery, links, clients, kad, epoch: randomBytes(8) }
   }
 }

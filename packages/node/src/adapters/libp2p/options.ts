@@ -6,7 +6,7 @@ import { gossipsub } from '@libp2p/gossipsub'
 import type { GossipSub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
 import type { Identify } from '@libp2p/identify'
-import type { Libp2p } from '@libp2p/interface'
+import type { Libp2p, MessageStream, PeerId } from '@libp2p/interface'
 import { kadDHT } from '@libp2p/kad-dht'
 import type { KadDHT } from '@libp2p/kad-dht'
 import { ping } from '@libp2p/ping'
@@ -19,22 +19,28 @@ import { descriptorBudget } from '../descriptors.ts'
 import { announceable, dialable, interfaceAddresses, isRelayed, isRoutable } from './addresses.ts'
 import { door } from './door.ts'
 import type { DoorEvents } from './door.ts'
+import type { Gatekeeper } from './gate.ts'
 import { gater } from './gater.ts'
 import { TOPICS, topicName } from './gossip.ts'
+import { guard } from './guard.ts'
+import { PROVIDER_VALID_MS } from './kad-guard.ts'
 import type { LocalDiscovery } from './mdns.ts'
 import { ownAddresses } from './nat/own-addresses.ts'
 import type { OwnAddresses } from './nat/own-addresses.ts'
 import { relayServer } from './nat/relay-link.ts'
 import type { RelayLink } from './nat/relay-link.ts'
+import { deviceOf } from './peer-id.ts'
+import { Porch } from './porch.ts'
 import { libp2pLogger } from './quiet-logger.ts'
 
 /** A type, not an interface: libp2p asks for an index signature. */
-export type MeshServices = { identify: Identify, ping: Ping, pubsub: GossipSub, dht: KadDHT, relay: CircuitRelayService, own: OwnAddresses }
+export type MeshServices = { guard: object, identify: Identify, ping: Ping, pubsub: GossipSub, dht: KadDHT, relay: CircuitRelayService, own: OwnAddresses }
 export type MeshNode = Libp2p<MeshServices>
 
 export interface NodeSettings {
   seed: Uint8Array
   admission: Admission
+  gatekeeper: Gatekeeper
   listen: string[]
   announce: string[]
   discovery: LocalDiscovery | undefined
@@ -55,6 +61,8 @@ const FLOOD_PUBLISH_MEMBERS_MAX = 200
 /** The node, not started. */
 export async function createLibp2pNode (settings: NodeSettings): Promise<MeshNode> {
   const { admission } = settings
+  const porch = new Porch()
+  const doorEvents = { ...settings.doorEvents, knocked: (connection: MessageStream) => { porch.left(connection) } }
   return await createLibp2p<MeshServices>({
     start: false,
     privateKey: await generateKeyPairFromSeed('Ed25519', settings.seed),
@@ -69,7 +77,7 @@ export async function createLibp2pNode (settings: NodeSettings): Promise<MeshNod
     peerStore: { maxPeerAge: 7 * 24 * HOUR_MS, maxAddressAge: 24 * HOUR_MS, addressFilter: (_peer, address) => isRoutable(address.toString()) },
     transports: [tcp(), settings.relayLink.transport],
     // ONE encrypter: noise() beside it would be a way round the door.
-    connectionEncrypters: [door(admission, settings.doorEvents)],
+    connectionEncrypters: [door(admission, doorEvents)],
     streamMuxers: [yamux({
       keepAliveInterval: 15_000,
       streamOptions: {
@@ -81,12 +89,13 @@ export async function createLibp2pNode (settings: NodeSettings): Promise<MeshNod
         maxWriteBufferLength: 4 * READ_BUFFER_BYTES,
       },
     })],
-    connectionGater: gater(admission, settings.relays),
+    connectionGater: gater(admission, settings.relays, porch),
     connectionManager: {
       maxConnections: descriptorBudget().connections,
       // 5 a second and 10 pending by default: a site behind one NAT locks itself out, and 40 silent sockets lock everybody out for 10 s.
       inboundConnectionThreshold: 50,
-      maxIncomingPendingConnections: 256,
+      // Silent ones are bounded by the porch, far below; this bounds those that are at the door.
+      maxIncomingPendingConnections: 1024,
       inboundUpgradeTimeout: 5_000,
       // Keeps the order of links.ts; the default tries a relay before a private address.
       addressSorter: (a, b) => isRelayed(a.multiaddr.toString()) === isRelayed(b.multiaddr.toString()) ? 0 : isRelayed(a.multiaddr.toString()) ? 1 : -1,
@@ -100,7 +109,8 @@ export async function createLibp2pNode (settings: NodeSettings): Promise<MeshNod
     // Its first late ping closes a healthy connection when an event loop stalls; probes.ts does this job. Nobody reads connection.rtt.
     connectionMonitor: { enabled: false, abortConnectionOnPingFailure: false },
     peerDiscovery: settings.discovery === undefined ? [] : [settings.discovery.component],
-    services: { identify: identify(), ping: ping(), pubsub: gossip(admission), dht: dht(admission), relay: relayServer(), own: ownAddresses() },
+    // The guard comes first: it wraps what the others register.
+    services: { guard: guard({ mesh: admission.meshId, gatekeeper: settings.gatekeeper, nowMs: () => performance.now() }), identify: identify(), ping: ping(), pubsub: gossip(admission), dht: dht(admission), relay: relayServer(), own: ownAddresses() },
   })
 }
 
@@ -133,18 +143,22 @@ function gossip (admission: Admission): (components: Parameters<ReturnType<typeo
 }
 
 function dht (admission: Admission): ReturnType<typeof kadDHT> {
+  const isMember = (peer: PeerId): boolean => {
+    const device = deviceOf(peer)
+    return device !== undefined && admission.role(device) !== undefined
+  }
   return kadDHT({
     // Own prefix: never meets the public DHT.
     protocol: `/elder/${admission.meshId}/kad/1.0.0`,
     // Undefined means client until there is a public address: a LAN would have no server at all.
     clientMode: false,
-    // The default drops every private address.
-    peerInfoMapper: peer => ({ ...peer, multiaddrs: dialable(peer.multiaddrs.map(String)).map(text => multiaddr(text)) }),
+    // The default drops every private address. Who is no member is not told of, and not taken from others.
+    peerInfoMapper: peer => ({ ...peer, multiaddrs: isMember(peer.id) ? dialable(peer.multiaddrs.map(String)).map(text => multiaddr(text)) : [] }),
     // Otherwise the first query of a lonely node waits up to 180 s.
     allowQueryWithZeroPeers: true,
     alpha: 3,
     disjointPaths: 2,
     // The receiver applies its own validity, so all nodes agree on 30 min. `providers: {}` options are dead in 16.4.
-    reprovide: { validity: 30 * MINUTE_MS, interval: 2 * MINUTE_MS, threshold: 15 * MINUTE_MS },
+    reprovide: { validity: PROVIDER_VALID_MS, interval: 2 * MINUTE_MS, threshold: 15 * MINUTE_MS },
   })
 }

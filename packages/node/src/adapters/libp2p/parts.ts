@@ -24,6 +24,7 @@ import { Services } from './services.ts'
 import { Supervisor } from './supervisor.ts'
 
 export interface Parts {
+  gatekeeper: Gatekeeper
   self: DeviceId
   live: Live
   react: Reactions
@@ -121,6 +122,6 @@ export function createParts (components: Libp2pMeshComponents, init: Required<Li
   services.onConnectionRequest('dial-back', { role: 'observer', concurrencyMax: 1 }, connection => (from, message) => nat.dialBack(from, connection.remoteAddr.toString(), message))
   services.onConnectionRequest('hello', { role: 'observer' }, connection => (from, message) => react.hello(connection, from, message))
 
-  const parts: Parts = { self, live, react, changes, services, gossip, directory, hellos, presence, probes, supervisor, watchdog, relayLink: link, nat, network, reach, addresses }
+  const parts: Parts = { gatekeeper, self, live, react, changes, services, gossip, directory, hellos, presence, probes, supervisor, watchdog, relayLink: link, nat, network, reach, addresses }
   return parts
 }
