@@ -80,6 +80,27 @@ test('a lock and a socket left by a SIGKILL: the same device starts again, with 
   expect(await node.digest('kept')).toEqual(digest)
 })
 
+test('a kept port that another program took meanwhile: replaced, kept from then on, told, and the mesh finds the device', async () => {
+  const home = await lab.join('home')
+  const away = await lab.admit('away', home)
+  const { port } = away
+  await away.stop()
+  const server = createServer()
+  onTestFinished(() => { server.close() })
+  await new Promise<void>(resolve => { server.listen(port, '127.0.0.1', resolve) })
+  await away.start()
+  expect(away.port).not.toBe(port)
+  const { problems } = await away.status()
+  expect(problems.find(({ code }) => code === 'PORT_MOVED')?.message).toMatch(new RegExp(`^Port ${port} is held by process ${process.pid} .* moved to port ${away.port}`))
+  await home.sees('home', 'away')
+  const moved = away.port
+  await away.stop()
+  await away.start()
+  expect(away.port).toBe(moved)
+  expect((await away.status()).problems.map(({ code }) => code)).not.toContain('PORT_MOVED')
+  await home.sees('home', 'away')
+})
+
 test('a data path too long for a socket works: two nodes, each with its own', async () => {
   const deep = (name: string): string => join(lab.temp, 'd'.repeat(60), 'e'.repeat(60), name)
   const one = await lab.join('one', { dir: deep('one') })

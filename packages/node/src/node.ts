@@ -18,7 +18,7 @@ import { createGitCaches } from './adapters/git-caches.ts'
 import { GitSource } from './adapters/git-source.ts'
 import { openIdentity } from './adapters/identity.ts'
 import { createMesh } from './adapters/libp2p/mesh.ts'
-import { defaultPorts, keepPorts, listenAddresses } from './adapters/listen-ports.ts'
+import { choosePorts, keepPorts } from './adapters/listen-ports.ts'
 import { takeLock } from './adapters/lock.ts'
 import { beginLife, endLife, readConfig, writeConfig } from './adapters/node-config.ts'
 import { FileOutputReader } from './adapters/output-reader.ts'
@@ -41,6 +41,7 @@ import { openMembership } from './services/membership/open-membership.ts'
 import { archiveRules, readForeignRoster } from './services/membership/writers.ts'
 import { MirrorService } from './services/mirror.ts'
 import { mirrorSource } from './services/mirror-source.ts'
+import { moved } from './services/moved-port.ts'
 import { Replication } from './services/replication.ts'
 import { ResourceService } from './services/resources.ts'
 import { Settings } from './services/settings.ts'
@@ -105,11 +106,11 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   // What is counted from here on, and who on this machine may read it.
   const telemetry = new Telemetry({ clock }, { restarts: config.lives - 1, crashes: config.crashes })
   const { metrics } = telemetry
-  const http = await openHttp(telemetry, { listen: init.http ?? init.httpDefault ?? 'off', kept: config.ports['http'] })
+  const http = await openHttp(telemetry, { listen: init.http ?? init.httpDefault ?? 'off', kept: config.ports['http'] }, random)
   lifetime.onStop('http', () => http.server?.close())
 
-  const { asked, ports } = init.listen === undefined ? await defaultPorts(config.ports) : { asked: init.listen, ports: config.ports }
-  const mesh = createMesh({ seed, admission: membership, clock, log, metrics }, { listen: listenAddresses(asked, ports), ...meshInit(init) })
+  const chosen = await choosePorts(init.listen, config.ports, random)
+  const mesh = createMesh({ seed, admission: membership, clock, log, metrics }, { listen: chosen.listen, ...meshInit(init) })
   membership.attach(mesh)
 
   // What this device offers.
@@ -186,6 +187,8 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
 
   // What is told of all this.
   const stackList = (which?: Which): ReturnType<Stacks['list']> => stacks.list({ which, copies: held => replication.copies(held), mirrors: held => mirror.status(held.folder) })
+  const movedPorts = [...chosen.moved.map(port => moved('this device', port)), ...http.problems]
+  for (const { code, message } of movedPorts) log.warn({ code }, message)
   const alerts = new Alerts({
     clock, log,
     loop: openLoopMonitor(),
@@ -194,7 +197,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     addresses: () => mesh.addresses(),
     waiting: () => builds.waiting(),
     stacks: () => stackList('kept'),
-    found: () => [...membership.problems(), ...mirror.problems(), ...stacks.problems(), ...faultProblems(stacks.all(), of => membership.nameOf(of)), ...http.problems],
+    found: () => [...membership.problems(), ...mirror.problems(), ...stacks.problems(), ...faultProblems(stacks.all(), of => membership.nameOf(of)), ...movedPorts],
   }, { version: VERSION, crashesMs: config.crashesMs })
   lifetime.onStop('alerts', () => { alerts.stop() })
   const status = new StatusService(
@@ -206,7 +209,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   init.signal?.throwIfAborted()
   lifetime.onStop('mesh', () => mesh.stop())
   await mesh.start()
-  writeConfig(dir.config, { ...config, ports: { ...keepPorts(asked, mesh.addresses(), ports), ...http.keep } })
+  writeConfig(dir.config, { ...config, ports: { ...keepPorts(chosen, init.listen, mesh.addresses()), ...http.keep } })
   lifetime.onStop('membership', () => { membership.stop() })
   membership.start()
   const admission = state === 'joining' ? [AbortSignal.timeout(init.timeoutMs ?? JOIN_MS)] : []

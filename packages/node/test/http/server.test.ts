@@ -126,13 +126,15 @@ test('close ends a client that waits', async () => {
   await gone
 })
 
-test('the port: off is off; a free one is kept; a kept one that is taken is a problem, one that was asked for an error', async () => {
-  expect(await openHttp(NODE, { listen: 'off', kept: 1 })).toEqual({ server: undefined, problems: [], keep: {} })
-  const first = await openHttp(NODE, { listen: 'auto', kept: undefined })
-  const second = await openHttp(NODE, { listen: 'auto', kept: undefined })
+const random = Math.random
+
+test('the port: off is off; a free one is kept; a kept one that is taken is replaced and told, one that was asked for an error', async () => {
+  expect(await openHttp(NODE, { listen: 'off', kept: 1 }, random)).toEqual({ server: undefined, problems: [], keep: {} })
+  const first = await openHttp(NODE, { listen: 'auto', kept: undefined }, random)
+  const second = await openHttp(NODE, { listen: 'auto', kept: undefined }, random)
   expect(first.keep.http).not.toBe(second.keep.http)
   await Promise.all([first.server?.close(), second.server?.close()])
-  const again = await openHttp(NODE, { listen: 'auto', kept: second.keep.http })
+  const again = await openHttp(NODE, { listen: 'auto', kept: second.keep.http }, random)
   expect(again.keep).toEqual(second.keep)
   await again.server?.close()
 
@@ -140,10 +142,13 @@ test('the port: off is off; a free one is kept; a kept one that is taken is a pr
   await once(holder, 'listening')
   const { port } = holder.address() as AddressInfo
   try {
-    const closed = await openHttp(NODE, { listen: 'auto', kept: port })
-    expect(closed).toMatchObject({ server: undefined, problems: [{ code: 'HTTP_CLOSED', fix: expect.stringContaining('elder-node config set http.listen') }] })
-    await expect(openHttp(NODE, { listen: `127.0.0.1:${port}`, kept: undefined })).rejects.toMatchObject({ code: 'PORT_IN_USE', message: expect.stringContaining(`port ${port} is held by`) })
-    await expect(openHttp(NODE, { listen: 'nonsense', kept: undefined })).rejects.toMatchObject({ code: 'HTTP_LISTEN' })
+    const moved = await openHttp(NODE, { listen: 'auto', kept: port }, random)
+    expect(moved).toMatchObject({ problems: [{ code: 'PORT_MOVED', message: expect.stringContaining(`Port ${port} is held by process ${process.pid}`) as string }] })
+    expect(moved.keep.http).not.toBe(port)
+    expect(moved.server?.port).toBe(moved.keep.http)
+    await moved.server?.close()
+    await expect(openHttp(NODE, { listen: `127.0.0.1:${port}`, kept: undefined }, random)).rejects.toMatchObject({ code: 'PORT_IN_USE', message: expect.stringContaining(`port ${port} is held by`) })
+    await expect(openHttp(NODE, { listen: 'nonsense', kept: undefined }, random)).rejects.toMatchObject({ code: 'HTTP_LISTEN' })
   } finally {
     holder.close()
   }

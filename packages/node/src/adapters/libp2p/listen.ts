@@ -1,24 +1,15 @@
 /** Says which port is taken, and by whom, before libp2p says that "some addresses failed". */
-import { createServer } from 'node:net'
 import { ElderError } from '@elder-node/protocol'
+import { isTaken } from '../free-ports.ts'
 import { portHolder } from '../port-holder.ts'
 
 /** @throws ElderError `PORT_IN_USE` with `data: {port, pid?, process?}` */
 export async function requirePorts (listen: string[]): Promise<void> {
   for (const address of listen) {
-    const [, family, host, port] = /^\/(ip[46])\/([^/]+)\/tcp\/(\d+)$/.exec(address) ?? []
+    const [, host, port] = /^\/ip[46]\/([^/]+)\/tcp\/(\d+)$/.exec(address) ?? []
     if (host === undefined || port === undefined || port === '0') continue
-    if (await isTaken(host, Number(port), family === 'ip6')) throw await portInUse(Number(port))
+    if (await isTaken(host, Number(port))) throw await portInUse(Number(port))
   }
-}
-
-/** Anything but "in use" (no such address, no IPv6 here) is left for libp2p to judge. */
-function isTaken (host: string, port: number, ipv6Only: boolean): Promise<boolean> {
-  return new Promise(resolve => {
-    const server = createServer()
-    server.once('error', (error: NodeJS.ErrnoException) => { resolve(error.code === 'EADDRINUSE') })
-    server.listen({ host, port, ipv6Only, exclusive: true }, () => { server.close(() => { resolve(false) }) })
-  })
 }
 
 async function portInUse (port: number): Promise<ElderError> {

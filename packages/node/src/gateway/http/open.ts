@@ -1,7 +1,9 @@
 /** Where the HTTP door listens: what the owner set, else loopback on a port that is kept. */
 import { ElderError } from '@elder-node/protocol'
+import { freePort } from '../../adapters/free-ports.ts'
 import { portHolder } from '../../adapters/port-holder.ts'
 import type { Problem } from '../../api.ts'
+import { moved } from '../../services/moved-port.ts'
 import type { Observed } from './pages.ts'
 import { serveHttp, type HttpServer } from './server.ts'
 
@@ -14,7 +16,7 @@ export interface HttpAsked {
 
 export interface OpenedHttp {
   server: HttpServer | undefined
-  /** Why there is none although one was wanted. */
+  /** It is not where it was. */
   problems: Problem[]
   /** What to remember for the next start. */
   keep: { http?: number }
@@ -25,19 +27,21 @@ const DEFAULT_PORT = 4708
 const HOST_PORT = /^(?<host>\[[0-9a-f:.]+\]|[^:\s]+):(?<port>\d{1,5})$/i
 
 /**
- * Opens the door. A kept port that somebody else took is a problem in `status`, not the end of the node; one that the owner named is.
+ * Opens the door. A kept port that somebody else took is replaced, and `status` says so; one that the owner named ends the start.
  *
+ * @param random uniform in [0, 1), to choose a port with
  * @throws ElderError `PORT_IN_USE`, `HTTP_LISTEN` for a place that was asked for and cannot be had
  */
-export async function openHttp (node: Observed, { listen, kept }: HttpAsked): Promise<OpenedHttp> {
+export async function openHttp (node: Observed, { listen, kept }: HttpAsked, random: () => number): Promise<OpenedHttp> {
   if (listen === 'off') return { server: undefined, problems: [], keep: {} }
   if (listen !== 'auto') return { server: await atPlace(node, listen), problems: [], keep: {} }
+  const wished = kept ?? DEFAULT_PORT
   try {
-    return opened(await serveHttp(node, { host: LOOPBACK, port: kept ?? DEFAULT_PORT }))
-  } catch (error) {
-    if (kept === undefined) return opened(await serveHttp(node, { host: LOOPBACK, port: 0 }))
-    const { message, fix } = await refused(LOOPBACK, kept, error)
-    return { server: undefined, problems: [{ code: 'HTTP_CLOSED', message: `/healthz, /readyz and /metrics are not answered: ${message}.`, fix }], keep: {} }
+    return opened(await serveHttp(node, { host: LOOPBACK, port: wished }))
+  } catch {
+    const server = await atPlace(node, `${LOOPBACK}:${await freePort(LOOPBACK, random)}`)
+    const problem = moved('/healthz, /readyz and /metrics', { from: wished, to: server.port, holder: await portHolder(wished) })
+    return { ...opened(server), problems: kept === undefined ? [] : [problem] }
   }
 }
 
