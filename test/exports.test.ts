@@ -31,7 +31,7 @@ const SURFACE: Record<string, string[]> = {
     vectorDigest vectorOf vectorValue verifyBatch verifyHead verifyResult wallMsOf wantOf wantValue
   `),
   '@elder-node/crdt-stack': words(`
-    MemoryFeedStore SEARCH_HITS_MAX Stack createMemory search
+    MemoryFeedStore SEARCH_HITS_MAX Stack createMemory search unified
   `),
   '@elder-node/crdt-stack/fs': words(`
     FsFeedStore Handles

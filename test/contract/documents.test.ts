@@ -97,6 +97,7 @@ describe('stack', () => {
     await matches('stack.show', [shown])
     await matches('stack.list', await documents(['stack', 'list']))
     await matches('stack.log', await documents(['stack', 'log', 'notes']))
+    await matches('stack.log.entry', await documents(['stack', 'log', 'notes', '--entry', id]))
     await matches('stack.search', await documents(['stack', 'search', 'notes', 'paseto']))
     await matches('stack.digest', await documents(['stack', 'digest', 'notes']))
     await matches('stack.rm', await documents(['stack', 'rm', 'notes', id]))

@@ -140,7 +140,7 @@ describe.concurrent('looking at memory', () => {
     expect(await laptop.ask('stack', 'search', 'repo', 'secret', 'paseto')).toMatchObject({ stack: 'repo', hits: [{ stack: 'repo', entry: { id, title: 'tokens are PASETO' } }, { snippet: 'whoever knocks must know the secret' }] })
     const log = (await laptop.run('stack', 'log', 'repo')).command.documents
     expect(log.map(({ change, entry }) => [change, (entry as { title: string }).title]).sort()).toEqual([['new', 'the door'], ['new', 'tokens are PASETO']])
-    expect(log.find(({ entry }) => (entry as { id: string }).id === id)).toMatchObject({ schema: 'elder/stack-log.v1', author: { device: mini.ready.device.id, agent: 'juno' } })
+    expect(log.find(({ entry }) => (entry as { id: string }).id === id)).toMatchObject({ schema: 'elder/stack-log.v1', author: { device: mini.ready.device, agent: 'juno' } })
     const proof = await laptop.ask<Digest & { ok: boolean }>('stack', 'verify', 'repo')
     expect(proof).toMatchObject({ ok: true, entries: 2, problems: [], devices: [{ state: 'self' }, { name: 'writer', state: 'same' }], remotes: [{ url, state: 'same', lacks: 0, commit: git(url, 'rev-parse', 'elder/memory').trim() }] })
     expect(await laptop.digest('repo')).toMatchObject({ digest: proof.digest, feeds: proof.feeds })
@@ -148,7 +148,7 @@ describe.concurrent('looking at memory', () => {
     await laptop.ask('stack', 'rm', 'repo', id)
     await until('it is gone on the other device too', async () => (await mini.entries('repo')).length === 1)
     expect(await mini.ask('stack', 'search', 'paseto')).toMatchObject({ hits: [] })
-    expect((await mini.run('stack', 'log', 'repo', '--entry', id, '--limit', '1')).last).toMatchObject({ change: 'remove', author: { device: laptop.ready.device.id } })
+    expect((await mini.run('stack', 'log', 'repo', '--entry', id, '--limit', '1')).last).toMatchObject({ change: 'remove', author: { device: laptop.ready.device } })
     await mini.ask('stack', 'remote', 'rm', 'repo', url)
     await until('no device mirrors it any more', async () => (await mirrorOf(laptop, 'repo')) === undefined)
 

@@ -1,6 +1,6 @@
 /** Who wrote what, and when: the records of every feed, newest first. */
 import { decodeRecord, type EntryId } from '@elder-node/protocol'
-import { authorOf, outlineOf, type EntryState } from './entries.ts'
+import { authorOf, outlineOf, revisionPart, type EntryState } from './entries.ts'
 import type { Graph } from './feeds/graph.ts'
 import type { Node } from './feeds/node.ts'
 import { namedEntry } from './schema.ts'
@@ -33,6 +33,13 @@ function itemOf (view: EntriesView, node: Node, state: EntryState | undefined): 
   const { field } = (typeof body === 'object' && body !== null && !Array.isArray(body) && !(body instanceof Uint8Array) ? body : {}) as { field?: unknown }
   return {
     at: isoOf(at), author: authorOf(node), change: kind, field: kind === 'text' ? 'body' : typeof field === 'string' ? field : null,
-    entry: known === undefined ? null : { id: known.id, kind: known.kind, title: known.title }, feed: node.feed, seq: node.seq,
+    entry: known === undefined ? null : { id: known.id, kind: known.kind, title: known.title }, revision: revisionPart(node.name), ...(state === undefined ? {} : { before: before(state, node) }), feed: node.feed, seq: node.seq,
   }
+}
+
+/** The newest records of the entry that this one had seen. */
+function before (state: EntryState, node: Node): string | null {
+  const seen = state.touched.filter(other => node.sees(other))
+  const newest = seen.filter(other => !seen.some(later => later.sees(other)))
+  return newest.length === 0 ? null : newest.map(({ name }) => revisionPart(name)).sort().join('+')
 }

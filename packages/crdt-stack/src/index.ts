@@ -65,3 +65,4 @@ export { createMemory, MemoryFeedStore, type Memory } from './feeds/memory-store
 export type { Damage, FeedStore, LoadedFeeds } from './feeds/store.ts'
 export { search, SEARCH_HITS_MAX, type SearchDocument, type SearchHit, type SearchOptions } from './search.ts'
 export type { HistoryOptions } from './history.ts'
+export { unified, type UnifiedOptions } from './unified.ts'

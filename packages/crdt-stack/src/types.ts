@@ -43,6 +43,10 @@ export interface HistoryItem {
   field: string | null
   /** As it is now; null for a kind of record without one. */
   entry: { id: EntryId, kind: EntryKind, title: string } | null
+  /** Names the entry as its author left it. */
+  revision: string
+  /** Names the entry as its author found it; null for its first record. Only in the history of one entry. */
+  before?: string | null
   feed: FeedId
   seq: number
 }

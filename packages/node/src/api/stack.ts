@@ -1,11 +1,17 @@
 /** Stacks as their readers and writers see them: entries, copies, remotes, search, the proof. */
-import type { Author, Entry, EntryPatch, HistoryItem, NewEntry, Outline, StackChange, StackDigest } from '@elder-node/crdt-stack'
+import type { Author, EditOptions, Entry, EntryPatch, HistoryItem, NewEntry, Outline, StackChange, StackDigest } from '@elder-node/crdt-stack'
 import type { DeviceRef, Problem } from './device.ts'
 
 export interface MirrorStatus { url: string, state: 'ok' | 'behind' | 'failing' | 'never', lastPush: string | null, message: string | null, /** Since when something of the stack is not on the remote, as far as this device tried; left out while all is. */ behindSince?: string }
 
 /** `archived`: it takes no writes. `from`: the mesh that it was restored from. `removed`: while it can be brought back; such ones are listed only with `all`. */
 export interface StackStatus { name: string, entries: number, copies: number, mirrors: MirrorStatus[], archived: boolean, from?: string, removed?: { at: string, by: Author } }
+
+/** An entry, and the newest one that replaces it. */
+export interface ShownEntry extends Entry { supersededBy: string | null }
+
+/** `difference`, of one entry's history: what the change did to what its author saw, as `diff -u` writes it; null for what has none. */
+export interface EntryChange extends HistoryItem { difference?: string | null }
 
 /** The stack that a git worktree means. */
 export interface Place {
@@ -28,15 +34,21 @@ export interface AddOptions { agent?: string, claim?: { origin: string, share?: 
 export interface OpenStack {
   readonly name: string
   /** @throws ElderError `STACK_ORIGIN` when `claim` names another repository than the stack's */
-  add (entry: NewEntry, options?: AddOptions): Promise<Entry>
-  edit (id: string, patch: EntryPatch, options?: { agent?: string }): Promise<Entry>
+  add (entry: NewEntry, options?: AddOptions): Promise<ShownEntry>
+  /**
+   * Writes what differs. With `base`, the revision that the new text was made from, what was written since then survives. Without it a new body is refused
+   * when another device or agent wrote the text last, unless `overwrite` insists.
+   *
+   * @throws ElderError `STALE_EDIT` with `data: {entry, revision, difference}`, `NO_SUCH_REVISION`, `NO_SUCH_ENTRY`, `IMMUTABLE`
+   */
+  edit (id: string, patch: EntryPatch, options?: { agent?: string } & EditOptions): Promise<ShownEntry>
   remove (id: string, options?: { agent?: string }): Promise<void>
-  /** Full id or a unique prefix of at least 4 characters. @throws ElderError `NO_SUCH_ENTRY`, `AMBIGUOUS` */
-  get (id: string): Promise<Entry>
-  list (filter?: { kind?: string, tag?: string }): Promise<Entry[]>
+  /** Full id or a unique prefix of at least 4 characters; `at`: as it was at that revision. @throws ElderError `NO_SUCH_ENTRY`, `AMBIGUOUS`, `NO_SUCH_REVISION` */
+  get (id: string, options?: { at?: string }): Promise<ShownEntry>
+  list (filter?: { kind?: string, tag?: string }): Promise<ShownEntry[]>
   digest (): Promise<StackDigest>
-  /** Who wrote what, newest first; 50 unless `limit` says otherwise. `entry`: an id or prefix. */
-  log (options?: { entry?: string, limit?: number }): Promise<HistoryItem[]>
+  /** Who wrote what, newest first; 50 unless `limit` says otherwise. `entry`: an id or prefix; then with what each change did. */
+  log (options?: { entry?: string, limit?: number }): Promise<EntryChange[]>
   changes (options: { signal: AbortSignal }): AsyncIterable<StackChange>
 }
 
@@ -47,7 +59,7 @@ export interface RestoredStack { stack: string, name: string, digest: string, fe
 /** `all`: archived stacks too, where none is named. */
 export interface SearchFilter { stack?: string, all?: boolean, kind?: string, tag?: string, limit?: number }
 
-export interface SearchHit { stack: string, score: number, snippet: string, entry: Outline }
+export interface SearchHit { stack: string, score: number, snippet: string, entry: Outline & { supersededBy: string | null } }
 
 /** What a stack is, and who vouches for it. Empty `problems`: everything that could be asked agrees. */
 export interface StackProof {

@@ -4,14 +4,8 @@ export const MEMORY: Codes = {
   STACK_NAMELESS: met('problem', 'The file with the name of a stack is missing or does not read; what was written into the stack is there.', 'Say its name: `elder-node stack show <name>`; another device that holds it says it, too.'),
   NO_SUCH_STACK: error('No stack of that name is on this device; perhaps it has not arrived yet.', '`elder-node stack list`; the first write makes a stack.'),
   NO_SUCH_ENTRY: error('No entry of the stack has an id that begins so, or too little of the id was given.', '`elder-node stack show <stack>` lists the ids.'),
-  STALE_EDIT: error(
-    'Another device or agent wrote the text of the entry last, and the edit does not say which text it was made from.',
-    'Read the entry again and say its revision: `elder-node stack edit <id> --base <revision> --body -`; or replace the text with `--overwrite`.',
-  ),
-  NO_SUCH_REVISION: error(
-    'The text is no revision of that entry, or one of which this device lacks a record.',
-    '`elder-node stack show <id>` shows the present revision.',
-  ),
+  STALE_EDIT: error('Another device or agent wrote the text last, and the new one is not said to be made from it; or a field was changed since the base.', 'Read the entry, merge, and name what you read: `elder-node stack edit <stack> <id> --base <revision> --body -`; `--overwrite` replaces it.'),
+  NO_SUCH_REVISION: error('This device holds no such revision of the entry; perhaps it has not arrived yet.', '`elder-node stack log <stack> --entry <id>` shows those that it holds.'),
   STACK_NAME: error('A stack is named with lower-case letters, digits, dot, dash and underscore, at most 64 characters.', 'Choose such a name, like `my-repo`.'),
   STACK_UNKNOWN: error('No stack was named, and the folder does not say which one is meant: no `.stack/stack.json`, no git origin.', 'Name it: `elder-node stack show my-repo`'),
   STACK_ORIGIN: error('The stack is of another git repository than the one that writes.', 'Give the repository its own stack: `elder-node stack add <stack> --kind note --title "…"`, or write `{"stack":"my-repo"}` into its `.stack/stack.json`.'),

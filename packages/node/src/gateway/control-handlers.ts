@@ -1,7 +1,7 @@
 /** The handler table: one line of meaning per method of the control API. Nothing here decides; it translates. */
-import type { Entry, EntryPatch, HistoryItem, NewEntry, StackDigest } from '@elder-node/crdt-stack'
+import type { EntryPatch, NewEntry, StackDigest } from '@elder-node/crdt-stack'
 import type { ControlMethod, ControlMethods, ControlRequest, ControlStream } from '@elder-node/protocol'
-import type { BuildEvent, BuildState, BuildStatus, Departure, DeviceRef, DeviceStatus, Diagnosis, ElderNode, Evictee, PingEvent, Place, RemoteInfo, RestoredStack, SearchHit, StackProof, StackStatus, Status } from '../api.ts'
+import type { BuildEvent, BuildState, BuildStatus, Departure, DeviceRef, DeviceStatus, Diagnosis, ElderNode, EntryChange, Evictee, PingEvent, Place, RemoteInfo, RestoredStack, SearchHit, ShownEntry, StackProof, StackStatus, Status } from '../api.ts'
 
 /** What each method answers: the result, or one event of its stream. */
 export interface ControlAnswers {
@@ -21,18 +21,18 @@ export interface ControlAnswers {
   'builds.why': Awaited<ReturnType<ElderNode['builds']['why']>>
   'stacks.list': StackStatus[]
   'stack.place': Place
-  'stack.add': Entry
-  'stack.edit': Entry
+  'stack.add': ShownEntry
+  'stack.edit': ShownEntry
   'stack.rm': { id: string }
   'stack.archive': Awaited<ReturnType<ElderNode['stacks']['archive']>>
   'stack.removeAll': Awaited<ReturnType<ElderNode['stacks']['removeAll']>>
-  'stack.show': Entry
+  'stack.show': ShownEntry
   'stack.digest': StackDigest
   'stack.remote.add': RemoteInfo
   'stack.remote.list': RemoteInfo[]
   'stack.remote.rm': { stack: string, url: string }
   'stack.search': SearchHit[]
-  'stack.log': HistoryItem
+  'stack.log': EntryChange
   'stack.verify': StackProof
   'stack.sync': Awaited<ReturnType<ElderNode['stacks']['sync']>>
   'stack.restore': RestoredStack[]
@@ -61,7 +61,7 @@ const HANDLERS: { [M in ControlMethod]: Handler<M> } = {
   'stacks.list': (node, options) => node.stacks.list(options),
   'stack.place': (node, worktree) => node.stacks.place(worktree),
   'stack.add': async (node, { stack, entry, agent, claim }) => (await node.stacks.open(stack)).add(entry as NewEntry, { ...by(agent), ...(claim === undefined ? {} : { claim }) }),
-  'stack.edit': async (node, { stack, id, patch, agent }) => (await node.stacks.open(stack)).edit(id, patch as EntryPatch, by(agent)),
+  'stack.edit': async (node, { stack, id, patch, ...options }) => (await node.stacks.open(stack)).edit(id, patch as EntryPatch, options),
   'stack.rm': (node, params) => remove(node, params),
   'stack.archive': (node, { stack, ...options }) => node.stacks.archive(stack, options),
   'stack.removeAll': (node, { stack, ...options }) => node.stacks.removeAll(stack, options),
@@ -119,12 +119,12 @@ async function remove (node: ElderNode, { stack, id, agent }: ControlMethods['st
   return { id: entry.id }
 }
 
-async function * show (node: ElderNode, { stack, id, ...filter }: ControlMethods['stack.show']): AsyncGenerator<Entry> {
+async function * show (node: ElderNode, { stack, id, at, ...filter }: ControlMethods['stack.show']): AsyncGenerator<ShownEntry> {
   const open = await node.stacks.open(stack)
   if (id === undefined) yield * await open.list(filter)
-  else yield await open.get(id)
+  else yield await open.get(id, at === undefined ? {} : { at })
 }
 
-async function * log (node: ElderNode, { stack, ...options }: ControlMethods['stack.log']): AsyncGenerator<HistoryItem> {
+async function * log (node: ElderNode, { stack, ...options }: ControlMethods['stack.log']): AsyncGenerator<EntryChange> {
   yield * await (await node.stacks.open(stack)).log(options)
 }

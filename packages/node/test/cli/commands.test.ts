@@ -70,11 +70,11 @@ describe('invite, devices, evict', () => {
 describe('stack', () => {
   test('add, show, edit, digest, list', async () => {
     const added = (await desk.run(['stack', 'add', 'my-repo', '--kind', 'note', '--title', '-q is a title', '--body', '-', '--tag', 'a', '--tag', 'b', '--as', 'juno', '--json'], { stdin: 'line\n' })).json()[0]
-    expect(added).toMatchObject({ schema: 'elder/stack-add.v1', stack: 'my-repo', entry: { kind: 'note', title: '-q is a title', body: 'line\n', tags: ['a', 'b'], author: { device: SELF.id, agent: 'juno' } } })
+    expect(added).toMatchObject({ schema: 'elder/stack-add.v1', stack: 'my-repo', entry: { kind: 'note', title: '-q is a title', body: 'line\n', tags: ['a', 'b'], author: { device: SELF, agent: 'juno' } } })
     const id = String(added?.id)
     const shown = (await desk.run(['--json', 'stack', 'show', 'my-repo'])).json()[0]
     expect(shown).toMatchObject({ schema: 'elder/stack-show.v1', stack: 'my-repo' })
-    expect(Object.keys((shown?.entries as object[] | undefined)?.[0] ?? {})).toEqual(['id', 'kind', 'title', 'body', 'tags', 'author', 'createdAt', 'updatedAt', 'supersedes'])
+    expect(Object.keys((shown?.entries as object[] | undefined)?.[0] ?? {})).toEqual(['id', 'kind', 'title', 'body', 'tags', 'author', 'createdAt', 'updatedAt', 'revision', 'supersedes', 'supersededBy'])
     expect((await desk.run(['stack', 'edit', 'my-repo', id, '--title', 'new', '--json'])).json()[0]).toMatchObject({ id, entry: { title: 'new' } })
     expect((await desk.run(['stack', 'digest', 'my-repo', '--json'])).json()[0]).toMatchObject({ schema: 'elder/stack-digest.v1', stack: 'my-repo', digest: expect.stringMatching(/^[0-9a-f]{64}$/), feeds: 'feeds' })
     expect((await desk.run(['stack', 'list', '--json'])).json()[0]).toMatchObject({ stacks: [{ name: 'my-repo', entries: 1 }] })

@@ -49,7 +49,7 @@ describe('stack search', () => {
 describe('stack log', () => {
   test('NDJSON, one document a change', async () => {
     const { json } = await desk.run(['stack', 'log', 'my-repo', '--json'])
-    expect(json()).toEqual([{ schema: 'elder/stack-log.v1', stack: 'my-repo', at: expect.any(String) as string, author: { device: SELF.id, agent: 'juno' }, change: 'new', field: null, entry: { id, kind: 'decision', title: 'tokens are PASETO' }, feed: expect.any(String) as string, seq: 1 }])
+    expect(json()).toEqual([{ schema: 'elder/stack-log.v1', stack: 'my-repo', at: expect.any(String) as string, author: { device: SELF, agent: 'juno' }, change: 'new', field: null, entry: { id, kind: 'decision', title: 'tokens are PASETO' }, revision: 'revision0', feed: expect.any(String) as string, seq: 1 }])
   })
 
   test('people read when, who, what and where', async () => {

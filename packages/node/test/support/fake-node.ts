@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto'
 import { ElderError, originOf, stackNamesOf } from '@elder-node/protocol'
 import type { DeviceId, EntryId, FeedId } from '@elder-node/protocol'
-import type { Entry, EntryPatch, NewEntry } from '@elder-node/crdt-stack'
-import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, Departure, DeviceStatus, Diagnosis, ElderNode, Evictee, LeaveOptions, OpenStack, PingEvent, PingOptions, RemoteInfo, Role, RunningBuild, StackProof, Status } from '../../src/api.ts'
+import type { EntryPatch, NewEntry } from '@elder-node/crdt-stack'
+import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, Departure, DeviceStatus, Diagnosis, ElderNode, Evictee, LeaveOptions, OpenStack, PingEvent, PingOptions, RemoteInfo, Role, RunningBuild, ShownEntry, StackProof, Status } from '../../src/api.ts'
 
 export const SELF = { id: 'a'.repeat(52), name: 'laptop' }
 export const MINI = { id: 'b'.repeat(52), name: 'mini' }
@@ -58,7 +58,7 @@ export class FakeNode implements ElderNode {
   stopped = false
   /** Whether the last reader of events wanted what comes. */
   followed: boolean | undefined
-  readonly #stacks = new Map<string, Entry[]>()
+  readonly #stacks = new Map<string, ShownEntry[]>()
   readonly #remotes: RemoteInfo[] = []
   /** The builds that `builds.list` knows. */
   get built (): BuildStatus[] { return this.#built }
@@ -176,7 +176,7 @@ export class FakeNode implements ElderNode {
   #open (name: string): OpenStack {
     const entries = this.#stacks.get(name) ?? []
     const known = (): void => { if (!this.#stacks.has(name)) throw new ElderError('NO_SUCH_STACK', `no stack "${name}"`, `elder-node stack add ${name} --kind note --title "…"`) }
-    const get = async (id: string): Promise<Entry> => {
+    const get = async (id: string): Promise<ShownEntry> => {
       known()
       const entry = entries.find((one) => one.id.startsWith(id))
       if (entry === undefined) throw new ElderError('NO_SUCH_ENTRY', `no entry "${id}"`, `elder-node stack show ${name}`)
@@ -186,10 +186,10 @@ export class FakeNode implements ElderNode {
       name, get,
       add: async (made: NewEntry, options = {}) => {
         const { agent } = options
-        const entry: Entry = {
+        const entry: ShownEntry = {
           id: `01K9${String(entries.length).padStart(22, '0')}` as EntryId, kind: made.kind, title: made.title, body: made.body ?? '', tags: made.tags ?? [],
           author: { device: SELF.id as DeviceId, ...(agent === undefined ? {} : { agent }) }, createdAt: NOW, updatedAt: NOW, revision: `revision${entries.length}`,
-          supersedes: made.supersedes ?? null, removed: false, rivals: {}, extra: {},
+          supersedes: made.supersedes ?? null, supersededBy: null, removed: false, rivals: {}, extra: {},
         }
         entries.push(entry)
         this.#stacks.set(name, entries)
@@ -200,7 +200,7 @@ export class FakeNode implements ElderNode {
       list: async ({ kind } = {}) => { known(); return entries.filter((entry) => kind === undefined || entry.kind === kind) },
       log: async ({ limit = 50 } = {}) => {
         known()
-        return entries.toReversed().slice(0, limit).map(({ author, id, kind, title }, n) => ({ at: NOW, author, change: 'new', field: null, entry: { id, kind, title }, feed: `${author.device}-00` as FeedId, seq: entries.length - n }))
+        return entries.toReversed().slice(0, limit).map(({ author, id, kind, title }, n) => ({ at: NOW, author, change: 'new', field: null, entry: { id, kind, title }, revision: `revision${n}`, feed: `${author.device}-00` as FeedId, seq: entries.length - n }))
       },
       digest: async () => { known(); return { stack: name, digest: createHash('sha256').update(JSON.stringify(entries)).digest('hex'), feeds: 'feeds' } },
       changes: async function * () {},

@@ -58,11 +58,11 @@ export interface ControlMethods {
   'stacks.list': { all?: boolean }
   'stack.place': { origin?: string, recorded?: string }
   'stack.add': { stack: string, entry: EntryParams, agent?: string, claim?: { origin: string, share?: boolean } }
-  'stack.edit': { stack: string, id: string, patch: PatchParams, agent?: string }
+  'stack.edit': { stack: string, id: string, patch: PatchParams, agent?: string, base?: string, overwrite?: boolean }
   'stack.rm': { stack: string, id: string, agent?: string }
   'stack.archive': { stack: string, undo?: boolean, agent?: string }
   'stack.removeAll': { stack: string, undo?: boolean, agent?: string }
-  'stack.show': { stack: string, id?: string, kind?: string, tag?: string }
+  'stack.show': { stack: string, id?: string, at?: string, kind?: string, tag?: string }
   'stack.digest': { stack: string }
   'stack.remote.add': { stack: string, url: string }
   'stack.remote.list': Empty
@@ -93,6 +93,8 @@ const rows: Schema<number> = v.pipe(v.number(), v.integer(), v.minValue(1), v.ma
 const flag: Schema<boolean> = v.boolean()
 /** A stack's name; an archived one may answer to `<name>@<mesh>`. */
 const stack: Schema<string> = v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9._-]{0,63}(@[A-Za-z0-9._-]{1,64})?$/, `a stack name matches ${STACK_NAME.source}`))
+/** Parts of 16 characters: an entry has as many as devices that changed it at one time. */
+const revision: Schema<string> = v.pipe(text(LIMITS.depsMax * 17), v.regex(/^[a-z2-7+]+$/, 'a revision is what `stack show` prints'))
 const tags: Schema<string[]> = v.pipe(v.array(text(LIMITS.tagCharsMax)), v.maxLength(LIMITS.tagsMax))
 const maybe = <T>(schema: Schema<T>): v.ExactOptionalSchema<Schema<T>, undefined> => v.exactOptional(schema)
 const variable = v.pipe(v.string(), v.maxLength(256), v.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'an environment variable is named [A-Za-z_][A-Za-z0-9_]*'))
@@ -132,13 +134,13 @@ const SCHEMAS: { [M in ControlMethod]: Schema<ControlMethods[M]> } = {
     entry: v.strictObject({ kind: label, title, body: maybe(body), tags: maybe(tags), supersedes: maybe(label) }),
   }),
   'stack.edit': v.strictObject({
-    stack, id: label, agent: maybe(label),
+    stack, id: label, agent: maybe(label), base: maybe(revision), overwrite: maybe(flag),
     patch: v.strictObject({ title: maybe(title), body: maybe(body), tags: maybe(tags), supersedes: maybe(v.nullable(label)) }),
   }),
   'stack.rm': v.strictObject({ stack, id: label, agent: maybe(label) }),
   'stack.archive': v.strictObject({ stack, undo: maybe(flag), agent: maybe(label) }),
   'stack.removeAll': v.strictObject({ stack, undo: maybe(flag), agent: maybe(label) }),
-  'stack.show': v.strictObject({ stack, id: maybe(label), kind: maybe(label), tag: maybe(label) }),
+  'stack.show': v.strictObject({ stack, id: maybe(label), at: maybe(revision), kind: maybe(label), tag: maybe(label) }),
   'stack.digest': v.strictObject({ stack }),
   'stack.remote.add': v.strictObject({ stack: v.union([stack, v.literal('--all')]), url }),
   'stack.remote.list': none,

@@ -1,6 +1,6 @@
 /** Memory for people, and the JSON of an entry. */
-import type { Author, Entry, HistoryItem } from '@elder-node/crdt-stack'
-import type { SearchHit, StackProof, StackStatus } from '../../api.ts'
+import type { Author, Entry } from '@elder-node/crdt-stack'
+import type { EntryChange, SearchHit, ShownEntry, StackProof, StackStatus } from '../../api.ts'
 import { renderProblems } from './status.ts'
 import type { Paint } from './style.ts'
 import { table } from './table.ts'
@@ -18,12 +18,19 @@ const LOG = [{ title: 'WHEN', align: 'right' as const }, { title: 'BY', flexible
 const ID_CHARS = 12
 const DID: Record<string, string> = { new: 'added', remove: 'removed', restore: 'restored' }
 
+/** Who wrote something: ids are for programs, names for people. */
+export function authorJson ({ device, agent }: Author, names: Names): object {
+  return { device: { id: device, name: nameOf(device, names) }, ...(agent === undefined ? {} : { agent }) }
+}
+
 /** The contract's fields; rivals, unknown fields and `removed` only where there is something to say. */
-export function entryJson (entry: Entry): object {
-  const { id, kind, title, body, tags, author, createdAt, updatedAt, supersedes, removed, rivals, extra } = entry
+export function entryJson (entry: ShownEntry, names: Names): object {
+  const { author, rivals } = entry
+  const others = Object.entries(rivals).map(([field, all]) => [field, all.map(rival => ({ ...rival, author: authorJson(rival.author, names) }))] as const)
+  const { id, kind, title, body, tags, createdAt, updatedAt, revision, supersedes, supersededBy, removed, extra } = entry
   return {
-    id, kind, title, body, tags, author, createdAt, updatedAt, supersedes,
-    ...(removed ? { removed } : {}), ...(Object.keys(rivals).length > 0 ? { rivals } : {}), ...(Object.keys(extra).length > 0 ? { extra } : {}),
+    id, kind, title, body, tags, author: authorJson(author, names), createdAt, updatedAt, revision, supersedes, supersededBy,
+    ...(removed ? { removed } : {}), ...(others.length > 0 ? { rivals: Object.fromEntries(others) } : {}), ...(Object.keys(extra).length > 0 ? { extra } : {}),
   }
 }
 
@@ -53,10 +60,16 @@ function idChars (ids: string[]): number {
   return most
 }
 
-export function renderEntry (entry: Entry, names: Names, paint: Paint): string {
+export function renderEntry (entry: ShownEntry, names: Names, paint: Paint): string {
   const rivals = Object.entries(entry.rivals).map(([field, all]) => `also ${plain(field)}: ${all.map(({ value }) => plain(JSON.stringify(value))).join(', ')}`)
-  const facts = [`${entry.kind} ${entry.id}`, `by ${by(entry.author, names)}`, `changed ${entry.updatedAt}`, ...(entry.tags.length > 0 ? [`tags ${entry.tags.join(', ')}`] : []), ...(entry.supersedes === null ? [] : [`replaces ${entry.supersedes}`])]
+  const facts = [`${entry.kind} ${entry.id}`, `by ${by(entry.author, names)}`, `changed ${entry.updatedAt}`, `revision ${entry.revision}`, ...(entry.tags.length > 0 ? [`tags ${entry.tags.join(', ')}`] : []), ...(entry.supersedes === null ? [] : [`replaces ${entry.supersedes}`]), ...(entry.supersededBy === null ? [] : [`replaced by ${entry.supersededBy}`])]
   return [paint('bold', plain(entry.title)), paint('dim', plain(facts.join('   '))), ...rivals, '', plain(entry.body, { lines: true }).replace(/\n$/, '')].join('\n')
+}
+
+export function hitJson ({ entry, ...hit }: SearchHit, names: Names): object { return { ...hit, entry: { ...entry, author: authorJson(entry.author, names) } } }
+
+export function stackJson ({ removed, ...stack }: StackStatus, names: Names): object {
+  return { ...stack, ...(removed === undefined ? {} : { removed: { ...removed, by: authorJson(removed.by, names) } }) }
 }
 
 /** Two lines a hit: what it is, and where the words stand. */
@@ -71,11 +84,26 @@ export function renderHits (hits: SearchHit[], names: Names, { paint, nowMs, wid
   }).join('\n')
 }
 
-export function renderLog (items: HistoryItem[], names: Names, { paint, nowMs, width }: Page): string {
+export function renderLog (items: EntryChange[], names: Names, { paint, nowMs, width }: Page): string {
   if (items.length === 0) return 'nothing was written yet'
   return table(LOG, items.map(({ at, author, change, field, entry }) => [
-    ago(at, nowMs), by(author, names), DID[change] ?? (field === null ? change : `edited ${field}`), entry?.id.slice(0, ID_CHARS) ?? '-', entry?.title ?? '',
+    ago(at, nowMs), by(author, names), didTo(change, field), entry?.id.slice(0, ID_CHARS) ?? '-', entry?.title ?? '',
   ]), paint, width).join('\n')
+}
+
+/** The changes of one entry, newest first: who did what, the revision it led to, and the difference. */
+export function renderChanges (items: EntryChange[], names: Names, { paint, nowMs }: Page): string {
+  if (items.length === 0) return 'nothing was written yet'
+  return items.map(({ at, author, change, field, revision, difference }) => {
+    const head = `${ago(at, nowMs)}  ${by(author, names)}  ${didTo(change, field)}  ${paint('dim', `revision ${revision}`)}`
+    return [head, ...(difference ?? '').split('\n').filter(line => line !== '').map(line => `  ${painted(plain(line), paint)}`)].join('\n')
+  }).join('\n\n')
+}
+
+function didTo (change: string, field: string | null): string { return DID[change] ?? (field === null ? change : `edited ${field}`) }
+
+function painted (line: string, paint: Paint): string {
+  return line.startsWith('+') ? paint('green', line) : line.startsWith('-') ? paint('red', line) : line.startsWith('@') ? paint('dim', line) : line
 }
 
 /** What the stack is, who holds exactly that, and what is wrong. */
@@ -96,7 +124,10 @@ export function renderProof (proof: StackProof, { paint, width }: Omit<Page, 'no
 
 function count (many: number, one: string, more: string = `${one}s`): string { return `${many} ${many === 1 ? one : more}` }
 
+/** A device that is no member any more is known by its id alone. */
+function nameOf (device: string, names: Names): string { return names.get(device) ?? device.slice(0, 8) }
+
 function by (author: Author, names: Names): string {
-  const device = names.get(author.device) ?? author.device.slice(0, 8)
+  const device = nameOf(author.device, names)
   return plain(author.agent === undefined ? device : `${author.agent}@${device}`)
 }

@@ -1,8 +1,9 @@
 /** One stack as the library, the CLI and agents use it. The first write creates it. */
-import type { Author, Entry, EntryPatch, HistoryItem, NewEntry, StackChange, StackDigest } from '@elder-node/crdt-stack'
+import type { Author, EditOptions, Entry, EntryPatch, NewEntry, StackChange, StackDigest } from '@elder-node/crdt-stack'
 import { ElderError } from '@elder-node/protocol'
-import type { AddOptions, OpenStack } from '../../api.ts'
+import type { AddOptions, EntryChange, OpenStack, ShownEntry } from '../../api.ts'
 import type { HeldStack } from './held-stack.ts'
+import { changesOf, entryAt, explained, refuseStaleFields, replacements, shownEntry } from './revisions.ts'
 import type { Claim } from './stack-book.ts'
 
 export interface OpenStackComponents {
@@ -34,16 +35,24 @@ export class NamedStack implements OpenStack {
     this.#claiming = claiming
   }
 
-  async add (entry: NewEntry, { claim, ...options }: AddOptions = {}): Promise<Entry> {
+  async add (entry: NewEntry, { claim, ...options }: AddOptions = {}): Promise<ShownEntry> {
     const { stack } = await this.#forWriting()
     const write = (): Promise<Entry> => stack.add(entry, this.#author(options))
-    return claim === undefined ? await write() : await this.#claiming(claim, write)
+    const written = claim === undefined ? await write() : await this.#claiming(claim, write)
+    // Nothing can replace what nobody knew.
+    return { ...written, supersededBy: null }
   }
 
-  async edit (id: string, patch: EntryPatch, options: ByAgent = {}): Promise<Entry> {
+  async edit (id: string, patch: EntryPatch, { base, overwrite, ...options }: ByAgent & EditOptions = {}): Promise<ShownEntry> {
     this.#find()
     const { stack } = await this.#forWriting()
-    return await stack.edit(this.#lookUp(id).id, patch, this.#author(options))
+    const now = this.#lookUp(id)
+    if (base !== undefined && overwrite !== true) refuseStaleFields(stack, now, patch, base)
+    try {
+      return shownEntry(stack, await stack.edit(now.id, patch, this.#author(options), { ...(base === undefined ? {} : { base }), ...(overwrite === undefined ? {} : { overwrite }) }))
+    } catch (error) {
+      throw explained(error, stack, this.#lookUp(id), patch)
+    }
   }
 
   async remove (id: string, options: ByAgent = {}): Promise<void> {
@@ -52,14 +61,25 @@ export class NamedStack implements OpenStack {
     await stack.remove(this.#lookUp(id).id, this.#author(options))
   }
 
-  async get (id: string): Promise<Entry> { return this.#lookUp(id) }
+  async get (id: string, { at }: { at?: string } = {}): Promise<ShownEntry> {
+    const { stack } = this.#find()
+    const now = this.#lookUp(id)
+    return shownEntry(stack, at === undefined ? now : entryAt(stack, now, at))
+  }
 
-  async list (filter: { kind?: string, tag?: string } = {}): Promise<Entry[]> { return this.#find().stack.entries(filter) }
+  async list (filter: { kind?: string, tag?: string } = {}): Promise<ShownEntry[]> {
+    const { stack } = this.#find()
+    const by = replacements(stack)
+    return stack.entries(filter).map(entry => ({ ...entry, supersededBy: by.get(entry.id) ?? null }))
+  }
 
   async digest (): Promise<StackDigest> { return this.#find().stack.digest() }
 
-  async log ({ entry, limit }: { entry?: string, limit?: number } = {}): Promise<HistoryItem[]> {
-    return this.#find().stack.history({ ...(entry === undefined ? {} : { entry: this.#lookUp(entry).id }), ...(limit === undefined ? {} : { limit }) })
+  async log ({ entry, limit }: { entry?: string, limit?: number } = {}): Promise<EntryChange[]> {
+    const { stack } = this.#find()
+    const one = entry === undefined ? undefined : this.#lookUp(entry)
+    const items = stack.history({ ...(one === undefined ? {} : { entry: one.id }), ...(limit === undefined ? {} : { limit }) })
+    return one === undefined ? items : changesOf(stack, one, items)
   }
 
   changes (options: { signal: AbortSignal }): AsyncIterable<StackChange> { return this.#find().stack.changes(options) }

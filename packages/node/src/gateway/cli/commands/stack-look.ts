@@ -1,8 +1,8 @@
 /** `stack search`, `stack log`, `stack verify`: what is known, who wrote it, and the proof that it is all there. */
 import { ElderError } from '@elder-node/protocol'
-import type { HistoryItem } from '@elder-node/crdt-stack'
 import type { Command } from 'commander'
-import { renderHits, renderLog, renderProof, type Names, type Page } from '../../render/stack.ts'
+import type { EntryChange } from '../../../api.ts'
+import { authorJson, hitJson, renderChanges, renderHits, renderLog, renderProof, type Names, type Page } from '../../render/stack.ts'
 import { parseCount } from '../../../quantities.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
@@ -20,7 +20,7 @@ export function registerLook (stack: Command, { act }: Kit): void {
     .option('--kind <kind>', 'note, decision, task or skill').option('--tag <tag>').option('--limit <n>', 'how many (default: 20, at most 200)')
     .action(act(search)).addHelpText('after', help('  elder-node stack search my-repo auth tokens\n  elder-node stack search --all paseto --kind decision\n  elder-node stack search zig --json | jq -r \'.hits[].entry.id\''))
   stack.command('log').description('who wrote what, newest first').argument('[stack]', 'default: of this git worktree')
-    .option('--entry <id>', 'of one entry: id or unique prefix').option('--limit <n>', 'how many (default: 50)')
+    .option('--entry <id>', 'of one entry, with what each change did: id or unique prefix').option('--limit <n>', 'how many (default: 50)')
     .action(act(log)).addHelpText('after', help('  elder-node stack log my-repo\n  elder-node stack log my-repo --entry 01K9ABCD --limit 5\n  elder-node stack log --json | jq -r \'[.at, .author.agent, .change] | @tsv\''))
   stack.command('verify').description('prove it: feeds on the disk, other devices, remotes').argument('[stack]', 'default: of this git worktree')
     .action(act(verify)).addHelpText('after', `
@@ -39,8 +39,8 @@ async function search (context: Context, { all, kind, tag, limit }: SearchOption
     query, ...(stack === undefined ? {} : { stack }), ...(all === true ? { all } : {}), ...(kind === undefined ? {} : { kind }), ...(tag === undefined ? {} : { tag }), ...limited(limit),
   }, { signal })
   if (output.quiet && !output.json) return void hits.forEach(({ entry }) => { output.line(entry.id) })
-  const names = output.json ? new Map() : await deviceNames(context)
-  output.answer('stack-search', { query, stack: stack ?? null, hits }, () => hits.length === 0 ? `nothing in ${stack ?? 'any stack'} has these words` : renderHits(hits, names, page(context)))
+  const names = await deviceNames(context)
+  output.answer('stack-search', { query, stack: stack ?? null, hits: hits.map(hit => hitJson(hit, names)) }, () => hits.length === 0 ? `nothing in ${stack ?? 'any stack'} has these words` : renderHits(hits, names, page(context)))
 }
 
 /** The first word names the stack when it is one and more words follow. */
@@ -57,12 +57,14 @@ async function where (context: Context, words: string[], all: boolean): Promise<
 async function log (context: Context, { entry, limit }: LogOptions, [named]: string[]): Promise<void> {
   const { client, output, signal } = context
   const { name: stack } = await stackOf(context, named)
-  const items: HistoryItem[] = []
+  const items: EntryChange[] = []
+  const names = await deviceNames(context)
   for await (const item of client.stream('stack.log', { stack, ...(entry === undefined ? {} : { entry }), ...limited(limit) }, { signal })) {
-    if (output.json) output.document('stack-log', { stack, ...item })
+    if (output.json) output.document('stack-log', { stack, ...item, author: authorJson(item.author, names) })
     else items.push(item)
   }
-  if (!output.json) output.line(renderLog(items, await deviceNames(context), page(context)))
+  if (output.json) return
+  output.line(entry === undefined ? renderLog(items, names, page(context)) : renderChanges(items, names, page(context)))
 }
 
 async function verify (context: Context, _options: object, [named]: string[]): Promise<number> {

@@ -3,6 +3,7 @@ import { codeOf, ElderError } from '@elder-node/protocol'
 import type { Command } from 'commander'
 import { nearest } from '../../../device-config/nearest.ts'
 import type { ControlAnswers } from '../../control-handlers.ts'
+import { authorJson } from '../../render/stack.ts'
 import { table } from '../../render/table.ts'
 import { ago, plain } from '../../render/units.ts'
 import { wrap } from '../../render/width.ts'
@@ -13,6 +14,7 @@ import type { Output } from '../output.ts'
 import { nearNames } from '../near-name.ts'
 import { stackNamed } from '../stack-name.ts'
 import { addLaterOptions } from '../later.ts'
+import { deviceNames } from './stack-look.ts'
 
 type Synced = ControlAnswers['stack.sync'][number]
 
@@ -36,12 +38,13 @@ export function registerMirrors (stack: Command, { act }: Kit): void {
   addLaterOptions(restore, ['--adopt'])
 }
 
-async function addRemote ({ client, output, signal }: Context, { all }: { all?: true }, words: string[]): Promise<void> {
+async function addRemote (context: Context, { all }: { all?: true }, words: string[]): Promise<void> {
+  const { client, output, signal } = context
   const { stack, url } = remoteOf('add', all, words)
   const made = await client.call('stack.remote.add', { stack, url }, { signal })
   const names = (await client.call('stacks.list', { all: true }, { signal })).map(({ name }) => name)
   if (all !== true && !names.includes(stack)) output.warn(`there is no stack "${stack}" yet: its first entry makes it${meant(stack, names)}`)
-  output.answer('stack-remote', { remote: made }, () => `${plain(made.stack)} is mirrored to ${plain(made.url)}. Push now: elder-node stack sync`)
+  output.answer('stack-remote', { remote: { ...made, addedBy: authorJson(made.addedBy, await deviceNames(context)) } }, () => `${plain(made.stack)} is mirrored to ${plain(made.url)}. Push now: elder-node stack sync`)
 }
 
 function meant (stack: string, names: string[]): string {
@@ -67,9 +70,11 @@ function remoteOf (verb: string, all: true | undefined, words: string[]): { stac
 /** No name of a stack has these. */
 function isUrl (text: string): boolean { return /[:/]/.test(text) }
 
-async function listRemotes ({ client, output, signal }: Context): Promise<void> {
+async function listRemotes (context: Context): Promise<void> {
+  const { client, output, signal } = context
   const remotes = await client.call('stack.remote.list', {}, { signal })
-  output.answer('stack-remotes', { remotes }, () => remotes.length === 0 ? 'no remotes yet: elder-node stack remote add <stack> <url>'
+  const known = await deviceNames(context)
+  output.answer('stack-remotes', { remotes: remotes.map(remote => ({ ...remote, addedBy: authorJson(remote.addedBy, known) })) }, () => remotes.length === 0 ? 'no remotes yet: elder-node stack remote add <stack> <url>'
     : table(REMOTES, remotes.map((one) => [one.stack, one.url, one.state, ago(one.lastPush, Date.now()), one.message ?? '']), output.paint, output.width).join('\n'))
 }
 

@@ -1,8 +1,8 @@
 /** `stack`: the memory that outlives every host. */
 import { ElderError, LIMITS } from '@elder-node/protocol'
-import type { Entry } from '@elder-node/crdt-stack'
 import type { Command } from 'commander'
-import { entryJson, renderEntries, renderEntry, renderStacks } from '../../render/stack.ts'
+import type { ShownEntry } from '../../../api.ts'
+import { entryJson, renderEntries, renderEntry, renderStacks, stackJson } from '../../render/stack.ts'
 import { parseCount } from '../../../quantities.ts'
 import { plain } from '../../render/units.ts'
 import type { Kit } from '../command.ts'
@@ -15,6 +15,8 @@ import { deviceNames, page, registerLook } from './stack-look.ts'
 import { registerMirrors } from './stack-mirrors.ts'
 
 interface RemoveOptions { allOf?: string, undo?: true, yes?: true }
+interface EditOptions { title?: string, body?: string, base?: string, overwrite?: true }
+interface ShowOptions { kind?: string, tag?: string, limit?: string, at?: string }
 interface WriteOptions { kind?: string, title?: string, body?: string, tag?: string[], supersedes?: string }
 const collect = (value: string, all: string[] = []): string[] => [...all, value]
 const help = (lines: string): string => `\nExamples:\n${lines}`
@@ -32,11 +34,17 @@ export function register (command: Command, kit: Kit): void {
     .option('--body <text|->', 'the text; - reads standard input').option('--tag <tag>', 'repeatable', collect).option('--supersedes <id>', 'id or prefix: the entry that this one replaces')
     .action(act(add)).addHelpText('after', help('  elder-node stack add my-repo --kind note --title "build needs zig 0.15"\n  elder-node stack add --kind decision --title "PASETO" --body - < why.md'))
   command.command('show').description('entries, or one entry').argument('[stack]').argument('[id]', 'id or unique prefix')
-    .option('--kind <kind>').option('--tag <tag>').option('--limit <n>', 'the newest n')
+    .option('--kind <kind>').option('--tag <tag>').option('--limit <n>', 'the newest n').option('--at <revision>', 'the entry as it was then')
     .action(act(show)).addHelpText('after', help('  elder-node stack show my-repo\n  elder-node stack show my-repo 01K9ABCD\n  elder-node stack show --kind decision --json'))
-  command.command('edit').description('change an entry; edits elsewhere in the text survive').usage('[stack] <id> [options]').argument('<id...>', '[stack] <id>')
+  command.command('edit').description('change an entry; what others wrote meanwhile survives').usage('[stack] <id> [options]').argument('<id...>', '[stack] <id>')
     .option('--title <title>').option('--body <text|->', 'the whole new text; - reads standard input')
-    .action(act(edit)).addHelpText('after', help('  elder-node stack edit my-repo 01K9ABCD --title "auth tokens are PASETO v4"\n  elder-node stack edit 01K9ABCD --body - < why.md'))
+    .option('--base <revision>', 'the revision that the new text was made from').option('--overwrite', 'replace what somebody else wrote last')
+    .action(act(edit)).addHelpText('after', `
+\`stack show <id>\` prints the revision of an entry. With --base only what differs
+from that revision is written, so edits made since then stay. Without it a new
+text is refused when another device or agent wrote the text last (STALE_EDIT,
+exit 1, with the difference); an edit after your own needs no base.
+${help('  elder-node stack edit my-repo 01K9ABCD --title "auth tokens are PASETO v4"\n  elder-node stack edit my-repo 01K9ABCD --base q5tgr2mwx7k4nhcz --body - < why.md\n  elder-node stack edit 01K9ABCD --overwrite --body - < why.md')}`)
   command.command('rm').description('remove an entry, or a stack with all its entries').usage('[stack] <id> | --all-of <stack>').argument('[id...]', '[stack] <id>')
     .option('--all-of <stack>', 'the stack and all that it holds').option('--undo', 'bring it back').option('-y, --yes', 'do not ask')
     .action(act(remove)).addHelpText('after', `
@@ -56,7 +64,8 @@ ${help('  elder-node stack rm my-repo 01K9ABCD\n  elder-node stack rm --all-of f
 async function list (context: Context, options: { all?: true }): Promise<void> {
   const { client, output, signal } = context
   const stacks = await client.call('stacks.list', options.all === true ? { all: true } : {}, { signal })
-  output.answer('stack-list', { stacks }, () => output.quiet ? stacks.map(({ name }) => plain(name)).join('\n') : renderStacks(stacks, page(context)))
+  const names = output.json && options.all === true ? await deviceNames(context) : new Map<string, string>()
+  output.answer('stack-list', { stacks: stacks.map(stack => stackJson(stack, names)) }, () => output.quiet ? stacks.map(({ name }) => plain(name)).join('\n') : renderStacks(stacks, page(context)))
 }
 
 async function add (context: Context, options: WriteOptions, [named]: string[]): Promise<void> {
@@ -72,16 +81,18 @@ async function add (context: Context, options: WriteOptions, [named]: string[]):
     stack: name, entry: { kind, title, ...body, ...(tag === undefined ? {} : { tags: tag }), ...replaced }, ...agent, ...(claim === undefined ? {} : { claim }),
   }, { signal })
   await remember()
-  written(context, 'stack-add', name, entry, () => output.line(entry.id))
+  await written(context, 'stack-add', name, entry, () => output.line(entry.id))
 }
 
-async function edit (context: Context, options: WriteOptions, words: string[]): Promise<void> {
+async function edit (context: Context, options: EditOptions, words: string[]): Promise<void> {
   const { id, named } = entryNamed('edit', words)
   if (options.title === undefined && options.body === undefined) throw new ElderError('USAGE', 'nothing to change', 'Give --title, --body or both.')
+  const { base, overwrite } = options
+  if (base !== undefined && overwrite === true) throw new ElderError('USAGE', '--base merges and --overwrite replaces', 'Give one of the two.')
   const { name } = await stackOf(context, named, { writes: true })
   const patch = { ...(options.title === undefined ? {} : { title: options.title }), ...await bodyOf(context, options.body) }
-  const entry = await context.client.call('stack.edit', { stack: name, id, patch, ...context.agent }, { signal: context.signal })
-  written(context, 'stack-edit', name, entry, () => context.output.line(entry.id))
+  const entry = await context.client.call('stack.edit', { stack: name, id, patch, ...context.agent, ...(base === undefined ? {} : { base }), ...(overwrite === true ? { overwrite } : {}) }, { signal: context.signal })
+  await written(context, 'stack-edit', name, entry, () => context.output.line(entry.id))
 }
 
 async function remove (context: Context, { allOf, undo, yes }: RemoveOptions, words: string[]): Promise<void> {
@@ -109,25 +120,27 @@ function entryNamed (verb: string, words: string[]): { id: string, named: string
   return { id, named }
 }
 
-function written ({ output }: Context, schema: string, stack: string, entry: Entry, line: () => void): void {
-  if (output.json) return output.document(schema, { stack, id: entry.id, entry: entryJson(entry) })
+async function written (context: Context, schema: string, stack: string, entry: ShownEntry, line: () => void): Promise<void> {
+  const { output } = context
+  if (output.json) return output.document(schema, { stack, id: entry.id, entry: entryJson(entry, await deviceNames(context)) })
   output.note(`${plain(entry.kind)} "${plain(entry.title)}" in ${stack}`)
   line()
 }
 
-async function show (context: Context, { kind, tag, limit }: { kind?: string, tag?: string, limit?: string }, words: string[]): Promise<void> {
+async function show (context: Context, { kind, tag, limit, at }: ShowOptions, words: string[]): Promise<void> {
   const { client, output, signal } = context
   const [first, second] = words
   const onlyId = second === undefined && first !== undefined && ENTRY.test(first)
   const { name } = await stackOf(context, onlyId ? undefined : first)
   const id = onlyId ? first : second
-  const entries: Entry[] = []
-  const params = { stack: name, ...(id === undefined ? {} : { id }), ...(kind === undefined ? {} : { kind }), ...(tag === undefined ? {} : { tag }) }
+  if (at !== undefined && id === undefined) throw new ElderError('USAGE', '--at is a revision of one entry', `elder-node stack show ${name} <id> --at ${at}`)
+  const entries: ShownEntry[] = []
+  const params = { stack: name, ...(id === undefined ? {} : { id }), ...(at === undefined ? {} : { at }), ...(kind === undefined ? {} : { kind }), ...(tag === undefined ? {} : { tag }) }
   for await (const entry of client.stream('stack.show', params, { signal })) entries.push(entry)
   const shown = limit === undefined ? entries : entries.slice(-parseCount(limit, { min: 1, integer: true }))
   if (output.quiet && !output.json) return void shown.forEach((entry) => { output.line(entry.id) })
-  const names = output.json ? new Map() : await deviceNames(context)
-  output.answer('stack-show', { stack: name, entries: shown.map(entryJson) }, () => id !== undefined && entries[0] !== undefined ? renderEntry(entries[0], names, output.paint) : renderEntries(shown, names, page(context)))
+  const names = await deviceNames(context)
+  output.answer('stack-show', { stack: name, entries: shown.map(entry => entryJson(entry, names)) }, () => id !== undefined && entries[0] !== undefined ? renderEntry(entries[0], names, output.paint) : renderEntries(shown, names, page(context)))
   if (shown.length < entries.length) output.note(`the newest ${shown.length} of ${entries.length}`)
 }
 
