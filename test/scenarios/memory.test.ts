@@ -2,6 +2,7 @@
 import { chmodSync, readFileSync, readdirSync, rmSync, writeFileSync, appendFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { serveGit } from '@elder-node/crdt-stack/git'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { MirrorStatus } from '../../packages/node/src/api.ts'
 import { Lab, expectRefusal, git, must, until } from './support.ts'
@@ -149,7 +150,10 @@ describe.concurrent('looking at memory', () => {
     await until('it is gone on the other device too', async () => (await mini.entries('repo')).length === 1)
     expect(await mini.ask('stack', 'search', 'paseto')).toMatchObject({ hits: [] })
     expect((await mini.run('stack', 'log', 'repo', '--entry', id, '--limit', '1')).last).toMatchObject({ change: 'remove', author: { device: laptop.ready.device } })
-    await mini.ask('stack', 'remote', 'rm', 'repo', url)
+    // A folder is the laptop's own: the other device never hears of it.
+    expect(await laptop.ask('stack', 'remote', 'list')).toMatchObject({ remotes: [{ stack: 'repo', url, scope: 'device' }] })
+    expect(await mini.ask('stack', 'remote', 'list')).toMatchObject({ remotes: [] })
+    await laptop.ask('stack', 'remote', 'rm', 'repo', url)
     await until('no device mirrors it any more', async () => (await mirrorOf(laptop, 'repo')) === undefined)
 
     const path = must(storeFiles(mini, name => name.endsWith('.log') && name.startsWith(mini.ready.device.id))[0], 'the writer has a feed')
@@ -187,8 +191,9 @@ describe.concurrent('a remote', () => {
   })
 
   test('that rejects the push: the note is safe, status says that the mirror is behind and why, and it recovers', async () => {
-    const url = bareRepository('strict.git')
-    const hook = join(url, 'hooks', 'pre-receive')
+    const server = await serveGit({ root: lab.temp })
+    const url = await server.create('strict.git')
+    const hook = join(lab.temp, 'strict.git', 'hooks', 'pre-receive')
     writeFileSync(hook, '#!/bin/sh\necho "frozen for the release" >&2\nexit 1\n')
     chmodSync(hook, 0o755)
     const node = await lab.join('rejected')
@@ -209,12 +214,16 @@ describe.concurrent('a remote', () => {
     expect(await node.ask('stack', 'sync', 'safe')).toMatchObject({ results: [{ ok: true }] })
     expect(await mirrorOf(node, 'safe')).toMatchObject({ state: 'ok', message: null })
     await node.stop()
+    await server.close()
   })
 
   test('that cannot be reached: the note is safe, status says so and why', async () => {
     const node = await lab.join('unreachable')
     await node.note('far', 'kept here')
-    const url = join(lab.temp, 'nowhere.git')
+    const missing = join(lab.temp, 'nowhere.git')
+    expectRefusal(await node.run('stack', 'remote', 'add', 'far', missing), 1, { code: 'REMOTE_MISSING', names: missing, fix: `git init --bare ${missing}` })
+    expect(await mirrorOf(node, 'far')).toBeUndefined()
+    const url = 'http://127.0.0.1:9/memory.git'
     await node.ask('stack', 'remote', 'add', 'far', url)
     const { code, last } = await node.run('stack', 'sync', 'far')
     expect(code).toBe(1)
@@ -225,6 +234,19 @@ describe.concurrent('a remote', () => {
     expect(await node.titles('far')).toEqual(['kept here'])
     expectRefusal(await node.run('stack', 'restore', url), 1, { code: 'GIT_UNREACHABLE', names: url, fix: `git ls-remote ${url}` })
     expect((await node.status()).stacks.map(({ name }) => name)).toEqual(['far'])
+    await node.stop()
+  })
+
+  test('that was a folder and is gone is not called mirrored any more', async () => {
+    const node = await lab.join('unplugged')
+    await node.note('usb', 'kept here')
+    const url = bareRepository('usb.git')
+    await node.ask('stack', 'remote', 'add', 'usb', url)
+    expect(await node.ask('stack', 'sync', 'usb')).toMatchObject({ results: [{ ok: true }] })
+    expect(await mirrorOf(node, 'usb')).toMatchObject({ state: 'ok' })
+    rmSync(url, { recursive: true })
+    expect((await node.run('stack', 'sync', 'usb')).code).toBe(1)
+    expect(await mirrorOf(node, 'usb')).toMatchObject({ state: 'behind', message: expect.stringContaining(url) as string })
     await node.stop()
   })
 })

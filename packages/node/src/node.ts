@@ -6,6 +6,7 @@
 import { join } from 'node:path'
 import type { MeshId } from '@elder-node/protocol'
 import { FsFeedStore, Handles } from '@elder-node/crdt-stack/fs'
+import { checkRemote } from '@elder-node/crdt-stack/git'
 import { systemClock } from './adapters/clock.ts'
 import { nodeCrypto, randomBytes, signerFromSeed } from './adapters/crypto.ts'
 import { dataDirAt, dataDirPath, prepareDataDir, traceOfMesh } from './adapters/data-dir.ts'
@@ -42,6 +43,7 @@ import { archiveRules, readForeignRoster } from './services/membership/writers.t
 import { MirrorService } from './services/mirror.ts'
 import { mirrorSource } from './services/mirror-source.ts'
 import { moved } from './services/moved-port.ts'
+import { Remotes } from './services/remotes.ts'
 import { Replication } from './services/replication.ts'
 import { ResourceService } from './services/resources.ts'
 import { Settings } from './services/settings.ts'
@@ -164,16 +166,22 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   })
   lifetime.onStop('stacks', () => stacks.close())
   membership.serveHeads(mesh, of => stacks.headsOf(of))
-  const settings = new Settings({ stacks, crypto })
+  const remotes = new Remotes({
+    clock, settings: new Settings({ stacks, crypto }), files: files(dir.mesh), self: device,
+    isEvicted: of => membership.isEvicted(of), nameOf: of => membership.nameOf(of), look: checkRemote,
+  })
   const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log })
   membership.onRemoved(gone => { replication.forget(gone) })
-  membership.onRoster(() => { stacks.applyCuts().catch((error: unknown) => { log.error({ err: error }, 'an eviction could not be applied to a stack') }) })
+  membership.onRoster(() => {
+    stacks.applyCuts().catch((error: unknown) => { log.error({ err: error }, 'an eviction could not be applied to a stack') })
+    remotes.rosterChanged()
+  })
   const sweeper = new Sweeper({ stacks, clock, log, files: files(dir.stacks) })
   const mirror = new MirrorService({
     crypto, clock, random, log,
     self: device,
     mesh: membership.meshId,
-    source: mirrorSource({ stacks, settings }),
+    source: mirrorSource({ stacks, remotes }),
     openGit: createGitCaches(dir.mirrors, log),
     files: files(dir.mirrors),
     livePeers: () => mesh.peers().map(peer => peer.device),
@@ -197,7 +205,9 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     addresses: () => mesh.addresses(),
     waiting: () => builds.waiting(),
     stacks: () => stackList('kept'),
-    found: () => [...membership.problems(), ...mirror.problems(), ...stacks.problems(), ...faultProblems(stacks.all(), of => membership.nameOf(of)), ...movedPorts],
+    found: () => [
+      ...membership.problems(), ...mirror.problems(), ...remotes.problems(), ...stacks.problems(), ...faultProblems(stacks.all(), of => membership.nameOf(of)), ...movedPorts,
+    ],
   }, { version: VERSION, crashesMs: config.crashesMs })
   lifetime.onStop('alerts', () => { alerts.stop() })
   const status = new StatusService(
@@ -239,7 +249,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   lifetime.started()
 
   return facade(
-    { lifetime, membership, mesh, builds, stacks, stackList, replication, settings, mirror, status, crypto },
+    { lifetime, membership, mesh, builds, stacks, stackList, replication, remotes, mirror, status, crypto },
     { joined: JOINED[state], ...given({ recovery: recoverySecret ?? undefined, http: http.server?.url, agent: init.agent }) },
   )
 }

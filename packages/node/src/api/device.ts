@@ -46,7 +46,8 @@ export type PingEvent =
   | { event: 'lost', device: DeviceRef, seq: number, code: 'UNREACHABLE' | 'TIMEOUT', message: string }
 
 /** A device before it is evicted. `role`: null when it is no member any more. `lastSeen`: ISO 8601; null when this node never saw it. */
-export interface Evictee extends DeviceRef { role: Role | null, lastSeen: string | null }
+/** `remotes`: those that only it added; they end with it. */
+export interface Evictee extends DeviceRef { role: Role | null, lastSeen: string | null, remotes: Array<{ stack: string, url: string }> }
 
 export interface LeaveOptions {
   /** Go also as the last admin, with stacks that are only here, or with nobody told. @default false */

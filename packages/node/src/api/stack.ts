@@ -52,7 +52,8 @@ export interface OpenStack {
   changes (options: { signal: AbortSignal }): AsyncIterable<StackChange>
 }
 
-export interface RemoteInfo { stack: string, url: string, addedBy: Author, state: MirrorStatus['state'], lastPush: string | null, message: string | null }
+/** `scope`: `device` for a folder, which no other device hears of; `mesh` for what every device mirrors to. */
+export interface RemoteInfo { stack: string, url: string, scope: 'mesh' | 'device', addedBy: Author, state: MirrorStatus['state'], lastPush: string | null, message: string | null }
 
 export interface RestoredStack { stack: string, name: string, digest: string, feeds: string, entries: number, archived: boolean }
 

@@ -53,7 +53,11 @@ const LOOK = '`git ls-remote <url>` as the user of the node shows what git sees.
 export const MIRRORS: Codes = {
   NO_REMOTE: error('No remote is set for that stack, or for any.', '`elder-node stack remote add <stack> <git url>`, or `--all` for every stack.'),
   NO_SUCH_REMOTE: error('The stack has remotes, but not that one.', '`elder-node stack remote list`'),
-  REMOTE_URL: error('The text is no address of a git repository that every device could use.', 'Give https://host/path, ssh://host/path, user@host:path, or an absolute path.'),
+  REMOTE_URL: error('The text is no address of a git repository, or a folder where every device would have to use it.', 'Give https://host/path, ssh://host/path, user@host:path, or an absolute path.'),
+  REMOTE_MISSING: error('A folder was named as a remote, and there is no git repository in it.', 'Make one there with git init --bare; or name another.'),
+  REMOTE_NEW: met('problem', 'Another device added a remote within the last day: what is written goes there from now on. Told once for each.', 'If you do not know it: `elder-node stack remote rm <stack> <url>`'),
+  REMOTE_STOPPED: met('problem', 'A remote was added by a device that is evicted. It is not used until a member adds it again.', '`elder-node stack remote add <stack> <url>`, or `rm` to forget it.'),
+  REMOTE_PATH: met('problem', 'Another device named a folder as a remote for all devices. It is not used: git would run in it with the rights of this device.', '`elder-node stack remote rm <stack> <url>`; a folder is added on the device that has it.'),
   REMOTE_CREDENTIALS: error('The address holds a user or password, and every device of the mesh would see it.', 'Leave them out, and give them to git on this device: `git credential approve`, an SSH key, or a line in `~/.git-credentials`.'),
   MIRROR_EMPTY: error('The repository can be read, and holds no mirror: no branch elder/memory.', 'Check the URL; on a device of the mesh: `elder-node stack remote list`'),
   MIRROR_UNVERIFIED: error('The mirror holds no stack, or no membership records, whose signatures hold. Nothing was taken.', 'Restore from another remote or device: `elder-node stack restore <url>`'),

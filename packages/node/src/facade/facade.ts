@@ -9,8 +9,8 @@ import { leave } from '../services/leaving.ts'
 import type { Membership } from '../services/membership.ts'
 import type { MirrorService } from '../services/mirror.ts'
 import { ping } from '../services/ping.ts'
+import type { Remotes } from '../services/remotes.ts'
 import type { Replication } from '../services/replication.ts'
-import type { Settings } from '../services/settings.ts'
 import type { Stacks, Which } from '../services/stacks.ts'
 import type { StatusService } from '../services/status.ts'
 import { memberVerbs } from './member-verbs.ts'
@@ -24,7 +24,7 @@ export interface FacadeComponents {
   stacks: Stacks
   stackList: (which?: Which) => StackStatus[]
   replication: Replication
-  settings: Settings
+  remotes: Remotes
   mirror: MirrorService
   status: StatusService
   crypto: Crypto
@@ -56,7 +56,7 @@ export function facade (parts: FacadeComponents, { agent, ...init }: FacadeInit)
       mesh, ref, find: text => membership.find(text).device,
       lastSeen: of => status.lastSeen(of), tryAddresses: (of, call) => mesh.tryAddresses(of, call),
     }, name, options),
-    ...memberVerbs(membership, of => status.lastSeen(of)),
+    ...memberVerbs(membership, { lastSeen: of => status.lastSeen(of), remotesOf: of => parts.remotes.of(of) }),
     build: (request, options) => builds.build({ ...author, ...request }, options),
     builds: {
       list: async () => builds.list(),

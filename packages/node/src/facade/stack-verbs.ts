@@ -8,7 +8,7 @@ import type { FacadeComponents } from './facade.ts'
 const RESTORE_MS = 600_000
 
 export function stackVerbs (parts: FacadeComponents, author: { agent?: string }): ElderNode['stacks'] {
-  const { membership, mesh, stacks, stackList, replication, settings, mirror, status } = parts
+  const { membership, mesh, stacks, stackList, replication, remotes, mirror, status } = parts
   return {
     list: async ({ all = false } = {}) => stackList(all ? 'all' : 'shown'),
     open: async name => {
@@ -21,9 +21,9 @@ export function stackVerbs (parts: FacadeComponents, author: { agent?: string })
       stacks, replication, mesh, members: () => status.devices(), nameOf: of => membership.nameOf(of),
       remotes: (held, options) => mirror.inspect(held.folder, options),
     }, stack, { signal }),
-    remotes: async () => settings.remotes().map(remote => ({ ...remote, ...mirror.remoteStatus(remote.stack, remote.url) })),
-    addRemote: async (stack, url) => ({ ...await settings.addRemote(stack, url, author.agent), ...mirror.remoteStatus(stack, url) }),
-    removeRemote: (stack, url) => settings.removeRemote(stack, url, author.agent),
+    remotes: async () => remotes.all().map(remote => ({ ...remote, ...mirror.remoteStatus(remote.stack, remote.url) })),
+    addRemote: async (stack, url) => ({ ...await remotes.add(stack, url, author.agent), ...mirror.remoteStatus(stack, url) }),
+    removeRemote: (stack, url) => remotes.remove(stack, url, author.agent),
     archive: async (name, { undo = false, agent = author.agent } = {}) => {
       const held = stacks.settle(name)
       await stacks.book.archive(held, { undo, ...by(agent) })

@@ -201,6 +201,8 @@ export class Membership implements Admission {
 
   role (device: DeviceId): Role | undefined { return this.roster.members.get(device)?.role }
   isRevoked (device: DeviceId): boolean { return this.roster.revoked.has(device) }
+  /** Shut out by others; one that left by its own word is not. */
+  isEvicted (device: DeviceId): boolean { return this.roster.revoked.get(device)?.left === false }
   hello (): Value { return this.#door.hello(this.#joining?.shown) }
   decide (dialer: DeviceId, hello: Value, options: CallOptions): Promise<Verdict> { return this.#door.decide(dialer, hello, options) }
 

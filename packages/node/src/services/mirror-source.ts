@@ -2,7 +2,7 @@
 import type { MirroredStack } from '@elder-node/crdt-stack/mirror'
 import { SETTINGS_STACK, STACK_NAME } from '@elder-node/protocol'
 import type { MirrorSource } from './mirror.ts'
-import type { Settings } from './settings.ts'
+import type { Remotes } from './remotes.ts'
 import type { HeldStack } from './stacks/held-stack.ts'
 import type { Stacks } from './stacks.ts'
 
@@ -11,10 +11,10 @@ function goneIn (stacks: Stacks): Set<string> {
   return new Set(stacks.all().filter(held => stacks.book.removed(held) !== undefined).map(({ folder }) => folder))
 }
 
-export function mirrorSource ({ stacks, settings }: { stacks: Stacks, settings: Settings }): MirrorSource {
+export function mirrorSource ({ stacks, remotes }: { stacks: Stacks, remotes: Remotes }): MirrorSource {
   return {
     stacks: () => stacks.all().filter(held => held.name !== SETTINGS_STACK && !held.stack.isEmpty).map(mirrored),
-    remotes: () => settings.remotes(),
+    remotes: () => remotes.all(),
     // A folder without a mesh in its name is a stack of this mesh that this device has not met.
     adopt: async folder => STACK_NAME.test(folder) ? mirrored(await stacks.ensure(folder)) : undefined,
     onChanged: listener => {
@@ -27,7 +27,7 @@ export function mirrorSource ({ stacks, settings }: { stacks: Stacks, settings: 
         for (const folder of gone) told.add(folder)
       })
     },
-    onRemotesChanged: listener => settings.onRemotesChanged(() => { listener() }),
+    onRemotesChanged: listener => remotes.onChanged(listener),
   }
 
   /** What a pass over the remote brings goes through the service, so that everybody hears of it. */

@@ -118,7 +118,7 @@ export class MirrorService {
     for (const [url, remotes] of wanted) {
       const loop = this.#loops.get(url) ?? this.#loop(url)
       this.#loops.set(url, loop)
-      loop.cover(new Set(remotes.map(remote => remote.stack)))
+      loop.cover(new Set(remotes.map(remote => remote.stack)), remotes.every(({ scope }) => scope === 'device'))
     }
   }
 

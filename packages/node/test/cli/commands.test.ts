@@ -60,7 +60,7 @@ describe('invite, devices, evict', () => {
 
   test('devices and evict', async () => {
     expect((await desk.run(['devices', '--json'])).json()[0]).toMatchObject({ schema: 'elder/devices.v1', devices: [{ name: 'laptop' }, { name: 'mini' }] })
-    expect((await desk.run(['evict', 'mini', '--yes', '--json'])).json()[0]).toEqual({ schema: 'elder/evict.v1', device: MINI })
+    expect((await desk.run(['evict', 'mini', '--yes', '--json'])).json()[0]).toEqual({ schema: 'elder/evict.v1', device: MINI, remotes: [] })
     const unknown = await desk.run(['evict', 'nobody', '--json'])
     expect(unknown.code).toBe(1)
     expect(unknown.json()[0]).toEqual({ schema: 'elder/error.v1', error: { code: 'NO_SUCH_DEVICE', message: 'no device "nobody"', fix: 'elder-node devices' } })

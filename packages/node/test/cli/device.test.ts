@@ -114,7 +114,7 @@ describe('evict', () => {
 
   test('where nobody can be asked it is 2 without --yes, naming the device and the command; nothing is evicted', async () => {
     const evicted = vi.spyOn(desk.node, 'evict')
-    desk.node.evictee = async () => ({ ...MINI, role: null, lastSeen: null })
+    desk.node.evictee = async () => ({ ...MINI, role: null, lastSeen: null, remotes: [] })
     const refused = await desk.run(['evict', 'mini', '--undo', '--json'])
     expect([refused.code, refused.json()[0]?.error]).toEqual([2, { code: 'NEEDS_YES', message: expect.stringMatching(/takes back all that mini \(id b{12}, no member any more, last seen never\) wrote/) as string, fix: `elder-node evict ${'b'.repeat(12)} --undo --yes` }])
     expect(evicted).not.toHaveBeenCalled()

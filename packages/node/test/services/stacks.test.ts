@@ -171,7 +171,7 @@ describe('names and entries', () => {
     await mesh.connectAll()
     const heard: string[][] = []
     b.settings.onRemotesChanged(remotes => heard.push(remotes.map(({ url }) => url)))
-    await a.settings.addRemote('--all', 'https://git.example/memory.git', 'otto')
+    await a.settings.addRemote('--all', 'https://git.example/memory.git', { agent: 'otto' })
     await a.settings.addRemote('--all', 'https://git.example/memory.git')
     await eventually(() => { expect(b.settings.remotes()).toEqual([{ stack: '--all', url: 'https://git.example/memory.git', addedBy: { device: a.device, agent: 'otto' } }]) })
     expect(heard).toEqual([['https://git.example/memory.git']])

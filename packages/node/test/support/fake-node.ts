@@ -109,7 +109,7 @@ export class FakeNode implements ElderNode {
     return departure
   }
 
-  async evictee (name: string): Promise<Evictee> { return { ...await this.evict(name), role: 'builder', lastSeen: NOW } }
+  async evictee (name: string): Promise<Evictee> { return { ...await this.evict(name), role: 'builder', lastSeen: NOW, remotes: [] } }
 
   async evict (name: string): Promise<{ id: string, name: string }> {
     if (name !== 'mini' && name !== MINI.id) throw new ElderError('NO_SUCH_DEVICE', `no device "${name}"`, 'elder-node devices')
@@ -155,7 +155,7 @@ export class FakeNode implements ElderNode {
     archive: async (stack, { undo = false } = {}) => { await (await this.#open(stack)).list(); return { stack, archived: !undo } },
     removeAll: async (stack, { undo = false } = {}) => ({ stack, removed: !undo, entries: (await (await this.#open(stack)).list()).length }),
     addRemote: async (stack, url) => {
-      const remote: RemoteInfo = { stack, url, addedBy: { device: SELF.id as DeviceId }, state: 'never', lastPush: null, message: null }
+      const remote: RemoteInfo = { stack, url, scope: 'mesh', addedBy: { device: SELF.id as DeviceId }, state: 'never', lastPush: null, message: null }
       this.#remotes.push(remote)
       return remote
     },

@@ -18,9 +18,9 @@ export class Seat implements AsyncDisposable {
   constructor (desk: Desk, node: StackNode) {
     this.desk = desk
     this.node = node
-    const { stacks, settings } = node
+    const { stacks, remotes } = node
     const mirror = { sync: async () => [] }
-    const parts = { stacks, settings, mirror, stackList: (which?: Which) => stacks.list({ which }) } as unknown as FacadeComponents
+    const parts = { stacks, remotes, mirror, stackList: (which?: Which) => stacks.list({ which }) } as unknown as FacadeComponents
     desk.node.stacks = stackVerbs(parts, {})
   }
 

@@ -4,6 +4,8 @@ import { deviceId, feedDevice, type Batch, type Cuts, type DeviceId, type MeshId
 import { nodeCrypto, randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import type { Logger } from '../../src/ports/log.ts'
 import { Replication, type ReplicationInit } from '../../src/services/replication.ts'
+import { checkRemote } from '@elder-node/crdt-stack/git'
+import { Remotes } from '../../src/services/remotes.ts'
 import { Settings } from '../../src/services/settings.ts'
 import { Stacks, type ArchiveRules } from '../../src/services/stacks.ts'
 import { MemoryFiles } from './memory-files.ts'
@@ -14,7 +16,7 @@ export const crypto: ReturnType<typeof nodeCrypto> = nodeCrypto()
 /** What of a device survives its process. */
 export interface Disk { seed: number, files: MemoryFiles, feeds: Map<StackKey, Memory> }
 
-export interface StackNode { device: DeviceId, mesh: MemoryMesh, stacks: Stacks, replication: Replication, settings: Settings, disk: Disk }
+export interface StackNode { device: DeviceId, mesh: MemoryMesh, stacks: Stacks, replication: Replication, settings: Settings, remotes: Remotes, disk: Disk }
 
 export interface StackNodeInit extends ReplicationInit {
   disk?: Disk
@@ -31,6 +33,8 @@ export interface StackNodeInit extends ReplicationInit {
 export class StackMesh {
   readonly network = new MemoryNetwork()
   readonly nodes: StackNode[] = []
+  /** Devices that are no members any more. */
+  readonly evicted = new Set<DeviceId>()
   #seed = 0
 
   async node ({ disk, seed: given, writers = () => true, cuts = () => new Map(), deaf = false, ...init }: StackNodeInit = {}): Promise<StackNode> {
@@ -50,7 +54,9 @@ export class StackMesh {
     const mesh = this.network.join(device, openDoor())
     if (deaf) mesh.broadcast = async () => 0
     const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log: silent }, { intervalMs: 300, tickMs: 20, retryMs: 50, ...init })
-    const node = { device, mesh, stacks, replication, settings: new Settings({ stacks, crypto }), disk: { seed, files, feeds } }
+    const settings = new Settings({ stacks, crypto })
+    const remotes = new Remotes({ settings, files, clock, self: device, isEvicted: of => this.evicted.has(of), nameOf: of => of.slice(0, 8), look: checkRemote })
+    const node = { device, mesh, stacks, replication, settings, remotes, disk: { seed, files, feeds } }
     await mesh.start()
     replication.start()
     this.nodes.push(node)

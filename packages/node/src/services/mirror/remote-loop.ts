@@ -32,6 +32,8 @@ export class RemoteLoop {
   readonly #ended = new AbortController()
   /** Names of the stacks mirrored here; `--all` among them for every one. */
   #names = new Set<string>()
+  /** No other device knows of it. */
+  #isOurs = false
   #git: GitMirror | undefined
   #sync: MirrorSync | undefined
   #queue: Promise<unknown> = Promise.resolve()
@@ -64,8 +66,9 @@ export class RemoteLoop {
   }
 
   /** Begins, or learns that other stacks are mirrored here now. */
-  cover (names: Set<string>): void {
+  cover (names: Set<string>, isOurs = false): void {
     this.#names = names
+    this.#isOurs = isOurs
     for (const stack of this.stacks()) if (this.stateOf(stack.key).state !== 'ok') this.changed(stack.key)
     this.#schedule()
   }
@@ -214,7 +217,7 @@ export class RemoteLoop {
 
   #isElected (key: string): boolean {
     const { self, livePeers, crypto } = this.#parts
-    return electPusher(key, this.url, [self, ...livePeers()], crypto) === self
+    return this.#isOurs || electPusher(key, this.url, [self, ...livePeers()], crypto) === self
   }
 
   #dueMs (key: string): number {

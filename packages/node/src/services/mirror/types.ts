@@ -5,8 +5,8 @@ import type { PrivateFiles } from '../../ports/files.ts'
 import type { Clock } from '../../ports/host.ts'
 import type { Logger } from '../../ports/log.ts'
 
-/** `stack` is a stack's name, or `--all` for every stack, later ones included. */
-export interface MirrorRemote { stack: string, url: string }
+/** `stack` is a stack's name, or `--all` for every stack, later ones included. `device`: no other device knows of it, so this one pushes. @default 'mesh' */
+export interface MirrorRemote { stack: string, url: string, scope?: 'mesh' | 'device' }
 
 /** The stacks of this device and where they are mirrored to. */
 export interface MirrorSource {

@@ -32,7 +32,12 @@ async function evict (context: Context, { undo, yes }: Options, [device = '']: s
   await confirm(context, yes === true, { what: deed(evictee, undo === true), command: `elder-node evict ${evictee.id.slice(0, 12)}${undo === true ? ' --undo' : ''} --yes` })
   // By its id: a name may be another device's by now.
   const gone = await client.call('evict', { device: evictee.id, ...options }, { signal })
-  output.answer('evict', { device: gone }, () => `${plain(gone.name)} (${gone.id.slice(0, 12)}) is no longer a member of this mesh.`)
+  const { remotes } = evictee
+  output.answer('evict', { device: gone, remotes }, () => [`${plain(gone.name)} (${gone.id.slice(0, 12)}) is no longer a member of this mesh.`, ...remotes.map(ended)].join('\n'))
+}
+
+function ended ({ stack, url }: Evictee['remotes'][number]): string {
+  return `Nothing is pushed any more to its remote ${plain(url)}. To go on: elder-node stack remote add ${plain(stack)} ${plain(url)}`
 }
 
 function deed ({ id, name, role, lastSeen }: Evictee, undo: boolean): string {

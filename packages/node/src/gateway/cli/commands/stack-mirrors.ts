@@ -23,9 +23,9 @@ const REMOTES = [{ title: 'STACK', flexible: true }, { title: 'URL', flexible: t
 
 export function registerMirrors (stack: Command, { act }: Kit): void {
   const remote = stack.command('remote').description('git remotes that hold a readable copy')
-  remote.command('add').description('mirror a stack there; every device learns it').usage('<stack|--all> <url>').argument('<words...>', '<stack> <url>, or --all and <url>')
+  remote.command('add').description('mirror a stack there; every device learns it, except of a folder').usage('<stack|--all> <url>').argument('<words...>', '<stack> <url>, or --all and <url>')
     .option('--all', 'every stack, those made later too').action(act(addRemote))
-    .addHelpText('after', help('  elder-node stack remote add my-repo https://git.example.org/me/memory.git\n  elder-node stack remote add --all git@git.example.org:me/memory.git'))
+    .addHelpText('after', help('  elder-node stack remote add my-repo https://git.example.org/me/memory.git\n  elder-node stack remote add --all git@git.example.org:me/memory.git\n  elder-node stack remote add --all /mnt/usb/memory.git'))
   remote.command('list').description('every remote and its state').action(act(listRemotes)).addHelpText('after', help('  elder-node stack remote list'))
   remote.command('rm').description('mirror there no longer; what is there stays').usage('<stack|--all> <url>').argument('<words...>', '<stack> <url>, or --all and <url>')
     .option('--all', 'the remote of every stack').action(act(removeRemote))
@@ -44,7 +44,9 @@ async function addRemote (context: Context, { all }: { all?: true }, words: stri
   const made = await client.call('stack.remote.add', { stack, url }, { signal })
   const names = (await client.call('stacks.list', { all: true }, { signal })).map(({ name }) => name)
   if (all !== true && !names.includes(stack)) output.warn(`there is no stack "${stack}" yet: its first entry makes it${meant(stack, names)}`)
-  output.answer('stack-remote', { remote: { ...made, addedBy: authorJson(made.addedBy, await deviceNames(context)) } }, () => `${plain(made.stack)} is mirrored to ${plain(made.url)}. Push now: elder-node stack sync`)
+  const told = { ...made, addedBy: authorJson(made.addedBy, await deviceNames(context)) }
+  const reach = made.scope === 'device' ? ', a folder of this device: no other device hears of it' : ', by every device'
+  output.answer('stack-remote', { remote: told }, () => `${what(made.stack)} will be mirrored to ${plain(made.url)}${reach}. Push now: elder-node stack sync`)
 }
 
 function meant (stack: string, names: string[]): string {
@@ -55,8 +57,10 @@ function meant (stack: string, names: string[]): string {
 /** The copies stay: git is asked for nothing. */
 async function removeRemote ({ client, output, signal }: Context, { all }: { all?: true }, words: string[]): Promise<void> {
   const gone = await client.call('stack.remote.rm', remoteOf('rm', all, words), { signal })
-  output.answer('stack-remote-rm', { removed: gone }, () => `${gone.stack === '--all' ? 'every stack' : plain(gone.stack)} is no longer mirrored to ${plain(gone.url)}; what is there stays.`)
+  output.answer('stack-remote-rm', { removed: gone }, () => `${what(gone.stack)} is no longer mirrored to ${plain(gone.url)}; what is there stays.`)
 }
+
+function what (stack: string): string { return stack === '--all' ? 'every stack' : plain(stack) }
 
 function remoteOf (verb: string, all: true | undefined, words: string[]): { stack: string, url: string } {
   const [url, stack] = all === true ? [words[0], '--all'] : [words[1], words[0]]
@@ -74,8 +78,9 @@ async function listRemotes (context: Context): Promise<void> {
   const { client, output, signal } = context
   const remotes = await client.call('stack.remote.list', {}, { signal })
   const known = await deviceNames(context)
+  const words = (one: (typeof remotes)[number]): string => one.message ?? (one.scope === 'device' ? 'this device alone' : '')
   output.answer('stack-remotes', { remotes: remotes.map(remote => ({ ...remote, addedBy: authorJson(remote.addedBy, known) })) }, () => remotes.length === 0 ? 'no remotes yet: elder-node stack remote add <stack> <url>'
-    : table(REMOTES, remotes.map((one) => [one.stack, one.url, one.state, ago(one.lastPush, Date.now()), one.message ?? '']), output.paint, output.width).join('\n'))
+    : table(REMOTES, remotes.map((one) => [one.stack, one.url, one.state, ago(one.lastPush, Date.now()), words(one)]), output.paint, output.width).join('\n'))
 }
 
 async function sync (context: Context, _options: object, [stack]: string[]): Promise<number> {
