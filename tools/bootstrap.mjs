@@ -6,11 +6,12 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { alone } from './alone.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const changedMs = path => existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : 0
 // npm writes this file last: it is there when an install came to its end, and older than a lock file that changed since.
-const installed = changedMs('node_modules/.package-lock.json') >= changedMs('package-lock.json') && existsSync(join(root, 'node_modules/.bin/tsc'))
+const isInstalled = () => changedMs('node_modules/.package-lock.json') >= changedMs('package-lock.json') && existsSync(join(root, 'node_modules/.bin/tsc'))
 
 /** Runs one command of the clone; on failure prints the command that mends it and ends with its exit code. */
 function run (command, args, remedy) {
@@ -23,7 +24,10 @@ function run (command, args, remedy) {
   }
 }
 
-if (!installed) {
+// Two `npm test` of one clone share node_modules and dist: the second waits until the first has made them, then finds nothing to do.
+const release = alone(join(root, '.bootstrap.lock'))
+process.on('exit', release)
+if (!isInstalled()) {
   console.error('elder-node: first run in this clone, installing its dependencies (about 20 s)…')
   run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], 'check the network, then run `npm ci` here and repeat.')
 }

@@ -55,7 +55,7 @@ function acceptProcess (name: string, prefix: string[], remote: boolean, more: P
   })
 }
 
-const controllers = linux && isRoot ? (await findControllers('elder-node-test')).map(({ name }) => name) : []
+const controllers = linux && isRoot ? (await findControllers(`elder-node-test-${process.pid}`)).map(({ name }) => name) : []
 const withCgroup = (name: 'memory' | 'pids'): true | string => controllers.includes(name) || `no usable ${name} cgroup here`
 
 if (linux && isRoot) {

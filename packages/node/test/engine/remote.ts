@@ -14,6 +14,7 @@ export class RemoteEngine implements Engine {
   readonly child: ChildProcess
   readonly #listeners = new Map<number, Listener>()
   #next = 1
+  #ended: string | undefined
 
   /**
    * @param prefix - Command line before `node`, such as `setpriv --reuid 1000 --`.
@@ -23,6 +24,9 @@ export class RemoteEngine implements Engine {
     this.name = init.name ?? (kind === 'sandbox' ? kind : 'process')
     const [program = process.execPath, ...args] = [...prefix, process.execPath, '--conditions=elder-source', '--disable-warning=ExperimentalWarning', new URL('host.ts', import.meta.url).pathname, JSON.stringify(init), kind]
     this.child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { PATH: '/usr/bin:/bin', SECRET_OF_THE_NODE: 'canary', NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] } })
+    // A child that ends answers nothing any more: whoever asked is told, and a write to it is no fault of the test run.
+    this.child.stdin?.on('error', () => {})
+    this.child.once('close', (code, signal) => { this.#end(`the process of the engine ended with ${signal ?? code}`) })
     if (this.child.stdout !== null) createInterface({ input: this.child.stdout }).on('line', line => { this.#hear(JSON.parse(line) as Line) })
   }
 
@@ -67,8 +71,18 @@ export class RemoteEngine implements Engine {
     })
   }
 
+  #end (why: string): void {
+    this.#ended = why
+    for (const [id, listener] of this.#listeners) listener({ id, error: { code: 'ENGINE_FAILED', message: why } })
+    this.#listeners.clear()
+  }
+
   #send (order: object, listener: Listener): number {
     const id = this.#next++
+    if (this.#ended !== undefined) {
+      listener({ id, error: { code: 'ENGINE_FAILED', message: this.#ended } })
+      return id
+    }
     this.#listeners.set(id, listener)
     this.child.stdin?.write(`${JSON.stringify({ id, ...order })}\n`)
     return id
