@@ -23,10 +23,10 @@ const SURFACE: Record<string, string[]> = {
     ROLES RTT_STALE_MS RTT_WINDOW RULES RttFilter SETTINGS_STACK STACK_NAME SlotMachine SyncSession TICK_MS UNABLE_CODES allows
     batchOf batchValue builderCapability checkNamed codeOf compareBytes compareFeeds conferred decode decodeAdvert decodeBuilderFrame decodeCanonical
     decodeProbe decodeProbeAnswer decodeRecord decodeRequestFrame decodeSync deviceId deviceKey deviceOfAddress encode encodeAdvert encodeFrame encodeOutputPart encodeProbe encodeProbeAnswer encodeRecord
-    encodeSync entryId formatTraceparent nextSpan originOf parseTraceparent traceIdOf equalBytes equalVectors feedDevice feedId feedIdOf feedKey forkMark forkedAt formatRecovery formatTicket fromBase32 fromHex
-    fromUtf8 genesisHash hasRole headOf headValue imageHint inputDigest isCount isDeviceName isEntryId isHash isInsideTree isOutputPath isRefusalCode isRemoval keptOf
-    judgeLive lapsesAtMs liveOf liveValue manifestDigest memberRecordHash meshIdOf meshKey missing nextAt openMemberRecord parseClaimWord
-    parseControlReply parseControlRequest parseRecovery parseSpec parseStackKey parseTicket peerIdOf proofOf rank recordHash redeemMessage refusal resolveRoster score seenOf
+    encodeSync entryId formatTraceparent nextSpan originOf parseTraceparent traceIdOf equalBytes feedDevice feedId feedIdOf feedKey formatRecovery formatTicket fromBase32 fromHex
+    fromUtf8 genesisHash hasRole headOf headValue imageHint inputDigest isCount isDeviceName isEntryId isHash isInsideTree isOutputPath isRefusalCode isSeq isRemoval keptOf
+    lapsesAtMs liveOf liveValue manifestDigest memberRecordHash meshIdOf meshKey nextAt openMemberRecord parseClaimWord
+    parseControlReply parseControlRequest parseRecovery parseSpec parseStackKey parseTicket peerIdOf placesOf proofOf rank recordHash redeemMessage refusal resolveRoster risingPlaces score seenOf
     signHead signMemberRecord signRedemption signResult stackId stackIdOf stackKey stackNamesOf strayAnswer surelyOverAtMs tieS toBase32 toDeviceName toHex utf8
     vectorDigest vectorOf vectorValue verifyBatch verifyHead verifyResult wallMsOf wantOf wantValue
   `),

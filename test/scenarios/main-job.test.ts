@@ -88,11 +88,14 @@ test('notes written on two devices at once meet on all three, and the digests ar
 test('two devices that are apart edit one body: both edits stay when they meet', async () => {
   const id = await laptop.note('essay', 'draft', 'first line\nlast line\n')
   await oneDigest('essay', ['draft'])
+  // Another device wrote the text: whoever changes it says which text it was made from.
+  const { revision } = must((await pi.entries('essay'))[0], 'the note is on the pi')
+  const edit = (body: string): string[] => ['stack', 'edit', 'essay', id, '--base', revision, '--body', body]
   await Promise.all([laptop.stop(), mini.stop()])
-  await pi.ask('stack', 'edit', 'essay', id, '--body', 'first line\nlast line, from the pi\n')
+  await pi.ask(...edit('first line\nlast line, from the pi\n'))
   await pi.stop()
   await mini.start()
-  await mini.ask('stack', 'edit', 'essay', id, '--body', 'first line, from the mini\nlast line\n')
+  await mini.ask(...edit('first line, from the mini\nlast line\n'))
   await Promise.all([laptop.start(), pi.start()])
   await until('both edits are everywhere', async () => {
     const bodies = await Promise.all(nodes().map(async node => (await node.entries('essay'))[0]?.body))

@@ -42,7 +42,7 @@ export async function audit ({ id, crypto, headsMax, cuts, stored, live, names, 
       problems.push({ code: 'FEED_BROKEN', feed: batch.feed, message: `the feed ${batch.feed}, record ${batch.from}: ${(error as Error).message}` })
     }
   }
-  const shown = dropUnheld(graph, names) === 0 ? view : refold(id, crypto, graph)
+  const shown = dropUnheld(graph, names) === 0 && cuts.size === 0 ? view : refold(id, crypto, graph)
   problems.push(...shortOf(graph, names, problems))
   const [digest, feeds] = [toBase32(contentDigest(shown.shown(), shown.bodies, crypto)), toBase32(vectorDigest(graph.vector(), cuts, crypto))]
   if (problems.length === 0 && (digest !== live.digest || feeds !== live.feeds)) problems.push({ code: 'VIEW_DIFFERS', message: `computed again from the disk the digest is ${digest}, but this node shows ${live.digest}` })
@@ -64,10 +64,11 @@ function refold (id: StackId, crypto: Crypto, graph: Graph): EntriesView {
   return view
 }
 
-/** Per feed, records that the running stack holds and the disk does not. */
+/** Per feed, records that the running stack holds and the disk does not. What only waits for one of those is there. */
 function shortOf (graph: Graph, names: AuditInit['names'], problems: readonly AuditProblem[]): AuditProblem[] {
-  const gone = Map.groupBy(names.filter(({ name }) => graph.node(name) === undefined), ({ feed }) => feed)
+  const gone = Map.groupBy(names.filter(({ name }) => !graph.holds(name)), ({ feed }) => feed)
   return [...gone].filter(([feed]) => !problems.some(problem => problem.feed === feed)).map(([feed, records]) => ({
-    code: 'FEED_SHORT', feed, message: `the feed ${feed}: ${records.length} records are not on the disk, the first is ${Math.min(...records.map(({ seq }) => seq))}`,
+    code: 'FEED_SHORT', feed,
+    message: `the feed ${feed} lacks ${records.length === 1 ? 'one record' : `${records.length} records`}, the first is ${Math.min(...records.map(({ seq }) => seq))}`,
   }))
 }

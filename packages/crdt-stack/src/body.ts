@@ -27,6 +27,8 @@ const DISPLACED = 'text is not next to where it says'
 
 export class Bodies {
   readonly #open = new Map<RecordName, { source: TextSource, doc: Y.Doc }>()
+  /** Whose document holds text that may never become part of its source. */
+  readonly #ahead = new Set<RecordName>()
 
   text (source: TextSource): string { return this.#doc(source).getText(ROOT).toString() }
 
@@ -64,7 +66,10 @@ export class Bodies {
   }
 
   /** The document holds this update already, or is closed: it is part of the body from now on. */
-  keep (source: TextSource, update: Uint8Array): void { source.updates.push(update) }
+  keep (source: TextSource, update: Uint8Array): void {
+    source.updates.push(update)
+    this.#ahead.delete(source.entry)
+  }
 
   /** Runs the same rules over an own update, already in the document, before it is signed. @throws Refusal */
   check (source: TextSource, scanned: ScannedText, covered: Covered): void {
@@ -78,6 +83,7 @@ export class Bodies {
    */
   write (source: TextSource, client: number, edits: TextEdit[]): Uint8Array {
     const doc = this.#doc(source)
+    this.#ahead.add(source.entry)
     doc.clientID = client
     const updates: Uint8Array[] = []
     // Only events of local transactions are ours: others carry foreign structs.
@@ -97,6 +103,7 @@ export class Bodies {
   drop (entry: RecordName): void {
     this.#open.get(entry)?.doc.destroy()
     this.#open.delete(entry)
+    this.#ahead.delete(entry)
   }
 
   #judged (source: TextSource, judge: () => void): void {
@@ -120,8 +127,10 @@ export class Bodies {
   #closeOldest (): void {
     const [oldest] = this.#open.values()
     if (oldest === undefined) return
-    oldest.source.state = Y.encodeStateAsUpdate(oldest.doc)
-    oldest.source.updates = []
+    if (!this.#ahead.has(oldest.source.entry)) {
+      oldest.source.state = Y.encodeStateAsUpdate(oldest.doc)
+      oldest.source.updates = []
+    }
     this.drop(oldest.source.entry)
   }
 }

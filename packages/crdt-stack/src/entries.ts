@@ -30,7 +30,7 @@ export interface EntryState {
   body: string | undefined
   text: TextState | undefined
   /** Records that changed it, in causal order; and those of them that no other one had seen. */
-  readonly touched: Node[]
+  touched: Node[]
   newest: Node[]
   /** Cache of the canonical digest; undefined when it has to be computed again. */
   digest: Uint8Array | undefined
@@ -47,8 +47,11 @@ function latestFirst (a: FieldValue, b: FieldValue): number { return b.by.record
 /** A record changed the entry. */
 export function touch (entry: EntryState, by: Node): void {
   entry.updated = Math.max(entry.updated, by.record.at)
-  entry.touched.push(by)
   entry.newest = [...entry.newest.filter(other => !by.sees(other)), by]
+  // Most entries are touched once: one list serves as both until there is a second record.
+  if (entry.touched.length === 0) entry.touched = entry.newest
+  else if (entry.touched.length === 1) entry.touched = [entry.touched[0] as Node, by]
+  else entry.touched.push(by)
   entry.digest = undefined
 }
 

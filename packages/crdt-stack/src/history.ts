@@ -26,7 +26,7 @@ export function history (graph: Graph, view: EntriesView, { entry, limit = ITEMS
 }
 
 function itemOf (view: EntriesView, node: Node, state: EntryState | undefined): HistoryItem {
-  const { body } = decodeRecord(node.record.bytes)
+  const { body } = decodeRecord(node.record.bytes, { isOurs: true })
   const { kind, at } = node.record
   const entry = state ?? view.entries.get(kind === 'new' ? node.name : namedEntry(body) ?? '')
   const known = entry === undefined || entry.hidden !== undefined ? undefined : outlineOf(entry)

@@ -5,7 +5,7 @@
  * judge, sign, store, take, acknowledge, tell. Order of a received batch: bounds, chain and signature, store, take.
  */
 import {
-  decodeRecord, ElderError, feedDevice, recordHash, toBase32, toHex, vectorDigest,
+  codeOf, decodeRecord, ElderError, feedDevice, recordHash, toBase32, toHex, vectorDigest, verifyBatch,
   type Batch, type Crypto, type Cuts, type DeviceId, type FeedId, type Signer, type StackId, type Vector, type VectorEntry, type Want,
 } from '@elder-node/protocol'
 import { audit } from './audit.ts'
@@ -14,7 +14,7 @@ import { contentDigest } from './digest.ts'
 import { Edits } from './edits.ts'
 import { bodyOf, glanceAt, isRemoved, outlineOf, revisionOf, revisionPart, toEntry, type EntryState } from './entries.ts'
 import { Graph } from './feeds/graph.ts'
-import { heldRecords, lowerFirst, type Node, type RecordName } from './feeds/node.ts'
+import { heldRecords, lowerFirst, type HeldRecord, type Node, type RecordName } from './feeds/node.ts'
 import { pathBatches, windows } from './feeds/path.ts'
 import { Receiver } from './feeds/receiver.ts'
 import type { Damage, FeedStore } from './feeds/store.ts'
@@ -86,6 +86,8 @@ export class Stack {
   #vector: Vector | undefined
   #feeds: Uint8Array | undefined
   #hasOwn = false
+  /** A kept head of a cut came: what lies in its past is shown from now on. */
+  #isMaskOld = false
   #closed = false
 
   private constructor (components: StackComponents, init: StackInit, damaged: readonly Damage[]) {
@@ -113,9 +115,13 @@ export class Stack {
     const { batches, damaged, cleanEnd } = await components.store.load()
     const stack = new Stack(components, init, damaged)
     const graph = stack.#graph
+    // Beside damage a checksum proves less: bytes inside a record may look like a frame. There the signatures count.
+    const doubtful = new Set(damaged.map(({ feed }) => feed))
     for (const batch of batches) {
-      for (const record of stack.#stored(batch)) graph.add(record, node => { stack.#view.fold(node) })
+      const records = doubtful.has(batch.feed) ? verified(graph, batch) : stack.#stored(batch)
+      for (const record of records) graph.add(record, node => { stack.#view.fold(node) })
     }
+    stack.#isMaskOld = graph.cuts.size > 0
     stack.#tidy()
     const tip = cleanEnd === undefined ? undefined : graph.node(cleanEnd.name)
     // A record of ours behind the noted head: what was written here went on, so the note is not about this place.
@@ -308,10 +314,10 @@ export class Stack {
 
   #newView (): EntriesView { return new EntriesView(this.id, this.#crypto, { isMasked: node => this.#graph.isMasked(node) }) }
 
-  #stored (batch: Batch): ReturnType<typeof heldRecords> {
+  #stored (batch: Batch): HeldRecord[] {
     // The disk's checksum held; a record attaches by the hash that names it, and its signature was checked when it came.
     const { crypto, names } = this.#graph
-    return heldRecords(batch.records.map(bytes => ({ ...decodeRecord(bytes), feed: batch.feed, bytes, hash: recordHash(bytes, crypto) })), batch.head.signature, names)
+    return heldRecords(batch.records.map(bytes => ({ ...decodeRecord(bytes, { isOurs: true }), feed: batch.feed, bytes, hash: recordHash(bytes, crypto) })), batch.head.signature, names)
   }
 
   #filtered ({ kind, tag, removed = false }: EntryFilter): EntryState[] {
@@ -415,6 +421,7 @@ export class Stack {
 
   #fold (node: Node): void {
     const entry = this.#view.fold(node)
+    this.#isMaskOld ||= this.#graph.isKeptHead(node)
     this.#changed()
     if (node.why !== undefined) this.#fault({ type: 'void', feed: node.feed, seq: node.seq, why: node.why })
     if (node.run.from === node.seq && (node.parent !== undefined || this.#isSecondRoot(node))) this.#fault({ type: 'fork', feed: node.feed, seq: node.seq })
@@ -442,12 +449,13 @@ export class Stack {
 
   /** Drops what the bounds do not keep. */
   #tidy (): void {
-    if (this.#graph.prune() > 0) this.#rebuild()
+    if (this.#graph.prune() > 0 || this.#isMaskOld) this.#rebuild()
   }
 
   /** Computes the entries again: after records were dropped, or other cuts. */
   #rebuild (): void {
     const before = new Map([...this.#view.shown()].map(entry => [entry.name, revisionOf(entry) + bodyOf(entry, this.#view.bodies)]))
+    this.#isMaskOld = false
     this.#view = this.#newView()
     for (const node of [...this.#graph.nodes()].sort(lowerFirst)) this.#view.fold(node)
     this.#changed()
@@ -458,6 +466,16 @@ export class Stack {
 
   #settle (): void {
     for (const effect of this.#effects.splice(0)) this.#changes.emit(effect)
+  }
+}
+
+/** The records of a stored batch, none when its chain or signature is broken. */
+function verified (graph: Graph, batch: Batch): HeldRecord[] {
+  try {
+    return heldRecords(verifyBatch(graph.id, batch, graph.crypto), batch.head.signature, graph.names)
+  } catch (error) {
+    if (codeOf(error) !== 'MALFORMED') throw error
+    return []
   }
 }
 

@@ -33,7 +33,7 @@ export class EntriesView {
   readonly #crypto: Crypto
   readonly #isMasked: (node: Node) => boolean
   /** By the short id; several where somebody ground out two hashes that begin alike. */
-  readonly #ids = new Map<string, EntryState[]>()
+  readonly #ids = new Map<string, EntryState | EntryState[]>()
   #read: { node: Node, body: Value } | undefined
   /** Something is held and not shown: worth a look at every record. */
   #hasUnshown = false
@@ -48,7 +48,7 @@ export class EntriesView {
   * shown (): Generator<EntryState> { for (const entry of this.entries.values()) if (entry.hidden === undefined) yield entry }
 
   byId (id: string): EntryState | undefined {
-    return this.#ids.get(id.slice(0, SHORT_CHARS))?.find(entry => entry.id === (id as EntryId) && entry.hidden === undefined)
+    return this.#alike(id.slice(0, SHORT_CHARS)).find(entry => entry.id === (id as EntryId) && entry.hidden === undefined)
   }
 
   /** Why the author of this record broke a rule; undefined when it kept them all. `isOwn`: its text is in the open document already. */
@@ -64,6 +64,12 @@ export class EntriesView {
 
   /** Takes a judged record. @returns the entry that is another than before, if one is */
   fold (node: Node): EntryState | undefined {
+    const entry = this.#take(node)
+    node.record.body = undefined
+    return entry
+  }
+
+  #take (node: Node): EntryState | undefined {
     this.#hasUnshown ||= node.why !== undefined || this.#isMasked(node)
     if (node.record.kind === 'new') return this.#born(node)
     if (node.record.kind === 'text') return this.#foldText(node)
@@ -83,7 +89,8 @@ export class EntriesView {
   clientOf (node: Pick<Node, 'feed'>, entry: RecordName, session: Uint8Array): number { return clientIdOf(this.#stack, node.feed, entry, session, this.#crypto) }
 
   #bodyOf (node: Node): Value {
-    if (this.#read?.node !== node) this.#read = { node, body: decodeRecord(node.record.bytes).body }
+    if (node.record.body !== undefined) return node.record.body
+    if (this.#read?.node !== node) this.#read = { node, body: decodeRecord(node.record.bytes, { isOurs: true }).body }
     return this.#read.body
   }
 
@@ -134,9 +141,16 @@ export class EntriesView {
   }
 
   #name (entry: EntryState): void {
-    const alike = [...this.#ids.get(entry.id) ?? [], entry].sort((a, b) => a.name < b.name ? -1 : 1)
+    const others = this.#alike(entry.id)
+    if (others.length === 0) return void this.#ids.set(entry.id, entry)
+    const alike = [...others, entry].sort((a, b) => a.name < b.name ? -1 : 1)
     this.#ids.set(entry.id, alike)
     alike.forEach((other, i) => { other.id = entryIdOf(other.name, other.birth.record.at, i > 0) })
+  }
+
+  #alike (shortId: string): EntryState[] {
+    const known = this.#ids.get(shortId)
+    return known === undefined ? [] : Array.isArray(known) ? known : [known]
   }
 
   #foldField (node: Node): EntryState | undefined {

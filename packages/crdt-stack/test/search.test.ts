@@ -74,7 +74,7 @@ describe('history', () => {
     const { id } = await one.add({ kind: 'note', title: 'first', body: 'x' }, { agent: 'juno' })
     await pull(two, one)
     b.clock.ms += 60_000
-    await two.edit(id, { title: 'renamed', body: 'xy' })
+    await two.edit(id, { title: 'renamed', body: 'xy' }, {}, { overwrite: true })
     await two.remove(id, { agent: 'ripley' })
     await two.add({ kind: 'task', title: 'other' })
     await pull(one, two)

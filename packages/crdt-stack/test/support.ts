@@ -93,6 +93,14 @@ export class RawFeed {
     return this.batch(this.seq)
   }
 
+  /** Another history from here on. */
+  fork (): RawFeed {
+    const fork = new RawFeed(this.feed, this.signer)
+    fork.records.push(...this.records)
+    fork.hashes.push(...this.hashes.slice(1))
+    return fork
+  }
+
   batch (from: number, to: number = from): Batch {
     return { feed: this.feed, from, records: this.records.slice(from - 1, to), head: signHead(STACK, this.feed, to, this.hash(to), this.signer) }
   }

@@ -7,7 +7,7 @@
  */
 import { genesisHash, LIMITS, toHex, type Crypto, type Cuts, type FeedId, type StackId, type VectorEntry } from '@elder-node/protocol'
 import { Heads } from './heads.ts'
-import { FeedNames, hashOf, Node, type HeldRecord, type RecordName, type Run } from './node.ts'
+import { hashOf, Names, Node, type HeldRecord, type RecordName, type Run } from './node.ts'
 import { prune } from './prune.ts'
 import { WaitingRoom } from './waiting-room.ts'
 
@@ -26,7 +26,7 @@ export interface GraphInit {
 export class Graph {
   readonly id: StackId
   readonly crypto: Crypto
-  readonly names: FeedNames = new FeedNames()
+  readonly names: Names = new Names()
   readonly heads: Heads
   readonly waiting: WaitingRoom = new WaitingRoom()
   readonly #judge: Judge
@@ -162,6 +162,9 @@ export class Graph {
     }
     return true
   }
+
+  /** Is it a head that a cut names? What lies in its past is masked until it comes. */
+  isKeptHead (node: Node): boolean { return [...this.#cuts.values()].some(({ keep }) => keep.has(node.name)) }
 
   /** Is nothing of this record shown, though it may be valid? */
   isMasked (node: Node): boolean {

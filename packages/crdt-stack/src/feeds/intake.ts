@@ -9,9 +9,9 @@ export interface Intake { records: HeldRecord[], fresh: HeldRecord[], batch: Bat
 /** @throws MalformedError when the batch is wrong in itself: the sender's fault, and nothing of it is remembered. */
 export function inspect (graph: Graph, batch: Batch): Intake {
   checkBounds(batch)
-  const last = graph.record(toHex(batch.head.hash))
-  // A name is a hash of everything before it: a head that is held and signed needs no second look.
-  if (last?.signature !== undefined && last.feed === batch.feed && graph.holds(last.name) && isSameRecord(last, batch)) return { records: [], fresh: [], batch: undefined }
+  const last = graph.node(toHex(batch.head.hash))?.record
+  // A name is a hash of everything before it: a head that is taken and signed needs no second look. One that waits may wait for this.
+  if (last?.signature !== undefined && last.feed === batch.feed && isSameRecord(last, batch)) return { records: [], fresh: [], batch: undefined }
   const records = heldRecords(verifyBatch(graph.id, batch, graph.crypto), batch.head.signature, graph.names)
   const first = records[0] as HeldRecord
   if (!graph.isChained(first)) throw new MalformedError('the batch does not follow the record it names', { feed: batch.feed, seq: first.seq })

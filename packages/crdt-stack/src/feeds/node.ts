@@ -5,7 +5,7 @@
  * leave another run or begin a feed. Run numbers are this device's own: they never leave it, and which branch continues a run
  * depends on what came first. The causal past of a record is one number per run: the last seq of it that is reachable.
  */
-import { feedDevice, fromHex, toHex, type ChainedRecord, type DeviceId, type FeedId } from '@elder-node/protocol'
+import { feedDevice, fromHex, toHex, type ChainedRecord, type DeviceId, type FeedId, type Value } from '@elder-node/protocol'
 
 /** A record's name: its hash in hex. (feed, seq) is an address for ranges and people; two records of a fork share it. */
 export type RecordName = string
@@ -15,13 +15,16 @@ export interface HeldRecord {
   readonly feed: FeedId
   readonly seq: number
   readonly name: RecordName
-  readonly prev: RecordName
+  /** Once its parent is known, that one's own text: thousands of copies of names are not kept. */
+  prev: RecordName
   readonly deps: ReadonlyArray<{ feed: FeedId, seq: number, name: RecordName }>
   /** Hybrid logical clock of the writer: for display and ties only. */
   readonly at: number
   readonly agent: string | null
   readonly kind: string
   readonly bytes: Uint8Array
+  /** What the bytes say, while that is still to be judged and shown: spares a second decoding. */
+  body: Value | undefined
   /** Set where a signed head ends. */
   signature: Uint8Array | undefined
   /** The record whose signature covers this one: itself, or a later one of the batch it came in. */
@@ -58,6 +61,7 @@ export class Node {
   named = 0
 
   constructor (record: HeldRecord, parent: Node | undefined, deps: readonly Node[], run: Run) {
+    if (parent !== undefined) record.prev = parent.name
     this.record = record
     this.device = feedDevice(record.feed)
     this.parent = parent
@@ -105,21 +109,24 @@ function pastOf (parent: Node | undefined, deps: readonly Node[], run: Run): Pas
   return past
 }
 
-/** Feed ids are long and repeat in every dep: one text each is kept. */
-export class FeedNames {
-  readonly #names = new Map<FeedId, FeedId>()
-  of (feed: FeedId): FeedId {
-    const known = this.#names.get(feed)
-    if (known === undefined) this.#names.set(feed, feed)
-    return known ?? feed
+/** Feed ids and kinds repeat in every record: one text each is kept. Bounded, since kinds are whatever somebody wrote. */
+export class Names {
+  readonly #names = new Map<string, string>()
+
+  of<Text extends string> (text: Text): Text {
+    const known = this.#names.get(text)
+    if (known === undefined && this.#names.size < NAMES_MAX) this.#names.set(text, text)
+    return (known ?? text) as Text
   }
 }
 
+const NAMES_MAX = 8192
+
 /** `records` of one verified batch, as they are held. */
-export function heldRecords (records: readonly ChainedRecord[], signature: Uint8Array, names: FeedNames): HeldRecord[] {
+export function heldRecords (records: readonly ChainedRecord[], signature: Uint8Array, names: Names): HeldRecord[] {
   const cover = toHex((records.at(-1) as ChainedRecord).hash)
-  return records.map(({ feed, seq, hash, prev, deps, at, agent, kind, bytes }, i) => ({
-    feed: names.of(feed), seq, name: toHex(hash), prev: toHex(prev), at, agent, kind, bytes, cover,
+  return records.map(({ feed, seq, hash, prev, deps, at, agent, kind, bytes, body }, i) => ({
+    feed: names.of(feed), seq, name: toHex(hash), prev: toHex(prev), at, agent: agent === null ? null : names.of(agent), kind: names.of(kind), bytes, body, cover,
     deps: deps.length === 0 ? NO_DEPS : deps.map(dep => ({ feed: names.of(dep.feed), seq: dep.seq, name: toHex(dep.hash) })),
     signature: i === records.length - 1 ? signature : undefined,
   }))

@@ -2,8 +2,9 @@
  * The bound on what one device can make others keep.
  *
  * Of each device at most `headsMax` bare heads stay: the highest, then those with the smaller name. All devices are walked in one
- * pass, highest first; dropping a head bares what only it named, which is lower, so it comes later in the same walk. What a kept or
- * waiting record names is never dropped. The kept heads, highest first, can only rise: over a finite set of records every device
+ * pass, highest first; dropping a head bares what only it named, which is lower, so it comes later in the same walk. What a kept
+ * record names is never dropped. What a waiting one names may be: which records wait here no other device knows, and it asks again
+ * for what it lacks. The kept heads, highest first, can only rise: over a finite set of records every device
  * stops changing, whatever is offered and in which order. Bare heads of an evicted device beyond its cut are not kept either.
  */
 import type { DeviceId } from '@elder-node/protocol'
@@ -11,10 +12,10 @@ import type { Graph } from './graph.ts'
 import { higherFirst, type Node } from './node.ts'
 
 export function prune (graph: Graph): number {
-  const isFree = (node: Node): boolean => node.children === 0 && node.named === 0 && !graph.waiting.isNamed(node.name)
+  const isFree = (node: Node): boolean => node.children === 0 && node.named === 0
   if (!isDue(graph)) return 0
   const kept = new Map<DeviceId, number>()
-  const queue = new Queue([...graph.heads.bare()].filter(isFree))
+  const queue = new Queue([...graph.heads.bare()])
   let dropped = 0
   for (let node = queue.take(); node !== undefined; node = queue.take()) {
     const count = kept.get(node.device) ?? 0

@@ -80,8 +80,9 @@ export class Receiver {
 
   async #append (intakes: readonly Intake[], taken: Taken): Promise<void> {
     const { graph, store, onTaken } = this.#parts
-    const named = new Set(intakes.flatMap(({ fresh }) => fresh.map(({ name }) => name)))
-    const kept = intakes.filter(intake => this.#hasRoom(intake.fresh, named) && !this.#isHopeless(intake.fresh))
+    const coming = new Set(intakes.flatMap(({ fresh }) => fresh.map(({ name }) => name)))
+    const named = new Set(intakes.flatMap(({ fresh: [first, ...rest] }) => [(first as HeldRecord).prev, ...[first as HeldRecord, ...rest].flatMap(({ deps }) => deps.map(({ name }) => name))]))
+    const kept = intakes.filter(({ fresh }) => this.#hasRoom(fresh, coming) && (fresh.some(({ name }) => named.has(name)) || !this.#isHopeless(fresh)))
     for (const intake of intakes) if (!kept.includes(intake)) taken.refused += intake.fresh.length
     const stored = await Promise.allSettled(kept.map(({ batch }) => store.append([batch as Batch])))
     stored.forEach(({ status }, i) => {
@@ -99,7 +100,7 @@ export class Receiver {
     return !waits || graph.waiting.hasRoom(fresh)
   }
 
-  /** A new strand, of a device with as many bare heads as it may have, that is lower than each of them and that nobody asked for. */
+  /** A new strand, of a device with as many bare heads as it may have, that is lower than each of them and that nothing here waits for. */
   #isHopeless (fresh: readonly HeldRecord[]): boolean {
     const { graph } = this.#parts
     const first = fresh[0] as HeldRecord

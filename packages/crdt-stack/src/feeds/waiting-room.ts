@@ -27,6 +27,7 @@ export class WaitingRoom {
 
   /** `lacks`: the names that it waits for, at least one. */
   add (record: HeldRecord, lacks: readonly RecordName[]): void {
+    record.body = undefined
     this.#records.set(record.name, record)
     for (const name of lacks) this.#lacking.set(name, (this.#lacking.get(name) ?? new Set()).add(record))
     this.#count(record, 1)
@@ -40,10 +41,8 @@ export class WaitingRoom {
     return woken
   }
 
-  /** Does a waiting record name it? Then it is not dropped. */
-  isNamed (name: RecordName): boolean {
-    return [...this.#lacking.get(name) ?? []].some(record => this.#records.has(record.name)) || this.#named(name)
-  }
+  /** Does a waiting record wait for it? */
+  isNamed (name: RecordName): boolean { return [...this.#lacking.get(name) ?? []].some(record => this.#records.has(record.name)) }
 
   /** What waiting records name and `isHeld` does not know, at most `max`. */
   missing (isHeld: (name: RecordName) => boolean, max: number): Array<{ feed: HeldRecord['feed'], seq: number, name: RecordName }> {
@@ -55,12 +54,6 @@ export class WaitingRoom {
       else if (!isHeld(name)) out.push(record.deps.find(dep => dep.name === name) ?? { feed: record.feed, seq: record.seq - 1, name })
     }
     return out
-  }
-
-  #named (name: RecordName): boolean {
-    // What a waiting record names and is taken already is not in the index: rare, and the room is small then.
-    for (const { prev, deps } of this.#records.values()) if (prev === name || deps.some(dep => dep.name === name)) return true
-    return false
   }
 
   #count ({ feed, bytes }: HeldRecord, by: 1 | -1): void {

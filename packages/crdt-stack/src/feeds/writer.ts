@@ -112,7 +112,7 @@ export class Writer {
     if (bytes.length > LIMITS.recordBytesMax) throw new ElderError('TOO_LARGE', `this change takes ${bytes.length} bytes; a record holds ${LIMITS.recordBytesMax}`, 'Split it into several entries or smaller edits.')
     const name = toHex(recordHash(bytes, graph.crypto))
     const record: HeldRecord = {
-      feed: graph.names.of(feed), seq, name, prev: toHex(prev), at, agent: agent ?? null, kind, bytes, signature: undefined, cover: name,
+      feed: graph.names.of(feed), seq, name, prev: toHex(prev), at, agent: agent ?? null, kind, bytes, body, signature: undefined, cover: name,
       deps: places.map(dep => ({ feed: graph.names.of(dep.feed), seq: dep.seq, name: toHex(dep.hash) })),
     }
     const node = graph.candidate(record, before)

@@ -14,7 +14,7 @@ const DEVICE = `k${'a'.repeat(51)}` as DeviceId
 function entry (fields: Partial<Entry> = {}): Entry {
   return {
     id: '01JD6X0000000000000000000A' as EntryId, kind: 'decision', title: 'auth tokens are PASETO', body: 'because JWT\n', tags: ['auth', 'api'], author: { device: DEVICE, agent: 'claude' },
-    createdAt: '2026-11-21T10:00:00.000Z', updatedAt: '2026-11-21T11:00:00.000Z', supersedes: null, removed: false, rivals: {}, extra: {}, ...fields,
+    createdAt: '2026-11-21T10:00:00.000Z', updatedAt: '2026-11-21T11:00:00.000Z', revision: 'aebagbafaydqqcik', supersedes: null, removed: false, rivals: {}, extra: {}, ...fields,
   }
 }
 

@@ -1,5 +1,5 @@
 /** Real stacks through a mirror and back: equal digests, both branches of a fork, and whatever does not verify left out. */
-import { genesisHash, recordHash, encodeRecord, signHead, type Batch } from '@elder-node/protocol'
+import { genesisHash, recordHash, encodeRecord, signHead, type Batch, type Want } from '@elder-node/protocol'
 import { describe, expect, it, vi } from 'vitest'
 import { mirroredStack, restoreMirror, type MirroredStack, type RestoredMirror } from '../../src/mirror/index.ts'
 import type { Stack } from '../../src/index.ts'
@@ -15,7 +15,7 @@ async function restore (url: string, mayWrite: () => boolean = () => true): Prom
 
 async function rebuilt (batches: Batch[]): Promise<Stack> {
   const stack = await createDevice().open()
-  for (const batch of batches) await stack.receive(batch)
+  await stack.receive(batches)
   return stack
 }
 
@@ -25,7 +25,7 @@ describe('restore from a remote alone', () => {
     const [a, b] = [await createDevice().open(), await createDevice().open()]
     const entry = await a.add({ kind: 'decision', title: 'PASETO', body: 'because\n', tags: ['auth'] })
     await pull(b, a)
-    await b.edit(entry.id, { body: 'because JWT\n', title: 'PASETO it is' })
+    await b.edit(entry.id, { body: 'because JWT\n', title: 'PASETO it is' }, {}, { overwrite: true })
     await a.edit(entry.id, { title: 'PASETO, says a' })
     await a.remove((await a.add({ kind: 'note', title: 'gone' })).id)
     for (let i = 0; i < 300; i++) await b.add({ kind: 'note', title: `note ${i}` })
@@ -56,14 +56,14 @@ describe('restore from a remote alone', () => {
     const batch = (title: string): Batch => ({ feed, from: 1, records: [record(title)], head: signHead(stack.id, feed, 1, recordHash(record(title), crypto), device.signer) })
     await stack.receive(batch('one'))
     await stack.receive(batch('two'))
-    expect(stack.closedFeeds()).toHaveLength(1)
+    expect(stack.forks()).toHaveLength(1)
     const mirror = await mirrorOf(url)
     expect(await mirror.sync([mirroredStack(stack)], forever)).toMatchObject({ pushed: true })
     expect(await mirror.sync([mirroredStack(stack)], forever)).toMatchObject({ pushed: false })
     const copy = await rebuilt((await restore(url)).stacks[0]?.batches ?? [])
     expect(copy.digest()).toEqual(stack.digest())
     // And a device that knows one branch learns of the other from the mirror.
-    const other = await createDevice().open()
+    const other = await createDevice().open({ readonly: true })
     await other.receive(batch('two'))
     await (await mirrorOf(url)).sync([mirroredStack(other)], forever)
     expect(other.digest()).toEqual(stack.digest())
@@ -82,8 +82,13 @@ describe('restore from a remote alone', () => {
     const [whole, torn] = [new TinyStack('notes'), new TinyStack('notes')]
     whole.write('whole')
     for (let i = 0; i < 257; i++) torn.write(`torn ${i}`)
-    const second = torn.batches({ feed: torn.feed, from: 257, to: 257 })
-    const holed: MirroredStack = { id: whole.id, key: 'notes', vector: () => new Map([...whole.vector(), ...torn.vector()]), receive: batch => whole.receive(batch), entries: () => [], batches: range => range.feed === torn.feed ? (range.from === 257 ? second : torn.batches({ ...range, to: 9 })) : whole.batches(range) }
+    const [first, second] = torn.windows() as [Want, Want]
+    // The second window is there in full, of the first one only a part that does not lead to it.
+    const part = { ...first, to: 9, hash: (torn.path(first)[8] as Batch).head.hash }
+    const holed: MirroredStack = {
+      id: whole.id, key: 'notes', windows: () => [...whole.windows(), part, second], path: want => [...whole.path(want), ...torn.path(want)], feedsDigest: () => whole.feedsDigest(),
+      holdsAt: () => false, receive: batches => whole.receive(batches), entries: () => [],
+    }
     await (await mirrorOf(url)).sync([holed], forever)
     const { stacks, quarantined } = await restore(url)
     expect(stacks[0]?.batches.reduce((sum, batch) => sum + batch.records.length, 0)).toBe(10)

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
-  deviceId, encodeRecord, entryId, feedId, genesisHash, LIMITS, recordHash, signHead, stackId, toBase32, verifyBatch,
-  type Batch, type Crypto, type EntryId, type FeedId, type Head, type Range, type Signer, type StackId, type Vector,
+  deviceId, encodeRecord, entryId, feedDevice, feedId, genesisHash, LIMITS, recordHash, signHead, stackId, toBase32, toHex, verifyBatch,
+  type Batch, type ChainedRecord, type Crypto, type DeviceId, type EntryId, type FeedId, type Signer, type StackId, type Want,
 } from '@elder-node/protocol'
 import { afterEach } from 'vitest'
 import { MirrorSync, type MirroredStack, type MirrorSyncComponents, type MirrorSyncInit } from '../../src/mirror/index.ts'
@@ -22,9 +22,14 @@ export const crypto: Crypto = {
   verify: (key, signature, message) => key.length === 32 && verify(null, message, publicKeyOf(key), signature),
 }
 
+/** Every signer of these tests: whoever takes records one by one signs for their author. */
+const SIGNERS = new Map<DeviceId, Signer>()
+
 export function newSigner (): Signer {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519')
-  return { publicKey: publicKey.export({ format: 'der', type: 'spki' }).subarray(12), sign: message => sign(null, message, privateKey) }
+  const signer: Signer = { publicKey: publicKey.export({ format: 'der', type: 'spki' }).subarray(12), sign: message => sign(null, message, privateKey) }
+  SIGNERS.set(deviceId(signer.publicKey), signer)
+  return signer
 }
 
 export const MESH = 'a'.repeat(26)
@@ -34,9 +39,11 @@ export const forever = { signal: new AbortController().signal }
 export class TinyStack implements MirroredStack {
   readonly id: StackId
   readonly key: string
-  readonly #feeds = new Map<FeedId, { records: Uint8Array[], hashes: Uint8Array[], heads: Head[], entries: Entry[] }>()
+  /** By hash. */
+  readonly #held = new Map<string, { batch: Batch, prev: string, entry: Entry }>()
   readonly #signer = newSigner()
   readonly #feed: FeedId = feedId(deviceId(this.#signer.publicKey), randomBytes(8))
+  #tip: Batch | undefined
 
   constructor (key: string) {
     this.key = key
@@ -46,58 +53,64 @@ export class TinyStack implements MirroredStack {
   get feed (): FeedId { return this.#feed }
 
   write (title: string, body = '', atMs = 1_780_000_000_000): Entry {
-    const feed = this.#of(this.#feed)
-    const seq = feed.records.length + 1
+    const seq = (this.#tip?.head.seq ?? 0) + 1
     const id = entryId(atMs + seq, randomBytes(10))
-    const bytes = encodeRecord({ seq, prev: feed.hashes.at(-1) ?? genesisHash(this.id, this.#feed, crypto), deps: [], at: (atMs + seq) * 1024, agent: 'tester', kind: 'new', body: { id, kind: 'note', title, body } })
-    this.#take({ feed: this.#feed, from: seq, records: [bytes], head: signHead(this.id, this.#feed, seq, recordHash(bytes, crypto), this.#signer) })
-    return feed.entries.at(-1) as Entry
+    const bytes = encodeRecord({ seq, prev: this.#tip?.head.hash ?? genesisHash(this.id, this.#feed, crypto), deps: [], at: (atMs + seq) * 1024, agent: 'tester', kind: 'new', body: { id, kind: 'note', title, body } })
+    this.#tip = { feed: this.#feed, from: seq, records: [bytes], head: signHead(this.id, this.#feed, seq, recordHash(bytes, crypto), this.#signer) }
+    return this.#take(this.#tip)
   }
 
-  vector (): Vector {
-    return new Map([...this.#feeds].flatMap(([feed, { hashes }]) => hashes.length === 0 ? [] : [[feed, { seq: hashes.length, hash: hashes.at(-1) as Uint8Array }] as const]))
+  /** Goes on from an earlier record, as a restored backup would. */
+  goBack (seq: number): void { this.#tip = this.#path(this.#tip as Batch).find(batch => batch.head.seq === seq) }
+
+  windows (): Want[] {
+    const parents = new Set([...this.#held.values()].map(({ prev }) => prev))
+    const tips = [...this.#held.values()].filter(({ batch }) => !parents.has(toHex(batch.head.hash)))
+    const ends = tips.flatMap(({ batch }) => this.#path(batch).filter(({ head }) => head.seq === batch.head.seq || head.seq % WINDOW === 0))
+    return [...new Set(ends)].map(({ feed, head: { seq, hash } }) => ({ feed, from: Math.floor((seq - 1) / WINDOW) * WINDOW + 1, to: seq, hash }))
   }
 
-  batches ({ feed, from, to }: Range): Batch[] {
-    const { records, heads } = this.#of(feed)
-    const out: Batch[] = []
-    for (const head of heads.filter(head => head.seq >= from && head.seq <= to)) {
-      const start = out.length === 0 ? from : (out.at(-1) as Batch).head.seq + 1
-      out.push({ feed, from: start, records: records.slice(start - 1, head.seq), head })
+  path ({ from, hash }: Want): Batch[] {
+    const tip = this.#held.get(toHex(hash))?.batch
+    return tip === undefined ? [] : this.#path(tip).filter(batch => batch.from >= from)
+  }
+
+  holdsAt (_feed: FeedId, _seq: number, hashPrefix: string): boolean { return [...this.#held.keys()].some(hash => hash.startsWith(hashPrefix)) }
+  feedsDigest (): Uint8Array { return crypto.sha256(...[...this.#held.keys()].sort().map(hash => Buffer.from(hash))) }
+
+  async receive (batches: readonly Batch[]): Promise<Pick<Received, 'accepted' | 'missing'>> {
+    let accepted = 0
+    for (const batch of batches) {
+      const records = verifyBatch(this.id, batch, crypto)
+      for (const { bytes, feed, seq, hash } of records) {
+        if (this.#held.has(toHex(hash))) continue
+        // One signature each is all that a path of this stack can serve: the last of a batch signs the others too.
+        this.#take({ feed, from: seq, records: [bytes], head: seq === batch.head.seq ? batch.head : signHead(this.id, feed, seq, hash, SIGNERS.get(feedDevice(feed)) as Signer) })
+        accepted++
+      }
     }
-    return out
+    const missing = [...this.#held.values()].filter(({ batch, prev }) => batch.from > 1 && !this.#held.has(prev))
+    return { accepted, missing: missing.map(({ batch, prev }) => ({ feed: batch.feed, seq: batch.from - 1, hash: Buffer.from(prev, 'hex') })) }
   }
 
-  async receive (batch: Batch): Promise<Received> {
-    const have = this.#of(batch.feed).records.length
-    if (batch.from > have + 1) return { accepted: 0, duplicate: 0, waiting: batch.records.length, missing: [{ feed: batch.feed, from: have + 1, to: batch.from - 1 }] }
-    if (batch.head.seq <= have) return { accepted: 0, duplicate: batch.records.length, waiting: 0, missing: [] }
-    return { accepted: this.#take(batch), duplicate: 0, waiting: 0, missing: [] }
-  }
-
-  entries (): Entry[] { return [...this.#feeds.values()].flatMap(feed => feed.entries) }
+  entries (): Entry[] { return [...this.#held.values()].map(({ entry }) => entry) }
 
   /** What must be equal on both sides of a mirror. */
   digest (): string { return toBase32(crypto.sha256(Buffer.from(JSON.stringify(this.entries().sort((a, b) => a.id < b.id ? -1 : 1))))) }
 
-  #take (batch: Batch): number {
-    const feed = this.#of(batch.feed)
-    const fresh = verifyBatch(this.id, batch, feed.hashes[batch.from - 2] ?? genesisHash(this.id, batch.feed, crypto), crypto)
-    for (const record of fresh) {
-      const body = record.body as { id: EntryId, kind: string, title: string, body: string }
-      const at = new Date(record.at / 1024).toISOString()
-      feed.records.push(record.bytes)
-      feed.hashes.push(record.hash)
-      feed.entries.push({ ...body, tags: [], author: { device: batch.feed.slice(0, 52) as Entry['author']['device'], agent: 'tester' }, createdAt: at, updatedAt: at, supersedes: null, removed: false, rivals: {}, extra: {} })
-    }
-    feed.heads.push(batch.head)
-    return fresh.length
+  #path (tip: Batch): Batch[] {
+    const path: Batch[] = []
+    for (let batch: Batch | undefined = tip; batch !== undefined; batch = this.#held.get(this.#held.get(toHex(batch.head.hash))?.prev ?? '')?.batch) path.unshift(batch)
+    return path
   }
 
-  #of (feed: FeedId): { records: Uint8Array[], hashes: Uint8Array[], heads: Head[], entries: Entry[] } {
-    const found = this.#feeds.get(feed) ?? { records: [], hashes: [], heads: [], entries: [] }
-    this.#feeds.set(feed, found)
-    return found
+  #take (batch: Batch): Entry {
+    const [record] = verifyBatch(this.id, batch, crypto) as [ChainedRecord]
+    const body = record.body as { id: EntryId, kind: string, title: string, body: string }
+    const at = new Date(record.at / 1024).toISOString()
+    const entry: Entry = { ...body, tags: [], author: { device: batch.feed.slice(0, 52) as Entry['author']['device'], agent: 'tester' }, createdAt: at, updatedAt: at, revision: toHex(record.hash).slice(0, 16), supersedes: null, removed: false, rivals: {}, extra: {} }
+    this.#held.set(toHex(record.hash), { batch, prev: toHex(record.prev), entry })
+    return entry
   }
 }
 

@@ -50,16 +50,30 @@ export function fromBase32 (text: string): Uint8Array | undefined {
   return bits < 5 && (buffer & ((1 << bits) - 1)) === 0 ? out : undefined
 }
 
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
 export function toHex (bytes: Uint8Array): string {
   let out = ''
-  for (const byte of bytes) out += byte.toString(16).padStart(2, '0')
+  for (let i = 0; i < bytes.length; i++) out += HEX[bytes[i] as number] as string
   return out
 }
 
 /** Undefined when the text is not lower-case hex of even length. */
 export function fromHex (text: string): Uint8Array | undefined {
-  if (text.length % 2 !== 0 || !/^[0-9a-f]*$/.test(text)) return undefined
-  return Uint8Array.from({ length: text.length / 2 }, (_, i) => parseInt(text.slice(2 * i, 2 * i + 2), 16))
+  if (text.length % 2 !== 0) return undefined
+  const out = new Uint8Array(text.length / 2)
+  for (let i = 0; i < out.length; i++) {
+    const [high, low] = [digitOf(text.charCodeAt(2 * i)), digitOf(text.charCodeAt(2 * i + 1))]
+    if (high < 0 || low < 0) return undefined
+    out[i] = high * 16 + low
+  }
+  return out
+}
+
+/** Of `0` to `9` and `a` to `f`; -1 of any other character. */
+function digitOf (code: number): number {
+  if (code >= 48 && code <= 57) return code - 48
+  return code >= 97 && code <= 102 ? code - 87 : -1
 }
 
 export function equalBytes (a: Uint8Array, b: Uint8Array): boolean {

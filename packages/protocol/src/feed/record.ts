@@ -8,7 +8,7 @@
  *
  * The records of a feed form a tree by `prev`: a device whose disk went back in time writes two records with one `seq`.
  */
-import { decodeCanonical, encode, type Value } from '../codec/cbor.ts'
+import { decode, decodeCanonical, encode, type Value } from '../codec/cbor.ts'
 import { compareBytes, fromBase32, utf8 } from '../codec/text.ts'
 import type { Crypto } from '../crypto.ts'
 import { MalformedError } from '../errors.ts'
@@ -48,9 +48,13 @@ export function encodeRecord (record: FeedRecord): Uint8Array {
   return encode([record.seq, record.prev, deps, record.at, record.agent, record.kind, record.body])
 }
 
-/** @throws MalformedError when the bytes are not one well-formed record within bounds. */
-export function decodeRecord (bytes: Uint8Array): FeedRecord {
-  const value = decodeCanonical(bytes, LIMITS.recordBytesMax)
+/**
+ * @param isOurs the bytes were checked when they came, and have stood on this device's disk since: they are not encoded again to
+ *   see that they are canonical.
+ * @throws MalformedError when the bytes are not one well-formed record within bounds.
+ */
+export function decodeRecord (bytes: Uint8Array, { isOurs = false }: { isOurs?: boolean } = {}): FeedRecord {
+  const value = isOurs ? decode(bytes, LIMITS.recordBytesMax) : decodeCanonical(bytes, LIMITS.recordBytesMax)
   if (!Array.isArray(value) || value.length !== 7) throw new MalformedError('a record is an array of seven')
   const [seq, prev, deps, at, agent, kind, body] = value as [Value, Value, Value, Value, Value, Value, Value]
   if (!isSeq(seq)) throw new MalformedError('record.seq is a positive integer')
