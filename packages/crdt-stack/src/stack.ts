@@ -172,10 +172,21 @@ export class Stack {
   /** Names (hex) of the records that no other names: everything that is held lies at or below them. */
   bareHeads (): string[] { return [...this.#graph.heads.bare()].map(({ name }) => name).sort() }
 
-  /** Does everything that is held lie at or below these records? */
-  isWithin (names: readonly string[]): boolean {
-    const tops = names.flatMap(name => this.#graph.node(name) ?? [])
-    return [...this.#graph.heads.bare()].every(node => tops.some(top => top === node || top.sees(node)))
+  /**
+   * Does everything that is held lie at or below these heads? Where a head is not held, this device is behind: then what it has of
+   * that feed up to there counts as below. A record that only names others says nothing by itself.
+   */
+  isWithin (heads: readonly VectorEntry[]): boolean {
+    const tops = heads.flatMap(({ hash }) => this.#graph.node(toHex(hash)) ?? [])
+    const unknown = heads.filter(({ hash }) => this.#graph.node(toHex(hash)) === undefined)
+    const below = (node: Node): boolean => tops.some(top => top === node || top.sees(node)) || unknown.some(({ feed, seq }) => node.feed === feed && node.seq < seq)
+    const queue = [...this.#graph.heads.bare()]
+    for (const node of queue) {
+      if (below(node)) continue
+      if (node.record.kind !== 'see') return false
+      queue.push(...node.deps, ...(node.parent === undefined ? [] : [node.parent]))
+    }
+    return true
   }
 
   /** The heads of one device: what a cut names. */

@@ -53,6 +53,8 @@ describe('the next word', () => {
     expect(await words('stack', 'edit', 'my-repo', id.slice(0, 6))).toEqual([id])
     expect(await words('stack', 'log', 'my-repo', '--entry', '')).toEqual([id])
     expect(await words('stack', 'show', 'typo', '')).toEqual([])
+    expect(await words('stack', 'rm', '--all-of', 'my')).toEqual(['my-repo'])
+    expect(await words('stack', 'archive', '--undo', 'my')).toEqual(['my-repo'])
   })
 
   test('behind -- and for folders it is a file', async () => {

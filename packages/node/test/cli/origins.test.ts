@@ -108,7 +108,7 @@ describe('.stack/stack.json', () => {
     record(two, 'api')
     for (const line of [note('of two'), ['stack', 'show'], ['stack', 'search', 'of', 'two'], ['stack', 'log']]) {
       const { stderr } = await laptop.run(line, { cwd: two })
-      expect(stderr.replace(/\s+/g, ' ')).toContain('names the stack api, which is of git.example.org/one/api; this repository is git.example.org/two/api. To give it its own, write {"stack":"two-api"} there.')
+      expect(stderr.replace(/\s+/g, ' ')).toContain('names the stack api, which is of git.example.org/one/api; this repository is git.example.org/two/api. To give it its own, write {"stack":"two-api"} there; to share this one, write to it once at a terminal.')
     }
   })
 

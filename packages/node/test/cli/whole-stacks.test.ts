@@ -186,6 +186,22 @@ describe('the disk of a removed stack', () => {
     await agree({ fmtt: ['slip', 'precious'] })
   })
 
+  test('a device that was behind what was removed brings nothing back', async () => {
+    await laptop.run(note('fmtt', 'slip'))
+    await agree({ fmtt: ['slip'] })
+    office.mesh.cut(laptop.node, mini.node)
+    await laptop.run(note('fmtt', 'slip again'))
+    await laptop.run(['stack', 'rm', '--all-of', 'fmtt', '--yes'])
+    await sweep(laptop.node, 0)
+    await sweep(laptop.node, 31)
+    expect(onDisk(laptop.node)).toBe(1)
+    await office.mesh.connectAll()
+    await agree({})
+    await eventually(() => { expect(onDisk(laptop.node)).toBe(2) })
+    for (const { node } of [laptop, mini]) expect(node.stacks.problems()).toEqual([])
+    expect(await laptop.held()).toEqual({})
+  })
+
   test('what cannot be read of when it heard keeps it longer', async () => {
     await laptop.run(note('fmtt', 'slip'))
     await laptop.run(['stack', 'rm', '--all-of', 'fmtt', '--yes'])

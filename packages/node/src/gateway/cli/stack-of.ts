@@ -43,7 +43,7 @@ function doubtOf ({ file, foreign }: WorktreeStack, { stack, origin, origins, bo
 
 function wayOut ({ foreign }: WorktreeStack, { own, stack }: Place): string {
   if (foreign !== undefined) return ' Name the stack in the command if that is not what you mean.'
-  return own === null || own === stack ? '' : ` To give it its own, write {"stack":"${own}"} there.`
+  return own === null || own === stack ? '' : ` To give it its own, write {"stack":"${own}"} there; to share this one, write to it once at a terminal.`
 }
 
 /** Of a foreign file nothing is bound: it could make any stack that of any repository. */

@@ -3,18 +3,17 @@
  *
  *   origin    {"stack","origin"}                          the stack is of this git repository
  *   archive   {"stack"}                                   nobody writes there any more
- *   removal   {"stack","heads":[hash, ...]}                what lies at or below these heads is gone
+ *   removal   {"stack","heads":[[feed, seq, hash], ...]}   what lies at or below these heads is gone
  *
  * `stack` is the stack's name, `<name>@<mesh>` for one of another mesh. Entries come from other devices: what does not read counts for
  * nothing.
  */
 import type { Author, Entry } from '@elder-node/crdt-stack'
-import { originOf, STACK_NAME } from '@elder-node/protocol'
+import { fromHex, originOf, STACK_NAME, toHex, type FeedId, type Vector, type VectorEntry } from '@elder-node/protocol'
 
 /** An entry that settles something. */
 export interface Settled { id: string, at: string, by: Author }
-/** `heads`: names (hex) of records. */
-export interface Removal extends Settled { heads: readonly string[] }
+export interface Removal extends Settled { heads: readonly VectorEntry[] }
 
 export interface SettledStacks {
   /** The first that a stack was made for at the head. */
@@ -22,6 +21,8 @@ export interface SettledStacks {
   archives: Map<string, Settled[]>
   removals: Map<string, Removal[]>
 }
+
+type Heads = Array<[feed: FeedId, seq: number, hash: string]>
 
 const FOREIGN = /^[a-z0-9][a-z0-9._-]{0,63}@[a-z2-7]{26}$/
 const NAME = /^[0-9a-f]{64}$/
@@ -34,10 +35,13 @@ export function settledIn (entries: Entry[]): SettledStacks {
     const settled = { id: entry.id, at: entry.createdAt, by: entry.author }
     if (entry.kind === 'origin' && isOrigin(origin) && found.origins.get(stack)?.includes(origin) !== true) push(found.origins, stack, origin)
     if (entry.kind === 'archive') push(found.archives, stack, settled)
-    if (entry.kind === 'removal' && isHeads(heads)) push(found.removals, stack, { ...settled, heads })
+    if (entry.kind === 'removal' && isHeads(heads)) push(found.removals, stack, { ...settled, heads: heads.map(([feed, seq, hash]) => ({ feed, seq, hash: fromHex(hash) as Uint8Array })) })
   }
   return found
 }
+
+/** As a removal names them. */
+export function headsOf (vector: Vector): Heads { return vector.map(({ feed, seq, hash }) => [feed, seq, toHex(hash)]) }
 
 function push<T> (map: Map<string, T[]>, key: string, value: T): void {
   const known = map.get(key)
@@ -58,6 +62,7 @@ function isOrigin (value: unknown): value is string {
   return typeof value === 'string' && originOf(value.startsWith('/') ? value : `https://${value}`) === value
 }
 
-function isHeads (value: unknown): value is string[] {
-  return Array.isArray(value) && value.every(head => typeof head === 'string' && NAME.test(head))
+function isHeads (value: unknown): value is Heads {
+  return Array.isArray(value) && value.every(head => Array.isArray(head) && head.length === 3 &&
+    typeof head[0] === 'string' && Number.isSafeInteger(head[1]) && typeof head[2] === 'string' && NAME.test(head[2]))
 }

@@ -8,7 +8,7 @@
 import { ElderError, originOf, stackNamesOf } from '@elder-node/protocol'
 import type { Place } from '../../api.ts'
 import type { HeldStack } from './held-stack.ts'
-import { settledIn, type Settled, type SettledStacks } from './settled.ts'
+import { headsOf, settledIn, type Settled, type SettledStacks } from './settled.ts'
 
 export interface StackBookComponents {
   /** The settings stack; undefined while nothing was ever settled. */
@@ -98,7 +98,7 @@ export class StackBook {
   async remove (held: HeldStack, { undo = false, ...author }: { undo?: boolean } & ByAgent): Promise<void> {
     const { folder: stack } = held
     if (undo) await this.#withdraw(this.#settled().removals.get(stack) ?? [], author)
-    else if (this.removed(held) === undefined) await this.#settle('removal', stack, { stack, heads: held.stack.bareHeads() }, author)
+    else if (this.removed(held) === undefined) await this.#settle('removal', stack, { stack, heads: headsOf(held.stack.vector()) }, author)
   }
 
   async #settle (kind: string, title: string, body: object, author: ByAgent): Promise<void> {

@@ -42,7 +42,7 @@ async function known (io: Io, words: string[], place: Exclude<Wanted, { type: 'w
   switch (place.type) {
     case 'device': return (await client.call('devices', {}, options)).map(({ name, role, online }) => ({ word: name, about: `${role}, ${online ? 'online' : 'offline'}` }))
     case 'build': return (await client.call('builds.list', {}, options)).map(({ id, state, command }) => ({ word: id, about: `${state}: ${command.join(' ')}` }))
-    case 'stack': return (await client.call('stacks.list', {}, options)).map(({ name, entries }) => ({ word: name, about: `${entries} entries` }))
+    case 'stack': return (await client.call('stacks.list', words.includes('--undo') ? { all: true } : {}, options)).map(({ name, entries }) => ({ word: name, about: `${entries} entries` }))
     case 'entry': return await entries(client, place.stack ?? (await askPlace({ client, ...options }, await worktreeStack(io.cwd))).stack, options)
     default: return []
   }
