@@ -1,5 +1,6 @@
 /** Builds that cannot run, must end, or send back what they should not: the exit code says which, and nothing is left running. */
 import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { BuildStatus } from '../../packages/node/src/api.ts'
@@ -191,6 +192,34 @@ describe('a build that must end leaves no process behind', () => {
     expect(unknown.code).toBe(1)
     expect(unknown.last?.error).toMatchObject({ code: 'NO_SUCH_BUILD', message: expect.stringContaining('zzzzzzzz') as string, fix: expect.stringContaining('elder-node builds') as string })
   })
+})
+
+test('an output over a file that was edited while the build ran stands beside it; --force replaces it', async () => {
+  const edited = project(lab, 'edited', { 's.js': 'let a\n' })
+  const signs = mkdtempSync(join(tmpdir(), 'elder-sign-'))
+  chmodSync(signs, 0o755)
+  const build = async (name: string, ...flags: string[]): Promise<Command> => {
+    const go = join(signs, name)
+    const command = desk.begin(['build', edited, '--out', 's.js', ...flags, '--', 'sh', '-c', `echo begun; until [ -e ${go} ]; do sleep 0.05; done; echo formatted >> s.js`])
+    await until(`the build runs: ${command.stderr}`, () => command.printed.includes('begun'))
+    writeFileSync(join(edited, 's.js'), `let ${name}\n`)
+    writeFileSync(go, '')
+    expect(await command.exited, command.stdout + command.stderr).toBe(0)
+    return command
+  }
+  const beside = await build('mine')
+  expect([readFileSync(join(edited, 's.js'), 'utf8'), readFileSync(join(edited, 's.js.from-builder'), 'utf8')]).toEqual(['let mine\n', 'let a\nformatted\n'])
+  expect(resultOf(beside).outputs).toMatchObject([{ path: 's.js', beside: 's.js.from-builder' }])
+  expect(warningsOf(beside).join('\n')).toMatch(/s\.js .*stays.*s\.js\.from-builder \(--force replaces\)/)
+  expect(resultOf(await build('other', '--force')).outputs).toEqual([expect.not.objectContaining({ beside: expect.anything() as unknown })])
+  expect(readFileSync(join(edited, 's.js'), 'utf8')).toBe('let mine\nformatted\n')
+  rmSync(signs, { recursive: true })
+})
+
+test('outputs of a command that failed come back, marked', async () => {
+  const { code, command } = await lab.run(desk.dir, ['build', dir, '--out', 'report', '--to', join(dir, 'reports'), '--', 'sh', '-c', 'echo why > report; exit 3'])
+  expect([code, readFileSync(join(dir, 'reports/report'), 'utf8')]).toEqual([3, 'why\n'])
+  expect(resultOf(command)).toMatchObject({ exitCode: 3, outputs: [{ path: 'report', failed: true }] })
 })
 
 describe('outputs that leave the tree', () => {

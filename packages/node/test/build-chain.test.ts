@@ -37,17 +37,17 @@ describe.runIf(needs(process.platform !== 'win32', 'the process engine, which Wi
 
     for (const [slot, warmth] of ['prepared', 'reused'].entries()) {
       const snapshot = await reader.snapshot(project, { signal })
-      const have = await cache.have('me', snapshot.project, [snapshot.commit])
+      const have = await cache.have('me', snapshot.project, [snapshot.commit], { signal })
       if (!have.includes(snapshot.commit)) await cache.receive('me', snapshot.project, snapshot.commit, reader.pack(snapshot, have, { signal }), { signal })
       const tree = await engine.createTree(newId(), slot)
-      await cache.checkout('me', snapshot.project, snapshot.commit, tree)
+      await cache.checkout('me', snapshot.project, snapshot.commit, tree, { signal })
       expect(await prepared.prepare(await prepared.key(parts, tree), tree, async () => {
         expect((await run(engine, tree, slot, 'mkdir -p ../deps/bin && echo "tr a-z A-Z" > ../deps/bin/upper && chmod 500 ../deps/bin/upper')).exit.exitCode).toBe(0)
       }, { signal })).toBe(warmth)
       const { exit, text } = await run(engine, tree, slot, 'mkdir ../dist && ../deps/bin/upper < input.txt > ../dist/out.txt && chmod 700 ../deps/bin/upper && touch ../deps/mine && rm input.txt')
       expect(text).toBe('')
       expect(exit.exitCode).toBe(0)
-      const { paths, unmatched } = await new FileOutputReader().match(tree, ['dist/**', 'nothing/**'])
+      const { paths, unmatched } = await new FileOutputReader().match(tree, ['dist/**', 'nothing/**'], { signal })
       expect(unmatched).toEqual(['nothing/**'])
       await new FileOutputWriter().write(join(base, `home${slot}`), new FileOutputReader().read(tree, paths, { signal }), { outputs: ['**', '**/.*'], signal })
       expect(await readFile(join(base, `home${slot}/dist/out.txt`), 'utf8')).toBe('HELLO')

@@ -44,7 +44,7 @@ async function put (dir: string, files: Record<string, string>): Promise<void> {
 
 /** Sends a snapshot as a mesh would; returns the bytes sent and the checked-out tree. */
 async function send (from: GitSource, snapshot: Snapshot, to: GitCache, owner = 'me'): Promise<{ bytes: number, tree: string }> {
-  const have = await to.have(owner, snapshot.project, [snapshot.commit, ...snapshot.ancestors])
+  const have = await to.have(owner, snapshot.project, [snapshot.commit, ...snapshot.ancestors], { signal })
   let bytes = 0
   async function * counted (): AsyncGenerator<Uint8Array> {
     for await (const chunk of from.pack(snapshot, have, { signal })) {
@@ -54,7 +54,7 @@ async function send (from: GitSource, snapshot: Snapshot, to: GitCache, owner = 
   }
   if (!have.includes(snapshot.commit)) await to.receive(owner, snapshot.project, snapshot.commit, counted(), { signal })
   const tree = await fresh()
-  await to.checkout(owner, snapshot.project, snapshot.commit, tree)
+  await to.checkout(owner, snapshot.project, snapshot.commit, tree, { signal })
   return { bytes, tree }
 }
 
@@ -98,10 +98,10 @@ describe('snapshot', () => {
     expect(git(dir, 'status', '--porcelain')).toBe(status)
     const { tree } = await send(from, snapshot, await cache())
     expect(await listing(tree)).toEqual({ 'a.txt': 'A', 'b/c.txt': 'c', '.gitignore': 'dist/\n*.log\n', 'new/file': 'n', 'run.sh': 'x #!/bin/sh\n', link: '-> b/c.txt' })
-    expect(Buffer.from(await from.read(snapshot, 'a.txt') ?? []).toString()).toBe('A')
-    expect(await from.read(snapshot, 'dist/out')).toBeUndefined()
+    expect(Buffer.from(await from.read(snapshot, 'a.txt', { signal }) ?? []).toString()).toBe('A')
+    expect(await from.read(snapshot, 'dist/out', { signal })).toBeUndefined()
     await writeFile(join(dir, '.elder.json'), ' '.repeat(1_048_577))
-    await expect(from.read(await from.snapshot(dir, { signal }), '.elder.json')).rejects.toMatchObject({ code: 'SOURCE_TOO_LARGE', message: expect.stringContaining('.elder.json is longer') as string })
+    await expect(from.read(await from.snapshot(dir, { signal }), '.elder.json', { signal })).rejects.toMatchObject({ code: 'SOURCE_TOO_LARGE', message: expect.stringContaining('.elder.json is longer') as string })
   })
 
   test('an unchanged tree is the same commit, in any repository and folder; history does not matter', async () => {
@@ -128,7 +128,7 @@ describe('snapshot', () => {
     await put(dir, { a: '2' })
     await running
     await waiting
-    expect(new TextDecoder().decode(await from.read(await from.snapshot(dir, { signal }), 'a'))).toBe('2')
+    expect(new TextDecoder().decode(await from.read(await from.snapshot(dir, { signal }), 'a', { signal }))).toBe('2')
   })
 
   test('how much a pack will be is known before it is made, roughly: for a builder that has nothing, and for one that has nearly all', async () => {
@@ -155,7 +155,7 @@ describe('snapshot', () => {
     const both = [from.snapshot(dir, { signal: giveUp.signal }), from.snapshot(dir, { signal: giveUp.signal })]
     giveUp.abort(new Error('enough'))
     for (const given of both) await expect(given).rejects.toThrow('enough')
-    expect(new TextDecoder().decode(await from.read(await from.snapshot(dir, { signal }), 'a'))).toBe('1')
+    expect(new TextDecoder().decode(await from.read(await from.snapshot(dir, { signal }), 'a', { signal }))).toBe('1')
   })
 
   test('outputs that another build is just writing are no source', async () => {
@@ -288,9 +288,9 @@ describe('transfer', () => {
     const to = await cache()
     const snapshot = await from.snapshot(dir, { signal })
     await send(from, snapshot, to, 'alice')
-    expect(await to.have('alice', snapshot.project, [snapshot.commit])).toEqual([snapshot.commit])
-    expect(await to.have('bob', snapshot.project, [snapshot.commit])).toEqual([])
-    await expect(to.checkout('bob', snapshot.project, snapshot.commit, await fresh())).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
+    expect(await to.have('alice', snapshot.project, [snapshot.commit], { signal })).toEqual([snapshot.commit])
+    expect(await to.have('bob', snapshot.project, [snapshot.commit], { signal })).toEqual([])
+    await expect(to.checkout('bob', snapshot.project, snapshot.commit, await fresh(), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
   })
 
   test('many snapshots are kept within bounds and still serve as bases', { timeout: 30_000 }, async () => {
@@ -301,11 +301,11 @@ describe('transfer', () => {
     for (let i = 0; i < 45; i++) {
       await put(dir, { a: `${'text\n'.repeat(50)}${i}` })
       last = await from.snapshot(dir, { signal })
-      const have = await to.have('me', last.project, last.ancestors)
+      const have = await to.have('me', last.project, last.ancestors, { signal })
       await to.receive('me', last.project, last.commit, from.pack(last, have, { signal }), { signal })
     }
     expect(last?.ancestors.length).toBe(31)
-    expect((await to.have('me', last?.project ?? '', last?.ancestors ?? [])).length).toBe(31)
+    expect((await to.have('me', last?.project ?? '', last?.ancestors ?? [], { signal })).length).toBe(31)
   })
 })
 
@@ -345,7 +345,7 @@ describe('a hostile sender', () => {
     const all = git(dir, 'cat-file', '--batch-all-objects', '--batch-check=%(objectname)').split('\n')
     const to = await cache(init)
     const verdict = await to.receive('me', 'p', id, chunks(pack(dir, all)), { signal }).then(() => 'accepted', (error: unknown) => (error as { code: string }).code)
-    if (verdict !== 'accepted') expect(await to.have('me', 'p', [id])).toEqual([])
+    if (verdict !== 'accepted') expect(await to.have('me', 'p', [id], { signal })).toEqual([])
     return verdict
   }
 
@@ -395,7 +395,7 @@ describe('a hostile sender', () => {
     expect(await readdir(join(repo, 'objects/pack'))).toEqual([])
     expect((await readdir(repo)).filter(name => name.startsWith('incoming'))).toEqual([])
     await to.receive('me', 'p', id, chunks(whole.subarray(0, 7), whole.subarray(7)), { signal })
-    expect(await to.have('me', 'p', [id])).toEqual([id])
+    expect(await to.have('me', 'p', [id], { signal })).toEqual([id])
   })
 
   test('symlinks are followed as the kernel does', () => {

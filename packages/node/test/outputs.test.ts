@@ -41,7 +41,7 @@ const ALL = ['**', '**/.*']
 describe('matching', () => {
   test('globs are relative to the tree, folders take all below, dot files come under a named place; unmatched globs are told', async () => {
     const dir = await tree({ 'dist/a.js': '', 'dist/b/c.js': '', 'dist/.hidden/x': '', 'src/a.ts': '', '.cache/y': '', 'coverage.json': '', '.git/config': '' })
-    const match = async (...globs: string[]): Promise<string[]> => (await reader.match(dir, globs)).paths
+    const match = async (...globs: string[]): Promise<string[]> => (await reader.match(dir, globs, { signal })).paths
     expect(await match('dist/**')).toEqual(['dist/.hidden/x', 'dist/a.js', 'dist/b/c.js'])
     expect(await match('dist')).toEqual(['dist/.hidden/x', 'dist/a.js', 'dist/b/c.js'])
     expect(await match('./dist/')).toEqual(['dist/.hidden/x', 'dist/a.js', 'dist/b/c.js'])
@@ -49,7 +49,7 @@ describe('matching', () => {
     expect(await match('**/*.js')).toEqual(['dist/a.js', 'dist/b/c.js'])
     expect(await match('.cache/**')).toEqual(['.cache/y'])
     expect(await match('**')).not.toContain('.git/config')
-    expect(await reader.match(dir, ['nope/**', 'src/*', '../**', '/etc/*'])).toEqual({ paths: ['src/a.ts'], unmatched: ['nope/**', '../**', '/etc/*'], leftOut: [] })
+    expect(await reader.match(dir, ['nope/**', 'src/*', '../**', '/etc/*'], { signal })).toEqual({ paths: ['src/a.ts'], unmatched: ['nope/**', '../**', '/etc/*'], leftOut: [] })
   })
 
   test.each<[glob: string, meant: string[], not: string[]]>([
@@ -78,9 +78,17 @@ describe('matching', () => {
     await symlink(outside, join(dir, 'dist/dir'))
     await symlink(join(outside, 'secret'), join(dir, 'dist/file'))
     execFileSync('mkfifo', [join(dir, 'dist/fifo')])
-    expect((await reader.match(dir, ['dist/**'])).paths).toEqual(['dist/a', 'dist/b'])
-    await expect(new FileOutputReader({ filesMax: 1 }).match(dir, ['dist/**'])).rejects.toMatchObject({ code: 'OUTPUT_INVALID' })
+    expect((await reader.match(dir, ['dist/**'], { signal })).paths).toEqual(['dist/a', 'dist/b'])
+    await expect(new FileOutputReader({ filesMax: 1 }).match(dir, ['dist/**'], { signal })).rejects.toMatchObject({ code: 'OUTPUT_INVALID' })
   })
+})
+
+test('names that not every system can write are left out, and told', async () => {
+  const dir = await tree({ 'dist/ok': '', 'dist/nul.txt': '', 'dist/a:b': '', 'dist/end.': '', 'dist/con/x': '' })
+  const { paths, leftOut } = await reader.match(dir, ['dist/**'], { signal })
+  expect(paths).toEqual(['dist/ok'])
+  expect(leftOut.toSorted()).toEqual(['a:b', 'con', 'end.', 'nul.txt'].map(name => `the file or folder dist/${name} is left out: not every system can write that name`))
+  await expect(reader.match(dir, ['dist/**'], { signal: AbortSignal.abort() })).rejects.toThrow()
 })
 
 describe('reading', () => {
@@ -113,7 +121,7 @@ describe('from one disk to another', () => {
     const from = await tree({ 'dist/run.sh': '#!/bin/sh\n', 'dist/big': big, 'dist/empty': '' })
     await chmod(join(from, 'dist/run.sh'), 0o4777)
     const to = await tree({ 'dist/big': 'old', keep: 'k' })
-    const { paths } = await reader.match(from, ['dist/**'])
+    const { paths } = await reader.match(from, ['dist/**'], { signal })
     const written = await writer.write(to, reader.read(from, paths, { signal }), { outputs: ALL, signal })
     expect(written).toEqual([
       { path: 'dist/big', bytes: 700_000, mode: 0o644, sha256: sha256(big) }, { path: 'dist/empty', bytes: 0, mode: 0o644, sha256: sha256('') },
@@ -134,11 +142,22 @@ describe('a hostile builder', () => {
   const row = (path: string, text: string): OutputFile => ({ path, mode: 0o644, bytes: text.length, sha256: sha256(text) })
   const end = (...manifest: OutputFile[]): OutputPart => ({ type: 'end', manifest })
   const good = [...file('good', 'g')]
+  const several = (files: Record<string, string>): OutputPart[] => [...Object.entries(files).flatMap(([path, text]) => file(path, text)), end(...Object.entries(files).map(([path, text]) => row(path, text)))]
+  const repository = (below: string, { HEAD = 'HEAD', objects = 'objects' } = {}): OutputPart[] =>
+    several({ [`${below}${HEAD}`]: 'ref: refs/heads/main\n', [`${below}config`]: '', [`${below}hooks/pre-receive`]: '#!/bin/sh\n', [`${below}${objects}/info/packs`]: '', [`${below}refs/heads/x`]: '' })
 
   test.each<[string, OutputPart[]]>([
     ['..', [...good, ...file('../evil', 'x'), end(row('good', 'g'), row('../evil', 'x'))]],
     ['an absolute path', [...good, ...file('/tmp/evil', 'x'), end(row('good', 'g'), row('/tmp/evil', 'x'))]],
     ['.git', [...good, ...file('.git/hooks/pre-commit', 'x'), end(row('good', 'g'), row('.git/hooks/pre-commit', 'x'))]],
+    ...['.git./config', '.git /config', '.GIT/hooks/x', '.git::$INDEX_ALLOCATION/config', 'git~1/config', 'C:x', 'dir/nul', 'a.', 'a '].map((path): [string, OutputPart[]] =>
+      [JSON.stringify(path), [...good, ...file(path, 'x'), end(row('good', 'g'), row(path, 'x'))]]),
+    ['a bare repository', repository('dist/x.git/')],
+    ['a bare repository that is the target', repository('')],
+    ['a work tree\'s part of a repository', several({ 'w/HEAD': 'ref: refs/heads/main\n', 'w/commondir': '../..\n', 'w/config': '' })],
+    ['a bare repository in other letters', repository('x/', { HEAD: 'head', objects: 'OBJECTS' })],
+    ['the hooks of a bare repository that is there', several({ 'bare/hooks/post-receive': '#!/bin/sh\n' })],
+    ['a file that is a folder, too', [...good, ...file('a', 'x'), ...file('a/b', 'y'), end(row('good', 'g'), row('a', 'x'), row('a/b', 'y'))]],
     ['a symlinked folder on the way', [...good, ...file('link/evil', 'x'), end(row('good', 'g'), row('link/evil', 'x'))]],
     ['a file on the way', [...good, ...file('plain/evil', 'x'), end(row('good', 'g'), row('plain/evil', 'x'))]],
     ['a folder in the place', [...good, ...file('folder', 'x'), end(row('good', 'g'), row('folder', 'x'))]],
@@ -153,7 +172,7 @@ describe('a hostile builder', () => {
     ['a mode with more bits', [{ type: 'file', file: { path: 'good', mode: 0o4755 as 0o755, bytes: 0 } }, end({ path: 'good', mode: 0o4755 as 0o755, bytes: 0, sha256: sha256('') })]],
   ])('%s: nothing appears', async (_, parts) => {
     const outside = await tree({})
-    const to = await tree({ plain: 'p', 'folder/f': 'f' })
+    const to = await tree({ plain: 'p', 'folder/f': 'f', 'bare/HEAD': 'ref: refs/heads/main\n', 'bare/objects/x': '', 'bare/refs/x': '' })
     await symlink(outside, join(to, 'link'))
     const before = await filesBelow(base)
     await expect(writer.write(to, stream(parts), { outputs: ALL, signal })).rejects.toMatchObject({ code: 'OUTPUT_INVALID' })

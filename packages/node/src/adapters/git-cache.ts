@@ -33,7 +33,6 @@ const PACKS_MAX = 40
 /** A few trees that name each other many times list billions of paths: the listing is cut where honest ones end. */
 const LISTING_BYTES_PER_ENTRY = 400
 const COMMIT = /^[0-9a-f]{40}$/
-const NEVER = new AbortController().signal
 
 /** A sender that says nothing more must not hold what it has sent. */
 async function * unlessAborted<T> (source: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
@@ -61,7 +60,8 @@ export class GitCache implements SourceCache {
     this.#foldsCase = init.foldsCase
   }
 
-  async have (owner: string, project: string, commits: string[]): Promise<string[]> {
+  async have (owner: string, project: string, commits: string[], { signal }: { signal: AbortSignal }): Promise<string[]> {
+    signal.throwIfAborted()
     const repo = this.#repo(owner, project)
     const found = await Promise.all(commits.slice(0, 64).map(commit => accepted(repo, commit)))
     return commits.filter((_, i) => found[i] === true)
@@ -93,7 +93,7 @@ export class GitCache implements SourceCache {
     await this.#trim(repo)
   }
 
-  async checkout (owner: string, project: string, commit: string, tree: string, { signal = NEVER }: { signal?: AbortSignal } = {}): Promise<void> {
+  async checkout (owner: string, project: string, commit: string, tree: string, { signal }: { signal: AbortSignal }): Promise<void> {
     const repo = this.#repo(owner, project)
     if (!COMMIT.test(commit) || !await accepted(repo, commit)) throw new ElderError('SOURCE_INVALID', `this device does not have the source ${commit.slice(0, 12)}`)
     if ((await readdir(tree)).length > 0) throw new ElderError('SOURCE_INVALID', `${tree} is not empty`)

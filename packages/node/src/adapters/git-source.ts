@@ -58,7 +58,7 @@ export class GitSource implements SourceReader {
   /** The last commit of each repository: most builds are of what was built just before. */
   readonly #last = new Map<string, Committed>()
   /** Small files read from the last commits; a commit never changes. */
-  readonly #reads = new Map<string, Promise<Uint8Array | undefined>>()
+  readonly #reads = new Map<string, SharedWork<Uint8Array | undefined>>()
   /** Snapshots that have not begun, by folder: whoever asks meanwhile gets the same, which is younger than every question. */
   readonly #waiting = new Map<string, SharedWork<Snapshot>>()
 
@@ -135,20 +135,31 @@ export class GitSource implements SourceReader {
     return code === 0 && bytes > 0 ? bytes : undefined
   }
 
-  read (snapshot: Snapshot, path: string): Promise<Uint8Array | undefined> {
+  async read (snapshot: Snapshot, path: string, { signal }: { signal: AbortSignal }): Promise<Uint8Array | undefined> {
     const name = `${snapshot.commit}:${path}`
-    const reading = this.#reads.get(name) ?? this.#read(snapshot, name)
+    const known = this.#reads.get(name)
+    const reading = known === undefined || known.abandoned ? new SharedWork(shared => this.#read(snapshot, name, shared)) : known
     // Rejoins as the youngest: the eldest leaves.
     this.#reads.delete(name)
     this.#reads.set(name, reading)
     const eldest = this.#reads.keys().next()
     if (this.#reads.size > READS_MAX && eldest.done === false) this.#reads.delete(eldest.value)
-    reading.catch(() => { this.#reads.delete(name) })
-    return reading
+    return await reading.join(signal).catch((error: unknown) => {
+      if (this.#reads.get(name) === reading) this.#reads.delete(name)
+      throw error
+    })
   }
 
-  async #read (snapshot: Snapshot, name: string): Promise<Uint8Array | undefined> {
-    const { code, stdout } = await runGit(['cat-file', 'blob', name], { env: { GIT_DIR: this.#repo(snapshot.root) }, allow: [128], outputBytesMax: SNAPSHOT_FILE_BYTES_MAX, signal: AbortSignal.timeout(READ_MS) }).catch((error: unknown) => {
+  async ids (snapshot: Snapshot, paths: string[], { signal }: { signal: AbortSignal }): Promise<Map<string, string>> {
+    // A name with a line break cannot be asked for; it counts as not sent.
+    const asked = paths.filter(path => !path.includes('\n'))
+    const git: GitOptions = { env: { GIT_DIR: this.#repo(snapshot.root) }, stdin: asked.map(path => `${snapshot.commit}:${path}\n`).join(''), signal }
+    const answers = (await gitText(['cat-file', '--batch-check=%(objecttype) %(objectname)'], git)).split('\n')
+    return new Map(asked.flatMap((path, i) => answers[i]?.startsWith('blob ') === true ? [[path, answers[i].slice(5)] as const] : []))
+  }
+
+  async #read (snapshot: Snapshot, name: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    const { code, stdout } = await runGit(['cat-file', 'blob', name], { env: { GIT_DIR: this.#repo(snapshot.root) }, allow: [128], outputBytesMax: SNAPSHOT_FILE_BYTES_MAX, signal, deadlineMs: READ_MS }).catch((error: unknown) => {
       throw codeOf(error) === 'SOURCE_TOO_LARGE' ? new ElderError('SOURCE_TOO_LARGE', `${name.slice(name.indexOf(':') + 1)} is longer than ${SNAPSHOT_FILE_BYTES_MAX} bytes, which no file is that says how to build`, 'Is it the right file? Rename it, or shorten it.') : error
     })
     return code === 0 ? stdout : undefined

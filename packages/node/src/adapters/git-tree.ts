@@ -1,5 +1,5 @@
 /** Judges a commit's tree before a file of it is written: paths, sizes, symlinks. Pure. */
-import { ElderError, LIMITS } from '@elder-node/protocol'
+import { ElderError, isGitsOwn, LIMITS } from '@elder-node/protocol'
 
 export interface TreeEntry { mode: string, object: string, bytes: number, path: string }
 export interface TreeBounds { entriesMax: number, bytesMax: number, foldsCase: boolean }
@@ -30,8 +30,7 @@ export function checkTree (entries: TreeEntry[], { entriesMax, bytesMax, foldsCa
 
 /** Git's own folder under any of its names, and whatever is not a plain name. */
 function isForbidden (name: string): boolean {
-  const folded = name.normalize('NFC').toLowerCase().replace(/[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]/g, '')
-  return name === '' || name === '.' || name === '..' || folded === '.git' || /^git~\d+$/.test(folded)
+  return name === '' || name === '.' || name === '..' || isGitsOwn(name)
 }
 
 /** On a file system that folds case, two names would be one file: the second would go through what the first made. */

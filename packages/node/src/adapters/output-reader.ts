@@ -3,7 +3,7 @@ import type { Dirent } from 'node:fs'
 import { readdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
-import { ElderError, isOutputPath, LEFT_OUT, LIMITS } from '@elder-node/protocol'
+import { ElderError, isGitsOwn, isOutputPath, LEFT_OUT, LIMITS } from '@elder-node/protocol'
 import type { OutputFile, OutputPart, OutputReader } from '../ports/source.ts'
 import { outputGlob } from './output-glob.ts'
 import { openInside } from './safe-file.ts'
@@ -11,6 +11,7 @@ import { openInside } from './safe-file.ts'
 /** Characters of a path in a sentence. */
 const PATH_SHOWN = 160
 const NAMES_PER_TURN = 256
+const BAD_NAME = 'the file or folder'
 
 export interface OutputReaderInit {
   /** @default LIMITS.outputFilesMax */
@@ -29,7 +30,7 @@ export class FileOutputReader implements OutputReader {
     this.#bytesMax = bytesMax
   }
 
-  async match (tree: string, globs: string[]): Promise<{ paths: string[], unmatched: string[], leftOut: string[] }> {
+  async match (tree: string, globs: string[], { signal }: { signal: AbortSignal }): Promise<{ paths: string[], unmatched: string[], leftOut: string[] }> {
     const tests = globs.map(glob => ({ glob, ...outputGlob(glob), hit: false }))
     const paths: string[] = []
     const left = new LeftOut()
@@ -37,6 +38,7 @@ export class FileOutputReader implements OutputReader {
     for await (const { path, kind } of walk(await realpath(tree), '', dir => tests.some(test => test.enters(dir)))) {
       // A million names in one folder come in one turn of the event loop.
       if (++seen % NAMES_PER_TURN === 0) await turn()
+      signal.throwIfAborted()
       const hits = tests.filter(test => test.matches(path))
       if (hits.length === 0) continue
       if (kind !== 'file') {
@@ -93,11 +95,12 @@ class LeftOut {
   #more = 0
 
   add (path: string, kind: string): void {
-    if (this.#said.length < LEFT_OUT.max - 1) this.#said.push(`${kind} ${shortened(path)} is left out: outputs are regular files`)
+    const why = kind === BAD_NAME ? 'not every system can write that name' : 'outputs are regular files'
+    if (this.#said.length < LEFT_OUT.max - 1) this.#said.push(`${kind} ${shortened(path)} is left out: ${why}`)
     else this.#more++
   }
 
-  sentences (): string[] { return this.#more === 0 ? this.#said : [...this.#said, `${this.#more} more that are no regular files are left out`] }
+  sentences (): string[] { return this.#more === 0 ? this.#said : [...this.#said, `${this.#more} more are left out`] }
 }
 
 function shortened (path: string): string { return path.length > PATH_SHOWN ? `…${path.slice(-PATH_SHOWN)}` : path }
@@ -114,8 +117,9 @@ async function * walk (root: string, dir: string, enters: (dir: string) => boole
   if (entries === undefined) return yield { path: dir, kind: 'the unreadable folder' }
   for (const entry of entries) {
     const path = dir === '' ? entry.name : `${dir}/${entry.name}`
-    if (!isOutputPath(path)) continue
-    if (!entry.isDirectory()) yield { path, kind: entry.isFile() ? 'file' : kindOf(entry) }
+    if (isGitsOwn(entry.name)) continue
+    if (!isOutputPath(path)) yield { path, kind: BAD_NAME }
+    else if (!entry.isDirectory()) yield { path, kind: entry.isFile() ? 'file' : kindOf(entry) }
     else if (enters(path)) yield * walk(root, path, enters)
   }
 }

@@ -1,10 +1,13 @@
 import { createHash, randomBytes, type Hash } from 'node:crypto'
-import { chmod, lstat, mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises'
+import { lstat, mkdir, open, rm, stat, type FileHandle } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { ElderError, isOutputPath, LIMITS } from '@elder-node/protocol'
-import type { OutputFile, OutputPart, OutputWriter } from '../ports/source.ts'
+import type { OutputFile, OutputPart, OutputWriter, SentTree, WrittenFile } from '../ports/source.ts'
+import { repositoryIn } from './bare-repository.ts'
 import { makeFolders } from './files.ts'
 import { outputGlob, type OutputGlob } from './output-glob.ts'
+import { Places } from './output-place.ts'
+import { FileOutputReader } from './output-reader.ts'
 
 /** By default the builder's fault: nothing was written here. */
 const invalid = (message: string, fix = 'Build it on another device with --on, and update that builder.'): ElderError => new ElderError('OUTPUT_INVALID', message, fix)
@@ -23,7 +26,13 @@ export class FileOutputWriter implements OutputWriter {
 
   constructor (init: OutputWriterInit = {}) { this.#init = { filesMax: LIMITS.outputFilesMax, bytesMax: LIMITS.outputBytesMax, ...init } }
 
-  async write (to: string, parts: AsyncIterable<OutputPart>, { outputs, signal }: { outputs: string[], signal: AbortSignal }): Promise<OutputFile[]> {
+  async present (to: string, globs: string[], { signal }: { signal: AbortSignal }): Promise<ReadonlySet<string> | undefined> {
+    const target = resolve(to)
+    if (!await stat(target).then(found => found.isDirectory(), () => false)) return new Set()
+    return await new FileOutputReader().match(target, globs, { signal }).then(({ paths }) => new Set(paths), () => undefined)
+  }
+
+  async write (to: string, parts: AsyncIterable<OutputPart>, { outputs, signal, sent }: { outputs: string[], signal: AbortSignal, sent?: SentTree }): Promise<WrittenFile[]> {
     const target = resolve(to)
     const asked = outputs.map(outputGlob)
     const folder = await makeStaging(target)
@@ -34,8 +43,7 @@ export class FileOutputWriter implements OutputWriter {
         await staging.take(part)
       }
       const files = staging.finish()
-      await publish(folder, target, files)
-      return files
+      return await publish(folder, target, files, sent)
     } finally {
       await staging.close()
       await rm(folder, { recursive: true, force: true })
@@ -52,6 +60,7 @@ class Staging {
   readonly #init: Required<OutputWriterInit>
   readonly #files: OutputFile[] = []
   readonly #names = new Set<string>()
+  readonly #folders = new Set<string>()
   #current: Current | undefined
   #bytes = 0
   #ended = false
@@ -85,6 +94,8 @@ class Staging {
     // A builder chooses what is in a file, never which file: a hook or a script beside the outputs would run here.
     if (!this.#asked.some(({ matches }) => matches(file.path))) throw invalid(`${JSON.stringify(file.path.slice(0, 200))} was not asked for`)
     if (this.#names.has(name)) throw invalid(`${file.path} comes twice, or in two spellings`)
+    if (this.#folders.has(name) || foldersOf(name).some(folder => this.#names.has(folder))) throw invalid(`${file.path} is a file and a folder`)
+    for (const folder of foldersOf(name)) this.#folders.add(folder)
     if (this.#names.size >= this.#init.filesMax) throw invalid(`more than ${this.#init.filesMax} files`)
     this.#names.add(name)
     this.#current = { file, handle: await open(join(this.#folder, String(this.#files.length)), 'wx', 0o600), hash: createHash('sha256'), got: 0 }
@@ -123,6 +134,11 @@ class Staging {
   }
 }
 
+function foldersOf (path: string): string[] {
+  const names = path.split('/')
+  return names.slice(1).map((_, i) => names.slice(0, i + 1).join('/'))
+}
+
 /** Begins the name of the folder where outputs wait until all are there. It may lie in a work tree, and is no source. */
 export const STAGING_PREFIX = '.elder-outputs-'
 
@@ -150,20 +166,23 @@ function makeTarget (target: string): void {
 }
 
 /** Every way is checked before the first file appears. */
-async function publish (folder: string, target: string, files: OutputFile[]): Promise<void> {
+async function publish (folder: string, target: string, files: OutputFile[], sent: SentTree | undefined): Promise<WrittenFile[]> {
   const checked = new Map<string, boolean>()
+  const repository = await repositoryIn(target, files.map(({ path }) => path))
+  if (repository !== undefined) throw invalid(`the outputs make up a git repository in ${repository === '' ? target : repository}: git would run its hooks`, 'Have the build pack it into one file, as in: tar -cf repository.tar repository')
   for (const { path } of files) {
     await checkWay(target, dirname(path), checked)
     const there = await lstat(join(target, path)).catch(() => undefined)
     if (there?.isDirectory() === true) throw invalid(`${join(target, path)} is a folder`, ELSEWHERE)
   }
   makeTarget(target)
-  for (const [i, { path, mode }] of files.entries()) {
-    const staged = join(folder, String(i))
-    await chmod(staged, mode)
-    await mkdir(dirname(join(target, path)), { recursive: true })
-    await rename(staged, join(target, path))
+  const places = await Places.open({ target, sent }, files)
+  const written: WrittenFile[] = []
+  for (const [i, file] of files.entries()) {
+    const beside = await places.put(join(folder, String(i)), file)
+    written.push(beside === undefined ? file : { ...file, beside })
   }
+  return written
 }
 
 async function checkWay (target: string, dir: string, checked: Map<string, boolean>): Promise<void> {

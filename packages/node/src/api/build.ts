@@ -44,6 +44,8 @@ export interface BuildRequest {
   deadlineMs?: number
   local?: 'auto' | 'never' | 'only'
   strictOutputs?: boolean
+  /** Outputs replace files of the source tree that changed since it was sent; else they stand beside them, as `<name>.from-<builder>`. @default false */
+  force?: boolean
   /** Elect and explain only: one `elected` event, nothing runs. */
   dryRun?: boolean
   agent?: string
@@ -78,7 +80,8 @@ export interface BuildExplanation {
 /** What ended a build that its command did not end: of the mesh, a limit, the deadline. */
 export interface BuildFailure { code: string, message: string, fix: string }
 
-export interface OutputInfo { path: string, bytes: number, sha256: string }
+/** `beside`: the name under which it stands, because the file in its place changed here. `failed`: of a build whose command failed. */
+export interface OutputInfo { path: string, bytes: number, sha256: string, beside?: string, failed?: true }
 
 export type BuildEvent =
   /** First of all, with the trace that log lines of every device name by its id; again, with `why`, when the build waits for a slot. */

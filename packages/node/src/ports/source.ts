@@ -25,35 +25,59 @@ export interface SourceReader {
   /** About how many bytes {@link pack} will be, for progress: what the objects take on this disk. Undefined when nobody can say. */
   packBytes (snapshot: Snapshot, have: string[], options: { signal: AbortSignal }): Promise<number | undefined>
   /** Content of a file of the snapshot, undefined when it is not there: `.elder.json`, lock files. */
-  read (snapshot: Snapshot, path: string): Promise<Uint8Array | undefined>
+  read (snapshot: Snapshot, path: string, options: { signal: AbortSignal }): Promise<Uint8Array | undefined>
+  /** Git's ids of the contents of these paths in the snapshot; what is not in it is left out. */
+  ids (snapshot: Snapshot, paths: string[], options: { signal: AbortSignal }): Promise<Map<string, string>>
 }
 
 /** The builder's bare cache, one repository per requester and project. */
 export interface SourceCache {
   /** Which of the commits are already here. */
-  have (owner: string, project: string, commits: string[]): Promise<string[]>
+  have (owner: string, project: string, commits: string[], options: { signal: AbortSignal }): Promise<string[]>
   /** Takes a pack; bounded; hooks, alternates and configuration of the sender never apply. @throws ElderError `SOURCE_INVALID`, `SOURCE_TOO_LARGE` */
   receive (owner: string, project: string, commit: string, pack: AsyncIterable<Uint8Array>, options: { signal: AbortSignal }): Promise<void>
   /** Writes the commit's files into an empty folder. No hooks, no filters, symlinks only inside the tree. */
-  checkout (owner: string, project: string, commit: string, tree: string): Promise<void>
+  checkout (owner: string, project: string, commit: string, tree: string, options: { signal: AbortSignal }): Promise<void>
 }
 
 export type { OutputFile, OutputPart } from '@elder-node/protocol'
+
+/** The source tree as it was sent, for who writes outputs into it. */
+export interface SentTree {
+  /** Absolute path of the tree's root. */
+  root: string
+  /** Name of the builder, as its files beside carry it. */
+  builder: string
+  /** Git's ids of the contents that were sent, by path relative to the root; what was not sent is left out. */
+  ids: (paths: string[]) => Promise<Map<string, string>>
+  /** What {@link OutputWriter.present} said when the source was sent; undefined: nobody looked, and what was not sent is replaced. */
+  present: Promise<ReadonlySet<string> | undefined>
+}
+
+/** An output on this disk. */
+export interface WrittenFile extends OutputFile {
+  /** It stands under this name, because the file in its place is no longer what was sent. */
+  beside?: string
+}
 
 export interface OutputReader {
   /**
    * Files below the tree that match the globs (relative to the tree root), regular files only; never through a symlink. `unmatched`: the
    * globs that matched nothing; `leftOut`: what they match and no output can be, one sentence each, within the bounds LEFT_OUT.
    */
-  match (tree: string, globs: string[]): Promise<{ paths: string[], unmatched: string[], leftOut: string[] }>
+  match (tree: string, globs: string[], options: { signal: AbortSignal }): Promise<{ paths: string[], unmatched: string[], leftOut: string[] }>
   read (tree: string, paths: string[], options: { signal: AbortSignal }): AsyncIterable<OutputPart>
 }
 
 export interface OutputWriter {
   /**
    * Writes the files below `to` (created when missing): each file to a temporary name, then renamed; nothing appears unless the
-   * whole stream was valid. @throws ElderError `OUTPUT_INVALID` for `..`, absolute paths, `.git`, a symlink on the way, a wrong hash,
-   * too many files or bytes, and a path that none of the globs `outputs` means.
+   * whole stream was valid. With `sent`, a file of that tree that is no longer what was sent stays, and the output stands beside it.
+   * @throws ElderError `OUTPUT_INVALID` for `..`, absolute paths, `.git` under any name, names that mean something else on some system,
+   * a symlink on the way, a wrong hash, too many files or bytes, a path that none of the globs `outputs` means, and for files that
+   * make up a git repository.
    */
-  write (to: string, parts: AsyncIterable<OutputPart>, options: { outputs: string[], signal: AbortSignal }): Promise<OutputFile[]>
+  write (to: string, parts: AsyncIterable<OutputPart>, options: { outputs: string[], signal: AbortSignal, sent?: SentTree }): Promise<WrittenFile[]>
+  /** Files below `to` that the globs mean, now; undefined when there are too many to remember. Never rejects. */
+  present (to: string, globs: string[], options: { signal: AbortSignal }): Promise<ReadonlySet<string> | undefined>
 }

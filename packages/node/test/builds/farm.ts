@@ -58,7 +58,7 @@ export class Farm {
   packs: (thin: boolean) => AsyncIterable<Uint8Array> = async function * (thin) { yield Buffer.from(thin ? 'thin' : 'whole pack') }
   signerOf: (signer: Signer) => Signer = signer => signer
 
-  async add (name: string, init: { slots?: number, role?: Role, script?: Script, offline?: boolean, engine?: EngineName, network?: BuildNetwork, files?: PrivateFiles } = {}): Promise<Device> {
+  async add (name: string, init: { slots?: number, role?: Role, script?: Script, offline?: boolean, engine?: EngineName, network?: BuildNetwork, files?: PrivateFiles, disk?: Partial<SourceCache & OutputReader> } = {}): Promise<Device> {
     const signer = newSigner()
     const id = deviceId(signer.publicKey)
     const role = init.role ?? 'builder'
@@ -78,7 +78,7 @@ export class Farm {
     const ref = (other: DeviceId): { id: string, name: string } => ({ id: other, name: this.devices.find(d => d.id === other)?.name ?? other.slice(0, 8) })
     const link = new BuildLink({ mesh })
     device.host = new BuildHost({
-      engine, cache: fakeCache(device), outputs: fakeReader, prepare: undefined, clock, crypto, signer: this.signerOf(signer), environment: requested => ({ PATH: '/bin', ...requested }),
+      engine, cache: { ...fakeCache(device), ...init.disk }, outputs: { ...fakeReader, ...init.disk }, prepare: undefined, clock, crypto, signer: this.signerOf(signer), environment: requested => ({ PATH: '/bin', ...requested }),
       limits: { cpus: 4, memoryBytes: 2 ** 33, pidsMax: 256, diskBytes: 2 ** 34 }, platform: 'linux/x64', network: init.network ?? 'full', role: roleOf,
       ask: (to, word) => link.ask(to, word),
       rttMs: to => mesh.peers().find(peer => peer.device === to)?.rttMs,
@@ -144,6 +144,7 @@ function fakeSource (warnings: () => string[], files: Map<string, string>, packs
     snapshot: async () => ({ commit: COMMIT, project: 'project-0001', cwd: '.', ancestors: [BASE], root: '/src', warnings: warnings() }),
     async * pack (_snapshot, have) { yield * packs(have.length > 0) },
     packBytes: async () => 3 * 2 ** 20,
+    ids: async () => new Map(),
     read: async (_snapshot, path) => files.has(path) ? Buffer.from(files.get(path) ?? '') : undefined,
   }
 }
@@ -174,6 +175,7 @@ const fakeReader: OutputReader = {
 
 function fakeWriter (written: Map<string, string>): OutputWriter {
   return {
+    present: async () => undefined,
     async write (_to, parts) {
       const files = new Map<string, string>()
       let path = ''

@@ -105,7 +105,7 @@ describe('.elder.json', () => {
 
 describe('who says what is built', () => {
   const files = (texts: Record<string, string>): SourceReader => ({ read: async (_snapshot: Snapshot, path: string) => texts[path] === undefined ? undefined : bytes(texts[path]) }) as unknown as SourceReader
-  const recipe = (texts: Record<string, string>, request: BuildRequest = {}): ReturnType<typeof readRecipe> => readRecipe(files(texts), {} as Snapshot, request)
+  const recipe = (texts: Record<string, string>, request: BuildRequest = {}): ReturnType<typeof readRecipe> => readRecipe(files(texts), {} as Snapshot, request, { signal: new AbortController().signal })
   const ELDER = { '.elder.json': '{"build":{"image":"a:1","command":["a"],"prepare":"p","outputs":["o"],"needs":{"memory":"1g","cpus":1}}}' }
   const DEV = { '.devcontainer/devcontainer.json': '{ "image": "b:1", }', '.devcontainer.json': '{"image":"c:1"}' }
 

@@ -208,10 +208,10 @@ export function hostileBuilds (name: string, options: HostileOptions): void {
       const { exit } = await collect(engine.run(specOf(tree, sh(make), { limits: { ...LIMITS, diskBytes: 512 * MB, memoryBytes: 512 * MB } }), { signal: new AbortController().signal }))
       expect(exit.exitCode).toBe(0)
       const reader = new FileOutputReader()
-      const found = await reader.match(tree, ['out/good', 'out/locked/**', 'out/pipe', 'out/link', 'out/root/**'])
+      const found = await reader.match(tree, ['out/good', 'out/locked/**', 'out/pipe', 'out/link', 'out/root/**'], { signal: new AbortController().signal })
       // Who is root reads what is locked; nobody is led out of the tree or waits for a pipe.
       expect(found.paths.filter(path => path !== 'out/locked/f')).toEqual(['out/good'])
-      await expect(reader.match(tree, ['out/**'])).rejects.toMatchObject({ code: 'OUTPUT_INVALID' })
+      await expect(reader.match(tree, ['out/**'], { signal: new AbortController().signal })).rejects.toMatchObject({ code: 'OUTPUT_INVALID' })
       await engine.removeTree(tree)
       trees.splice(trees.indexOf(tree), 1)
       await expect(lstat(dirname(tree))).rejects.toMatchObject({ code: 'ENOENT' })

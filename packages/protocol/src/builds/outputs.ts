@@ -12,6 +12,7 @@ import { fromHex, toHex } from '../codec/text.ts'
 import { MalformedError } from '../errors.ts'
 import { isCount, isHash } from '../feed/record.ts'
 import { LIMITS } from '../limits.ts'
+import { isPlainName } from './names.ts'
 
 export type OutputMode = 0o644 | 0o755
 /** One returned file; `sha256` is 64 hex digits. */
@@ -29,8 +30,7 @@ const MANIFEST_BYTES = LIMITS.frameBytesMax - 65_536
 
 /** A path that may be written below a folder on any system: relative, plain components, nothing of git's own. */
 export function isOutputPath (path: string): boolean {
-  if (path.length === 0 || path.length > LIMITS.pathCharsMax || /[\0\\]/.test(path)) return false
-  return path.split('/').every(name => name !== '' && name !== '.' && name !== '..' && !/^(\.git|git~\d+)$/i.test(name))
+  return path.length <= LIMITS.pathCharsMax && path.split('/').every(isPlainName)
 }
 
 /** The frames of one part: one, except for a long manifest. @throws MalformedError when the part itself breaks a bound. */

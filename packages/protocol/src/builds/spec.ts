@@ -7,6 +7,7 @@ import { MalformedError } from '../errors.ts'
 import type { BuildId } from '../ids.ts'
 import { LIMITS } from '../limits.ts'
 import { traceparentSchema } from '../trace/schema.ts'
+import { isGitsOwn } from './names.ts'
 
 export interface BuildSpec {
   build: BuildId
@@ -67,7 +68,7 @@ export function inputDigest (spec: BuildSpec, crypto: Crypto): Uint8Array {
 
 /** Of a path or glob: relative, `/`-separated, without `..`, `.git` as a component, or a drive. */
 export function isInsideTree (path: string): boolean {
-  return !path.startsWith('/') && !/^[A-Za-z]:|\\|\0/.test(path) && path.split('/').every(part => part !== '..' && part.toLowerCase() !== '.git')
+  return !path.startsWith('/') && !/^[A-Za-z]:|\\|\0/.test(path) && path.split('/').every(part => part !== '..' && !isGitsOwn(part))
 }
 
 function total (args: string[]): number { return args.reduce((sum, arg) => sum + arg.length, 0) }

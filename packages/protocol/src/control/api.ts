@@ -30,7 +30,7 @@ type Named = 'observer' | 'member' | 'builder' | 'admin'
 interface BuildParams {
   /** `command` may stand in `.elder.json` instead. */
   source: string, command?: string[], image?: string, sealed?: boolean, exclusive?: boolean, waitMs?: number, prepare?: string, outputs?: string[], to?: string, on?: string, env?: Record<string, string>
-  memoryBytes?: number, cpus?: number, deadlineMs?: number, local?: 'auto' | 'never' | 'only', strictOutputs?: boolean, dryRun?: boolean, agent?: string
+  memoryBytes?: number, cpus?: number, deadlineMs?: number, local?: 'auto' | 'never' | 'only', strictOutputs?: boolean, force?: boolean, dryRun?: boolean, agent?: string
   /** W3C trace context; what is none is ignored. */
   traceparent?: string
   /** The build outlives the connection. */
@@ -121,7 +121,7 @@ const SCHEMAS: { [M in ControlMethod]: Schema<ControlMethods[M]> } = {
     source: path, command: maybe(command), image: maybe(text(512)), sealed: maybe(flag), exclusive: maybe(flag), waitMs: maybe(positive), prepare: maybe(text(LIMITS.commandCharsMax)),
     outputs: maybe(v.pipe(v.array(path), v.maxLength(LIMITS.globsMax))), to: maybe(path), on: maybe(label), env: maybe(environment),
     memoryBytes: maybe(positive), cpus: maybe(positive), deadlineMs: maybe(positive), local: maybe(v.picklist(['auto', 'never', 'only'])),
-    strictOutputs: maybe(flag), dryRun: maybe(flag), agent: maybe(label), detach: maybe(flag), traceparent: maybe(label),
+    strictOutputs: maybe(flag), force: maybe(flag), dryRun: maybe(flag), agent: maybe(label), detach: maybe(flag), traceparent: maybe(label),
   }),
   'builds.list': none,
   'builds.events': v.strictObject({ id: label, follow: maybe(flag) }),

@@ -12,6 +12,10 @@ const decodeAll = (frames: Uint8Array[]): OutputPart[] => {
   return frames.flatMap(frame => decoder.push(frame) ?? [])
 }
 
+/** Names that are something else on some system, and names that only look like it. */
+const ODD = ['.git.', '.git ', '.git . ', '.GiT', '.git::$INDEX_ALLOCATION', '.git:x', 'git~1', 'GIT~12', '.g\u200cit', 'C:x', 'c:', 'a:b', 'con', 'NUL.txt', 'aux.', 'Com1.log', 'lpt\u00b9', 'conout$', 'a.', 'a ', '...', ' ']
+const PLAIN = ['.gitignore', '.github', 'git', 'a.git', '.gita', 'console', 'nul-x', 'com', 'com10', 'auxiliary.c', ' a', 'a b', '.a.b', 'x~1']
+
 describe('outputs on the wire', () => {
   test('property: every stream decodes to itself', () => {
     assert(property(array(file, { maxLength: 20 }), uint8Array({ minLength: 1, maxLength: 50 }), (files, data) => {
@@ -45,6 +49,7 @@ describe('outputs on the wire', () => {
       expect(isOutputPath(names.join('/'))).toBe(!hostile)
       if (hostile) expect(() => decodeAll([encode(['file', names.join('/'), false, 1])])).toThrow(/path/)
     }))
+    for (const one of [...PLAIN, ...ODD]) expect(isOutputPath(`a/${one}/b`), one).toBe(PLAIN.includes(one))
     expect(['/etc/passwd', 'a/', 'x'.repeat(LIMITS.pathCharsMax + 1)].some(isOutputPath)).toBe(false)
   })
 

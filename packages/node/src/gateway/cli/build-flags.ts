@@ -7,12 +7,12 @@ import type { Context } from './context.ts'
 
 export interface BuildOptions {
   out?: string[], to?: string, on?: string, prepare?: string, env?: string[], memory?: string, cpus?: string, deadline?: string, local?: string
-  image?: string, sealed?: true, exclusive?: true, wait?: string, dryRun?: true, explain?: true, strictOutputs?: true, detach?: true
+  image?: string, sealed?: true, exclusive?: true, wait?: string, dryRun?: true, explain?: true, strictOutputs?: true, force?: true, detach?: true
 }
 
 /** `rest`: the words behind `--`; without any the command of `.elder.json` is run. @throws ElderError `USAGE` */
 export function buildParams ({ io, agent, output }: Context, options: BuildOptions, dir: string, rest: string[] | undefined): ControlParams<'build'> {
-  const { out, to, on, prepare, env, memory, cpus, deadline, local, image, sealed, exclusive, wait, dryRun, strictOutputs, detach } = options
+  const { out, to, on, prepare, env, memory, cpus, deadline, local, image, sealed, exclusive, wait, dryRun, strictOutputs, force, detach } = options
   if (detach === true && dryRun === true) throw new ElderError('USAGE', '--dry-run runs nothing that could be detached', 'Give one of the two.')
   if (wait !== undefined && dryRun === true) throw new ElderError('USAGE', '--dry-run looks once and waits for nobody', 'Leave out --wait.')
   if (local !== undefined && !['auto', 'never', 'only'].includes(local)) throw new ElderError('USAGE', `"${local}" is not a value of --local`, 'Use auto, never or only.')
@@ -23,7 +23,7 @@ export function buildParams ({ io, agent, output }: Context, options: BuildOptio
     ...parsed('memoryBytes', memory, parseSize), ...parsed('cpus', cpus, (text) => parseCount(text, { min: 0.01, integer: false })),
     ...parsed('deadlineMs', deadline, parseWait), ...parsed('waitMs', wait, parseWait), ...given('local', local as 'auto' | 'never' | 'only' | undefined),
     ...given('image', image), ...given('sealed', sealed), ...given('exclusive', exclusive),
-    ...given('dryRun', dryRun), ...given('strictOutputs', strictOutputs), ...given('detach', detach),
+    ...given('dryRun', dryRun), ...given('strictOutputs', strictOutputs), ...given('force', force), ...given('detach', detach),
   }
 }
 

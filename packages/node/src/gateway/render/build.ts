@@ -72,7 +72,8 @@ function result ({ build, exitCode, state, builder, attempt, sealed, timings, ou
   const where = builder === null ? '' : ` on ${plain(builder.name)}`
   const times = Object.entries(timings).filter(([name, ms]) => ms >= SHOWN_MS || name === 'totalMs').map(([name, ms]) => `${plain(name.replace(/Ms$/, ''))} ${milliseconds(ms)}`).join(', ')
   const total = outputs.reduce((sum, output) => sum + output.bytes, 0)
-  const made = outputs.length === 0 ? '' : `   ${outputs.length} ${outputs.length === 1 ? 'output' : 'outputs'}, ${bytes(total)}`
+  const whose = outputs.some(({ failed }) => failed === true) ? ' of the failed build' : ''
+  const made = outputs.length === 0 ? '' : `   ${outputs.length} ${outputs.length === 1 ? 'output' : 'outputs'}${whose}, ${bytes(total)}`
   return `${word}  build ${short(build)} exit ${exitCode}${where}${attempt > 1 ? `, attempt ${attempt}` : ''}${sealed === true ? ', sealed' : ''}${made}${times === '' ? '' : `\n    ${paint('dim', times)}`}`
 }
 

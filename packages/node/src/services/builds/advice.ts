@@ -1,5 +1,6 @@
 /** What a build that ended is told besides its exit code: why, in words, and what to set. Pure. */
 import type { BuildNetwork, BuildResult } from '@elder-node/protocol'
+import type { WrittenFile } from '../../ports/source.ts'
 
 /** What the attempt that counts ran in. */
 export interface Surroundings {
@@ -14,6 +15,7 @@ export interface Surroundings {
 }
 
 const NOT_FOUND = 127
+const BESIDE_TOLD = 10
 const SEEN = 'The image is taken from --image <ref>, else from {"build":{"image":"…"}} in .elder.json, else from "image" in .devcontainer/devcontainer.json, else it is the builder\'s default; --prepare adds tools to the tree.'
 
 /** `docker; network: full, as the owner of mini allows`: said when an attempt begins. */
@@ -29,6 +31,13 @@ export function adviceFor (result: Pick<BuildResult, 'exitCode' | 'unmatched' | 
     ...(result.exitCode === 0 ? result.unmatched.map(glob => `no output matches ${glob}`) : []),
     ...result.leftOut,
   ]
+}
+
+/** Files that the outputs did not replace, one sentence each; a few, and how many more. */
+export function adviceBeside (outputs: WrittenFile[], builder: string): string[] {
+  const kept = outputs.filter(({ beside }) => beside !== undefined)
+  const told = kept.slice(0, BESIDE_TOLD).map(({ path, beside }) => `${path} is not what was sent any more, so it stays: the output of ${builder} is ${beside} (--force replaces)`)
+  return kept.length <= BESIDE_TOLD ? told : [...told, `${kept.length - BESIDE_TOLD} more outputs stand beside files that changed here: *.from-${builder}`]
 }
 
 function missingTool ({ builder, engine, image, imageFrom }: Surroundings): string {

@@ -1,9 +1,9 @@
 /** Drives one BuildMachine: its effects become port calls, what comes back becomes inputs. */
 import { BuildMachine, codeOf, UNABLE_CODES, type BuildEffect, type BuilderFrame, type BuildInput, type BuildResult, type BuildState, type ClaimWord, type DeviceId, type Failure, type Past } from '@elder-node/protocol'
 import type { BuildEvent, BuildExplanation, DeviceRef } from '../../api.ts'
-import type { OutputFile } from '../../ports/source.ts'
+import type { SentTree, WrittenFile } from '../../ports/source.ts'
 import { durationText } from '../../quantities.ts'
-import { adviceFor, type Surroundings } from './advice.ts'
+import { adviceBeside, adviceFor, type Surroundings } from './advice.ts'
 import { BuildStory } from './build-story.ts'
 import type { EventLog } from './event-log.ts'
 import { listRefusals, nobodyTook, outcomeOfFailure, outcomeOfResult, type Outcome, type ResultEvent } from './outcome.ts'
@@ -143,7 +143,7 @@ export class BuildRun {
     if (!again) this.#begin(to, attempt)
     this.#session?.session.abort(new Error('a new stream takes over'))
     const { spec, snapshot, request } = this.init
-    const session = new Session(this.#hooks, { builder: to, lease, fence, attempt, spec, snapshot, to: request.to ?? snapshot.root, logOffset: this.#story.logOffset }, {
+    const session = new Session(this.#hooks, { builder: to, lease, fence, attempt, spec, snapshot, to: request.to ?? snapshot.root, sent: this.#sentTree(to), logOffset: this.#story.logOffset }, {
       frame: frame => { if (this.#machine.holds(to, lease)) this.#frame(to, lease, frame) },
       sent: (bytes, have) => { this.#sent(bytes, have) },
       result: () => this.#offer(to, lease, fence),
@@ -152,6 +152,13 @@ export class BuildRun {
     })
     this.#session = { builder: to, lease, session }
     void session.run(signal => this.#hooks.open(to, signal))
+  }
+
+  #sentTree (builder: DeviceId): SentTree | undefined {
+    const { snapshot, request, present } = this.init
+    if (request.force === true) return undefined
+    const ids = (paths: string[]): Promise<Map<string, string>> => this.#hooks.reader.ids(snapshot, paths, { signal: this.#over.signal })
+    return { root: snapshot.root, builder: this.#hooks.ref(builder).name, ids, present }
   }
 
   #sessionOf (builder: DeviceId, lease: string): Session | undefined {
@@ -217,10 +224,10 @@ export class BuildRun {
     return this.#accepted?.from === from && this.#accepted.lease === lease && this.#accepted.fence === fence
   }
 
-  #settled (result: BuildResult, outputs: OutputFile[], error: Error | undefined): void {
+  #settled (result: BuildResult, outputs: WrittenFile[], error: Error | undefined): void {
     const accepted = this.#accepted as Extract<BuildEffect, { type: 'accept' }>
     this.past.push(this.#hooks.attempted(accepted.from, true, result.signal === null && result.reason === null ? result.timings.runMs / 1000 : null))
-    for (const advice of adviceFor(result, this.#around)) this.#story.warn(advice)
+    for (const advice of [...adviceFor(result, this.#around), ...adviceBeside(outputs, this.#hooks.ref(accepted.from).name)]) this.#story.warn(advice)
     const { request: { strictOutputs = false }, spec: { deadlineMs, memoryBytes } } = this.init
     const asked = { strictOutputs, deadlineMs, memoryBytes, builder: this.#hooks.ref(accepted.from).name }
     this.#finish(outcomeOfResult(result, error, asked), outputs, result.timings)
@@ -237,13 +244,13 @@ export class BuildRun {
     this.#finish(outcomeOfFailure(state, failure.code === 'NO_CANDIDATE' ? nobodyTook(failure, this.elected.candidates, this.#hooks.nobody(), this.init.request.waitMs) : this.#cancelledBy ?? failure, this.init.spec))
   }
 
-  #finish ({ state, exitCode, failure, reason }: Outcome, outputs: OutputFile[] = [], timings: Partial<BuildResult['timings']> = {}): void {
+  #finish ({ state, exitCode, failure, reason }: Outcome, outputs: WrittenFile[] = [], timings: Partial<BuildResult['timings']> = {}): void {
     clearTimeout(this.#timer)
     this.#over.abort(new Error('the build has ended'))
     const totalMs = this.#hooks.clock.monotonicMs() - this.#startMs
     const event: ResultEvent = {
       event: 'result', build: this.id, state, exitCode, builder: this.builder, attempt: this.attempt, ...(this.init.spec.sealed ? { sealed: true } : {}), timings: { ...timings, totalMs },
-      outputs: outputs.map(({ path, bytes, sha256 }) => ({ path, bytes, sha256 })), error: failure, ...(reason === undefined ? {} : { reason }), ...this.#story.trace,
+      outputs: outputs.map(({ path, bytes, sha256, beside }) => ({ path, bytes, sha256, ...(beside === undefined ? {} : { beside }), ...(exitCode === 0 ? {} : { failed: true as const }) })), error: failure, ...(reason === undefined ? {} : { reason }), ...this.#story.trace,
     }
     this.#story.end(event)
     this.#resolve(event)

@@ -56,18 +56,20 @@ export class Builds {
 
   /** Takes the snapshot, then elects and runs. @throws ElderError when the request or the source is not valid; never for what happens later. */
   async build (request: BuildRequest, options: { signal?: AbortSignal } = {}): Promise<RunningBuild> {
-    const { reader, randomBytes, clock, resources } = this.#components
+    const { reader, writer, randomBytes, clock, resources } = this.#components
     const signal = options.signal ?? new AbortController().signal
     const on = request.on === undefined ? null : this.#components.resolve(request.on)
     const snapshot = await reader.snapshot(request.source ?? '.', { signal })
-    const recipe = await readRecipe(reader, snapshot, request)
+    const recipe = await readRecipe(reader, snapshot, request, { signal })
     const traceparent = formatTraceparent(nextSpan(parseTraceparent(request.traceparent), randomBytes))
     const asked = specOf(toBase32(randomBytes(16)) as BuildId, request, snapshot, recipe, traceparent)
     const how = { signal, explore: request.exclusive !== true }
     const { spec, needs, warnings } = await this.#grantWish(asked, { ...asked, platform: recipe.platform, local: request.local ?? 'auto', on }, isWish(recipe), how)
     const localFallback = needs.local === 'auto' && on === null && resources.slots > 0
+    const looks = spec.outputs.length > 0 && request.force !== true && request.dryRun !== true
+    const present = looks ? writer.present(request.to ?? snapshot.root, spec.outputs, { signal }) : Promise.resolve(undefined)
     const run = new BuildRun(this.#hooks(needs, spec, how), {
-      spec, snapshot, request, localFallback, startedWallMs: clock.wallMs(), imageFrom: spec.image === null ? null : recipe.imageFrom,
+      spec, snapshot, present, request, localFallback, startedWallMs: clock.wallMs(), imageFrom: spec.image === null ? null : recipe.imageFrom,
       warnings: [...snapshot.warnings ?? [], ...recipe.warnings, ...warnings],
     })
     this.#book.add(run)

@@ -24,7 +24,11 @@ export class Job {
     this.lease = lease
     this.spec = spec
     this.trace = parseTraceparent(spec.traceparent)
-    this.controller.signal.addEventListener('abort', () => { this.#notify() }, { once: true })
+    // A requester that takes nothing more must not hold what is being sent to it, and with it the slot.
+    this.controller.signal.addEventListener('abort', () => {
+      this.#stream?.abort(this.controller.signal.reason as Error)
+      this.#notify()
+    }, { once: true })
   }
 
   get requester (): DeviceId { return this.lease.requester }

@@ -24,24 +24,25 @@ export interface Recipe {
 const DEVCONTAINERS = ['.devcontainer/devcontainer.json', '.devcontainer.json']
 
 /** @throws ElderError `RECIPE_INVALID` when `.elder.json` is there and not what it should be. */
-export async function readRecipe (reader: SourceReader, snapshot: Snapshot, request: BuildRequest): Promise<Recipe> {
-  const bytes = await reader.read(snapshot, ELDER_JSON)
+export async function readRecipe (reader: SourceReader, snapshot: Snapshot, request: BuildRequest, { signal }: { signal: AbortSignal }): Promise<Recipe> {
+  const read = (path: string): Promise<Uint8Array | undefined> => reader.read(snapshot, path, { signal })
+  const bytes = await read(ELDER_JSON)
   const file = bytes === undefined ? undefined : parseElderJson(bytes)
   return {
     command: request.command ?? file?.command ?? null, prepare: request.prepare ?? file?.prepare ?? null, outputs: request.outputs ?? file?.outputs ?? [],
     memoryBytes: request.memoryBytes ?? file?.memoryBytes ?? null, cpus: request.cpus ?? file?.cpus ?? null, platform: file?.platform ?? null,
-    ...await imageOf(reader, snapshot, request.image, file?.image), warnings: file?.warnings ?? [],
+    ...await imageOf(read, request.image, file?.image), warnings: file?.warnings ?? [],
   }
 }
 
 /** True of an image that the project's editor uses: a wish, while those of the other places are a must. */
 export function isWish ({ imageFrom }: Recipe): boolean { return imageFrom !== null && DEVCONTAINERS.includes(imageFrom) }
 
-async function imageOf (reader: SourceReader, snapshot: Snapshot, asked: string | undefined, named: string | undefined): Promise<Pick<Recipe, 'image' | 'imageFrom'>> {
+async function imageOf (read: (path: string) => Promise<Uint8Array | undefined>, asked: string | undefined, named: string | undefined): Promise<Pick<Recipe, 'image' | 'imageFrom'>> {
   if (asked !== undefined) return { image: asked, imageFrom: '--image' }
   if (named !== undefined) return { image: named, imageFrom: ELDER_JSON }
   for (const path of DEVCONTAINERS) {
-    const bytes = await reader.read(snapshot, path)
+    const bytes = await read(path)
     if (bytes === undefined) continue
     const image = devcontainerImage(bytes)
     return image === undefined ? { image: null, imageFrom: null } : { image, imageFrom: path }

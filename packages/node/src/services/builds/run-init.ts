@@ -38,6 +38,8 @@ export interface RunInit {
   startedWallMs: number
   /** Who named the image; null: nobody. */
   imageFrom: string | null
+  /** Files that outputs may replace though they were not sent: there when the source was. */
+  present: Promise<ReadonlySet<string> | undefined>
   /** What is to be said first, one sentence each. */
   warnings: string[]
 }

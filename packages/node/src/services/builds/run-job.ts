@@ -41,7 +41,7 @@ export async function runJob (job: Job, components: RunComponents): Promise<void
   try {
     await timed('sourceMs', () => source(job, components))
     const folder = tree = await engine.createTree(runId(job), job.lease.slot)
-    await timed('bootMs', () => components.cache.checkout(job.requester, job.spec.source.project, job.spec.source.commit, folder))
+    await timed('bootMs', () => components.cache.checkout(job.requester, job.spec.source.project, job.spec.source.commit, folder, { signal }))
     const failed = await timed('prepareMs', () => prepare(job, components, folder))
     const exit = failed ?? await timed('runMs', () => command(job, components, folder))
     signal.throwIfAborted()
@@ -128,7 +128,7 @@ function runId (job: Job): string { return `${job.spec.build}-${job.lease.fence}
 /** Sends outputs and the signed result until the requester has them all; over a new stream when the old one breaks. */
 async function handOver (job: Job, components: RunComponents, tree: string, exit: Exit, timings: BuildTimings): Promise<void> {
   const { signal } = job.controller
-  const found = job.spec.outputs.length > 0 ? await components.outputs.match(tree, job.spec.outputs) : { paths: [], unmatched: [], leftOut: [] }
+  const found = job.spec.outputs.length > 0 ? await components.outputs.match(tree, job.spec.outputs, { signal }) : { paths: [], unmatched: [], leftOut: [] }
   while (!job.received && !signal.aborted) {
     const stream = job.stream
     if (stream === undefined) {

@@ -1,7 +1,7 @@
 /** One stream of one lease, on the requester's side: frames in and out, source sent, outputs written as they come. */
 import { decodeBuilderFrame, ElderError, encodeFrame, equalBytes, inputDigest, MalformedError, manifestDigest, OutputDecoder, verifyResult, type BuilderFrame, type BuildResult, type BuildSpec, type Crypto, type DeviceId, type ManifestFile } from '@elder-node/protocol'
 import type { FrameStream } from '../../ports/mesh.ts'
-import type { OutputFile, OutputPart, OutputWriter, Snapshot, SourceReader } from '../../ports/source.ts'
+import type { OutputPart, OutputWriter, SentTree, Snapshot, SourceReader, WrittenFile } from '../../ports/source.ts'
 import { Queue } from './queue.ts'
 import { askForSource, sendSource } from './source-send.ts'
 
@@ -16,6 +16,8 @@ export interface SessionInit {
   snapshot: Snapshot
   /** Where outputs are written. */
   to: string
+  /** The tree as it was sent, which outputs do not overwrite where it has changed; undefined: they do. */
+  sent: SentTree | undefined
   logOffset: number
 }
 
@@ -29,7 +31,7 @@ export interface SessionEvents {
   /** The session is over without a result. */
   broken: (error: Error) => void
   /** The session is over with its outputs written, or not written because of `error`. */
-  settled: (result: BuildResult, outputs: OutputFile[], error: Error | undefined) => void
+  settled: (result: BuildResult, outputs: WrittenFile[], error: Error | undefined) => void
 }
 
 export class Session {
@@ -40,7 +42,7 @@ export class Session {
   readonly #parts = new Queue<OutputPart>()
   readonly #decoder = new OutputDecoder()
   #stream: FrameStream | undefined
-  #writing: Promise<OutputFile[]> | undefined
+  #writing: Promise<WrittenFile[]> | undefined
   #end: Extract<OutputPart, { type: 'end' }> | undefined
   #sending = false
   #over = false
@@ -105,8 +107,9 @@ export class Session {
     if (part.type !== 'end') await this.#parts.push(part).catch(() => {})
   }
 
-  #write (): Promise<OutputFile[]> {
-    const writing = this.#components.writer.write(this.#init.to, this.#parts, { outputs: this.#init.spec.outputs, signal: this.#controller.signal })
+  #write (): Promise<WrittenFile[]> {
+    const { to, spec: { outputs }, sent } = this.#init
+    const writing = this.#components.writer.write(to, this.#parts, { outputs, signal: this.#controller.signal, ...(sent === undefined ? {} : { sent }) })
     writing.catch((error: unknown) => { this.#parts.fail(error as Error) })
     return writing
   }
@@ -125,7 +128,7 @@ export class Session {
     }
   }
 
-  async #finishOutputs (): Promise<OutputFile[]> {
+  async #finishOutputs (): Promise<WrittenFile[]> {
     if (this.#end === undefined || this.#writing === undefined) return []
     await this.#parts.push(this.#end).catch(() => {})
     this.#parts.end()

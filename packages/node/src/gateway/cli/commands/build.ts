@@ -33,6 +33,7 @@ export function register (command: Command, { act, rest }: Kit): void {
     .option('--dry-run', 'elect and explain, run nothing')
     .option('--detach', 'print the id and return; the build goes on while this node runs')
     .option('--strict-outputs', 'exit 1 when a glob of --out matches nothing')
+    .option('--force', 'outputs replace files that you changed meanwhile')
     .addHelpText('after', `
 Examples:
   elder-node build . -- npm test
@@ -41,6 +42,9 @@ Examples:
   elder-node build --image node:24 --sealed -- node --test
   elder-node build --on mini --wait 10m --detach -- make
   elder-node build --dry-run -- true
+
+A file of the source tree that changed after it was sent is not replaced: the
+output stands beside it as <name>.from-<builder>, and a warning names both.
 
 Without a command, .elder.json at the root of the tree says what to build;
 flags go before it:
