@@ -24,7 +24,7 @@ const SURFACE: Record<string, string[]> = {
     batchOf batchValue builderCapability checkNamed codeOf compareBytes compareFeeds conferred decode decodeAdvert decodeBuilderFrame decodeCanonical
     decodeProbe decodeProbeAnswer decodeRecord decodeRequestFrame decodeSync deviceId deviceKey deviceOfAddress encode encodeAdvert encodeFrame encodeOutputPart encodeProbe encodeProbeAnswer encodeRecord
     encodeSync entryId formatTraceparent nextSpan originOf parseTraceparent traceIdOf equalBytes feedDevice feedId feedIdOf feedKey formatRecovery formatTicket fromBase32 fromHex
-    fromUtf8 genesisHash hasRole headOf headValue imageHint inputDigest isCount isDeviceName isEntryId isHash isInsideTree isOutputPath isRefusalCode isSeq isRemoval keptOf
+    fromUtf8 genesisHash hasRole headOf headValue imageHint inputDigest isCount isDeviceName isEntryId isGitsOwn isHash isInsideTree isOutputPath isRefusalCode isSeq isRemoval keptOf
     lapsesAtMs liveOf liveValue manifestDigest memberRecordHash meshIdOf meshKey nextAt openMemberRecord parseClaimWord
     parseControlReply parseControlRequest parseRecovery parseSpec parseStackKey parseTicket peerIdOf placesOf proofOf rank recordHash redeemMessage refusal resolveRoster risingPlaces score seenOf
     signHead signMemberRecord signRedemption signResult stackId stackIdOf stackKey stackNamesOf strayAnswer surelyOverAtMs tieS toBase32 toDeviceName toHex utf8
