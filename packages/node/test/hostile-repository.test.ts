@@ -1,12 +1,12 @@
 /** Folders that somebody hostile made, as the source of a build and where a stack is named: nothing of them runs, leads out or swallows memory. */
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { codeOf } from '@elder-node/protocol'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { GitSource } from '../src/adapters/git-source.ts'
 import { worktreeStack } from '../src/gateway/cli/stack-name.ts'
-import { git, HOSTILE, place } from './support/hostile-repositories.ts'
+import { git, HOSTILE, place, repository } from './support/hostile-repositories.ts'
 
 // A dozen git processes for each, on machines that may be busy.
 vi.setConfig({ testTimeout: 60_000 })
@@ -46,4 +46,28 @@ describe.for(HOSTILE)('$name', ({ make, files, warns, asRoot }) => {
     if (named instanceof Error) expect(codeOf(named), named.message).toMatch(/^STACK_/)
     expect(existsSync(canary), 'a command of the repository ran').toBe(false)
   })
+})
+
+test('variables of whoever started the node steer no git', async () => {
+  const { dir, canary } = place(root, ++count)
+  const other = repository(join(dir, 'other'))
+  const asked = repository(join(dir, 'asked'))
+  writeFileSync(join(asked, 'b'), 'b')
+  const run = `touch ${canary}`
+  const steering = {
+    GIT_DIR: join(other, '.git'), GIT_WORK_TREE: other, GIT_INDEX_FILE: join(other, '.git/index'), GIT_OBJECT_DIRECTORY: join(other, '.git/objects'), GIT_COMMON_DIR: join(other, '.git'),
+    GIT_NAMESPACE: 'x', GIT_CEILING_DIRECTORIES: asked, GIT_CONFIG_PARAMETERS: `'core.fsmonitor'='${run}'`, GIT_EXTERNAL_DIFF: run, GIT_SSH_COMMAND: run, GIT_ASKPASS: run, GIT_PROXY_COMMAND: run,
+    GIT_PAGER: run, GIT_EDITOR: run, GIT_ALLOW_PROTOCOL: 'ext', GIT_NO_LAZY_FETCH: '0', GIT_REPLACE_REF_BASE: 'refs/x', GIT_GRAFT_FILE: '/dev/zero', GIT_SHALLOW_FILE: '/dev/zero', GIT_ATTR_SOURCE: 'x',
+  }
+  Object.assign(process.env, steering)
+  try {
+    const source = new GitSource({ dir: join(root, `store-${count}`), deadlineMs: 10_000 })
+    const { commit } = await source.snapshot(asked, { signal })
+    const repo = join(root, `store-${count}`, readdirSync(join(root, `store-${count}`)).at(-1) as string)
+    for (const name of Object.keys(steering)) delete process.env[name]
+    expect(git(repo, 'ls-tree', '-r', '--name-only', commit).split('\n')).toEqual(['a', 'b'])
+    expect(existsSync(canary)).toBe(false)
+  } finally {
+    for (const name of Object.keys(steering)) delete process.env[name]
+  }
 })

@@ -44,7 +44,7 @@ export async function usable (dir: string, deep: boolean, signal: AbortSignal): 
 /** Lock files, temporary packs and crash reports left by a git that was killed before this process began. */
 export async function removeStale (dir: string, beforeMs: number): Promise<void> {
   const names = await readdir(dir, { recursive: true }).catch(() => [] as string[])
-  const litter = names.filter(name => name.endsWith('.lock') || /(^|[/\\])tmp_/.test(name) || name.startsWith('fast_import_crash_'))
+  const litter = names.filter(name => /\.(lock|temp)$/.test(name) || /(^|[/\\])tmp_/.test(name) || name.startsWith('fast_import_crash_'))
   for (const name of litter) {
     const path = join(dir, name)
     const at = await stat(path).then(info => info.mtimeMs, () => Infinity)

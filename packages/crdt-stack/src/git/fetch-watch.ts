@@ -1,6 +1,7 @@
 /** Ends a fetch that brings more than a mirror has, or would fill the disk: how much a host will send is not known before. */
 import { readdir, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { ElderError, LIMITS } from '@elder-node/protocol'
 import { tooLarge } from './tree-listing.ts'
 
@@ -21,41 +22,49 @@ export interface FetchWatch {
   /** Aborts with the caller's reason, or with an ElderError `MIRROR_TOO_LARGE` or `DISK_FULL`. */
   readonly signal: AbortSignal
   stop (): void
+  /** Looks once more, at what a fetch of a moment has brought. @throws as the signal's reason says */
+  settle (): Promise<void>
 }
 
 const LOOK_MS = 250
+/** A walk over many loose objects is followed by so many times its own duration of rest. */
+const REST_FACTOR = 4
 const RESERVE_BYTES_MAX = 1_073_741_824
 const RESERVE_PART = 0.05
 
-/** Measures what is there, then looks four times a second at what grows. */
+/** Looks at all objects, up to four times a second: a host that speaks the old protocol of plain files leaves them under any name. */
 export async function watchFetch ({ dir, url, signal, bytesMax = LIMITS.mirrorBytesMax, reserveBytes }: FetchWatchInit): Promise<FetchWatch> {
-  const heldBytes = await sizeOf(join(dir, 'objects'), () => true)
   const disk = await statfs(dir)
   const reserve = reserveBytes ?? Math.min(RESERVE_BYTES_MAX, disk.blocks * disk.bsize * RESERVE_PART, disk.bavail * disk.bsize / 2)
   const over = new AbortController()
-  let timer: NodeJS.Timeout | undefined
+  const stopped = new AbortController()
   const look = async (): Promise<void> => {
-    const newBytes = await sizeOf(join(dir, 'objects', 'pack'), name => name.startsWith('tmp_'))
     const { bavail, bsize } = await statfs(dir)
-    if (heldBytes + newBytes > bytesMax) over.abort(tooLarge(url, `it sends more than ${bytesMax} bytes`))
-    else if (bavail * bsize < reserve) over.abort(new ElderError('DISK_FULL', `The disk of this device would run full of what ${url} sends.`, 'Free some space; the mirror is tried again by itself.'))
+    if (bavail * bsize < reserve) over.abort(new ElderError('DISK_FULL', `The disk of this device would run full of what ${url} sends.`, 'Free some space; the mirror is tried again by itself.'))
+    else if (await sizeOf(join(dir, 'objects')) > bytesMax) over.abort(tooLarge(url, `it sends more than ${bytesMax} bytes`))
   }
-  const next = (): void => { timer = setTimeout(() => { void look().catch(() => {}).finally(() => { if (!over.signal.aborted && !stopped) next() }) }, LOOK_MS) }
-  let stopped = false
-  next()
-  return {
-    signal: AbortSignal.any([signal, over.signal]),
-    stop () {
-      stopped = true
-      clearTimeout(timer)
-    },
+  const watch = async (): Promise<void> => {
+    for (let tookMs = 0; !over.signal.aborted;) {
+      await delay(Math.max(LOOK_MS, REST_FACTOR * tookMs), undefined, { signal: stopped.signal })
+      const beganMs = performance.now()
+      // A file goes away while it is looked at: the next look counts.
+      await look().catch(() => {})
+      tookMs = performance.now() - beganMs
+    }
   }
+  watch().catch(() => {})
+  const settle = async (): Promise<void> => {
+    await look()
+    over.signal.throwIfAborted()
+  }
+  return { signal: AbortSignal.any([signal, over.signal]), stop: () => { stopped.abort() }, settle }
 }
 
-/** Bytes of the files below a folder whose names count. What goes away meanwhile is not counted. */
-async function sizeOf (dir: string, counts: (name: string) => boolean): Promise<number> {
-  const entries = await readdir(dir, { withFileTypes: true, recursive: true }).catch(() => [])
+/** Bytes of the files below a folder. What goes away meanwhile is not counted. */
+async function sizeOf (dir: string): Promise<number> {
   let bytes = 0
-  for (const entry of entries) if (entry.isFile() && counts(entry.name)) bytes += await stat(join(entry.parentPath, entry.name)).then(({ size }) => size, () => 0)
+  for (const entry of await readdir(dir, { withFileTypes: true, recursive: true })) {
+    if (entry.isFile()) bytes += await stat(join(entry.parentPath, entry.name)).then(({ size }) => size, () => 0)
+  }
   return bytes
 }

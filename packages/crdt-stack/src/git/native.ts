@@ -110,7 +110,7 @@ class NativeGit implements GitMirror {
   async push (commit: Commit, { signal }: GitOptions): Promise<'ok' | 'rejected'> {
     const { url } = this.#init
     const args = ['push', '--porcelain', '--no-verify', '--no-follow-tags', '--recurse-submodules=no', ...servingOptions(url, 'receive-pack'), '--', url, `${commit}:${MIRROR_BRANCH}`]
-    const result = await this.#run({ ...this.#remote(), args, signal })
+    const result = await this.#run({ ...this.#remote(), args, signal, outputBytesMax: 1_048_576 })
     const [flag, , summary = ''] = (result.stdout.toString().split('\n').find(line => line.includes(`:${MIRROR_BRANCH}\t`)) ?? '').split('\t')
     if (result.code === 0 && flag !== '!') {
       await this.#local('note the tip', { args: ['update-ref', TIP_REF, commit], signal })
@@ -133,6 +133,7 @@ class NativeGit implements GitMirror {
     const watch = await watchFetch({ dir, url: this.url, signal, ...bytesMax === undefined ? {} : { bytesMax } })
     try {
       await this.#network('fetch', { args, signal: watch.signal })
+      await watch.settle()
     } catch (error) {
       await removeStale(dir, Infinity)
       // Nobody knows what of it is garbage that a new beginning would not bring back.

@@ -1,16 +1,23 @@
 /** A git host that never comes to an end. */
 import { randomBytes } from 'node:crypto'
-import { createServer, type Server } from 'node:http'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 
 /**
  * A host that answers as git does, with one branch, and then sends a pack without end. `asked`: when a pack was asked for, by
- * `performance.now()`.
+ * `performance.now()`. With `dumb`, it knows only the protocol of plain files, and the first of them has no end.
  */
-export function endless (): { http: Server, sent: () => number, asked: () => number[] } {
+export function endless ({ dumb = false } = {}): { http: Server, sent: () => number, asked: () => number[] } {
   let sent = 0
   const asked: number[] = []
   const packet = (text: string): string => (text.length + 4).toString(16).padStart(4, '0') + text
   const http = createServer((request, response) => {
+    if (dumb) {
+      if (request.url?.includes('/info/refs') === true) return void response.end(`${'12'.repeat(20)}\trefs/heads/elder/memory\n`)
+      if (request.url?.endsWith('/HEAD') === true) return void response.end('ref: refs/heads/elder/memory\n')
+      if (request.url?.includes('/objects/12/') !== true) return void response.writeHead(404).end()
+      asked.push(performance.now())
+      return void pour(response, blob => blob)
+    }
     response.setHeader('content-type', request.method === 'GET' ? 'application/x-git-upload-pack-advertisement' : 'application/x-git-upload-pack-result')
     if (request.method === 'GET') return void response.end(`${packet('# service=git-upload-pack\n')}0000${packet(`${'12'.repeat(20)} refs/heads/elder/memory\0side-band-64k\n`)}0000`)
     asked.push(performance.now())
@@ -18,16 +25,16 @@ export function endless (): { http: Server, sent: () => number, asked: () => num
     // The header of a pack of a million objects.
     const band = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from((bytes.length + 5).toString(16).padStart(4, '0')), Buffer.from([1]), bytes])
     response.write(band(Buffer.concat([Buffer.from('PACK'), Buffer.from([0, 0, 0, 2, 0, 0x0f, 0x42, 0x40])])))
-    const more = (): void => {
-      for (const blob of BLOBS) {
-        sent += blob.length
-        if (!response.destroyed) response.write(band(blob))
-      }
-      // 50 MB a second at most: who measures has a turn, too, on a machine that is busy.
-      if (!response.destroyed) setTimeout(more, 5)
-    }
-    more()
+    pour(response, band)
   })
+  /** 50 MB a second at most: who measures has a turn, too, on a machine that is busy. */
+  const pour = (response: ServerResponse, packed: (blob: Buffer) => Buffer): void => {
+    for (const blob of BLOBS) {
+      sent += blob.length
+      if (!response.destroyed) response.write(packed(blob))
+    }
+    if (!response.destroyed) setTimeout(pour, 5, response, packed)
+  }
   return { http, sent: () => sent, asked: () => asked }
 }
 

@@ -1,6 +1,6 @@
 /** Remotes that attack whoever mirrors to them: programs of a folder, packs without end, trees that list millions of paths, redirects. */
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
@@ -49,14 +49,22 @@ describe('a folder as remote', () => {
 })
 
 describe('a pack without end', () => {
-  it('ends at the bound, and leaves nothing of it: MIRROR_TOO_LARGE', async () => {
-    const { http, sent } = endless()
+  it.for([false, true])('ends at the bound, and leaves nothing of it: MIRROR_TOO_LARGE (plain files: %s)', async dumb => {
+    const { http, sent } = endless({ dumb })
     const url = `${await listening(http)}/memory.git`
     const dir = join(folder(), 'cache')
     const mirror = await openNativeGit({ dir, url, bytesMax: 3_000_000 }, options)
     for (let pass = 0; pass < 2; pass++) await expect(mirror.fetchTip(options)).rejects.toMatchObject({ code: 'MIRROR_TOO_LARGE', message: expect.stringContaining('3000000 bytes') as string })
     expect(sent()).toBeGreaterThan(3_000_000)
-    expect(readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter(name => /tmp_|\.lock$/.test(name))).toEqual([])
+    expect(readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter(name => /tmp_|\.(lock|temp)$/.test(name))).toEqual([])
+  })
+
+  it('is noticed when it came in a moment, too: MIRROR_TOO_LARGE', async () => {
+    const { url } = await server()
+    const writer = await openNativeGit({ dir: join(folder(), 'cache'), url }, options)
+    await writer.push(await commit(writer, randomBytes(100_000).toString('base64')), options)
+    const mirror = await openNativeGit({ dir: join(folder(), 'cache'), url, bytesMax: 10_000 }, options)
+    await expect(mirror.fetchTip(options)).rejects.toMatchObject({ code: 'MIRROR_TOO_LARGE' })
   })
 
   it('ends before the disk is full: DISK_FULL', async () => {
