@@ -3,6 +3,7 @@
  * runs, so a build's leftovers never enter it; every build gets a copy of its own.
  */
 import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
 import { lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { PreparedTrees, PrepareParts } from '../ports/prepare.ts'
@@ -51,7 +52,7 @@ export class PrepareCache implements PreparedTrees {
     const { requester, project, command, cwd, engine, image, platform } = parts
     hash.update(JSON.stringify(['elder/prepare/v1', requester, project, command, cwd, engine, image, platform]))
     for (const path of locks.length > 0 ? locks : named(name => MANIFESTS.has(name))) {
-      hash.update(JSON.stringify([path, createHash('sha256').update(await readFile(join(tree, path))).digest('hex')]))
+      hash.update(JSON.stringify([path, await hashOf(join(tree, path))]))
     }
     return hash.digest('hex').slice(0, 40)
   }
@@ -147,6 +148,13 @@ async function * added (tree: string, dir: string, before: Set<string>): AsyncGe
 }
 
 /** Regular files of a checkout; what package managers make and git's own aside. */
+/** In pieces: under the name of a lock file a requester may send as much as a whole source. */
+async function hashOf (path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) hash.update(chunk)
+  return hash.digest('hex')
+}
+
 async function * filesBelow (tree: string, dir: string): AsyncGenerator<string> {
   for (const entry of await readdir(join(tree, dir), { withFileTypes: true })) {
     const path = dir === '' ? entry.name : `${dir}/${entry.name}`

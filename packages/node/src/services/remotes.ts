@@ -112,6 +112,7 @@ export class Remotes {
     try {
       await this.#parts.look(url, { signal: AbortSignal.timeout(LOOK_MS) })
     } catch (error) {
+      if (codeOf(error) === 'GIT_MISSING') throw new ElderError('GIT_MISSING', `The folder ${url} needs git, which is not installed on this device.`, 'Install git, or use an https:// remote.')
       // A repository of another user is there; what is in the way is for git's own words.
       const isThere = !['GIT_NOT_FOUND', 'GIT_UNREACHABLE'].includes(codeOf(error) ?? '') || (error as Error).message.includes('dubious ownership')
       if (isThere) throw error

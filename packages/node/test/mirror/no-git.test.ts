@@ -18,10 +18,11 @@ async function withoutGit<T> (home: string, ...args: string[]): Promise<T> {
 
 it('mirrors a note and restores it; a remote that needs git is named with the remedy', { timeout: 60_000 }, async () => {
   const { url, dir } = await remote({ auth: { user: 'elder', password: 's3cret' } })
-  const [home, local] = [folder(), join(folder(), 'local.git')]
+  const [home, local, ssh] = [folder(), join(folder(), 'local.git'), 'ssh://127.0.0.1:9/memory.git']
   writeFileSync(join(home, '.git-credentials'), `${url.replace('://', '://elder:s3cret@')}\n`)
-  const written = await withoutGit<{ digest: string, report: Array<{ url: string, ok: boolean, message: string | null }>, logged: string[] }>(home, join(folder(), 'first'), 'write', url, local)
-  expect(written.report).toMatchObject([{ url, ok: true }, { url: local, ok: false, message: expect.stringContaining('needs git, which is not installed') }])
+  const written = await withoutGit<{ digest: string, report: Array<{ url: string, ok: boolean, message: string | null }>, logged: string[], refused: string }>(home, join(folder(), 'first'), 'write', url, ssh, local)
+  expect(written.report).toMatchObject([{ url, ok: true }, { url: ssh, ok: false, message: expect.stringContaining('needs git, which is not installed') }])
+  expect(written.refused).toContain('needs git, which is not installed')
   expect(written.logged.filter(line => line.startsWith('git is not installed'))).toHaveLength(1)
   const paths = execFileSync('git', ['-C', dir, 'ls-tree', '-r', '--name-only', 'elder/memory'], { encoding: 'utf8' })
   expect(paths).toMatch(/^stacks\/notes\/entries\/note\/.+\.md$/m)
