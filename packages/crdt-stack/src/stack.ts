@@ -189,6 +189,12 @@ export class Stack {
     return true
   }
 
+  /** The device that wrote everything here, when one did. */
+  soleAuthor (): DeviceId | undefined {
+    const [first, ...others] = new Set(this.vector().map(({ feed }) => feedDevice(feed)))
+    return others.length === 0 ? first : undefined
+  }
+
   /** The heads of one device: what a cut names. */
   headsOf (device: DeviceId): Uint8Array[] { return this.vector().filter(({ feed }) => feedDevice(feed) === device).map(({ hash }) => hash) }
 

@@ -127,7 +127,7 @@ export class EntriesView {
   }
 
   #born (node: Node): EntryState | undefined {
-    const { kind, fields, body, v } = node.why === undefined ? newBody(this.#bodyOf(node)) : VOID
+    const { kind, fields, body, v } = this.#birthOf(node)
     const hidden = node.why ?? (this.#isMasked(node) ? MASKED : undefined)
     const entry: EntryState = {
       name: node.name, id: entryIdOf(node.name, node.record.at), kind, v, birth: node, hidden, updated: 0,
@@ -138,6 +138,16 @@ export class EntriesView {
     this.entries.set(entry.name, entry)
     this.#name(entry)
     return hidden === undefined ? entry : undefined
+  }
+
+  /** Of a void record too, where it reads: who wrote into an entry by older rules built on text that was there. */
+  #birthOf (node: Node): ReturnType<typeof newBody> {
+    try {
+      return newBody(this.#bodyOf(node))
+    } catch (error) {
+      if (error instanceof Refusal) return VOID
+      throw error
+    }
   }
 
   #name (entry: EntryState): void {

@@ -22,6 +22,10 @@ export const LIMITS = {
   removedStackMs: 2_592_000_000,
   /** Stacks of one mesh in one exchange. */
   stacksMax: 10_000,
+  /** Of those, how many may come from one other device: nobody makes so many that the rest can make none. */
+  stacksPerDeviceMax: 2_000,
+  /** Of those, how many are left for what this device makes itself. */
+  stacksReserved: 500,
   /** Records of one device that wait for what they name: a joiner hears whole feeds one after the other. */
   waitingRecordsMax: 16_384,
   /** Bytes of those records: they are held in memory and on disk. */

@@ -60,6 +60,15 @@ export class Graph {
   /** Also one that was put aside. */
   record (name: RecordName): HeldRecord | undefined { return this.#nodes.get(name)?.record ?? this.waiting.get(name) ?? this.#aside.get(name) }
 
+  /** The last taken record that this one, which was put aside, signs. */
+  signedBy (name: RecordName): Node | undefined {
+    for (let record = this.#aside.get(name); record !== undefined; record = this.#aside.get(record.prev)) {
+      const node = this.#nodes.get(record.prev)
+      if (node !== undefined) return node
+    }
+    return undefined
+  }
+
   /** The greatest seq below `below` that is held of a feed, on any strand. */
   longest (feed: FeedId, below: number): number {
     let longest = 0
@@ -102,7 +111,9 @@ export class Graph {
       if (this.holds(next.name) || !this.isChained(next)) continue
       const lacks = this.lacks(next)
       if (lacks.length > 0) {
-        this.waiting.add(next, lacks)
+        const parked = this.#parkedFor(lacks)
+        if (parked === undefined) this.waiting.add(next, lacks)
+        else todo.push(next, ...parked.map(name => this.waiting.unpark(name)))
         continue
       }
       const node = this.candidate(next)
@@ -113,6 +124,19 @@ export class Graph {
       todo.push(...this.waiting.wake(node.name))
     }
     return taken
+  }
+
+  /** The parked records that lead to these; undefined when something is not here at all. */
+  #parkedFor (names: readonly RecordName[]): RecordName[] | undefined {
+    const found = new Set<RecordName>()
+    const todo = [...names]
+    for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
+      if (found.has(name)) continue
+      if (!this.waiting.isParked(name)) return undefined
+      found.add(name)
+      todo.push(...this.lacks(this.waiting.get(name) as HeldRecord))
+    }
+    return [...found]
   }
 
   /** The node that a record would be, after `before` (a draft) or what it names. It is not part of the graph until {@link attach}. */
@@ -180,6 +204,7 @@ export class Graph {
     this.#nodes.delete(node.name)
     this.heads.remove(node)
     this.#putAside(node)
+    this.waiting.park(node.record)
   }
 
   /** A record that stays and has no signature of its own keeps the rest of its batch: without it nobody could be served. */

@@ -7,15 +7,17 @@ import { hashOf, type HeldRecord, type Node, type Run } from './node.ts'
  * Signed batches along the path that ends at the record of `want`, from its record `from` on. Each stays within
  * LIMITS.batchRecordsMax and batchBytesMax, crosses no multiple of 256 and ends at a signed head; so the last may go beyond the
  * record itself. Nothing when that record is not taken.
+ *
+ * Where a strand leaves a batch that one signature covers, and both together are too large, that batch comes first as a whole.
  */
 export function * pathBatches (graph: Graph, { feed, from, hash }: { feed: Want['feed'], from: number, hash: string }): Generator<Batch> {
-  const tip = graph.node(hash)
+  const tip = graph.node(hash) ?? graph.signedBy(hash)
   if (tip?.feed !== feed || from > tip.seq) return
   for (let at = from; at <= tip.seq;) {
     const end = Math.min(windowEnd(at), tip.seq)
     const records = recordsOf(tip, at, end)
     if (end === tip.seq) records.push(...coverOf(graph, tip))
-    for (const batch of signed(records)) yield batch
+    for (const batch of signed(graph, records)) yield batch
     at = end + 1
   }
 }
@@ -63,7 +65,7 @@ function ancestorAt (tip: Node, seq: number): Node {
 }
 
 /** What follows a record that has no signature of its own, up to the signed one that covers it: the rest of the batch it came in. */
-function coverOf (graph: Graph, { record }: Node): HeldRecord[] {
+function coverOf (graph: Graph, { record }: Pick<Node, 'record'>): HeldRecord[] {
   const rest: HeldRecord[] = []
   if (record.signature !== undefined) return rest
   for (let next = graph.record(record.cover); next !== undefined && next.name !== record.name; next = graph.record(next.prev)) rest.push(next)
@@ -71,25 +73,42 @@ function coverOf (graph: Graph, { record }: Node): HeldRecord[] {
 }
 
 /** One window's records cut into batches that end at signed heads. */
-function signed (records: readonly HeldRecord[]): Batch[] {
+function signed (graph: Graph, records: readonly HeldRecord[]): Batch[] {
   const batches: Batch[] = []
-  let [start, end, bytes, size] = [0, 0, 0, 0]
-  const close = (): void => {
-    const last = records[end - 1] as HeldRecord
-    const taken = records.slice(start, end)
-    batches.push({ feed: last.feed, from: (taken[0] as HeldRecord).seq, records: taken.map(record => record.bytes), head: { seq: last.seq, hash: hashOf(last.name), signature: last.signature as Uint8Array } })
-    start = end
-    bytes -= size
-  }
-  records.forEach((record, i) => {
-    bytes += record.bytes.length
-    if (record.signature === undefined) return
+  const bytes = [0]
+  for (const record of records) bytes.push((bytes.at(-1) as number) + record.bytes.length)
+  const isWithin = (from: number, to: number): boolean => to - from === 1 || (bytes[to] as number) - (bytes[from] as number) <= LIMITS.batchBytesMax
+  let [start, end] = [0, 0]
+  records.forEach(({ signature }, i) => {
+    if (signature === undefined) return
     // Everything up to here fits no more: what came before the last signature goes by itself.
-    if (bytes > LIMITS.batchBytesMax && end > start) close()
+    if (end > start && !isWithin(start, i + 1)) {
+      batches.push(batchOf(records.slice(start, end)))
+      start = end
+    }
+    for (; !isWithin(start, i + 1); end = start) {
+      const batch = covered(graph, records.slice(start, i))
+      batches.push(batchOf(batch))
+      start += batch.findLastIndex((record, n) => record === records[start + n]) + 1
+    }
     end = i + 1
-    size = bytes
   })
-  if (end > start) close()
+  if (end > start) batches.push(batchOf(records.slice(start, end)))
   return batches
 }
 
+/** As many of these as fit with what signs the last of them on another strand. One fits: it came so. */
+function covered (graph: Graph, records: readonly HeldRecord[]): HeldRecord[] {
+  for (let count = records.length; count > 1; count--) {
+    const part = records.slice(0, count)
+    const batch = [...part, ...coverOf(graph, { record: part.at(-1) as HeldRecord })]
+    if (batch.reduce((sum, { bytes }) => sum + bytes.length, 0) <= LIMITS.batchBytesMax) return batch
+  }
+  const first = records[0] as HeldRecord
+  return [first, ...coverOf(graph, { record: first })]
+}
+
+function batchOf (records: readonly HeldRecord[]): Batch {
+  const [first, last] = [records[0], records.at(-1)] as [HeldRecord, HeldRecord]
+  return { feed: last.feed, from: first.seq, records: records.map(({ bytes }) => bytes), head: { seq: last.seq, hash: hashOf(last.name), signature: last.signature as Uint8Array } }
+}

@@ -3,8 +3,8 @@
  *
  * Of each device at most `headsMax` bare heads stay: the highest, then those with the smaller name. All devices are walked in one
  * pass, highest first; dropping a head bares what only it named, which is lower, so it comes later in the same walk. What a kept
- * record names is never dropped. What a waiting one names may be: which records wait here no other device knows, and it asks again
- * for what it lacks. The kept heads, highest first, can only rise: over a finite set of records every device
+ * record names is never dropped. What a waiting one names is parked beside it instead: which records wait here no other device
+ * knows, so they must not count. The kept heads, highest first, can only rise: over a finite set of records every device
  * stops changing, whatever is offered and in which order. Bare heads of an evicted device beyond its cut are not kept either.
  */
 import type { DeviceId } from '@elder-node/protocol'

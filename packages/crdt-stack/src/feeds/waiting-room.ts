@@ -1,6 +1,8 @@
 /**
  * Records that are well formed and signed, and name something that is not taken yet. They are kept, on disk too, until it is.
  * The room is bounded for each device by itself, so nobody's records keep another's out.
+ *
+ * A record that a prune dropped is *parked* here while a waiting record names it: it lacks nothing, and comes back with that record.
  */
 import { feedDevice, LIMITS, type DeviceId } from '@elder-node/protocol'
 import type { HeldRecord, RecordName } from './node.ts'
@@ -11,6 +13,9 @@ export class WaitingRoom {
   readonly #records = new Map<RecordName, HeldRecord>()
   /** What is waited for, and by whom. */
   readonly #lacking = new Map<RecordName, Set<HeldRecord>>()
+  /** How many records of the room name it, taken or not. */
+  readonly #named = new Map<RecordName, number>()
+  readonly #parked = new Set<RecordName>()
   readonly #shares = new Map<DeviceId, Share>()
 
   get size (): number { return this.#records.size }
@@ -31,6 +36,24 @@ export class WaitingRoom {
     this.#records.set(record.name, record)
     for (const name of lacks) this.#lacking.set(name, (this.#lacking.get(name) ?? new Set()).add(record))
     this.#count(record, 1)
+  }
+
+  isParked (name: RecordName): boolean { return this.#parked.has(name) }
+
+  /** Keeps a dropped record that a record of the room names, if there is room. */
+  park (record: HeldRecord): void {
+    if (!this.#named.has(record.name) || !this.hasRoom([record])) return
+    this.#parked.add(record.name)
+    this.add(record, [])
+  }
+
+  /** Takes out a parked record: it is taken again. */
+  unpark (name: RecordName): HeldRecord {
+    const record = this.#records.get(name) as HeldRecord
+    this.#parked.delete(name)
+    this.#records.delete(name)
+    this.#count(record, -1)
+    return record
   }
 
   /** Takes out whoever waited for this name: each is to be tried again. */
@@ -56,7 +79,12 @@ export class WaitingRoom {
     return out
   }
 
-  #count ({ feed, bytes }: HeldRecord, by: 1 | -1): void {
+  #count ({ feed, bytes, prev, deps }: HeldRecord, by: 1 | -1): void {
+    for (const name of [prev, ...deps.map(dep => dep.name)]) {
+      const count = (this.#named.get(name) ?? 0) + by
+      if (count === 0) this.#named.delete(name)
+      else this.#named.set(name, count)
+    }
     const device = feedDevice(feed)
     const share = this.#shares.get(device) ?? { records: 0, bytes: 0 }
     share.records += by

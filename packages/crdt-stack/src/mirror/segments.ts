@@ -1,12 +1,14 @@
 /**
  * A segment: one window of one path of a feed as an immutable file.
  *
- * segment := frame*        in order, together exactly the records from..to of one path
+ * segment := frame*        in order, together the records from..to of one path; the last record of the last frame is its end
  * frame   := length(4 bytes, big endian) CBOR of a wire batch, at most LIMITS.frameBytesMax
  *
  * Frames, not one CBOR array: each batch is bounded before it is decoded, so a hostile file costs no more than a hostile message.
+ * A frame attaches to a record of the frames before it: where the path leaves a batch that one signature covers, that batch may
+ * stand there as a whole, and the path goes on behind it.
  */
-import { batchOf, batchValue, decode, encode, equalBytes, LIMITS, MalformedError, verifyBatch, type Batch, type ChainedRecord, type Crypto, type StackId } from '@elder-node/protocol'
+import { batchOf, batchValue, decode, encode, LIMITS, MalformedError, toHex, verifyBatch, type Batch, type ChainedRecord, type Crypto, type StackId } from '@elder-node/protocol'
 import { shortHash, windowStart, type SegmentName } from './layout.ts'
 
 /** Bytes of one segment: a window of the largest records with their frames. */
@@ -38,7 +40,7 @@ function mergeBatches (batches: Batch[]): Batch[] {
   for (const batch of batches) {
     const bytes = batch.records.reduce((sum, record) => sum + record.length, 0)
     const last = merged.at(-1)
-    if (last !== undefined && last.bytes + bytes <= LIMITS.batchBytesMax) {
+    if (last !== undefined && batch.from === last.batch.head.seq + 1 && last.bytes + bytes <= LIMITS.batchBytesMax) {
       last.batch = { ...last.batch, records: [...last.batch.records, ...batch.records], head: batch.head }
       last.bytes += bytes
     } else {
@@ -57,11 +59,13 @@ function mergeBatches (batches: Batch[]): Batch[] {
 export function parseSegment (stack: StackId, name: SegmentName, content: Uint8Array, crypto: Crypto): { batches: Batch[], records: ChainedRecord[] } {
   const batches = frames(content).map(frame => batchOf(decode(frame, LIMITS.frameBytesMax)))
   const records: ChainedRecord[] = []
+  const seqs = new Map<string, number>()
   for (const batch of batches) {
-    const last = records.at(-1)
-    if (batch.feed !== name.feed || batch.from !== (last?.seq ?? name.from - 1) + 1) throw new MalformedError('the segment does not hold the records its name says')
+    if (batch.feed !== name.feed || (records.length === 0 && batch.from !== name.from)) throw new MalformedError('the segment does not hold the records its name says')
     const more = verifyBatch(stack, batch, crypto)
-    if (last !== undefined && !equalBytes((more[0] as ChainedRecord).prev, last.hash)) throw new MalformedError('the hash chain of the segment is broken')
+    const { prev } = more[0] as ChainedRecord
+    if (records.length > 0 && seqs.get(toHex(prev)) !== batch.from - 1) throw new MalformedError('the hash chain of the segment is broken')
+    for (const { hash, seq } of more) seqs.set(toHex(hash), seq)
     records.push(...more)
   }
   const last = records.at(-1)

@@ -10,7 +10,7 @@ import { EntriesView, type Unshown } from '../../src/view.ts'
 import { Replica, RULES, type ModelRules } from '../../../../test/oracles/strands/rules.mjs'
 import { crypto, signerOf } from './crypto.ts'
 import { Liar } from './liar.ts'
-import { Mapping } from './mapping.ts'
+import { ancestors, Mapping, type Known } from './mapping.ts'
 
 export class Broken extends Error {}
 
@@ -40,23 +40,35 @@ export class Random {
 /** Looks into the stacks that are opened from now on: which records a graph holds, and what a view says of them. */
 export class Peephole {
   readonly #setCuts = Graph.prototype.setCuts
+  readonly #attach = Graph.prototype.attach
+  readonly #taken = new Map<Graph, Node[]>()
   readonly #unshown = EntriesView.prototype.unshown
   #graph: Graph | undefined
   #seen: { view: EntriesView, unshown: Unshown[] } | undefined
 
   constructor () {
     const [setCuts, unshown, noteGraph, noteView] = [this.#setCuts, this.#unshown, (graph: Graph) => { this.#graph = graph }, (view: EntriesView, list: Unshown[]) => { this.#seen = { view, unshown: list } }]
+    const [attach, taken] = [this.#attach, this.#taken]
+    Graph.prototype.attach = function (node) { attach.call(this, node); taken.get(this)?.push(node) }
     Graph.prototype.setCuts = function (cuts) { noteGraph(this); return setCuts.call(this, cuts) }
     EntriesView.prototype.unshown = function (graph) { const list = unshown.call(this, graph); noteView(this, list); return list }
   }
 
   close (): void {
     Graph.prototype.setCuts = this.#setCuts
+    Graph.prototype.attach = this.#attach
     EntriesView.prototype.unshown = this.#unshown
   }
 
   /** Of the stack that was opened last. */
   graph (): Graph { return this.#graph as Graph }
+
+  /** What it took since the last time this was asked. */
+  taken (graph: Graph): Node[] {
+    const nodes = this.#taken.get(graph) ?? []
+    this.#taken.set(graph, [])
+    return nodes
+  }
 
   view (stack: Stack): { view: EntriesView, unshown: Unshown[] } {
     stack.unshown()
@@ -132,6 +144,7 @@ class Device {
   take (batches: readonly Batch[]): void { for (const { record } of batches.flatMap(batch => this.#world.mapping.of(batch))) this.model.take(record) }
 
   async receive (batches: readonly Batch[]): Promise<void> {
+    this.#world.peephole.taken(this.graph)
     try {
       await this.stack.receive(batches)
     } catch (error) {
@@ -140,6 +153,8 @@ class Device {
     }
     this.#noteDisplaced()
     this.take(batches)
+    // What was parked beside a waiting record came back with it: the model is handed it again.
+    for (const { name } of this.#world.peephole.taken(this.graph)) this.model.take((this.#world.mapping.known.get(name) as Known).record)
     this.model.prune()
   }
 
@@ -357,7 +372,7 @@ export class World {
       for (const [i, a] of this.#devices.entries()) for (const b of this.#devices.slice(i + 1)) await this.#exchange(...this.random.shuffle([a, b]) as [Device, Device])
       for (const device of this.#devices) this.#compare(device, `round ${this.rounds}`)
     }
-    this.fail('not equal after 6 rounds')
+    this.fail(`not equal after 6 rounds: ${this.#devices.map(({ stack, graph }) => `\n ${toBase32(stack.feedsDigest()).slice(0, 6)} ${stack.vector().map(({ hash }) => this.#say(toHex(hash), graph)).join(' | ')} waiting ${[...graph.waiting.values()].map(({ name }) => this.#say(name, graph)).join(' | ')}`).join('')}`)
   }
 
   #compare (device: Device, when: string): void {
@@ -370,7 +385,7 @@ export class World {
     }
     const nodes = [...graph.nodes()]
     differ('taken records', nodes.map(({ name }) => name), model.nodes.keys())
-    differ('waiting records', [...graph.waiting.values()].map(({ name }) => name), model.waiting.keys())
+    differ('waiting records', [...graph.waiting.values()].map(({ name }) => name).filter(name => !graph.waiting.isParked(name)), [...model.waiting.keys()].filter(name => !graph.waiting.isParked(name)))
     differ('void records', nodes.filter(({ why }) => why !== undefined).map(({ name }) => name), [...model.nodes.values()].filter(node => node.void !== undefined).map(({ rec }) => rec.hash))
     differ('heads', stack.vector().map(({ hash }) => toHex(hash)), model.vector().map(({ hash }) => hash))
     const { view, unshown } = this.peephole.view(stack)
@@ -405,7 +420,8 @@ export class World {
     const hidden = new Map(unshown.map(found => [found.node.name, found]))
     for (const device of this.#devices) {
       for (const name of device.acked) {
-        if (faulty.has(device.id) || this.lost.has(name)) continue
+        // What stands on a lost record waits for it, for ever.
+        if (faulty.has(device.id) || [...ancestors(this.mapping.known, [name])].some(other => this.lost.has(other))) continue
         const node = first.graph.node(name)
         if (node === undefined) this.fail(`an acknowledged record is gone: ${this.#say(name, first.graph)}`)
         if (node.why !== undefined) this.fail(`an acknowledged record is void: ${this.#say(name, first.graph)}`)

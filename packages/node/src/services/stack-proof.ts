@@ -9,7 +9,7 @@ import type { DeviceRef, Problem, StackProof } from '../api.ts'
 import type { Mesh } from '../ports/mesh.ts'
 import type { RemoteProof } from './mirror.ts'
 import type { Replication } from './replication.ts'
-import { faultProblems } from './stacks/faults.ts'
+import { DAMAGED_FIX, faultProblems } from './stacks/faults.ts'
 import type { HeldStack } from './stacks/held-stack.ts'
 import type { Stacks } from './stacks.ts'
 
@@ -30,7 +30,7 @@ type Failed = ReadonlyMap<DeviceId, 'silent' | 'busy'>
 const ROUNDS = 4
 const ANSWER_MS = 20_000
 const FIXES: Record<string, string> = {
-  FEED_DAMAGED: 'Look after the disk. What reads is shown; other devices and the mirror send the rest again.',
+  FEED_DAMAGED: `Look after the disk. ${DAMAGED_FIX}`,
   FEED_BROKEN: 'Stop the node, move that file away and start: other devices and the mirror send the records again.',
   FEED_SHORT: 'Stop the node and start it: other devices and the mirror send the records again.',
   VIEW_DIFFERS: 'Restart the node: it computes the view again. Please report it when it stays.',
@@ -47,7 +47,7 @@ export async function proveStack (parts: StackProofComponents, name: string, { s
   return {
     stack: name, digest: audit.digest, feeds: audit.feeds, entries: held.entries(), records: audit.records, signatures: audit.signatures,
     writers: audit.perFeed.map(({ feed, records }) => ({ device: { id: feedDevice(feed), name: parts.nameOf(feedDevice(feed)) }, feed, records })),
-    devices, remotes, problems: [...auditProblems(audit), ...faultProblems([held], parts.nameOf), ...deviceProblems(devices), ...remoteProblems(name, remotes)],
+    devices, remotes, problems: [...diskProblems(audit, faultProblems([held], parts.nameOf)), ...deviceProblems(devices), ...remoteProblems(name, remotes)],
   }
 }
 
@@ -78,6 +78,13 @@ function stateOf ({ mesh, replication }: StackProofComponents, held: HeldStack, 
   if (!mesh.peers().some(peer => peer.device === device)) return 'offline'
   if (replication.holders(held).includes(device)) return 'same'
   return failed.get(device) ?? 'differs'
+}
+
+/** Damage that was met at the start and is on the disk still is said once. */
+function diskProblems (audit: Audit, faults: Problem[]): Problem[] {
+  const now = auditProblems(audit)
+  const damaged = new Set(now.map(({ file }) => file))
+  return [...now, ...faults.filter(({ file }) => file === undefined || !damaged.has(file))]
 }
 
 function auditProblems ({ problems }: Audit): Problem[] {

@@ -60,6 +60,8 @@ export class Stacks {
   readonly #shelf: Shelf
   readonly #held = new Map<StackKey, HeldStack>()
   readonly #opening = new Map<StackKey, Promise<HeldStack>>()
+  /** How many stacks one other device made here: see LIMITS.stacksPerDeviceMax. */
+  readonly #founded = new Map<DeviceId, number>()
   /** A stack that comes back waits until its folder is gone. */
   readonly #dropping = new Map<StackKey, Promise<void>>()
   readonly #appended = new Listeners<[held: HeldStack, batch: Batch]>()
@@ -219,7 +221,8 @@ export class Stacks {
 
   /** Takes batches from a peer or a mirror, in order; makes the stack when the first of them holds. @throws MalformedError the sender's fault; ElderError `DISK_FULL` */
   async receive (key: StackKey, name: string, batches: readonly Batch[]): Promise<Pick<Received, 'accepted' | 'missing'>> {
-    const held = this.held(key) ?? (this.#isWorthMaking(key, name, batches) ? await this.#ensure(key, name) : undefined)
+    const founder = this.held(key) === undefined ? this.#founderOf(key, name, batches) : undefined
+    const held = this.held(key) ?? (founder !== undefined && this.#hasRoomFor(founder) ? await this.#ensure(key, name, founder) : undefined)
     if (held === undefined) return { accepted: 0, missing: [] }
     try {
       return await receiveAll(held.stack, batches)
@@ -229,15 +232,21 @@ export class Stacks {
     }
   }
 
-  /** Nobody fills this disk with empty stacks: the first record of a writer must be there, signed. */
-  #isWorthMaking (key: StackKey, name: string, batches: readonly Batch[]): boolean {
+  /** Nobody fills this disk with empty stacks: the first record of a writer must be there, signed. @returns that writer */
+  #founderOf (key: StackKey, name: string, batches: readonly Batch[]): DeviceId | undefined {
     const { crypto } = this.#components
     const { id, archivedFrom } = parseStackKey(key)
     checkNamed(key, name, crypto)
     const first = batches.find(({ from, feed }) => from === 1 && this.accepts(key, feed))
-    if (first === undefined || archivedFrom !== undefined) return false
+    if (first === undefined || archivedFrom !== undefined) return undefined
     verifyBatch(id, first, crypto)
-    return true
+    return feedDevice(first.feed)
+  }
+
+  /** Whatever one device makes, others can make stacks too, and this one always. */
+  #hasRoomFor (founder: DeviceId): boolean {
+    const many = this.#founded.get(founder) ?? 0
+    return many < LIMITS.stacksPerDeviceMax && this.#held.size + this.#opening.size < LIMITS.stacksMax - LIMITS.stacksReserved
   }
 
   /** Membership changed: what counts of evicted devices may be another than before. */
@@ -295,12 +304,12 @@ export class Stacks {
     await Promise.allSettled(this.all().map(({ stack }) => stack.close()))
   }
 
-  async #ensure (key: StackKey, name: string): Promise<HeldStack> {
+  async #ensure (key: StackKey, name: string, founder?: DeviceId): Promise<HeldStack> {
     const known = this.#held.get(key) ?? this.#opening.get(key)
     if (known !== undefined) return await known
     if (this.#closed) throw new ElderError('CLOSED', 'The node is stopping.', 'Start it again.')
     if (this.#held.size + this.#opening.size >= LIMITS.stacksMax) throw new ElderError('TOO_MANY_STACKS', `This device holds ${LIMITS.stacksMax} stacks, which is the bound of a mesh.`, 'Write to one of those: elder-node stack list.')
-    const opening = this.#load(key, name)
+    const opening = this.#load(key, name, founder)
     this.#opening.set(key, opening)
     try {
       return await opening
@@ -309,7 +318,7 @@ export class Stacks {
     }
   }
 
-  async #load (key: StackKey, name: string): Promise<HeldStack> {
+  async #load (key: StackKey, name: string, founder?: DeviceId): Promise<HeldStack> {
     const { crypto, signer, clock, random, openStore, log } = this.#components
     const { id, archivedFrom } = parseStackKey(checkedKey(key, name, crypto))
     const { mayWrite, cuts } = archivedFrom === undefined ? this.#components : this.#components.verifyArchive(this.#shelf.origin(key), archivedFrom)
@@ -320,12 +329,17 @@ export class Stacks {
     for (const { file, at, bytes } of stack.damaged) log.warn({ stack: name, file, at, bytes }, 'bytes of a feed do not read; they are kept, and their records are asked of other devices')
     stack.onFault(fault => { log.warn({ stack: name, ...fault, device: feedDevice(fault.feed) }, fault.type === 'fork' ? 'a device wrote two histories of one feed; both are kept' : 'a record breaks a rule; it is kept and not shown') })
     const held = new HeldStack({ key, name, archivedFrom, stack, mayWrite })
+    this.#count(founder ?? stack.soleAuthor())
     this.#held.set(key, held)
     stack.onAppend(batch => {
       this.#tellMoved(held)
       this.#appended.tell(held, batch)
     })
     return held
+  }
+
+  #count (founder: DeviceId | undefined): void {
+    if (founder !== undefined && founder !== this.self) this.#founded.set(founder, (this.#founded.get(founder) ?? 0) + 1)
   }
 
   #tellMoved (held: HeldStack): void {

@@ -140,7 +140,7 @@ describe('the gossip watchdog', () => {
 })
 
 describe('presence', () => {
-  const hello = (epoch: string): Hello => ({ versions: [1], epoch, addresses: [], first: true, relay: false })
+  const hello = (epoch: string): Hello => ({ versions: [2], epoch, addresses: [], first: true, relay: false })
 
   function presence (answers: Array<Hello | Error>): { presence: Presence, events: string[] } {
     const events: string[] = []
@@ -201,12 +201,12 @@ describe('the hello', () => {
 
   test('brings only addresses of its sender', () => {
     const foreign = `/ip4/10.0.0.3/tcp/4707/p2p/${peerIdOf(c).toString()}`
-    expect(decodeHello(b, encodeHello(epoch, [own, foreign, '/ip4/10.0.0.4/tcp/1'], { first: true, relay: false }))).toEqual({ versions: [1], epoch: '0707070707070707', addresses: [own], first: true, relay: false })
+    expect(decodeHello(b, encodeHello(epoch, [own, foreign, '/ip4/10.0.0.4/tcp/1'], { first: true, relay: false }))).toEqual({ versions: [2], epoch: '0707070707070707', addresses: [own], first: true, relay: false })
   })
 
   test('says whether its sender relays; one of an earlier release does not', () => {
     expect(decodeHello(b, encodeHello(epoch, [], { first: false, relay: true })).relay).toBe(true)
-    expect(decodeHello(b, { versions: [1], epoch, addresses: [], relay: 'yes' }).relay).toBe(false)
+    expect(decodeHello(b, { versions: [2], epoch, addresses: [], relay: 'yes' }).relay).toBe(false)
   })
 
   test('brings the ways through relays, of its sender only', () => {
@@ -218,8 +218,8 @@ describe('the hello', () => {
   })
 
   test('another version is named, and other shapes are malformed', () => {
-    expect(() => decodeHello(b, { versions: [2, 3], epoch, addresses: [] })).toThrow(expect.objectContaining({ code: 'VERSION' }) as ElderError)
-    for (const bad of [null, 7, [], {}, { versions: [1], epoch: toBase32(epoch), addresses: [] }, { versions: [1], epoch, addresses: Array(17).fill(own) }]) {
+    expect(() => decodeHello(b, { versions: [1, 3], epoch, addresses: [] })).toThrow(expect.objectContaining({ code: 'VERSION' }) as ElderError)
+    for (const bad of [null, 7, [], {}, { versions: [2], epoch: toBase32(epoch), addresses: [] }, { versions: [2], epoch, addresses: Array(17).fill(own) }]) {
       expect(() => decodeHello(b, bad)).toThrow(expect.objectContaining({ code: 'MALFORMED' }) as ElderError)
     }
   })

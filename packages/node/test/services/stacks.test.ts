@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FsFeedStore } from '@elder-node/crdt-stack/fs'
-import { codeOf, stackIdOf, stackKey, SETTINGS_STACK, type Batch, type MeshId, type StackKey } from '@elder-node/protocol'
+import { codeOf, deviceId, encodeRecord, feedId, genesisHash, LIMITS, recordHash, signHead, stackIdOf, stackKey, SETTINGS_STACK, type Batch, type MeshId, type StackKey } from '@elder-node/protocol'
 import { afterEach, describe, expect, it } from 'vitest'
 import { randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { privateFiles } from '../../src/adapters/private-files.ts'
@@ -32,6 +32,30 @@ const converged = async (nodes: StackNode[], name: string, entries: number): Pro
 }
 const note = async (node: StackNode, name: string, title: string, body = ''): Promise<string> => (await node.stacks.open(name).add({ kind: 'note', title, body })).id
 const failure = async (promise: Promise<unknown>): Promise<string> => promise.then(() => 'nothing', codeOf)
+
+/** The first record of a stack, as a device signs it that makes as many as it can. */
+function firstBatch (name: string, seed: number): Batch {
+  const signer = signerFromSeed(new Uint8Array(32).fill(seed))
+  const feed = feedId(deviceId(signer.publicKey), new Uint8Array(8))
+  const id = stackIdOf(name, crypto)
+  const body = { kind: 'note', fields: { title: name }, body: '', v: 1 }
+  const record = encodeRecord({ seq: 1, prev: genesisHash(id, feed, crypto), deps: [], at: 1, agent: null, kind: 'new', body })
+  return { feed, from: 1, records: [record], head: signHead(id, feed, 1, recordHash(record, crypto), signer) }
+}
+
+describe('the bound on stacks', () => {
+  it('counts for each device by itself: who makes thousands keeps neither another device nor this one from making more', async () => {
+    const node = await mesh.node()
+    const offer = async (name: string, seed: number): Promise<void> => {
+      await node.stacks.receive(stackKey(stackIdOf(name, crypto)), name, [firstBatch(name, seed)])
+    }
+    for (let i = 0; i < LIMITS.stacksPerDeviceMax + 20; i++) await offer(`flood-${i}`, 200)
+    expect(node.stacks.all()).toHaveLength(LIMITS.stacksPerDeviceMax)
+    await offer('honest', 201)
+    await note(node, 'own', 'made here')
+    expect(node.stacks.all().map(({ name }) => name)).toEqual(expect.arrayContaining(['honest', 'own']))
+  })
+})
 
 describe('stacks on several devices', () => {
   it('notes written on two devices at once appear on all three, and every device knows of three copies', async () => {

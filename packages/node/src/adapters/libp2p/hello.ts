@@ -9,7 +9,7 @@
 import { ElderError, MalformedError, deviceOfAddress, toHex } from '@elder-node/protocol'
 import type { DeviceId, Value } from '@elder-node/protocol'
 
-const VERSION = 1
+const VERSION = 2
 /** Interfaces of one machine, both families, and two ways to each of two relays; each address with its `/p2p/` is about 90 characters. */
 const ADDRESSES_MAX = 16
 const ADDRESS_CHARS_MAX = 256
