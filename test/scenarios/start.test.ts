@@ -1,5 +1,5 @@
 /** A node that cannot start says why and touches nothing; what a SIGKILL left behind does not keep it from starting. */
-import { chmodSync, existsSync, lstatSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -65,6 +65,20 @@ test('a second node on one directory: the first is named and goes on', async () 
   expectRefusal(await lab.refused('steady'), 1, { code: 'LOCKED', names: `process ${node.pid}`, fix: /elder-node status.*--dir/ })
   expect(contents(node.dir)).toEqual(before)
   expect(await node.titles('kept')).toEqual(['before'])
+})
+
+test('a lock that was emptied or deleted while its node runs lets no second one in', async () => {
+  const lock = join(node.dir, 'lock')
+  const kept = readFileSync(lock)
+  for (const damage of [() => { writeFileSync(lock, '') }, () => { rmSync(lock) }]) {
+    const before = contents(node.dir)
+    damage()
+    expectRefusal(await lab.refused('steady'), 1, { code: 'LOCKED', names: node.dir, fix: /--dir/ })
+    rmSync(lock, { force: true })
+    writeFileSync(lock, kept, { mode: 0o600 })
+    expect(contents(node.dir)).toEqual(before)
+  }
+  await node.status()
 })
 
 test('a lock and a socket left by a SIGKILL: the same device starts again, with its notes and its port', async () => {

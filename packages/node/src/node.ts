@@ -20,6 +20,7 @@ import { GitSource } from './adapters/git-source.ts'
 import { openIdentity } from './adapters/identity.ts'
 import { createMesh } from './adapters/libp2p/mesh.ts'
 import { choosePorts, keepPorts } from './adapters/listen-ports.ts'
+import { refuseSecond } from './adapters/live-socket.ts'
 import { takeLock } from './adapters/lock.ts'
 import { beginLife, endLife, readConfig, writeConfig } from './adapters/node-config.ts'
 import { FileOutputReader } from './adapters/output-reader.ts'
@@ -89,6 +90,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   prepareDataDir(dir)
   const lock = takeLock(dir.lock)
   lifetime.onStop('lock', () => { lock.release() })
+  await refuseSecond(dir.socket)
   lifetime.onStop('data', () => { if (lifetime.hasLeft) forgetMesh(dir); else if (lifetime.isFounding) undoFounding(dir) })
   const trace = traceOfMesh(dir)
   const { device, signer, seed } = openIdentity(dir.key, randomBytes, { belongs: trace })

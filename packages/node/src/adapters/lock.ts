@@ -3,9 +3,9 @@
  * power cut is recognised even when the process id is in use again.
  */
 import { execFileSync } from 'node:child_process'
-import { closeSync, linkSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { ElderError } from '@elder-node/protocol'
-import { writeAll } from './files.ts'
+import { storageError, writeAll } from './files.ts'
 
 export interface Lock {
   /** Removes the lock, if it is still ours. Never throws. */
@@ -35,18 +35,27 @@ export function lockHolder (path: string): number | undefined {
 /** Whole or not at all: nobody ever reads half a lock and takes it for a stale one. */
 function tryCreate (path: string, holder: Holder): boolean {
   const temporary = `${path}.${holder.pid}`
-  rmSync(temporary, { force: true })
-  const fd = openSync(temporary, 'wx', 0o600)
   try {
-    writeAll(fd, Buffer.from(JSON.stringify(holder)))
+    rmSync(temporary, { force: true })
+    writeDurable(temporary, Buffer.from(JSON.stringify(holder)))
     linkSync(temporary, path)
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
-    throw new ElderError('STORAGE', `Cannot write ${path}: ${(error as Error).message}`, 'Check the permissions of the data directory.', { path })
+    throw storageError(path, error)
+  } finally {
+    rmSync(temporary, { force: true })
+  }
+}
+
+/** A power cut must not leave a lock without its holder's name. */
+function writeDurable (path: string, bytes: Uint8Array): void {
+  const fd = openSync(path, 'wx', 0o600)
+  try {
+    writeAll(fd, bytes)
+    fsyncSync(fd)
   } finally {
     closeSync(fd)
-    rmSync(temporary, { force: true })
   }
 }
 

@@ -1,6 +1,6 @@
 /** The node's side of the control socket: one call per connection, for the owner of the data directory alone. */
 import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
-import { connect, createServer } from 'node:net'
+import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { once } from 'node:events'
@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CONTROL_LIMITS, ElderError, parseControlRequest } from '@elder-node/protocol'
 import type { ErrorJson } from '@elder-node/protocol'
 import { descriptorBudget } from '../adapters/descriptors.ts'
+import { refuseSecond } from '../adapters/live-socket.ts'
 import type { ElderNode } from '../api.ts'
 import type { Logger } from '../ports/log.ts'
 import { handle } from './control-handlers.ts'
@@ -110,20 +111,8 @@ async function prepareFolder (folder: string): Promise<void> {
 async function removeStale (socket: string): Promise<void> {
   const there = await lstat(socket).catch(() => undefined)
   if (there === undefined) return
-  if (await answers(socket)) throw new ElderError('LOCKED', `another node runs on this data directory: it answers at ${socket}`, 'Use it, or stop it first; a second node needs its own --dir.')
+  await refuseSecond(socket)
   await rm(socket, { force: true })
-}
-
-async function answers (socket: string): Promise<boolean> {
-  const probe = connect(socket)
-  try {
-    await once(probe, 'connect')
-    return true
-  } catch {
-    return false
-  } finally {
-    probe.destroy()
-  }
 }
 
 async function listen (server: Server, socket: string): Promise<void> {
