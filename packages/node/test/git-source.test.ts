@@ -218,6 +218,59 @@ describe('snapshot', () => {
     await expect(from.snapshot(join(dir, '.gitignore'), { signal })).rejects.toMatchObject({ code: 'NOT_A_FOLDER' })
   })
 
+  test('an index in any state: a conflict, an intent to add, folders for files and files for folders', async () => {
+    const dir = await repository({ both: '0', 'folder/inside': '1', file: '2', link: '3', kept: '4', gone: '5' })
+    git(dir, 'checkout', '-q', '-b', 'side')
+    await put(dir, { both: 'side' })
+    git(dir, 'commit', '-q', '-a', '-m', 'side')
+    git(dir, 'checkout', '-q', 'main')
+    await put(dir, { both: 'main' })
+    git(dir, 'commit', '-q', '-a', '-m', 'main')
+    expect(() => git(dir, 'merge', '-q', 'side')).toThrow()
+    const text = await readFile(join(dir, 'both'), 'utf8')
+    for (const name of ['folder', 'file', 'link', 'gone']) await rm(join(dir, name), { recursive: true })
+    await put(dir, { folder: 'a file now', 'file/inside': 'a folder now', meant: 'later' })
+    await symlink('kept', join(dir, 'link'))
+    git(dir, 'add', '-N', 'meant')
+    const from = await source()
+    const { tree } = await send(from, await from.snapshot(dir, { signal }), await cache())
+    expect(await listing(tree)).toEqual({ both: text, folder: 'a file now', 'file/inside': 'a folder now', link: '-> kept', kept: '4', meant: 'later' })
+  })
+
+  test('linked work trees, submodules and a folder whose repository lies elsewhere are work trees like any other', async () => {
+    const dir = await repository({ a: '1', 'sub/b': '2', '.gitignore': 'out\n' })
+    const at = await fresh()
+    git(dir, 'worktree', 'add', '-q', join(at, 'linked'), '-b', 'linked')
+    const host = await repository({ c: '3' })
+    git(host, '-c', 'protocol.file.allow=always', 'submodule', '--quiet', 'add', dir, 'inner')
+    git(at, 'init', '-q', '--separate-git-dir', join(at, 'elsewhere'), join(at, 'apart'))
+    await put(join(at, 'apart'), { d: '4', 'out/e': '5' })
+    await writeFile(join(at, 'elsewhere/info/exclude'), 'out\n')
+    const from = await source()
+    for (const [folder, cwd, files] of [[join(at, 'linked'), 'sub', { a: '1', 'sub/b': '2', '.gitignore': 'out\n' }], [join(host, 'inner'), 'sub', { a: '1', 'sub/b': '2', '.gitignore': 'out\n' }], [join(at, 'apart'), '.', { d: '4' }]] as const) {
+      const snapshot = await from.snapshot(join(folder, cwd), { signal })
+      expect(snapshot).toMatchObject({ cwd, root: folder })
+      expect(snapshot.warnings).toBeUndefined()
+      const { tree } = await send(from, snapshot, await cache())
+      const found = await listing(tree)
+      expect(Object.fromEntries(Object.entries(found).filter(([name]) => name !== '.git'))).toEqual(files)
+    }
+  })
+
+  test('a shallow clone has the name of where its history was cut, on every device', async () => {
+    const dir = await repository({ a: '1' })
+    for (const n of [2, 3]) {
+      await put(dir, { a: String(n) })
+      git(dir, 'commit', '-q', '-a', '-m', String(n))
+    }
+    const clones = [await fresh(), await fresh()].map(at => join(at, 'clone'))
+    for (const clone of clones) git(base, 'clone', '-q', '--depth', '1', `file://${dir}`, clone)
+    const from = await source()
+    const names = await Promise.all([dir, ...clones].map(async at => (await from.snapshot(at, { signal })).project))
+    expect(names[1]).toBe(names[2])
+    expect(names[1]).not.toBe(names[0])
+  })
+
   test('filters and hooks of the repository never run; a filtered file is sent with its content', async () => {
     const dir = await repository({ 'plain.txt': 'p' })
     const canary = join(await fresh(), 'canary')

@@ -1,4 +1,5 @@
 /** Folders that somebody hostile made, as the source of a build and where a stack is named: nothing of them runs, leads out or swallows memory. */
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,12 +18,13 @@ const signal = new AbortController().signal
 const isRoot = process.getuid?.() === 0
 let count = 0
 
-describe.for(HOSTILE)('$name', ({ make, files, warns, asRoot }) => {
+describe.for(HOSTILE)('$name', ({ make, files, warns, silent, asRoot }) => {
+  const deadlineMs = silent === true ? 1_000 : 30_000
   test.skipIf(asRoot === true && !isRoot)(`is harmless as the source of a build${asRoot === true && !isRoot ? ' (not run: only root can make files of another user)' : ''}`, async () => {
     const { dir, canary } = place(root, ++count)
     const asked = make(dir, canary) ?? dir
     const store = join(root, `store-${count}`)
-    const source = new GitSource({ dir: join(store, 'source'), deadlineMs: 3_000 })
+    const source = new GitSource({ dir: join(store, 'source'), deadlineMs })
     const before = process.memoryUsage().rss
     const taken = await source.snapshot(asked, { signal }).catch((error: unknown) => error as Error)
     expect(existsSync(canary), 'a command of the repository ran').toBe(false)
@@ -42,7 +44,7 @@ describe.for(HOSTILE)('$name', ({ make, files, warns, asRoot }) => {
   test.skipIf(asRoot === true && !isRoot)(`is harmless where a stack is named${asRoot === true && !isRoot ? ' (not run: only root can make files of another user)' : ''}`, async () => {
     const { dir, canary } = place(root, ++count)
     const asked = make(dir, canary) ?? dir
-    const named = await worktreeStack(asked, { deadlineMs: 3_000 }).catch((error: unknown) => error as Error)
+    const named = await worktreeStack(asked, { deadlineMs }).catch((error: unknown) => error as Error)
     if (named instanceof Error) expect(codeOf(named), named.message).toMatch(/^STACK_/)
     expect(existsSync(canary), 'a command of the repository ran').toBe(false)
   })
@@ -69,5 +71,28 @@ test('variables of whoever started the node steer no git', async () => {
     expect(existsSync(canary)).toBe(false)
   } finally {
     for (const name of Object.keys(steering)) delete process.env[name]
+  }
+})
+
+test.skipIf(!isRoot)(`a repository of another user is used once a person trusts it${isRoot ? '' : ' (not run: only root can make files of another user)'}`, async () => {
+  const { dir } = place(root, ++count)
+  repository(dir)
+  writeFileSync(join(dir, '.gitignore'), 'a\n')
+  execFileSync('chown', ['-R', '65534:65534', dir])
+  const take = async (): Promise<{ files: string[], warnings: string[] }> => {
+    const source = new GitSource({ dir: join(root, `store-${++count}`), deadlineMs: 10_000 })
+    const { commit, warnings = [] } = await source.snapshot(dir, { signal })
+    const repo = join(root, `store-${count}`, readdirSync(join(root, `store-${count}`)).at(-1) as string)
+    return { files: git(repo, 'ls-tree', '-r', '--name-only', commit).split('\n'), warnings }
+  }
+  // As a folder, what its rules ignore is left out; as a repository, what is tracked is not.
+  expect(await take()).toEqual({ files: ['.gitignore'], warnings: [expect.stringMatching(/belongs to another user.*git config --global --add safe\.directory/) as string] })
+  const config = join(root, `config-${count}`)
+  writeFileSync(config, `[safe]\n\tdirectory = ${dir}\n`)
+  process.env['GIT_CONFIG_GLOBAL'] = config
+  try {
+    expect(await take()).toEqual({ files: ['.gitignore', 'a'], warnings: [] })
+  } finally {
+    delete process.env['GIT_CONFIG_GLOBAL']
   }
 })

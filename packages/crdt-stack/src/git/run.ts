@@ -28,7 +28,7 @@ export interface GitCall {
   deadlineMs?: number
   /** Bytes of stdout kept before the command is ended. @default 268_435_456: a listing of a million paths */
   outputBytesMax?: number
-  /** Memory git may take; only where the system has prlimit. @default {@link MEMORY_BYTES_MAX} */
+  /** Memory git may take; only where the system has prlimit. @default 256 MiB for a foreign tree, of which little is asked, else {@link MEMORY_BYTES_MAX} */
   memoryBytesMax?: number
 }
 
@@ -45,6 +45,7 @@ export interface RunningGit {
 
 /** An object may unpack to a thousand times its size, and a file of a repository may be `/dev/zero`. */
 export const MEMORY_BYTES_MAX: number = Math.min(2 * 2 ** 30, Math.floor(totalmem() / 2))
+const FOREIGN_MEMORY_BYTES_MAX = 268_435_456
 const STDERR_CHARS_MAX = 65_536
 const KILL_GRACE_MS = 1_000
 const PRLIMIT = ['/usr/bin/prlimit', '/bin/prlimit'].find(path => existsSync(path))
@@ -53,7 +54,7 @@ const PRLIMIT = ['/usr/bin/prlimit', '/bin/prlimit'].find(path => existsSync(pat
 export function startGit (call: GitCall): RunningGit {
   call.signal.throwIfAborted()
   const where = call.gitDir === undefined ? [] : ['--git-dir', call.gitDir]
-  const limit = PRLIMIT === undefined ? [] : [PRLIMIT, `--data=${call.memoryBytesMax ?? MEMORY_BYTES_MAX}`]
+  const limit = PRLIMIT === undefined ? [] : [PRLIMIT, `--data=${call.memoryBytesMax ?? (call.profile === 'foreign' ? FOREIGN_MEMORY_BYTES_MAX : MEMORY_BYTES_MAX)}`]
   const [program = 'git', ...args] = [...limit, 'git', ...gitSettings(call.profile, call.config), ...where, ...call.args]
   const env = { ...gitEnvironment(call.profile, call.personal), ...call.env }
   // A session of its own: no terminal that ssh could ask on, and one group to end.

@@ -15,6 +15,8 @@ export interface HostileRepository {
   files?: string[]
   /** One sentence of the warnings. */
   warns?: RegExp
+  /** Something in it never says a word: the deadline ends it. */
+  silent?: true
   /** Needs another user. */
   asRoot?: true
 }
@@ -238,14 +240,14 @@ export const HOSTILE: HostileRepository[] = [
     name: `.git/${name} that is /dev/zero`, make (dir) { zero(join(repository(dir), '.git', name)) },
   })),
   {
-    name: '.git/config that is a pipe',
+    name: '.git/config that is a pipe', silent: true,
     make (dir) {
       rmSync(join(repository(dir), '.git/config'))
       pipe(join(dir, '.git/config'))
     },
   },
   {
-    name: '.gitignore that is a pipe',
+    name: '.gitignore that is a pipe', silent: true,
     make (dir) { pipe(join(repository(dir), '.gitignore')) },
   },
 ]
