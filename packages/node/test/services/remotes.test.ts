@@ -187,6 +187,7 @@ describe('a remote that another device added', () => {
     await a.remotes.add('--all', 'https://git.example/own.git')
     await b.remotes.add('notes', HTTPS)
     await eventually(() => { expect(a.remotes.all()).toHaveLength(3) })
+    expect(first.problems()).toMatchObject([{ code: 'REMOTE_NEW', fix: expect.stringContaining(`stack remote rm notes ${HTTPS}`) as string }])
     expect(told(first)).toEqual([`REMOTE_NEW desk added a remote: the stack notes is mirrored to ${HTTPS} from now on.`])
     nowMs += DAY_MS / 2
     expect(told(open())).toHaveLength(1)
