@@ -149,9 +149,15 @@ describe('names and eviction', () => {
 
   test('an evicted device that runs exits 1 with EVICTED; the others do not notice', async () => {
     const pids = nodes().map(node => node.pid)
+    const plan = project(lab, 'plan', { a: 'a' })
+    const candidates = async (): Promise<string> => JSON.stringify((await laptop.run('build', plan, '--dry-run', '--', 'true')).last)
+    expect(await candidates()).toContain(second.id)
     await laptop.ask('evict', 'mini-2', '--yes')
+    expect(await candidates()).not.toContain(second.id)
     const code = await until('the evicted node ends', () => second.process.running ? undefined : second.process.exited)
     expectRefusal({ code, command: second.process, last: second.process.last }, 1, { code: 'EVICTED', names: /evicted from the mesh "home"/, fix: /empty --dir and a new ticket/ })
+    // Asked afterwards, it says what happened.
+    expectRefusal(await second.run('status'), 1, { code: 'EVICTED', names: /evicted from the mesh "home" by laptop at \d{4}-/, fix: /empty --dir and a new ticket/ })
     for (const node of nodes()) await node.sees('laptop', 'mini', 'pi')
     expect(nodes().map(node => node.process.running && node.pid)).toEqual(pids)
     const build = await lab.run(laptop.dir, ['build', project(lab, 'after', { a: 'a' }), '--', 'echo', 'still'])
@@ -165,5 +171,6 @@ describe('names and eviction', () => {
     expectRefusal(ticket, 1, { code: 'EVICTED', names: /evicted from the mesh "home"/, fix: /new ticket/ })
     expect((await laptop.status()).devices.map(({ name }) => name).sort()).toEqual(['laptop', 'mini', 'pi'])
     expectRefusal(await laptop.run('evict', 'mini-2'), 1, { code: 'NO_SUCH_DEVICE', names: 'mini-2', fix: /elder-node devices/ })
+    expect((await second.run('leave', '--force', '--yes')).last).toMatchObject({ schema: 'elder/leave.v1', offline: true })
   })
 })

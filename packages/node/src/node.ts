@@ -173,7 +173,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     isEvicted: of => membership.isEvicted(of), nameOf: of => membership.nameOf(of), look: checkRemote,
   })
   const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log })
-  membership.onRemoved(gone => { replication.forget(gone) })
+  membership.onRemoved(gone => { for (const part of [replication, resources, host]) part.forget(gone) })
   membership.onRoster(() => {
     stacks.applyCuts().catch((error: unknown) => { log.error({ err: error }, 'an eviction could not be applied to a stack') })
     remotes.rosterChanged()

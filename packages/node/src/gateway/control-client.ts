@@ -18,7 +18,7 @@ export class ControlClient {
 
   constructor (location: Location) { this.#location = location }
 
-  /** @throws ElderError `NO_MESH`, `NOT_RUNNING`, or what the node answered */
+  /** @throws ElderError `NO_MESH`, `NOT_RUNNING`, `EVICTED` when the node will not run again, or what the node answered */
   async call<M extends ControlCall> (method: M, params: ControlMethods[M], options: ControlOptions): Promise<ControlAnswers[M]> {
     for await (const reply of this.#replies(method, params, options.signal)) if ('result' in reply) return reply.result as ControlAnswers[M]
     throw broken()
@@ -58,14 +58,17 @@ export class ControlClient {
     } catch (error) {
       socket.destroy()
       if (signal.aborted) throw signal.reason
-      throw this.#notRunning(error)
+      throw await this.#notRunning(error)
     }
   }
 
-  #notRunning (cause: unknown): ElderError {
+  async #notRunning (cause: unknown): Promise<ElderError> {
     const { dir, socket, flag } = this.#location
     if (codeOf(cause) === 'EACCES') return notYours(socket, cause)
     if (!hasMesh(dir)) return new ElderError('NO_MESH', `no mesh here yet: ${dir} belongs to no mesh`, `elder-node join${flag}   (founds one; with --ticket-file <path> it joins another device's)`, { dir })
+    const { fateOfDir } = await import('./fate.ts')
+    const fate = fateOfDir(dir)
+    if (fate !== undefined) return fate
     return new ElderError('NOT_RUNNING', `the node of ${dir} is not running`, `elder-node join${flag}`, { dir }, { cause })
   }
 }

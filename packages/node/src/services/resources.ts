@@ -129,6 +129,9 @@ export class ResourceService {
     return ownAdvert({ epoch, version, engine, seq: this.#seq, slots: this.slots, capacity: this.#capacity, images: this.#images, bare: this.#isBare, facts: this.#facts, sample: this.#sample })
   }
 
+  /** After an eviction. */
+  forget (device: DeviceId): void { this.#others.forget(device) }
+
   /** Takes an advert from gossip or from a direct message. @returns false when it is malformed. */
   hear (from: DeviceId, message: Value): boolean { return this.#others.hear(from, message) }
 

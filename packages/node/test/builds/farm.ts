@@ -104,6 +104,15 @@ export class Farm {
 
   readonly #roles = new Map<DeviceId, Role>()
 
+  /** Everybody has heard: what follows in node.ts, and no connection to it. */
+  evict (gone: Device): void {
+    this.#roles.delete(gone.id)
+    for (const { id, resources, host } of this.devices) {
+      this.network.disconnect(id, gone.id)
+      for (const part of [resources, host]) part.forget(gone.id)
+    }
+  }
+
   async stop (): Promise<void> { await Promise.all(this.devices.map(device => device.stop())) }
 }
 

@@ -1,10 +1,17 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { noise } from '@libp2p/noise'
+import { identify } from '@libp2p/identify'
+import { tcp } from '@libp2p/tcp'
+import type { PeerId } from '@libp2p/interface'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { deviceOfAddress, peerIdOf } from '@elder-node/protocol'
 import type { DeviceId } from '@elder-node/protocol'
 import { gater } from '../../src/adapters/libp2p/gater.ts'
 import { Porch } from '../../src/adapters/libp2p/porch.ts'
 import { decodeAnswer, decodeQuestion, encodeAnswer, encodeQuestion } from '../../src/adapters/libp2p/nat/dial-back.ts'
+import { relayServer, removeReservation } from '../../src/adapters/libp2p/nat/relay-link.ts'
 import { Reachability } from '../../src/adapters/libp2p/nat/reachability.ts'
 import { RELAYS_WANTED, Relays } from '../../src/adapters/libp2p/nat/relays.ts'
 import { Upgrades } from '../../src/adapters/libp2p/nat/upgrades.ts'
@@ -133,6 +140,16 @@ describe('with time standing still', () => {
     upgrades.tryNow(b)
     expect(dials.at(-1)).toBe(700_000)
   })
+})
+
+test('a reservation ends with the membership of its device', async () => {
+  const node = await createLibp2p({ transports: [tcp()], connectionEncrypters: [noise()], services: { identify: identify(), relay: relayServer() } })
+  onTestFinished(() => node.stop())
+  const [member, evicted] = [new TestMesh().node(), new TestMesh().node()]
+  const { reservationStore } = node.services.relay as unknown as { reservationStore: { reserve (peer: PeerId, at: unknown): unknown } }
+  for (const { id } of [member, evicted]) reservationStore.reserve(libp2pId(id), multiaddr('/ip4/10.0.0.1/tcp/4000'))
+  removeReservation(node.services.relay, evicted.id)
+  expect([...node.services.relay.reservations.keys()].map(String)).toEqual([libp2pId(member.id).toString()])
 })
 
 test('the gater: a reservation and a hop take a member at both ends, and a device that relays', () => {

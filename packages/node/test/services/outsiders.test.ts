@@ -1,6 +1,6 @@
 /** What devices that are no members, or none any more, can do to the roster through a door, a mirror and a member that has not heard. */
 import { beforeEach, describe, expect, test } from 'vitest'
-import { deviceId, LIMITS, signMemberRecord, type DeviceId, type MemberContent, type Value } from '@elder-node/protocol'
+import { deviceId, LIMITS, parseTicket, signMemberRecord, signRedemption, type DeviceId, type MemberContent, type Value } from '@elder-node/protocol'
 import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { eventually } from '../support/eventually.ts'
 import { TestMesh, type TestNode } from '../support/membership.ts'
@@ -93,6 +93,25 @@ describe('after an admin was evicted', () => {
     expect(held(founder)).toBeLessThan(LIMITS.recordsPerIssuerMax + 200)
     expect((await mesh.joined(founder, 'tablet')).membership.me?.name).toBe('tablet')
   }, 30_000)
+
+  test('a ticket that it wrote before lets nobody in: not at a member\'s door, not at its own, not with a record that it signs', async () => {
+    const { ticket } = rogue.membership.invite({ role: 'admin' })
+    const written = parseTicket(ticket, 0, crypto)
+    const friend = await mesh.node('friend', { ticket })
+    await founder.membership.evict('rogue')
+    await eventually(() => { expect(pi.membership.isRevoked(rogue.device)).toBe(true) })
+    // It is told at the next door.
+    await expect(mesh.connect(rogue, pi)).rejects.toThrow('refused:revoked')
+    for (const door of [founder, pi]) await expect(mesh.connect(friend, door)).rejects.toThrow('refused:not-issuer')
+    await expect(mesh.connect(friend, rogue)).rejects.toThrow('refused:busy')
+    // Its owner signs what its node would not.
+    const oneTime = signerFromSeed(written.seed)
+    const via = { ticket: written.record.hash, ticketKey: oneTime.publicKey, redeem: signRedemption(written.mesh, written.record.hash, friend.device, oneTime) }
+    const record = forged({ type: 'member', subject: friend.device, role: 'admin', name: 'friend', wire: 1, via }, [written.record.hash])
+    const proof = [written.record.bytes, record.bytes]
+    expect(await pi.membership.decide(friend.device, hello(proof), { signal })).toMatchObject({ ok: false })
+    expect(pi.membership.roster.members.size).toBe(2)
+  })
 
   test('a device that had been admitted by it, and that a member has not met, still comes in', async () => {
     const { ticket } = rogue.membership.invite()

@@ -32,6 +32,9 @@ export interface RevokedDevice {
   name: string | null
   /** Hash (hex) of the first revoke or leave that counts. */
   record: string
+  /** Who removed it, and when by that device's clock, milliseconds since 1970. */
+  by: DeviceId
+  at: number
   /** It went by its own word. */
   left: boolean
   /** Per stack the heads (hex) up to which its records count: all that its revokes name together. */
@@ -99,7 +102,7 @@ function revokedBy (device: DeviceId, name: string | null, records: MemberRecord
   const cuts = new Map<StackId, Set<string>>()
   for (const { stack, heads } of revokes.flatMap(revoke => revoke.cuts)) cuts.set(stack, new Set([...cuts.get(stack) ?? [], ...heads]))
   const first = records[0] as MemberRecord
-  return { device, name, record: first.hash, left: first.content.type === 'leave', cuts, undo: revokes.some(({ undo }) => undo) }
+  return { device, name, record: first.hash, by: first.issuer, at: first.at, left: first.content.type === 'leave', cuts, undo: revokes.some(({ undo }) => undo) }
 }
 
 function lostOf (effective: MemberRecord[], grants: Grants, graph: Graph): Map<DeviceId, string> {

@@ -8,6 +8,7 @@ import { Events } from './events.ts'
 import { Libp2pFrameStream } from './frame-stream.ts'
 import { KadGuard } from './kad-guard.ts'
 import { Links } from './links.ts'
+import { removeReservation } from './nat/relay-link.ts'
 import { requirePorts } from './listen.ts'
 import type { Running } from './live.ts'
 import { addressesOf, localDiscovery } from './mdns.ts'
@@ -125,6 +126,7 @@ class Libp2pMeshNode implements Libp2pMesh {
     running.links.abort(device, new Error('expelled'))
     supervisor.forget(device)
     probes.forget(device)
+    removeReservation(running.node.services.relay, device)
     await running.kad.forget(device)
     await running.node.peerStore.delete(peerIdOf(device)).catch(() => { /* it was not there, or the node stops */ })
   }

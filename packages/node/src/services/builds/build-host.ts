@@ -75,6 +75,13 @@ export class BuildHost {
   /** What runs here now: for status. */
   leases (): Lease[] { return this.#machine.leases() }
 
+  /** The device was shut out: its builds end here now, and not when its leases lapse. */
+  forget (device: DeviceId): void {
+    for (const { requester, build, fence } of this.leases()) {
+      if (requester === device) this.#drive({ type: 'word', from: device, word: { type: 'release', build, fence } })
+    }
+  }
+
   /** Answers `claim`, `reserve`, `yes` and `release`. */
   onWord (from: DeviceId, word: ClaimWord): ClaimWord {
     let answer: ClaimWord | undefined

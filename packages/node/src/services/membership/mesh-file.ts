@@ -2,7 +2,7 @@
  * `mesh.cbor`: which mesh this device belongs to, the key of its outer wall, and the records that made this device a member. Its
  * presence says that the device got in. The records stand in `roster.log`, too; here they survive damage to it.
  */
-import { codeOf, compareBytes, decode, deviceKey, encode, LIMITS, MalformedError, meshKey, toBase32, ElderError, type DeviceId, type MeshId } from '@elder-node/protocol'
+import { codeOf, compareBytes, decode, deviceId, deviceKey, encode, LIMITS, MalformedError, meshKey, toBase32, ElderError, type DeviceId, type MeshId } from '@elder-node/protocol'
 import type { PrivateFiles } from '../../ports/files.ts'
 
 export interface StoredMesh {
@@ -27,6 +27,12 @@ export function readMesh (files: PrivateFiles, self: DeviceId): StoredMesh | und
     'DATA_MIXED', `${files.path(MESH_FILE)} and ${files.path('../device.key')} belong to two different devices.`,
     'Put back the file that was replaced, from a backup; or move the data directory away and join again.', { path: files.path(MESH_FILE) },
   )
+}
+
+/** The same with the device it belongs to, for who has no key to compare with. @throws as {@link readMesh} */
+export function readOwner (files: PrivateFiles): StoredMesh & { device: DeviceId } | undefined {
+  const found = tryRead(files)
+  return found === undefined ? undefined : { ...found, device: deviceId(found.device) }
 }
 
 export function writeMesh (files: PrivateFiles, self: DeviceId, { mesh, meshSecret, proof }: StoredMesh): void {

@@ -35,7 +35,14 @@ export class KnownDevices {
     }
   }
 
-  /** Every other device that could build: connected ones, and those that gossip or the directory named. */
+  /** After an eviction: it offers nothing here any more. */
+  forget (device: DeviceId): void {
+    this.table.forget(device)
+    this.#found.delete(device)
+    this.wake()
+  }
+
+  /** Every other member that could build: connected ones, and those that gossip or the directory named. */
   list (): Known[] {
     const { mesh, clock, role } = this.#components
     const now = clock.monotonicMs()
@@ -44,7 +51,7 @@ export class KnownDevices {
     const online = new Set(mesh.peers().filter(peer => peer.suspect !== true).map(peer => peer.device))
     const devices = new Set([...online, ...this.table.live(now).map(([device]) => device), ...this.#found])
     devices.delete(mesh.self)
-    return [...devices].map(device => ({ device, self: false, role: role(device), online: online.has(device), advert: this.table.get(device, now)?.advert }))
+    return [...devices].filter(device => role(device) !== undefined).map(device => ({ device, self: false, role: role(device), online: online.has(device), advert: this.table.get(device, now)?.advert }))
   }
 
   /** Resolves at the next news from any device, or when the signal aborts. */

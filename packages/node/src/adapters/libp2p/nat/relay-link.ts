@@ -5,6 +5,8 @@
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import type { CircuitRelayServerComponents, CircuitRelayService, CircuitRelayTransportComponents } from '@libp2p/circuit-relay-v2'
 import type { Connection, PeerId, Stream, Transport } from '@libp2p/interface'
+import type { DeviceId } from '@elder-node/protocol'
+import { peerIdOf } from '../peer-id.ts'
 
 /** Devices that nobody can dial, and that this one keeps a way open to. */
 const RESERVATIONS_MAX = 64
@@ -23,6 +25,12 @@ export function relayServer (): (components: CircuitRelayServerComponents) => Ci
     hopTimeout: HOP_MS,
     reservations: { maxReservations: RESERVATIONS_MAX, defaultDataLimit: RELAYED_BYTES_MAX, defaultDurationLimit: RELAYED_MS_MAX },
   })
+}
+
+/** The device's place among those that this one keeps a way open to. The library gives it back when it expires, hours later. */
+export function removeReservation (relay: CircuitRelayService, device: DeviceId): void {
+  const { reservationStore } = relay as unknown as { reservationStore: { removeReservation (peer: PeerId): void } }
+  reservationStore.removeReservation(peerIdOf(device))
 }
 
 export interface RelayLink {

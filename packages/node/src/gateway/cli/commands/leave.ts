@@ -10,6 +10,9 @@ import type { Kit } from '../command.ts'
 import { confirm } from '../confirm.ts'
 import type { Context } from '../context.ts'
 
+/** Codes that say that no node runs here, and the second that none will. */
+const NO_NODE: ReadonlySet<string> = new Set(['NOT_RUNNING', 'EVICTED'])
+
 interface Options { force?: true, yes?: true }
 
 export function register (command: Command, { act }: Kit): void {
@@ -40,7 +43,7 @@ async function leave (context: Context, { force, yes }: Options): Promise<void> 
     done()
     output.answer('leave', { ...departure, offline: false }, () => `${plain(departure.device.name)} has left the mesh ${plain(departure.mesh.name)}; ${toldOf(departure)}.${departure.lost.length === 0 ? '' : `\nLost with it: ${departure.lost.map(name => plain(name)).join(', ')}`}`)
   } catch (error) {
-    if (codeOf(error) !== 'NOT_RUNNING') throw error
+    if (!NO_NODE.has(codeOf(error))) throw error
     leaveOffline(context, force === true)
   } finally {
     done()
@@ -73,7 +76,7 @@ async function self ({ client, location, signal }: Context, force: boolean): Pro
     const status = await client.call('status', {}, { signal })
     return { status, role: status.devices.find(({ id }) => id === status.self.id)?.role ?? 'no member' }
   } catch (error) {
-    if (codeOf(error) !== 'NOT_RUNNING') throw error
+    if (!NO_NODE.has(codeOf(error)) || (!force && codeOf(error) !== 'NOT_RUNNING')) throw error
     if (!force) throw notRunning(location)
     return null
   }
