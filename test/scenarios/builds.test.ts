@@ -1,5 +1,6 @@
 /** Builds that cannot run, must end, or send back what they should not: the exit code says which, and nothing is left running. */
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -214,6 +215,27 @@ test('an output over a file that was edited while the build ran stands beside it
   expect(resultOf(await build('other', '--force')).outputs).toEqual([expect.not.objectContaining({ beside: expect.anything() as unknown })])
   expect(readFileSync(join(edited, 's.js'), 'utf8')).toBe('let mine\nformatted\n')
   rmSync(signs, { recursive: true })
+})
+
+test('a builder whose own PATH has no git offers no slots and says why, until there is one', async () => {
+  const bin = mkdtempSync(join(lab.temp, 'bin-'))
+  for (const folder of (process.env['PATH'] ?? '').split(':').filter(folder => existsSync(folder))) {
+    for (const name of readdirSync(folder)) if (!name.startsWith('git') && !existsSync(join(bin, name))) symlinkSync(join(folder, name), join(bin, name))
+  }
+  const bare = await lab.admit('bare', desk, { slots: 1, env: { PATH: bin } })
+  const slots = async (): Promise<number | undefined> => (await desk.call('devices', {})).find(({ name }) => name === 'bare')?.slots.total
+  await until('desk hears of bare', async () => await slots() !== undefined)
+  expect(await slots()).toBe(0)
+  const { code, command } = await lab.run(desk.dir, ['build', dir, '--on', 'bare', '--', 'true'])
+  expect([code, resultOf(command).error?.message]).toEqual([125, expect.stringContaining('0 slots: no working git in the PATH of its node')])
+  // Asked of the node: the command itself has a git.
+  const { checks } = await bare.ask<{ checks: Array<{ name: string, status: string, code: string | null, message: string }> }>('doctor')
+  expect(checks).toContainEqual(expect.objectContaining({ name: 'git', status: 'warn', code: 'GIT_MISSING', message: expect.stringContaining('the node cannot run git') as string }))
+  expect((await bare.call('status', {})).self.engineNote).toMatch(/0 slots: no working git/)
+  symlinkSync(execFileSync('sh', ['-c', 'command -v git'], { encoding: 'utf8' }).trim(), join(bin, 'git'))
+  await until('the slot is offered', async () => await slots() === 1)
+  expect((await lab.run(desk.dir, ['build', dir, '--on', 'bare', '--', 'cat', 'a.txt'])).code).toBe(0)
+  await bare.stop()
 })
 
 test('outputs of a command that failed come back, marked', async () => {

@@ -6,11 +6,12 @@
 import { join } from 'node:path'
 import type { MeshId } from '@elder-node/protocol'
 import { FsFeedStore, Handles } from '@elder-node/crdt-stack/fs'
-import { checkRemote } from '@elder-node/crdt-stack/git'
+import { checkRemote, nativeGitWorks } from '@elder-node/crdt-stack/git'
 import { systemClock } from './adapters/clock.ts'
 import { nodeCrypto, randomBytes, signerFromSeed } from './adapters/crypto.ts'
 import { dataDirAt, dataDirPath, prepareDataDir, traceOfMesh } from './adapters/data-dir.ts'
 import { descriptorBudget } from './adapters/descriptors.ts'
+import { builderLacks, lackProblem, MISSING_HERE, NO_SLOTS } from './adapters/builder-lacks.ts'
 import { openEngine } from './adapters/engines.ts'
 import { openLoopMonitor } from './adapters/event-loop.ts'
 import { forgetMesh, undoFounding } from './adapters/forget-mesh.ts'
@@ -123,7 +124,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   const resources = new ResourceService({
     mesh, clock, random, log,
     sensors: init.sensors ?? openSensors({ dir: dir.root }),
-    images: engine?.images?.bind(engine), isBare: () => engine?.bare === true,
+    images: engine?.images?.bind(engine), lacks: engine === undefined ? undefined : () => builderLacks(engine), isBare: () => engine?.bare === true,
     directory: mesh.directory,
     role: of => membership.role(of),
   }, { epoch, version: VERSION, engine: engine?.name ?? null, ...slotsInit(init) })
@@ -142,6 +143,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     ask: (to, word) => link.ask(to, word),
     rttMs: to => to === mesh.self ? 0 : mesh.peers().find(peer => peer.device === to)?.rttMs,
     offer: capacity => { resources.offer(capacity) },
+    couldNotRun: code => { if (MISSING_HERE.has(code)) void resources.lookAgain() },
   }, { epoch })
   const builds = new Builds({
     mesh, link, resources, crypto, clock, randomBytes, log, metrics,
@@ -209,12 +211,13 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     stacks: () => stackList('kept'),
     found: () => [
       ...membership.problems(), ...mirror.problems(), ...remotes.problems(), ...stacks.problems(), ...faultProblems(stacks.all(), of => membership.nameOf(of)), ...movedPorts,
+      ...(resources.lacks === undefined ? [] : [lackProblem(resources.lacks)]),
     ],
   }, { version: VERSION, crashesMs: config.crashesMs })
   lifetime.onStop('alerts', () => { alerts.stop() })
   const status = new StatusService(
     { membership, mesh, resources, clock, builds: () => builds.list(), stacks: () => stackList(), problems: () => alerts.problems() },
-    { dir: dir.root, version: VERSION, engineNote, http: http.server?.url ?? null },
+    { dir: dir.root, version: VERSION, engineNote: () => resources.lacks === undefined ? engineNote() : `${engineNote()}${NO_SLOTS}${resources.lacks}`, http: http.server?.url ?? null },
   )
 
   // Everything is there: start; what has begun to start is stopped, in reverse.
@@ -251,7 +254,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   lifetime.started()
 
   return facade(
-    { lifetime, membership, mesh, builds, stacks, stackList, replication, remotes, mirror, status, crypto },
+    { lifetime, membership, mesh, builds, stacks, stackList, replication, remotes, mirror, status, crypto, gitWorks: nativeGitWorks },
     { joined: JOINED[state], ...given({ recovery: recoverySecret ?? undefined, http: http.server?.url, agent: init.agent }) },
   )
 }

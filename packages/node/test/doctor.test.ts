@@ -26,8 +26,8 @@ const healthy: Facts = {
   settings: { fault: null, recoverySaved: true, engine: 'auto', mdns: true, slots: null }, ports: [{ port: 4707, taken: true, holder: { pid: 1, name: 'node' } }],
   engines: [{ name: 'docker', note: 'docker 27', fault: null }], docker: { path: '/var/run/docker.sock', error: null, inGroup: true },
   kernel: { model: null, cgroups: CGROUPS_ON, controllers: null, cmdline: null, swaps: 'Filename\tType\n/dev/zram0 partition 1 0 100\n', mounts: '/dev/nvme0n1p2 / ext4 rw 0 0\n', memoryBytes: 8e9 },
-  time: { synchronized: true, why: '' }, git: { works: true }, remotes: [{ url: 'https://git.lan/m.git', fault: null }],
-  mesh: { status: { ...status, devices: [device(SELF, { role: 'admin' }), device(MINI)] }, diagnosis: { mdns: { on: true, found: [MINI] }, connections: [{ device: MINI, path: 'direct', address: '/ip4/192.168.1.9/tcp/4707/p2p/y' }], clocks: [{ device: MINI, aheadMs: 12 }] } },
+  time: { synchronized: true, why: '' }, git: { works: true, node: true }, remotes: [{ url: 'https://git.lan/m.git', fault: null }],
+  mesh: { status: { ...status, devices: [device(SELF, { role: 'admin' }), device(MINI)] }, diagnosis: { mdns: { on: true, found: [MINI] }, connections: [{ device: MINI, path: 'direct', address: '/ip4/192.168.1.9/tcp/4707/p2p/y' }], clocks: [{ device: MINI, aheadMs: 12 }], git: true } },
   hasMesh: true,
 }
 type Over = { [K in keyof Facts]?: Facts[K] extends object | null ? Partial<NonNullable<Facts[K]>> | null : Facts[K] }
@@ -90,7 +90,8 @@ test.each<[string, Over, string, Diagnosed['status'], RegExp]>([
   ['clock a little off', { mesh: { diagnosis: { ...healthy.mesh!.diagnosis, clocks: [{ device: MINI, aheadMs: 9_000 }] } } }, 'CLOCK_SKEW', 'warn', /set-ntp/],
   ['clock far off', { mesh: { diagnosis: { ...healthy.mesh!.diagnosis, clocks: [{ device: MINI, aheadMs: -600_000 }] } } }, 'CLOCK_SKEW', 'fail', /set-ntp/],
   ['mDNS hears nobody', { mesh: { status: { ...status, self: { ...status.self, addresses: ['/ip4/192.168.1.5/tcp/4707/p2p/x'] } }, diagnosis: { ...healthy.mesh!.diagnosis, mdns: { on: true, found: [] } } } }, 'MDNS_BLOCKED', 'warn', /access point/],
-  ['no git', { git: { works: false } }, 'GIT_MISSING', 'warn', /apt install git/],
+  ['no git', { git: { works: false, node: false } }, 'GIT_MISSING', 'warn', /apt install git$/],
+  ['no git in the PATH of the node', { git: { works: false, node: true } }, 'GIT_MISSING', 'warn', /PATH that has it/],
   ['token expired', { remotes: [{ url: 'u', fault: { code: 'GIT_AUTH', message: '401', fix: 'git credential approve' } }] }, 'GIT_AUTH', 'fail', /credential/],
   ['what the node knows', withStatus({ problems: [{ code: 'ONLY_COPY', message: 'm', fix: 'elder-node invite' }] }), 'ONLY_COPY', 'warn', /invite/],
 ])('%s', (_what, over, code, expected, fix) => {
@@ -125,7 +126,7 @@ describe('at the command line', () => {
     const well = await desk.run(['doctor', '--json'])
     expect(well.json()[0]).toMatchObject({ schema: 'elder/doctor.v1', running: true, fixed: [], checks: expect.arrayContaining([{ name: 'socket', status: 'ok', message: 'the node answers', code: null, fix: null }]) as unknown })
     desk.node.problems = [{ code: 'ONLY_COPY', message: 'The stack notes is only here.', fix: 'elder-node invite' }]
-    desk.node.diagnosed = { mdns: { on: false, found: [] }, connections: [], clocks: [{ device: MINI, aheadMs: 3_600_000 }] }
+    desk.node.diagnosed = { mdns: { on: false, found: [] }, connections: [], clocks: [{ device: MINI, aheadMs: 3_600_000 }], git: true }
     const ill = await desk.run(['doctor'])
     expect(ill.code).toBe(5)
     expect(ill.stdout).toMatch(/^\[warn\] problems: The stack notes is only here\. \(ONLY_COPY\)\n {7}fix: elder-node invite$/m)

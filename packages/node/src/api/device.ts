@@ -65,4 +65,6 @@ export interface Diagnosis {
   connections: Array<{ device: DeviceRef, path: 'direct' | 'relay', address: string }>
   /** How far the clock of each connected device was ahead of this one at its last hello, milliseconds; good to a round trip. */
   clocks: Array<{ device: DeviceRef, aheadMs: number }>
+  /** The node can run git, in its own environment. */
+  git: boolean
 }

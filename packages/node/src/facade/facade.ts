@@ -28,6 +28,7 @@ export interface FacadeComponents {
   mirror: MirrorService
   status: StatusService
   crypto: Crypto
+  gitWorks: DiagnosisComponents['gitWorks']
 }
 
 export interface FacadeInit {
@@ -51,7 +52,7 @@ export function facade (parts: FacadeComponents, { agent, ...init }: FacadeInit)
     addresses: () => mesh.addresses(),
     status: async () => status.status(),
     devices: async () => status.devices(),
-    diagnosis: async () => diagnose({ mesh, ref }),
+    diagnosis: () => diagnose({ mesh, ref, gitWorks: parts.gitWorks }),
     ping: (name, options) => ping({
       mesh, ref, find: text => membership.find(text).device,
       lastSeen: of => status.lastSeen(of), tryAddresses: (of, call) => mesh.tryAddresses(of, call),

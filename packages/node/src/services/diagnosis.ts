@@ -6,13 +6,16 @@ import type { Mesh } from '../ports/mesh.ts'
 export interface DiagnosisComponents {
   mesh: Mesh & { localDiscovery: () => { on: boolean, found: DeviceId[] }, clocks: () => Array<{ device: DeviceId, aheadMs: number }> }
   ref: (device: DeviceId) => DeviceRef
+  /** In the environment of this node, which may have another PATH than the shell of whoever asks. */
+  gitWorks: () => Promise<boolean>
 }
 
-export function diagnose ({ mesh, ref }: DiagnosisComponents): Diagnosis {
+export async function diagnose ({ mesh, ref, gitWorks }: DiagnosisComponents): Promise<Diagnosis> {
   const { on, found } = mesh.localDiscovery()
   return {
     mdns: { on, found: found.map(ref) },
     connections: mesh.peers().map(({ device, path, address }) => ({ device: ref(device), path, address })),
     clocks: mesh.clocks().map(({ device, aheadMs }) => ({ device: ref(device), aheadMs })),
+    git: await gitWorks(),
   }
 }

@@ -10,6 +10,11 @@ export interface ResourceComponents extends KnownDevicesComponents {
   sensors: Sensors
   /** Images that are here, newest first; left out by engines without images. Rejects while the engine does not answer: no slots then. */
   images?: (() => Promise<string[]>) | undefined
+  /**
+   * What builds need besides an engine and is not here, in a few words; undefined: nothing. Asked at the start, after a build that
+   * failed for it ({@link ResourceService.lookAgain}), and again while something is missing.
+   */
+  lacks?: (() => Promise<string | undefined>) | undefined
   /** Whether builds that name no image cannot run here, as of the last look at the images. */
   isBare?: (() => boolean) | undefined
   /** 0 to 1: jitter of the heartbeat. */
@@ -55,8 +60,9 @@ export class ResourceService {
   #sample: HostSample | undefined
   #images: string[] = []
   #isBare = false
-  /** The engine's daemon did not answer when it was asked last: no slots until it does. */
-  #isAway = false
+  /** Why there are no slots: the engine's daemon did not answer when it was asked last, or builds lack something. */
+  #lacks: string | undefined
+  #checksLacks = true
   #capacity: Capacity = { free: 0, queue: 0, expectedWaitS: 0, projects: [], draining: false }
   #seq = 0
   /** Up to when adverts are paid for, each with `coalesceMs` (generic cell rate algorithm, ITU-T I.371). */
@@ -79,7 +85,13 @@ export class ResourceService {
   get sample (): HostSample | undefined { return this.#sample }
 
   /** Slots of this device now. */
-  get slots (): number { return this.#init.engine === null || this.#isAway ? 0 : this.#init.slots ?? defaultSlots(this.#facts, this.#sample) }
+  get slots (): number { return this.#lacks === undefined ? this.#wanted : 0 }
+
+  /** Why this device offers no slots although its owner wants it to; undefined: it does, or nobody wants it to. */
+  get lacks (): string | undefined { return this.#wanted > 0 ? this.#lacks : undefined }
+
+  /** What the owner wants. */
+  get #wanted (): number { return this.#init.engine === null ? 0 : this.#init.slots ?? defaultSlots(this.#facts, this.#sample) }
 
   /** Called with the number of slots now and whenever it changes (battery). */
   onSlots (listener: (slots: number) => void): void {
@@ -126,7 +138,7 @@ export class ResourceService {
 
   own (): Advert {
     const { epoch, version, engine } = this.#init
-    return ownAdvert({ epoch, version, engine, seq: this.#seq, slots: this.slots, capacity: this.#capacity, images: this.#images, bare: this.#isBare, facts: this.#facts, sample: this.#sample })
+    return ownAdvert({ epoch, version, engine, seq: this.#seq, slots: this.slots, capacity: this.#capacity, images: this.#images, bare: this.#isBare, lacks: this.lacks, facts: this.#facts, sample: this.#sample })
   }
 
   /** After an eviction. */
@@ -158,23 +170,38 @@ export class ResourceService {
   /** The default image may have been made a moment ago. Never rejects. */
   async lookForDefault (): Promise<void> { if (this.#isBare) await this.#look() }
 
+  /** A build failed because something is missing here: it is looked for now. Never rejects. */
+  async lookAgain (): Promise<void> {
+    this.#checksLacks = true
+    await this.#look()
+  }
+
   async #look (): Promise<void> {
     const { images, isBare, log } = this.#components
     const [slots, bare] = [this.slots, this.#isBare]
     const found = await images?.().catch((error: Error) => error) ?? []
-    this.#isAway = found instanceof Error
+    this.#lacks = found instanceof Error ? `${this.#init.engine} does not answer` : await this.#lacking()
     if (!(found instanceof Error)) this.#images = found
     this.#isBare = isBare?.() === true
     if (this.slots !== slots) {
-      log.warn({ slots: this.slots, ...(found instanceof Error ? { error: found.message } : {}) }, this.#isAway ? 'the engine does not answer: no slots until it does' : 'the engine answers again')
+      const error = found instanceof Error ? { error: found.message } : {}
+      log.warn({ slots: this.slots, ...error }, this.#lacks === undefined ? 'builds can run here again' : `no slots: ${this.#lacks}`)
       this.#onSlots(this.slots)
       await this.#advertise()
     }
     if (this.slots !== slots || this.#isBare !== bare) this.#changed()
   }
 
+  /** What has once been there is not looked for again and again: a build that misses it says so. */
+  async #lacking (): Promise<string | undefined> {
+    if (!this.#checksLacks || this.#init.engine === null) return undefined
+    const lacks = await this.#components.lacks?.()
+    this.#checksLacks = lacks !== undefined
+    return lacks
+  }
+
   #lookAgain (imagesMs: number): void {
-    this.#loops.later(this.#isBare || this.#isAway ? Math.min(SOON_LOOK_MS, imagesMs) : imagesMs, () => this.#look().finally(() => { this.#lookAgain(imagesMs) }))
+    this.#loops.later(this.#isBare || this.#lacks !== undefined ? Math.min(SOON_LOOK_MS, imagesMs) : imagesMs, () => this.#look().finally(() => { this.#lookAgain(imagesMs) }))
   }
 
   async #read (): Promise<void> {

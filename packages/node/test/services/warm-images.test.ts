@@ -58,18 +58,21 @@ test('a build that names no image is not asked of a builder without a default on
   expect(elect('node:24').order[0]?.device).toBe(device('bare'))
 })
 
-test('an engine whose daemon does not answer offers no slot, and offers them again when it does', async () => {
+test('an engine whose daemon does not answer, or whose check fails after a build, offers no slot until it works', async () => {
   let answers = true
+  let lacks: string | undefined
+  const why: Array<string | undefined> = []
   const slots: number[] = []
   const told: number[] = []
   const log = { debug () {}, info () {}, warn () {}, error () {} }
   const resources = new ResourceService({
-    mesh: { self: device('self'), onGossip () {}, on: () => () => {}, peers: () => [], broadcast: async (_topic: string, message: unknown) => told.push(decodeAdvert(message as never).slots.total) } as never,
+    mesh: { self: device('self'), onGossip () {}, on: () => () => {}, peers: () => [], broadcast: async (_topic: string, message: unknown) => { why.push(decodeAdvert(message as never).lacks); return told.push(decodeAdvert(message as never).slots.total) } } as never,
     sensors: {
       facts: async () => ({ platform: 'linux/x64', cores: 4, memoryTotalBytes: 8 * GIB, cpuModel: 'fake', hostname: 'fake' }),
       sample: async () => ({ load: 0, pressure: undefined, memoryFreeBytes: 4 * GIB, diskFreeBytes: GIB, diskTotalBytes: GIB, onBattery: false }),
     },
     clock: { wallMs: () => Date.now(), monotonicMs: () => performance.now() }, directory: undefined, role: () => 'builder', random: Math.random, log,
+    lacks: async () => lacks,
     images: async () => { if (!answers) throw new Error('connect ECONNREFUSED'); return [] },
   }, { epoch: 1, version: '0.1.0', engine: 'docker', slots: 2, imagesMs: 20, coalesceMs: 1 })
   onTestFinished(() => resources.stop())
@@ -77,7 +80,12 @@ test('an engine whose daemon does not answer offers no slot, and offers them aga
   resources.onSlots(now => { slots.push(now) })
   await resources.start()
   answers = false
-  await eventually(() => { expect(slots).toEqual([2, 0]); expect(told.at(-1)).toBe(0) })
+  await eventually(() => { expect(slots).toEqual([2, 0]); expect([told.at(-1), why.at(-1)]).toEqual([0, 'docker does not answer']) })
   answers = true
-  await eventually(() => { expect(slots).toEqual([2, 0, 2]); expect(told.at(-1)).toBe(2) })
+  await eventually(() => { expect(slots).toEqual([2, 0, 2]); expect([told.at(-1), why.at(-1)]).toEqual([2, undefined]) })
+  lacks = 'no tools'
+  await resources.lookAgain()
+  await eventually(() => { expect(slots).toEqual([2, 0, 2, 0]); expect([told.at(-1), why.at(-1), resources.lacks]).toEqual([0, 'no tools', 'no tools']) })
+  lacks = undefined
+  await eventually(() => { expect(slots).toEqual([2, 0, 2, 0, 2]); expect(resources.lacks).toBeUndefined() })
 })

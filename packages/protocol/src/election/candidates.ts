@@ -42,7 +42,7 @@ function placeRefusal (known: Known, needs: Needs): string | null {
 
 function fitRefusal (advert: Advert, needs: Needs): string | null {
   if (advert.draining) return 'draining'
-  if (advert.slots.total === 0) return '0 slots'
+  if (advert.slots.total === 0) return advert.lacks === undefined ? '0 slots' : `0 slots: ${advert.lacks}`
   if (advert.engine === null) return 'no engine'
   if (needs.platform !== null && advert.platform !== needs.platform) return `platform ${advert.platform}, this build needs ${needs.platform}`
   if (needs.image !== null && advert.engine !== 'docker' && advert.engine !== 'podman') return `engine ${advert.engine} runs no image, this build needs ${needs.image}`

@@ -2,7 +2,7 @@
  * What a device can offer right now, as it is gossiped. Its author is the signer of the gossip message, so no name travels.
  *
  * advert := [1, epoch, seq, version, platform, engine, projects, images, cores, load, pressure,
- *            memoryTotal, memoryFree, diskTotal, diskFree, slotsTotal, slotsFree, queue, expectedWait, speed, draining, coordinate]
+ *            memoryTotal, memoryFree, diskTotal, diskFree, slotsTotal, slotsFree, queue, expectedWait, speed, draining, coordinate, lacks]
  * `!default` among the images is no image: it says that the device runs images and has none for builds that name none.
  * load and pressure in per mille, memory and disk in MiB, expectedWait in tenths of a second, speed in percent: a typical
  * advert is below 200 bytes, none is above LIMITS.advertBytesMax.
@@ -45,6 +45,8 @@ export interface Advert {
   speed: number
   /** True while the owner lets no new build in. */
   draining: boolean
+  /** What is missing there, so that it offers no slots although its owner wants it to. */
+  lacks?: string
   /** Reserved for a network coordinate. */
   coordinate: number[] | null
 }
@@ -63,14 +65,14 @@ export function encodeAdvert (advert: Advert): Uint8Array {
     advert.cores, scaled(advert.load, 1000), advert.pressure === null ? null : scaled(advert.pressure, 1000),
     Math.floor(memory.totalBytes / MIB), Math.floor(memory.freeBytes / MIB), Math.floor(disk.totalBytes / MIB), Math.floor(disk.freeBytes / MIB),
     slots.total, slots.free, advert.queue, scaled(advert.expectedWaitS, 10), scaled(advert.speed, 100), advert.draining,
-    advert.coordinate?.map(x => Math.round(x)) ?? null,
+    advert.coordinate?.map(x => Math.round(x)) ?? null, advert.lacks?.slice(0, WORD_CHARS_MAX) ?? null,
   ])
 }
 
 /** @throws MalformedError on anything but one advert within its bounds. */
 export function decodeAdvert (bytes: Uint8Array): Advert {
   const value = decode(bytes, LIMITS.advertBytesMax)
-  if (!Array.isArray(value) || value.length !== 22 || value[0] !== 1) throw new MalformedError('an advert is an array of 22, version 1')
+  if (!Array.isArray(value) || value.length !== 23 || value[0] !== 1) throw new MalformedError('an advert is an array of 23, version 1')
   const count = (i: number, max = COUNT_MAX): number => {
     const item = value[i]
     if (!isCount(item) || item > max) throw new MalformedError(`advert[${i}] is a count of at most ${max}`)
@@ -86,6 +88,7 @@ export function decodeAdvert (bytes: Uint8Array): Advert {
     pressure: value[10] === null ? null : count(10, 1000) / 1000,
     memory: { totalBytes: count(11) * MIB, freeBytes: count(12) * MIB }, disk: { totalBytes: count(13) * MIB, freeBytes: count(14) * MIB },
     slots, queue: count(17, 65_536), expectedWaitS: count(18) / 10, speed: count(19, 100_000) / 100, draining: value[20], coordinate: coordinate(value[21]),
+    ...(value[22] === null ? {} : { lacks: word(value[22]) }),
   }
 }
 

@@ -59,6 +59,7 @@ describe('refusal', () => {
     ['role', { role: 'member' }, {}, /role member is not builder/],
     ['draining', { advert: { ...advert, draining: true } }, {}, /draining/],
     ['slots', { advert: { ...advert, slots: { total: 0, free: 0 } } }, {}, /^0 slots$/],
+    ['slots that it would like to offer', { advert: { ...advert, slots: { total: 0, free: 0 }, lacks: 'no git' } }, {}, /^0 slots: no git$/],
     ['platform', {}, { platform: 'linux/arm64' }, /platform linux\/x64, this build needs linux\/arm64/],
     ['memory', {}, { memoryBytes: 2 ** 35 }, /memory 8 GB < 32 GB asked/],
     ['sealed', { advert: { ...advert, engine: 'process' } }, { sealed: true }, /process cannot seal/],
@@ -83,6 +84,7 @@ describe('adverts', () => {
   it('say that there is no default image among the images, where older devices expect names', () => {
     const docker: Advert = { ...advert, engine: 'docker', images: Array.from({ length: 8 }, (_, i) => `image${i}:latest`), bare: true }
     expect(decodeAdvert(encodeAdvert(docker))).toMatchObject({ bare: true, images: docker.images.slice(0, 7) })
+    expect(decodeAdvert(encodeAdvert({ ...advert, lacks: 'x'.repeat(99) })).lacks).toBe('x'.repeat(64))
     expect(decodeAdvert(encodeAdvert({ ...advert, images: ['node:24'] }))).not.toHaveProperty('bare')
   })
 

@@ -26,7 +26,8 @@ export interface Facts {
   /** Files of the kernel and of a Raspberry Pi; null where there is none. */
   kernel: { model: string | null, cgroups: string | null, controllers: string | null, cmdline: { path: string, text: string } | null, swaps: string | null, mounts: string | null, memoryBytes: number }
   time: { synchronized: boolean | null, why: string }
-  git: { works: boolean }
+  /** `node`: asked of the running node, whose PATH counts; else of this command. */
+  git: { works: boolean, node: boolean }
   /** Null: nobody could say which remotes there are. */
   remotes: Array<{ url: string, fault: Fault | null }> | null
   /** What the running node says; null when none runs. */

@@ -8,7 +8,7 @@ import type { Facts } from './facts.ts'
 const CLOCK_WARN_MS = 5_000
 const CLOCK_FAIL_MS = 60_000
 /** Said by a check of its own. */
-const ELSEWHERE = new Set(['DISK_LOW', 'VERSION_SKEW'])
+const ELSEWHERE = new Set(['DISK_LOW', 'VERSION_SKEW', 'GIT_MISSING', 'ENGINE_UNAVAILABLE'])
 
 export const MESH: Check[] = [
   { name: 'mesh', decide: membership },
@@ -18,7 +18,7 @@ export const MESH: Check[] = [
   { name: 'versions', decide: versions },
   { name: 'clock of peers', decide: clocks },
   { name: 'mdns', decide: localDiscovery },
-  { name: 'git', decide: ({ git }) => git.works ? ok('git is installed') : warn('GIT_MISSING', 'no git here: mirrors go over http and https alone, by the built-in one; folders without git history are sent whole', 'sudo apt install git') },
+  { name: 'git', decide: git },
   { name: 'mirror', decide: mirrors },
   { name: 'problems', decide: problems },
 ]
@@ -91,6 +91,14 @@ function localDiscovery ({ mesh, settings }: Facts): Finding {
 /** The first three numbers of a private IPv4 address. */
 function networkOf (address: string): string | undefined {
   return /^\/ip4\/((?:10|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.[\d.]+)\.\d+\//.exec(address)?.[1]
+}
+
+/** Of the node that runs, not of this command: a service may have another PATH than a shell. */
+function git ({ git: { works, node } }: Facts): Finding {
+  if (works) return ok(node ? 'the node can run git' : 'git is installed')
+  const message = node ? 'the node cannot run git: nothing in its PATH works' : 'no git here'
+  const fix = node ? 'sudo apt install git; or start the node with a PATH that has it' : 'sudo apt install git'
+  return warn('GIT_MISSING', `${message}. Without it a device offers no build slots and sends no source, and mirrors go over http and https alone`, fix)
 }
 
 function mirrors ({ remotes, git }: Facts): Finding | Finding[] {

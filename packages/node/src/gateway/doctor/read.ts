@@ -6,6 +6,7 @@ import { totalmem, userInfo } from 'node:os'
 import { dirname, sep } from 'node:path'
 import { checkRemote, nativeGitWorks } from '@elder-node/crdt-stack/git'
 import { codeOf } from '@elder-node/protocol'
+import { lackProblem, NO_SLOTS } from '../../adapters/builder-lacks.ts'
 import { dataDirAt } from '../../adapters/data-dir.ts'
 import type { DataDir } from '../../adapters/data-dir.ts'
 import { openEngine } from '../../adapters/engines.ts'
@@ -39,14 +40,14 @@ export async function readFacts (init: ReadInit): Promise<Facts> {
   const remotes = mesh === null ? null : await client.call('stack.remote.list', {}, { signal }).then(all => [...new Set(all.map(({ url }) => url))].slice(0, REMOTES_MAX), () => null)
   const settings = settingsOf(dir, env)
   const { uid, username } = userInfo()
-  const works = await nativeGitWorks()
+  const works = mesh?.diagnosis.git ?? await nativeGitWorks()
   return {
     platform: process.platform, uid: process.platform === 'win32' ? null : uid, user: username,
     program: { version, node: process.version, ...await readStart(mesh?.status.self.pid ?? process.pid) },
     dir: await readDir(dir), key: await readKey(dir.key), lock: { path: dir.lock, there: await isThere(dir.lock), holder: lockHolder(dir.lock) ?? null },
     socket: await readSocket(dir), settings, ports: await readPorts(dir, mesh?.status.self.addresses ?? []),
     engines: await readEngines(root, settings, mesh?.status.self.engineNote), docker: await readDocker(username), kernel: await readKernel(), time: await readTime(),
-    git: { works }, remotes: remotes === null ? null : works ? await Promise.all(remotes.map(async url => ({ url, fault: await readRemote(url, signal) }))) : remotes.map(url => ({ url, fault: null })),
+    git: { works, node: mesh !== null }, remotes: remotes === null ? null : works ? await Promise.all(remotes.map(async url => ({ url, fault: await readRemote(url, signal) }))) : remotes.map(url => ({ url, fault: null })),
     mesh, hasMesh: hasMesh(root),
   }
 }
@@ -109,7 +110,7 @@ function isTaken (port: number): Promise<boolean> {
 
 /** The running node has opened its engine; without one each is opened and given back. `process` only where its owner chose it. */
 async function readEngines (dataDir: string, { engine: chosen, image }: Facts['settings'], note: string | undefined): Promise<Facts['engines']> {
-  if (note !== undefined) return [{ name: note.split(/[ :]/, 1)[0] ?? '', note, bare: note.includes(NO_DEFAULT_IMAGE), fault: note.startsWith('no engine') ? { code: 'NO_ENGINE', message: note, fix: '' } : null }]
+  if (note !== undefined) return [{ name: note.split(/[ :]/, 1)[0] ?? '', note, bare: note.includes(NO_DEFAULT_IMAGE), fault: faultIn(note) }]
   if (chosen === 'none') return []
   const names: EngineChoice[] = chosen === 'auto' ? ENGINES : [chosen as EngineChoice]
   return await Promise.all(names.map(async name => {
@@ -122,6 +123,13 @@ async function readEngines (dataDir: string, { engine: chosen, image }: Facts['s
       return { name, note: '', fault: faultOf(error) }
     }
   }))
+}
+
+/** What the node says of its engine, when it is nothing good. */
+function faultIn (note: string): Fault | null {
+  if (note.startsWith('no engine')) return { code: 'NO_ENGINE', message: note, fix: '' }
+  const lacks = note.split(NO_SLOTS)[1]
+  return lacks === undefined ? null : lackProblem(lacks)
 }
 
 async function readDocker (user: string): Promise<Facts['docker']> {

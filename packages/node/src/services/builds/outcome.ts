@@ -41,6 +41,8 @@ export function fixFor (candidates: CandidateExplanation[]): string {
   if (refused('runs no image')) return 'An image needs a builder with Docker or Podman: `elder-node doctor` there says what is missing. Without an image the tools of the builder are used.'
   const bare = candidates.filter(candidate => candidate.refused === 'no default image').map(({ device }) => device.name)
   if (bare.length > 0) return `On ${bare.join(' or ')}: elder-node image build   (or name an image: --image node:24)`
+  const without = candidates.filter(candidate => candidate.refused?.startsWith('0 slots: ') === true).map(({ device }) => device.name)
+  if (without.length > 0) return `On ${without.join(' or ')}: elder-node doctor says what is missing, and how to get it.`
   if (refused('cannot seal')) return 'Drop --sealed, or use a builder with Docker, Podman or the sandbox: join --engine auto.'
   if (refused('local auto')) return 'Wait with --wait 10m, or see `elder-node status`.'
   if (refused('local only')) return 'Leave out --local only, or give this device a slot: elder-node config set slots 1, then start its node again.'

@@ -21,6 +21,8 @@ export interface RunComponents {
   platform: string
   /** What the owner lets builds reach; `none` holds for the prepare command too. */
   network: BuildNetwork
+  /** A build could not run, for no fault of its own: code of the error. @default nobody is told */
+  couldNotRun?: (code: string) => void
 }
 
 /** Exit code of a command that was ended at its deadline. */
@@ -47,7 +49,7 @@ export async function runJob (job: Job, components: RunComponents): Promise<void
     signal.throwIfAborted()
     await timed('returnMs', () => handOver(job, components, folder, exit, timings))
   } catch (error) {
-    if (!signal.aborted) await report(job, error)
+    if (!signal.aborted) await report(job, error, components)
   } finally {
     if (tree !== undefined) await engine.removeTree(tree).catch(() => {})
   }
@@ -167,8 +169,9 @@ async function sendResult (job: Job, components: RunComponents, exit: Exit, timi
   await job.send({ type: 'result', result, signature: signResult(result, crypto, signer) })
 }
 
-async function report (job: Job, error: unknown): Promise<void> {
+async function report (job: Job, error: unknown, { couldNotRun }: RunComponents): Promise<void> {
   const { code, message, fix } = error instanceof ElderError ? error : new ElderError('BUILDER_FAILED', (error as Error).message)
+  couldNotRun?.(code)
   await job.flushed()
   await job.send({ type: 'failed', code, message: message.slice(0, 4096), fix: fix.slice(0, 1024) })
 }

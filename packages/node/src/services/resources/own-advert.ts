@@ -21,12 +21,14 @@ export interface OwnState {
   images: string[]
   /** Runs images, and has none for builds that name none. */
   bare: boolean
+  /** What is missing here, so that there are no slots; undefined: nothing. */
+  lacks?: string | undefined
   /** Undefined before the first reading. */
   facts: HostFacts | undefined
   sample: HostSample | undefined
 }
 
-export function ownAdvert ({ epoch, seq, version, engine, slots, capacity, images, bare, facts, sample }: OwnState): Advert {
+export function ownAdvert ({ epoch, seq, version, engine, slots, capacity, images, bare, lacks, facts, sample }: OwnState): Advert {
   const { free, queue, expectedWaitS, projects, draining } = capacity
   return {
     epoch, seq, version, platform: facts?.platform ?? 'unknown', engine, projects, images: imageHints(images), ...(bare ? { bare } : {}),
@@ -34,6 +36,7 @@ export function ownAdvert ({ epoch, seq, version, engine, slots, capacity, image
     memory: { totalBytes: facts?.memoryTotalBytes ?? 0, freeBytes: sample?.memoryFreeBytes ?? 0 },
     disk: { totalBytes: sample?.diskTotalBytes ?? 0, freeBytes: sample?.diskFreeBytes ?? 0 },
     slots: { total: slots, free: Math.min(free, slots) }, queue, expectedWaitS, speed: 1, draining, coordinate: null,
+    ...(lacks === undefined ? {} : { lacks }),
   }
 }
 
