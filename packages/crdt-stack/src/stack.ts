@@ -5,7 +5,7 @@
  * judge, sign, store, take, acknowledge, tell. Order of a received batch: bounds, chain and signature, store, take.
  */
 import {
-  codeOf, decodeRecord, ElderError, feedDevice, recordHash, toBase32, toHex, vectorDigest, verifyBatch,
+  codeOf, decodeRecord, ElderError, feedDevice, recordHash, toBase32, toHex, vectorDigest, wallMsOf, verifyBatch,
   type Batch, type Crypto, type Cuts, type DeviceId, type FeedId, type Signer, type StackId, type Vector, type VectorEntry, type Want,
 } from '@elder-node/protocol'
 import { audit } from './audit.ts'
@@ -21,7 +21,7 @@ import type { Damage, FeedStore } from './feeds/store.ts'
 import { Writer } from './feeds/writer.ts'
 import { history, type HistoryOptions } from './history.ts'
 import { Serial } from './serial.ts'
-import type { Audit, EditOptions, Entry, EntryPatch, Fork, HistoryItem, NewEntry, Outline, Received, StackChange, StackDigest, StackFault, UnshownRecord } from './types.ts'
+import type { Audit, EditOptions, Entry, EntryPatch, Fork, HistoryItem, KnownUntil, NewEntry, Outline, Received, StackChange, StackDigest, StackFault, UnshownRecord } from './types.ts'
 import { EntriesView } from './view.ts'
 
 export interface StackComponents {
@@ -174,12 +174,15 @@ export class Stack {
 
   /**
    * Does everything that is held lie at or below these heads? Where a head is not held, this device is behind: then what it has of
-   * that feed up to there counts as below. A record that only names others says nothing by itself.
+   * that feed up to there counts as below, unless it is younger than the head's `untilMs`: a head that does not exist hides nothing that
+   * comes. A record that only names others says nothing by itself.
    */
-  isWithin (heads: readonly VectorEntry[]): boolean {
+  isWithin (heads: readonly KnownUntil[]): boolean {
     const tops = heads.flatMap(({ hash }) => this.#graph.node(toHex(hash)) ?? [])
     const unknown = heads.filter(({ hash }) => this.#graph.node(toHex(hash)) === undefined)
-    const below = (node: Node): boolean => tops.some(top => top === node || top.sees(node)) || unknown.some(({ feed, seq }) => node.feed === feed && node.seq < seq)
+    const isBehind = ({ feed, seq, record }: Node): boolean => unknown.some(head =>
+      feed === head.feed && seq < head.seq && wallMsOf(record.at) <= (head.untilMs ?? Infinity))
+    const below = (node: Node): boolean => tops.some(top => top === node || top.sees(node)) || isBehind(node)
     const queue = [...this.#graph.heads.bare()]
     for (const node of queue) {
       if (below(node)) continue

@@ -71,6 +71,9 @@ export interface UnshownRecord { feed: FeedId, seq: number, kind: string, state:
   /** The device at fault, where it is known. */
   device: DeviceId | undefined }
 
+/** A head that somebody named. `untilMs`: when, milliseconds since 1970. @default at no known time */
+export interface KnownUntil extends VectorEntry { untilMs?: number }
+
 export interface NewEntry { kind: EntryKind, title: string, body?: string, tags?: string[], supersedes?: EntryId }
 export interface EntryPatch { title?: string, body?: string, tags?: string[], supersedes?: EntryId | null }
 

@@ -27,17 +27,22 @@ export function unified (before: string, after: string, { context = 3, linesMax 
     ])
     lines.push(...old.slice(last.to, to).map(line => ` ${line}`))
     const added = group.reduce((sum, hunk) => sum + hunk.lines.length - (hunk.to - hunk.from), 0)
-    all.push(`@@ -${place(from, to - from)} +${place(from + shift, to - from + added)} @@`, ...lines.flatMap(line => line.endsWith('\n') ? [line.slice(0, -1)] : [line, NO_NEWLINE]))
+    all.push(`@@ -${place(from, to - from)} +${place(from + shift, to - from + added)} @@`, ...lines.flatMap(shown))
     shift += added
     at += group.length
   }
-  return all.length <= linesMax ? all.join('\n') : [...all.slice(0, linesMax), `… and ${all.length - linesMax} lines more`].join('\n')
+  const left = all.length - linesMax
+  return (left <= 0 ? all : [...all.slice(0, linesMax), `… and ${left} lines more`]).join('\n')
 }
 
 const NO_NEWLINE = '\\ No newline at end of file'
 
+function shown (line: string): string[] { return line.endsWith('\n') ? [line.slice(0, -1)] : [line, NO_NEWLINE] }
+
 /** As diff counts: lines begin with 1, and of none the line before is named. */
-function place (from: number, lines: number): string { return lines === 1 ? String(from + 1) : `${lines === 0 ? from : from + 1},${lines}` }
+function place (from: number, lines: number): string {
+  return lines === 1 ? String(from + 1) : `${lines === 0 ? from : from + 1},${lines}`
+}
 
 /** Hunks so near that their surroundings touch. */
 function together (hunks: Hunk[], at: number, gap: number): Hunk[] {
@@ -60,10 +65,12 @@ function lineHunks (before: string, after: string, old: string[]): Hunk[] {
     if (last !== undefined && from < last.to) {
       const done = starts[last.to] as number
       const tail = done - at
-      last.text = last.text.slice(0, last.text.length - tail) + insert + rest(before, at + remove, starts[Math.max(to, last.to)] as number)
       last.to = Math.max(to, last.to)
+      const kept = last.text.slice(0, last.text.length - tail)
+      last.text = kept + insert + rest(before, at + remove, starts[last.to] as number)
     } else {
-      hunks.push({ from, to, lines: [], text: before.slice(starts[from], at) + insert + rest(before, at + remove, starts[to] as number) })
+      const text = before.slice(starts[from], at) + insert + rest(before, at + remove, starts[to] as number)
+      hunks.push({ from, to, lines: [], text })
     }
   }
   return hunks.map(({ from, to, text }) => trimmed({ from, to, lines: linesOf(text) }, old))
@@ -74,8 +81,9 @@ function rest (text: string, from: number, to: number): string { return text.sli
 /** Without the lines that are the same at both ends. */
 function trimmed ({ from, to, lines }: Hunk, old: string[]): Hunk {
   let [head, tail] = [0, 0]
-  while (head < Math.min(lines.length, to - from) && old[from + head] === lines[head]) head++
-  while (tail < Math.min(lines.length, to - from) - head && old[to - 1 - tail] === lines[lines.length - 1 - tail]) tail++
+  const shorter = Math.min(lines.length, to - from)
+  while (head < shorter && old[from + head] === lines[head]) head++
+  while (tail < shorter - head && old[to - 1 - tail] === lines[lines.length - 1 - tail]) tail++
   return { from: from + head, to: to - tail, lines: lines.slice(head, lines.length - tail) }
 }
 

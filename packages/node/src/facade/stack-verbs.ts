@@ -15,7 +15,7 @@ export function stackVerbs (parts: FacadeComponents, author: { agent?: string })
       await stacks.recall(name)
       return stacks.open(name, author)
     },
-    place: async worktree => stacks.book.place(worktree),
+    place: async worktree => stacks.book.origins.place(worktree),
     search: async (query, filter) => searchStacks(stacks, query, filter),
     verify: (stack, { signal = new AbortController().signal } = {}) => proveStack({
       stacks, replication, mesh, members: () => status.devices(), nameOf: of => membership.nameOf(of),

@@ -117,7 +117,7 @@ export class Stacks {
 
   /** Never fails: reading a stack that is not there throws `NO_SUCH_STACK`, and the first `add` makes it. `agent`: writes what names no other. */
   open (name: string, init: { agent?: string } = {}): OpenStack {
-    return new NamedStack({ find: () => this.find(name), forWriting: () => this.#forWriting(name), claiming: (claim, write) => this.book.claiming(name, claim, write) }, { name, ...init })
+    return new NamedStack({ find: () => this.find(name), forWriting: () => this.#forWriting(name), claiming: (claim, write) => this.book.origins.claiming(name, claim, write) }, { name, ...init })
   }
 
   problems (): Problem[] {

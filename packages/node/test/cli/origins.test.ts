@@ -54,7 +54,7 @@ describe('two repositories with one last name', () => {
     await laptop.run(note('of one'), { cwd: one })
     await mini.run(note('of two'), { cwd: two })
     await office.mesh.connectAll()
-    await eventually(() => { for (const { node } of [laptop, mini]) expect(node.stacks.book.originsOf('api')).toEqual(['git.example.org/one/api', 'git.example.org/two/api']) })
+    await eventually(() => { for (const { node } of [laptop, mini]) expect(node.stacks.book.origins.of('api')).toEqual(['git.example.org/one/api', 'git.example.org/two/api']) })
     for (const [seat, cwd] of [[laptop, one], [mini, two]] as const) {
       expect((await seat.run(note('later'), { cwd })).stderr.replace(/\s+/g, ' ')).toContain('the stack api is of git.example.org/one/api and git.example.org/two/api')
     }
@@ -73,7 +73,7 @@ describe('one repository', () => {
   test('however it was cloned, on whatever device, is the same stack, without a word', async () => {
     const mini = await office.seat()
     await laptop.run(note('by ssh'), { cwd: laptop.clone('ssh://git@git.example.org:2222/One/API') })
-    await eventually(() => { expect(mini.node.stacks.book.originsOf('api')).toEqual(['git.example.org/one/api']) })
+    await eventually(() => { expect(mini.node.stacks.book.origins.of('api')).toEqual(['git.example.org/one/api']) })
     const elsewhere = await mini.run(note('by https'), { cwd: mini.clone('https://me:token@git.example.org/one/api.git') })
     expect(elsewhere).toMatchObject({ code: 0, stderr: expect.not.stringContaining('warning') as string })
     await eventually(async () => { expect(Object.keys(await laptop.held())).toEqual(['api']) })
@@ -83,7 +83,7 @@ describe('one repository', () => {
     await laptop.run(note('of one'), { cwd: laptop.clone(ONE) })
     await laptop.run(note('of two'), { cwd: laptop.clone(TWO) })
     const mini = await office.seat()
-    await eventually(() => { expect(mini.node.stacks.book.originsOf('two-api')).toHaveLength(1) })
+    await eventually(() => { expect(mini.node.stacks.book.origins.of('two-api')).toHaveLength(1) })
     expect(await mini.json(note('from mini'), { cwd: mini.clone(TWO) })).toMatchObject({ stack: 'two-api' })
   })
 
@@ -121,7 +121,7 @@ describe('.stack/stack.json', () => {
     expect(await laptop.held()).toEqual({ api: ['of one'] })
     expect((await laptop.run(note('of two'), { cwd: two, stdin: 'y\n', ...TTY })).code).toBe(0)
     expect((await laptop.run(note('again'), { cwd: two })).stderr).not.toContain('warning')
-    expect(laptop.node.stacks.book.originsOf('api')).toEqual(['git.example.org/one/api', 'git.example.org/two/api'])
+    expect(laptop.node.stacks.book.origins.of('api')).toEqual(['git.example.org/one/api', 'git.example.org/two/api'])
   })
 
   test('of another user is told, and binds nothing', async context => {
@@ -132,7 +132,7 @@ describe('.stack/stack.json', () => {
     await laptop.run(['stack', 'add', 'private', '--kind', 'note', '--title', 'mine'])
     const { stderr } = await laptop.run(note('theirs'), { cwd: dir })
     expect(stderr).toMatch(/a file of another user \(id 12345\), names the stack private/)
-    expect(laptop.node.stacks.book.originsOf('private')).toEqual([])
+    expect(laptop.node.stacks.book.origins.of('private')).toEqual([])
     expect((await laptop.run(note('asked'), { cwd: dir, stdin: 'n\n', ...TTY })).code).toBe(130)
   })
 
@@ -172,6 +172,6 @@ test('what a device writes of an origin that is none, or of no stack, counts for
   for (const body of ['', 'null', '{"stack":"api"}', '{"stack":"_mesh","origin":"h/a"}', '{"stack":"api","origin":"https://git.example.org/one/api.git"}', '{"stack":"api","origin":"h/\\u001b[2J"}']) {
     await settings.stack.add({ kind: 'origin', title: 'x', body })
   }
-  expect(laptop.node.stacks.book.originsOf('api')).toEqual([])
+  expect(laptop.node.stacks.book.origins.of('api')).toEqual([])
   expect(await laptop.json(note('of one'), { cwd: laptop.clone(ONE) })).toMatchObject({ stack: 'api' })
 })

@@ -140,6 +140,18 @@ describe('stack rm --all-of', () => {
     expect(await laptop.held()).toEqual({ fmtt: ['slip', 'meant'] })
   })
 
+  test('a removal that names records which do not exist hides nothing that is written later', async () => {
+    await mini.run(note('fmtt', 'slip'))
+    await agree({ fmtt: ['slip'] })
+    const [head] = mini.node.stacks.find('fmtt').stack.vector()
+    const settings = await laptop.node.stacks.ensure('_mesh')
+    const heads = [[head?.feed, 1e9, 'f'.repeat(64)]]
+    await settings.stack.add({ kind: 'removal', title: 'fmtt', body: JSON.stringify({ stack: 'fmtt', heads }) })
+    await agree({})
+    await mini.run(note('fmtt', 'precious'))
+    await agree({ fmtt: ['slip', 'precious'] })
+  })
+
   test.each([[['--undo']], [[]], [['--all-of', 'a', 'b']]])('%j is a usage error', async words => {
     expect((await laptop.run(['stack', 'rm', ...words])).code).toBe(2)
   })

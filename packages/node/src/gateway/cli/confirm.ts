@@ -1,10 +1,16 @@
-/** Asks a person before a command goes on. Where no person can be asked, a deed that nobody can take back demands `--yes`. */
+/**
+ * Asks a person before a command goes on. Where no person can be asked, a deed that nobody can take back demands
+ * `--yes`.
+ */
 import { createInterface } from 'node:readline/promises'
 import { codeOf, ElderError } from '@elder-node/protocol'
 import type { Context } from './context.ts'
 
 export interface Deed {
-  /** A sentence that names what is hit, without its full stop: `This evicts mini (k3fz2q…, builder, last seen 3 s ago), for ever`. */
+  /**
+   * A sentence that names what is hit, without its full stop: `This evicts mini (k3fz2q…, builder, last seen 3 s ago),
+   * for ever`.
+   */
   what: string
   /** More of what is hit, a line each; shown to a person only. @default [] */
   details?: readonly string[]
@@ -15,7 +21,8 @@ export interface Deed {
 /**
  * Returns when the deed may be done: `yes` was given, or a person at a terminal said so.
  *
- * @throws ElderError `CANCELLED` when the person said no; `NEEDS_YES` when there is nobody to ask. Then nothing may happen.
+ * @throws ElderError `CANCELLED` when the person said no; `NEEDS_YES` when there is nobody to ask. Then nothing may
+ * happen.
  */
 export async function confirm (context: Context, yes: boolean, { what, details = [], command }: Deed): Promise<void> {
   if (yes) return

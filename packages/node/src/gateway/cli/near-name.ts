@@ -21,5 +21,6 @@ function slipsOf (a: string, b: string): number {
 /** `my_repo` and `myrepo` are `my-repo`; `elder` is how `elder-node` begins. */
 function isAlike (name: string, other: string): boolean {
   const bare = (text: string): string => text.replace(/[._-]/g, '')
-  return bare(name) === bare(other) || (name.length >= SLIP_CHARS_MIN && /^[._-]/.test(other.slice(name.length)) && other.startsWith(name))
+  const isBeginning = other.startsWith(name) && /^[._-]/.test(other.slice(name.length))
+  return bare(name) === bare(other) || (name.length >= SLIP_CHARS_MIN && isBeginning)
 }

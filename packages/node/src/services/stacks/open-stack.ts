@@ -4,7 +4,7 @@ import { ElderError } from '@elder-node/protocol'
 import type { AddOptions, EntryChange, OpenStack, ShownEntry } from '../../api.ts'
 import type { HeldStack } from './held-stack.ts'
 import { changesOf, entryAt, explained, refuseStaleFields, replacements, shownEntry } from './revisions.ts'
-import type { Claim } from './stack-book.ts'
+import type { Claim } from './origins.ts'
 
 export interface OpenStackComponents {
   /** @throws ElderError `NO_SUCH_STACK` | `AMBIGUOUS` */

@@ -10,16 +10,22 @@ const FIELDS = ['title', 'tags', 'supersedes'] as const
 /** Each entry that another one replaces, with the newest that does. */
 export function replacements (stack: Stack): ReadonlyMap<EntryId, EntryId> {
   // Oldest first: the newest comes last and stays.
-  return new Map(stack.documents().flatMap(({ id, supersedes }) => supersedes === null ? [] : [[supersedes, id] as const]))
+  const all = stack.documents()
+  return new Map(all.flatMap(({ id, supersedes }) => supersedes === null ? [] : [[supersedes, id] as const]))
 }
 
-export function shownEntry (stack: Stack, entry: Entry): ShownEntry { return { ...entry, supersededBy: replacements(stack).get(entry.id) ?? null } }
+export function shownEntry (stack: Stack, entry: Entry): ShownEntry {
+  return { ...entry, supersededBy: replacements(stack).get(entry.id) ?? null }
+}
 
 /** @throws ElderError `NO_SUCH_REVISION` */
 export function entryAt (stack: Stack, entry: Entry, revision: string): Entry {
   const found = stack.entryAt(entry.id, revision)
   if (found !== undefined) return found
-  throw new ElderError('NO_SUCH_REVISION', `"${revision}" is no revision of ${entry.id} that this device holds.`, `elder-node stack log ${stack.name} --entry ${entry.id}   (shows its revisions)`)
+  throw new ElderError(
+    'NO_SUCH_REVISION', `"${revision}" is no revision of ${entry.id} that this device holds.`,
+    `elder-node stack log ${stack.name} --entry ${entry.id}   (shows its revisions)`,
+  )
 }
 
 /**
@@ -29,16 +35,18 @@ export function entryAt (stack: Stack, entry: Entry, revision: string): Entry {
  */
 export function refuseStaleFields (stack: Stack, now: Entry, patch: EntryPatch, base: string): void {
   const then = entryAt(stack, now, base)
-  const changed = FIELDS.filter(field => patch[field] !== undefined && !same(then[field], now[field]) && !same(patch[field], now[field]))
+  const asked = FIELDS.filter(field => patch[field] !== undefined && !same(patch[field], now[field]))
+  const changed = asked.filter(field => !same(then[field], now[field]))
   if (changed.length === 0) return
-  const difference = changed.map(field => `-${field}: ${JSON.stringify(now[field])}\n+${field}: ${JSON.stringify(patch[field])}`).join('\n')
+  const difference = changed.map(field => replaced(field, now[field], patch[field])).join('\n')
   throw stale(stack, now, `the ${changed.join(' and the ')} of ${now.id} was changed after ${base}`, difference)
 }
 
 /** Says of a refused edit what it would have changed, and how to merge. Any other error stays as it is. */
 export function explained (error: unknown, stack: Stack, now: Entry, patch: EntryPatch): unknown {
   if (codeOf(error) !== 'STALE_EDIT') return error
-  return stale(stack, now, `somebody else wrote the text of ${now.id} last, and the new one is not said to be made from it`, unified(now.body, patch.body ?? now.body, { linesMax: LINES_MAX }))
+  const why = `somebody else wrote the text of ${now.id} last, and the new one is not said to be made from it`
+  return stale(stack, now, why, unified(now.body, patch.body ?? now.body, { linesMax: LINES_MAX }))
 }
 
 /** Each change of one entry with what it did to what its author saw, newest first. */
@@ -52,18 +60,29 @@ export function changesOf (stack: Stack, { id }: Entry, items: HistoryItem[]): E
   return items.map(item => ({ ...item, difference: differenceOf(item, at(item.before), at(item.revision)) }))
 }
 
-function differenceOf ({ change, field }: HistoryItem, before: Entry | undefined, after: Entry | undefined): string | null {
+type Then = Entry | undefined
+
+function differenceOf ({ change, field }: HistoryItem, before: Then, after: Then): string | null {
   if (after === undefined) return null
   if (change === 'new' || change === 'text') return unified(before?.body ?? '', after.body)
   if (change !== 'set' || field === null) return null
-  const [was, is] = [before, after].map(entry => entry === undefined ? null : (entry as unknown as Record<string, unknown>)[field] ?? entry.extra[field] ?? null)
-  return same(was, is) ? null : `-${field}: ${JSON.stringify(was)}\n+${field}: ${JSON.stringify(is)}`
+  const [was, is] = [valueIn(before, field), valueIn(after, field)]
+  return same(was, is) ? null : replaced(field, was, is)
+}
+
+function valueIn (entry: Then, field: string): unknown {
+  return entry === undefined ? null : (entry as unknown as Record<string, unknown>)[field] ?? entry.extra[field] ?? null
+}
+
+function replaced (field: string, was: unknown, is: unknown): string {
+  return `-${field}: ${JSON.stringify(was)}\n+${field}: ${JSON.stringify(is)}`
 }
 
 function stale ({ name }: Stack, { id, revision }: Entry, why: string, difference: string): ElderError {
   return new ElderError(
     'STALE_EDIT', `Nothing was written: ${why}. It would change this (revision ${revision}):\n${difference}`,
-    `elder-node stack edit ${name} ${id} --base ${revision} --body -   (with a text made from what is there now; --base with the revision that you read merges; --overwrite replaces it)`,
+    `elder-node stack edit ${name} ${id} --base ${revision} --body -   (with a text made from what is there now; ` +
+    '--base with the revision that you read merges; --overwrite replaces it)',
     { entry: id, revision, difference },
   )
 }

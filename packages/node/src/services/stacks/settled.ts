@@ -5,15 +5,15 @@
  *   archive   {"stack"}                                   nobody writes there any more
  *   removal   {"stack","heads":[[feed, seq, hash], ...]}   what lies at or below these heads is gone
  *
- * `stack` is the stack's name, `<name>@<mesh>` for one of another mesh. Entries come from other devices: what does not read counts for
- * nothing.
+ * `stack` is the stack's name, `<name>@<mesh>` for one of another mesh. Entries come from other devices: what does not
+ * read counts for nothing.
  */
-import type { Author, Entry } from '@elder-node/crdt-stack'
-import { fromHex, originOf, STACK_NAME, toHex, type FeedId, type Vector, type VectorEntry } from '@elder-node/protocol'
+import type { Author, Entry, KnownUntil } from '@elder-node/crdt-stack'
+import { fromHex, originOf, STACK_NAME, toHex, type FeedId, type Vector } from '@elder-node/protocol'
 
 /** An entry that settles something. */
 export interface Settled { id: string, at: string, by: Author }
-export interface Removal extends Settled { heads: readonly VectorEntry[] }
+export interface Removal extends Settled { heads: readonly KnownUntil[] }
 
 export interface SettledStacks {
   /** The first that a stack was made for at the head. */
@@ -33,15 +33,21 @@ export function settledIn (entries: Entry[]): SettledStacks {
     const { stack, origin, heads } = fieldsOf(entry.body)
     if (typeof stack !== 'string' || !(STACK_NAME.test(stack) || FOREIGN.test(stack))) continue
     const settled = { id: entry.id, at: entry.createdAt, by: entry.author }
-    if (entry.kind === 'origin' && isOrigin(origin) && found.origins.get(stack)?.includes(origin) !== true) push(found.origins, stack, origin)
+    const isNew = found.origins.get(stack)?.includes(String(origin)) !== true
+    if (entry.kind === 'origin' && isOrigin(origin) && isNew) push(found.origins, stack, origin)
     if (entry.kind === 'archive') push(found.archives, stack, settled)
-    if (entry.kind === 'removal' && isHeads(heads)) push(found.removals, stack, { ...settled, heads: heads.map(([feed, seq, hash]) => ({ feed, seq, hash: fromHex(hash) as Uint8Array })) })
+    if (entry.kind !== 'removal' || !isHeads(heads)) continue
+    push(found.removals, stack, { ...settled, heads: heads.map(head => headOf(head, Date.parse(settled.at))) })
   }
   return found
 }
 
 /** As a removal names them. */
 export function headsOf (vector: Vector): Heads { return vector.map(({ feed, seq, hash }) => [feed, seq, toHex(hash)]) }
+
+function headOf ([feed, seq, hash]: Heads[number], untilMs: number): KnownUntil {
+  return { feed, seq, hash: fromHex(hash) as Uint8Array, untilMs }
+}
 
 function push<T> (map: Map<string, T[]>, key: string, value: T): void {
   const known = map.get(key)

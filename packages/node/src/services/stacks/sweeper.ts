@@ -1,8 +1,9 @@
 /**
  * Removed stacks leave the disk some time after this device heard of the removal; until then it can be undone.
  *
- * When this device heard of it is kept in a file: the date in the removal is what another device's clock said, and one that lies in the
- * past must not take anything away at once. The later of the two counts, so a clock that began in 1970 takes nothing away either.
+ * When this device heard of it is kept in a file: the date in the removal is what another device's clock said, and one
+ * that lies in the past must not take anything away at once. The later of the two counts, so a clock that began in 1970
+ * takes nothing away either.
  */
 import { fromUtf8, LIMITS, utf8 } from '@elder-node/protocol'
 import type { PrivateFiles } from '../../ports/files.ts'
@@ -48,7 +49,8 @@ export class Sweeper {
         const at = stacks.book.removed(held)?.at
         return at === undefined ? [] : [{ held, sinceMs: Math.max(heard[held.folder] ?? now, Date.parse(at)) }]
       })
-      files.replace(FILE, utf8(JSON.stringify(Object.fromEntries(removed.map(({ held, sinceMs }) => [held.folder, sinceMs])))))
+      const since = Object.fromEntries(removed.map(({ held, sinceMs }) => [held.folder, sinceMs]))
+      files.replace(FILE, utf8(JSON.stringify(since)))
       for (const { held, sinceMs } of removed) if (now - sinceMs > LIMITS.removedStackMs) await this.#drop(held)
     } catch (error) {
       log.warn({ why: (error as Error).message }, 'removed stacks could not be looked at; it is tried again')

@@ -96,7 +96,10 @@ async function edit (context: Context, options: EditOptions, words: string[]): P
 }
 
 async function remove (context: Context, { allOf, undo, yes }: RemoveOptions, words: string[]): Promise<void> {
-  if (allOf !== undefined) return await removeStack(context, allOf, words, { undo: undo === true, yes: yes === true })
+  if (allOf !== undefined && words.length > 0) {
+    throw new ElderError('USAGE', 'either an entry or a whole stack is removed', `elder-node stack rm --all-of ${allOf}`)
+  }
+  if (allOf !== undefined) return await removeStack(context, allOf, { undo: undo === true, yes: yes === true })
   if (undo === true || words.length === 0) throw new ElderError('USAGE', undo === true ? '--undo is for a whole stack' : 'the id of an entry is needed', undo === true ? 'elder-node stack rm --all-of <stack> --undo' : 'elder-node stack rm my-repo 01K9ABCD')
   const { id, named } = entryNamed('rm', words)
   const { name } = await stackOf(context, named, { writes: true })
