@@ -68,7 +68,8 @@ export class Stacks {
   readonly #moved = new Listeners<[held: HeldStack]>()
   readonly #imported = new Listeners<[held: HeldStack]>()
   /** Stacks on the disk that could not be opened, and why. */
-  readonly broken: Array<{ name: string, code: string, message: string }> = []
+  get broken (): Array<{ name: string, code: string, message: string }> { return [...this.#broken.values()] }
+  readonly #broken = new Map<StackKey, { name: string, code: string, message: string }>()
   #closed = false
 
   private constructor (components: StacksComponents) {
@@ -83,7 +84,7 @@ export class Stacks {
   static async open (components: StacksComponents): Promise<Stacks> {
     const stacks = new Stacks(components)
     for (const [key, name] of stacks.#shelf.names()) {
-      await stacks.#ensure(key, name).catch((error: unknown) => { stacks.broken.push({ name, code: codeOf(error), message: (error as Error).message }) })
+      await stacks.#ensure(key, name).catch((error: unknown) => { stacks.#broken.set(key, { name, code: codeOf(error), message: (error as Error).message }) })
     }
     return stacks
   }
@@ -331,6 +332,7 @@ export class Stacks {
     const held = new HeldStack({ key, name, archivedFrom, stack, mayWrite })
     this.#count(founder ?? stack.soleAuthor())
     this.#held.set(key, held)
+    this.#broken.delete(key)
     stack.onAppend(batch => {
       this.#tellMoved(held)
       this.#appended.tell(held, batch)

@@ -255,6 +255,55 @@ describe('archived stacks', () => {
   })
 })
 
+describe('small files that do not read', () => {
+  const damage = (disk: StackNode['disk'], name: string): void => {
+    const bytes = disk.files.contents.get(name) as Uint8Array
+    disk.files.contents.set(name, bytes.map((byte, i) => i === bytes.length - 2 ? byte ^ 1 : byte))
+  }
+
+  it('the name of a stack: said by a peer that holds it, and everything is there', async () => {
+    const a = await mesh.node()
+    await a.stacks.open('notes').add({ kind: 'note', title: 'kept' })
+    const key = stackKey(stackIdOf('notes', crypto))
+    const digest = await digestOf(a, 'notes')
+    const { disk } = a
+    await mesh.stop(a)
+    const b = await mesh.node()
+    damage(disk, `${key}/stack.cbor`)
+    const again = await mesh.node({ disk })
+    expect(again.stacks.problems().map(({ code, message }) => [code, message.includes(`${key}/stack.cbor`)])).toEqual([['STACK_NAMELESS', true]])
+    expect(again.stacks.all()).toEqual([])
+    // The peer has a note of its own in it, and with it the name.
+    await b.stacks.open('notes').add({ kind: 'note', title: 'theirs' })
+    await mesh.connectAll()
+    await eventually(async () => { expect((await again.stacks.open('notes').list()).map(({ title }) => title).sort()).toEqual(['kept', 'theirs']) })
+    expect(again.stacks.problems()).toEqual([])
+    expect(await digestOf(again, 'notes')).not.toEqual(digest)
+    await eventually(async () => { expect(await digestOf(b, 'notes')).toEqual(await digestOf(again, 'notes')) })
+  })
+})
+
+describe('an archived stack whose origin does not read', () => {
+  it('is named as a problem, and mended by a peer that holds it', async () => {
+    const elsewhere = new StackMesh()
+    const node = await elsewhere.node()
+    await node.stacks.open('memory').add({ kind: 'note', title: 'old' })
+    const key = stackKey(stackIdOf('memory', crypto), OTHER_MESH)
+    const archive = { key, name: 'memory', batches: batchesOf(stackOf(node, 'memory')), roster: rosterOf(OTHER_MESH, [node.device]) }
+    await elsewhere.stop()
+    const [a, b] = [await mesh.node(), await mesh.node()]
+    for (const { stacks } of [a, b]) await stacks.importArchived(archive)
+    const { disk } = a
+    await mesh.stop(a)
+    disk.files.contents.set(`${key}/archive.cbor`, new Uint8Array(7))
+    const again = await mesh.node({ disk })
+    expect(again.stacks.problems()).toMatchObject([{ code: 'FILE_DAMAGED', message: expect.stringContaining(`${key}/archive.cbor`) as string }])
+    await mesh.network.connect(again.device, b.device)
+    await eventually(async () => { expect(await digestOf(again, 'memory')).toEqual(await digestOf(b, 'memory')) })
+    expect(again.stacks.problems()).toEqual([])
+  })
+})
+
 describe('on a disk', () => {
   it('a node that starts again holds what it held, archived or not, and goes on', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'elder-stacks-'))

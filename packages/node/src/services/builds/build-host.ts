@@ -2,6 +2,7 @@
 import { decodeRequestFrame, ElderError, encodeFrame, hasRole, SlotMachine, traceIdOf, type ClaimNeeds, type ClaimWord, type DeviceId, type Lease, type RequestFrame, type Role, type SlotEffect, type SlotInput } from '@elder-node/protocol'
 import type { Logger } from '../../ports/log.ts'
 import type { FrameStream } from '../../ports/mesh.ts'
+import { after } from '../../timers.ts'
 import type { Capacity } from '../resources/own-advert.ts'
 import { Job } from './job.ts'
 import { runJob, type RunComponents } from './run-job.ts'
@@ -221,7 +222,10 @@ export class BuildHost {
     clearTimeout(this.#timer)
     const at = this.#machine.deadline()
     if (at === undefined || this.#ended) return
-    this.#timer = setTimeout(() => { this.#drive({ type: 'tick' }) }, Math.max(1, Math.ceil(at - this.#components.clock.monotonicMs())))
+    const waitMs = Math.max(1, Math.ceil(at - this.#components.clock.monotonicMs()))
+    this.#timer = after(waitMs, () => { this.#drive({ type: 'tick' }) }, error => {
+      this.#components.log.error({ err: error }, 'the slots could not go on')
+    })
   }
 }
 

@@ -7,6 +7,7 @@
 import { inspectMirror, MirrorSync, redact, type GitMirror, type MirroredStack, type MirrorProblem, type SyncResult } from '@elder-node/crdt-stack/mirror'
 import { codeOf } from '@elder-node/protocol'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { after } from '../../timers.ts'
 import { electPusher } from './elect.ts'
 import { NEVER, worstOf, type RemoteMemory, type StackState } from './memory.ts'
 import type { StackProof } from '../../api.ts'
@@ -232,7 +233,10 @@ export class RemoteLoop {
     const dueMs = Math.min(this.#pullAtMs, ...[...this.#dirty.keys()].map(key => this.#dueMs(key)))
     // What failed waits for the next pull: a due stack alone must not make a busy loop.
     const atMs = this.#lastFailed() ? this.#pullAtMs : dueMs
-    this.#timer = setTimeout(() => { void this.pass({ push: 'due', signal: this.#ended.signal }) }, Math.max(0, Math.max(atMs, this.#notBeforeMs) - this.#now()))
+    const waitMs = Math.max(0, Math.max(atMs, this.#notBeforeMs) - this.#now())
+    this.#timer = after(waitMs, () => this.pass({ push: 'due', signal: this.#ended.signal }), error => {
+      this.#parts.log.warn({ url: this.url, code: codeOf(error) }, 'mirror: a pass failed')
+    })
   }
 
   #lastFailed (): boolean { return [...this.#dirty.keys()].some(key => this.stateOf(key).message !== null) }
