@@ -51,19 +51,33 @@ export async function renderChanges (git: GitMirror, stack: MirroredStack, tree:
     if (there !== undefined && there.bytes > EDITED_BYTES_MAX) return false
     return content === null || there?.blob !== git.blobId(content)
   })
-  const replaced = changes.flatMap(({ path }) => tree.rendered.get(path) ?? [])
-  const kept = await keepEdited(git, replaced, tip, crypto, options)
-  return { changes: [...changes, ...kept], problems: kept.map(edited) }
+  const { copies, left } = await keepEdited(git, changes.flatMap(({ path }) => tree.rendered.get(path) ?? []), tip, crypto, options)
+  return { changes: [...changes.filter(({ path }) => !left.has(path)), ...copies], problems: copies.map(edited) }
 }
 
 const EDITED_BYTES_MAX = 4_194_304
+/** Looked at in one pass before they are replaced, and held if a person wrote them: whoever can push can make as many as it likes. */
+const REPLACED_FILES_MAX = 20_000
+const REPLACED_BYTES_MAX = 67_108_864
 
-async function keepEdited (git: GitMirror, files: TreeFile[], tip: Commit | undefined, crypto: Crypto, options: GitOptions): Promise<Change[]> {
+/** `left`: paths that stay as they are for now. */
+async function keepEdited (git: GitMirror, files: TreeFile[], tip: Commit | undefined, crypto: Crypto, options: GitOptions): Promise<{ copies: Change[], left: Set<string> }> {
+  const looked: TreeFile[] = []
+  const left = new Set<string>()
+  let bytes = 0
+  for (const file of files) {
+    if (looked.length < REPLACED_FILES_MAX && bytes + file.bytes <= REPLACED_BYTES_MAX) {
+      looked.push(file)
+      bytes += file.bytes
+    } else {
+      left.add(file.path)
+    }
+  }
   const copies: Change[] = []
-  for await (const { file, content } of git.readBlobs(files, options)) {
+  for await (const { file, content } of git.readBlobs(looked, options)) {
     if (!isSealed(content, crypto)) copies.push({ path: file.path.replace(/\.md$/, `.edited-${tip?.slice(0, 12) ?? ''}.md`), content })
   }
-  return copies
+  return { copies, left }
 }
 
 function edited ({ path }: Change): MirrorProblem {

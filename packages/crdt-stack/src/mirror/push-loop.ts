@@ -166,10 +166,15 @@ export class MirrorSync {
     const { git, crypto, roster } = this.#parts
     if (roster === undefined) return
     const ours = new Set(roster.records().map(record => rosterPath(record, crypto)))
-    const unseen = pass.tree.roster.filter(file => !ours.has(file.path) && file.bytes <= ROSTER_BYTES_MAX).slice(0, LIMITS.rosterRecordsMax)
-    const records: Uint8Array[] = []
-    for await (const { file, content } of git.readBlobs(unseen, options)) if (rosterPath(content, crypto) === file.path) records.push(content)
-    if (records.length > 0) roster.receive(records)
+    const unseen = pass.tree.roster.filter(file => !ours.has(file.path) && file.bytes <= ROSTER_BYTES_MAX && !this.#seen.has(seenKey(file)))
+    // What is no record, or is not kept, is not read again: it must not stand before one that is.
+    for (let at = 0; at < unseen.length; at += LIMITS.rosterRecordsMax) {
+      const part = unseen.slice(at, at + LIMITS.rosterRecordsMax)
+      const records: Uint8Array[] = []
+      for await (const { file, content } of git.readBlobs(part, options)) if (rosterPath(content, crypto) === file.path) records.push(content)
+      if (records.length > 0) roster.receive(records)
+      for (const file of part) this.#seen.add(seenKey(file))
+    }
   }
 
   async #changes (pass: Pass, options: SyncOptions): Promise<Change[]> {

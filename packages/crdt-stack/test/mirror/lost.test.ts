@@ -72,6 +72,38 @@ describe('what is put there', () => {
     expect((await restore(url)).stacks[0]?.batches.at(-1)?.head.seq).toBe(2)
   })
 
+  it('more files under roster/ than a mesh has records: those that are records are found, and nothing is read twice', { timeout: 120_000 }, async () => {
+    const { url, dir, stack } = await mirrored()
+    const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
+    const junk = Array.from({ length: LIMITS.rosterRecordsMax + 100 }, (_, i) => `junk ${i}`)
+    // Their names are those of their contents, and one that is a record comes last of all.
+    const last = junk.reduce((a, b) => hash(a) > hash(b) ? a : b)
+    byHand(dir, junk.map(text => `M 100644 inline roster/${hash(text)}\ndata ${text.length}\n${text}\n`).join(''))
+    const heard: string[] = []
+    const mirror = await mirrorOf(url, {}, { roster: { ...roster, receive: records => { heard.push(...records.map(record => Buffer.from(record).toString())) } } })
+    expect(await mirror.sync([stack], forever)).toMatchObject({ covered: new Set(['notes']) })
+    expect(heard).toHaveLength(junk.length)
+    expect(heard).toContain(last)
+    stack.write('two')
+    await mirror.sync([stack], forever)
+    expect(heard).toHaveLength(junk.length)
+  })
+
+  it('hundreds of large files where entries are rendered: a few are kept beside, none is held that does not fit', async () => {
+    const { url, dir, stack, mirror } = await mirrored()
+    const blob = execFileSync('git', ['-C', dir, 'hash-object', '-w', '--stdin'], { input: Buffer.alloc(4_000_000, 'x'), encoding: 'utf8' }).trim()
+    const name = (i: number): string => `01ARZ3NDEKTSV4RRFFQ69G${String(i).padStart(4, '0')}`
+    byHand(dir, Array.from({ length: 200 }, (_, i) => `M 100644 ${blob} stacks/notes/entries/note/${name(i)}.md\n`).join(''))
+    const before = process.memoryUsage().rss
+    stack.write('two')
+    const result = await mirror.sync([stack], forever)
+    expect(result).toMatchObject({ pushed: true, covered: new Set(['notes']) })
+    expect(process.memoryUsage().rss - before).toBeLessThan(400_000_000)
+    expect(result.problems.map(({ code }) => code)).toEqual(Array.from({ length: 16 }, () => 'MIRROR_EDITED'))
+    expect(pathsOf(dir).filter(path => path.includes('.edited-'))).toHaveLength(16)
+    expect((await restore(url)).stacks[0]?.batches.at(-1)?.head.seq).toBe(2)
+  })
+
   it('folders of stacks that nobody of ours signed make no stacks here', async () => {
     const { url, dir, stack } = await mirrored()
     const [ours, theirs] = [new TinyStack('ours'), new TinyStack('theirs')]

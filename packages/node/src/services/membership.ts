@@ -190,9 +190,9 @@ export class Membership implements Admission {
   records (): Uint8Array[] { return this.#book.graph.records.map(({ bytes }) => bytes) }
 
   /**
-   * Takes records from outside, a mirror for instance, which who was evicted may still write to; what does not verify is refused as a whole.
+   * Takes records from outside, a mirror for instance, which who was evicted may still write to; what does not verify is left out.
    *
-   * @throws MalformedError, ElderError `DISK_FULL`, `STORAGE`
+   * @throws ElderError `DISK_FULL`, `STORAGE`
    */
   receive (records: Uint8Array[]): void { this.#book.addForeign(records) }
 

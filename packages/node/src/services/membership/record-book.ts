@@ -1,6 +1,6 @@
 /** The membership records of one mesh: verified, durable before they are used, and the roster they resolve to. */
 import {
-  isRemoval, keptOf, LIMITS, MembershipGraph, memberRecordHash, openMemberRecord, proofOf, resolveRoster, seenOf,
+  isRemoval, keptOf, LIMITS, MalformedError, MembershipGraph, memberRecordHash, openMemberRecord, proofOf, resolveRoster, seenOf,
   type Crypto, type DeviceId, type MemberRecord, type MeshId, type Roster,
 } from '@elder-node/protocol'
 import type { PrivateFiles } from '../../ports/files.ts'
@@ -95,8 +95,13 @@ export class RecordBook {
    */
   add (batch: readonly Uint8Array[], from: DeviceId | null = null): MemberRecord[] { return this.#take(this.#opened(batch), from) }
 
-  /** The same of records that no member brings. What an issuer that is cut here wrote counts only where the cut has seen it. @throws as {@link add} */
-  addForeign (batch: readonly Uint8Array[]): void { this.#take(this.#fromOutside(this.#opened(batch)), null) }
+  /**
+   * The same of records that no member brings. What an issuer that is cut here wrote counts only where the cut has seen it. One that is no
+   * record does not keep the others out: whoever can write to a mirror can put one there.
+   *
+   * @throws ElderError `DISK_FULL`, `STORAGE`: then none is added
+   */
+  addForeign (batch: readonly Uint8Array[]): void { this.#take(this.#fromOutside(batch.flatMap(bytes => this.#openedOrNone(bytes))), null) }
 
   /**
    * What is shown at a door proves something of the devices at its two ends, and nothing else: it is tried on a copy, and kept is only what
@@ -137,6 +142,15 @@ export class RecordBook {
   #opened (batch: readonly Uint8Array[]): MemberRecord[] {
     const opened = batch.filter(bytes => !this.has(bytes)).map(bytes => openMemberRecord(bytes, this.#components.crypto))
     return opened.filter(({ mesh }) => mesh === this.mesh)
+  }
+
+  #openedOrNone (bytes: Uint8Array): MemberRecord[] {
+    try {
+      return this.#opened([bytes])
+    } catch (error) {
+      if (!(error instanceof MalformedError)) throw error
+      return []
+    }
   }
 
   #take (records: readonly MemberRecord[], from: DeviceId | null): MemberRecord[] {
