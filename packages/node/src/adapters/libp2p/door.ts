@@ -30,6 +30,8 @@ export interface DoorEvents {
   refused?: (dialer: DeviceId, code: string) => void
   /** This one knocked as a member does. */
   knocked?: (connection: MessageStream) => void
+  /** It was let in, or not. */
+  answered?: (connection: MessageStream) => void
 }
 
 export function door (admission: Admission, events: DoorEvents = {}): (components: NoiseComponents) => ConnectionEncrypter {
@@ -68,6 +70,14 @@ class Door implements ConnectionEncrypter {
   }
 
   async secureInbound (connection: MessageStream, options: SecureConnectionOptions = {}): Promise<SecuredConnection> {
+    try {
+      return await this.#admit(connection, options)
+    } finally {
+      this.#events.answered?.(connection)
+    }
+  }
+
+  async #admit (connection: MessageStream, options: SecureConnectionOptions): Promise<SecuredConnection> {
     await this.#hearKnock(connection, options)
     const secured = await this.#inner.secureInbound(connection, options)
     const frames = lpStream(secured.connection, { maxDataLength: LIMITS.doorBytesMax, maxBufferSize: DOOR_BUFFER_BYTES })

@@ -30,7 +30,7 @@ import type { OwnAddresses } from './nat/own-addresses.ts'
 import { relayServer } from './nat/relay-link.ts'
 import type { RelayLink } from './nat/relay-link.ts'
 import { deviceOf } from './peer-id.ts'
-import { Porch } from './porch.ts'
+import { PENDING_MAX, Porch } from './porch.ts'
 import { libp2pLogger } from './quiet-logger.ts'
 
 /** A type, not an interface: libp2p asks for an index signature. */
@@ -62,7 +62,7 @@ const FLOOD_PUBLISH_MEMBERS_MAX = 200
 export async function createLibp2pNode (settings: NodeSettings): Promise<MeshNode> {
   const { admission } = settings
   const porch = new Porch()
-  const doorEvents = { ...settings.doorEvents, knocked: (connection: MessageStream) => { porch.left(connection) } }
+  const doorEvents = { ...settings.doorEvents, knocked: (connection: MessageStream) => { porch.knocked(connection) }, answered: (connection: MessageStream) => { porch.left(connection) } }
   return await createLibp2p<MeshServices>({
     start: false,
     privateKey: await generateKeyPairFromSeed('Ed25519', settings.seed),
@@ -94,8 +94,8 @@ export async function createLibp2pNode (settings: NodeSettings): Promise<MeshNod
       maxConnections: descriptorBudget().connections,
       // 5 a second and 10 pending by default: a site behind one NAT locks itself out, and 40 silent sockets lock everybody out for 10 s.
       inboundConnectionThreshold: 50,
-      // Silent ones are bounded by the porch, far below; this bounds those that are at the door.
-      maxIncomingPendingConnections: 1024,
+      // The porch bounds these, by who gives way to whom; here the newcomer would be the one to go.
+      maxIncomingPendingConnections: PENDING_MAX,
       inboundUpgradeTimeout: 5_000,
       // Keeps the order of links.ts; the default tries a relay before a private address.
       addressSorter: (a, b) => isRelayed(a.multiaddr.toString()) === isRelayed(b.multiaddr.toString()) ? 0 : isRelayed(a.multiaddr.toString()) ? 1 : -1,
