@@ -43,7 +43,7 @@ const SURFACE: Record<string, string[]> = {
     MIRROR_BRANCH checkRemote isPathRemote nativeGitWorks openIsomorphicGit openNativeGit redact runGit serveGit startGit
   `),
   '@elder-node/crdt-stack/acceptance': words(`
-    feedStoreAcceptance
+    feedStoreAcceptance gitMirrorAcceptance
   `),
   'elder-node': words(`
     VERSION createNode

@@ -430,11 +430,11 @@ export class Stack {
     const self = this.#writer.device
     const isDone = this.#pinned.has(device) || this.#init.readonly === true || this.#graph.cuts.has(device) || this.#graph.cuts.has(self)
     if (isDone || !(this.#init.mayWrite?.(self) ?? true)) return
-    this.#pinned.add(device)
     if (this.#graph.heads.bareOf(device).length === 0) return
     this.#writer.begin()
     this.#writer.draft('see', {}, undefined)
     await this.#persist()
+    this.#pinned.add(device)
   }
 
   // ---- what follows from new records

@@ -29,6 +29,7 @@ function patternOf (word: string, devices: string[]): string {
   if (/^\(?(?=.*\d)(?=.*[a-z])[a-z\d]{7,}[),.:;]*$/i.test(word)) return '\\(?[a-zA-Z\\d]+[),.:;]*'
   return escape(word)
     .replaceAll(MEASURED, FIGURE)
+    .replaceAll(/\d{4}-\d\d-\d\d/g, '\\d{4}-\\d\\d-\\d\\d')                                  // the day
     .replaceAll(/\d+\\\.\d+/g, '[\\d.]+')                                            // measured
     .replaceAll(/(?<![\d\]])\d+(?=(ms|s|%|B|kB|MB|GB|KiB|MiB|GiB|:)(?![a-z]))/g, '[\\d.]+')  // with a unit
     .replaceAll(/(?<=:)\d+/g, '\\d+')

@@ -67,7 +67,10 @@ export class SimDevice implements Actor<SimMessage> {
     this.#world.wake(this.name, 500, 'tick')
   }
 
-  /** The process is gone: what it waited for never comes. */
+  /** Counts lives: what a former one waited for never comes. */
+  get life (): number { return this.#life }
+
+  /** The process is gone. */
   end (): void { this.#life++ }
 
   admitted (peer: SimDevice): void { this.#act(this.#antiEntropy.handle({ type: 'admitted', device: peer.replica.device }, this.#now())) }

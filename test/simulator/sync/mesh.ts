@@ -68,6 +68,9 @@ export class SimMesh {
   somewhere (): { device: SimDevice, stack: string } { return { device: this.pick(this.devices), stack: this.pick(this.stacks) } }
   pick<T> (list: readonly T[]): T { return list[Math.floor(this.world.random() * list.length)] as T }
 
+  /** Has it read its disks, and is it running? */
+  isUp (device: SimDevice): boolean { return this.#up.has(device) }
+
   writeAnywhere (): void {
     const { device, stack } = this.somewhere()
     if (this.world.random() < 0.5) this.add(device, stack, this.world.random() < 0.05 ? 20_000 : 20)

@@ -6,6 +6,8 @@
 import { feedId, type Batch, type DeviceId, type FeedId } from '@elder-node/protocol'
 import type { FeedStore } from '../feeds/store.ts'
 
+export { gitMirrorAcceptance, type GitFixture, type GitSuite } from './git.ts'
+
 /** The part of vitest, jest or a look-alike that the suite uses. */
 export interface TestRunner {
   describe: (name: string, body: () => void) => void

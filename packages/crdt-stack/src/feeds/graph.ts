@@ -33,6 +33,8 @@ export class Graph {
   readonly headsMax: number
   readonly #nodes = new Map<RecordName, Node>()
   readonly #runs: Run[] = []
+  /** Indices of runs of which every record was dropped, and with them all that had seen one: nobody's past names them. */
+  readonly #free: number[] = []
   /** Records that went with a prune, and whose signature covers one that stays: they are served with it, and shown to nobody. */
   readonly #aside = new Map<RecordName, HeldRecord>()
   #cuts: Cuts = new Map()
@@ -54,8 +56,8 @@ export class Graph {
   runs (): readonly Run[] { return this.#runs }
   vector (): VectorEntry[] { return this.heads.vector() }
 
-  /** Taken or waiting. */
-  holds (name: RecordName): boolean { return this.#nodes.has(name) || this.waiting.has(name) }
+  /** Taken or waiting. A parked record is neither: whoever offers it is asked, since there may be room for it again. */
+  holds (name: RecordName): boolean { return this.#nodes.has(name) || (this.waiting.has(name) && !this.waiting.isParked(name)) }
 
   /** Also one that was put aside. */
   record (name: RecordName): HeldRecord | undefined { return this.#nodes.get(name)?.record ?? this.waiting.get(name) ?? this.#aside.get(name) }
@@ -73,7 +75,7 @@ export class Graph {
   longest (feed: FeedId, below: number): number {
     let longest = 0
     for (const run of this.#runs) if (run.feed === feed) longest = Math.max(longest, Math.min(below - 1, run.from + run.nodes.length - 1))
-    for (const { feed: other, seq } of this.waiting.values()) if (other === feed && seq < below) longest = Math.max(longest, seq)
+    for (const { feed: other, seq, name } of this.waiting.values()) if (other === feed && seq < below && this.holds(name)) longest = Math.max(longest, seq)
     return longest
   }
 
@@ -83,7 +85,7 @@ export class Graph {
   }
 
   missing (max: number): VectorEntry[] {
-    return this.waiting.missing(name => this.holds(name), max).map(({ feed, seq, name }) => ({ feed, seq, hash: hashOf(name) }))
+    return this.waiting.missing(name => this.#nodes.has(name) || this.waiting.has(name), max).map(({ feed, seq, name }) => ({ feed, seq, hash: hashOf(name) }))
   }
 
   /** Everything a record names that is not taken. */
@@ -109,6 +111,7 @@ export class Graph {
     const todo = [record]
     for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
       if (this.holds(next.name) || !this.isChained(next)) continue
+      if (this.waiting.isParked(next.name)) this.waiting.unpark(next.name)
       const lacks = this.lacks(next)
       if (lacks.length > 0) {
         const parked = this.#parkedFor(lacks)
@@ -158,7 +161,10 @@ export class Graph {
 
   attach (node: Node): void {
     const { run } = node
-    if (run.nodes.length === 0) this.#runs[run.index] = run
+    if (run.nodes.length === 0) {
+      this.#runs[run.index] = run
+      if (this.#free.at(-1) === run.index) this.#free.pop()
+    }
     run.nodes.push(node)
     this.#nodes.set(node.name, node)
     this.heads.add(node)
@@ -201,10 +207,10 @@ export class Graph {
   /** For {@link prune}: `node` must be a head. */
   drop (node: Node): void {
     node.run.nodes.pop()
+    if (node.run.nodes.length === 0) this.#free.push(node.run.index)
     this.#nodes.delete(node.name)
     this.heads.remove(node)
-    this.#putAside(node)
-    this.waiting.park(node.record)
+    if (!this.waiting.park(node.record)) this.#putAside(node)
   }
 
   /** A record that stays and has no signature of its own keeps the rest of its batch: without it nobody could be served. */
@@ -216,7 +222,7 @@ export class Graph {
   #runFor (record: HeldRecord, before: Node | undefined): Run {
     const tip = before?.run
     if (before !== undefined && tip !== undefined && (tip.nodes.at(-1) === before || before.run.nodes[before.seq - before.run.from] !== before)) return tip
-    return { index: this.#runs.length, feed: record.feed, from: record.seq, parent: before, nodes: [] }
+    return { index: this.#free.at(-1) ?? this.#runs.length, feed: record.feed, from: record.seq, parent: before, nodes: [] }
   }
 
   /** A few of the latest clocks: those far ahead of ours are not followed, and must not hide the others. */

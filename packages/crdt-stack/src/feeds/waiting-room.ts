@@ -40,11 +40,12 @@ export class WaitingRoom {
 
   isParked (name: RecordName): boolean { return this.#parked.has(name) }
 
-  /** Keeps a dropped record that a record of the room names, if there is room. */
-  park (record: HeldRecord): void {
-    if (!this.#named.has(record.name) || !this.hasRoom([record])) return
+  /** Keeps a dropped record that a record of the room names, if there is room. @returns whether it was kept */
+  park (record: HeldRecord): boolean {
+    if (!this.#named.has(record.name) || !this.hasRoom([record])) return false
     this.#parked.add(record.name)
     this.add(record, [])
+    return true
   }
 
   /** Takes out a parked record: it is taken again. */

@@ -32,6 +32,13 @@ export function segmentChanges (stack: MirroredStack, windows: Window[], crypto:
   })
 }
 
+/** Segments that do not verify and whose records stand in a longer one of ours: nobody needs them. What only they claim to hold stays, and is told. */
+export function spoiledChanges (stack: MirroredStack, bad: readonly TreeSegment[]): Change[] {
+  const ours = new Set(stack.windows().map(({ feed, to, hash }) => `${feed} ${to} ${shortHash(hash)}`))
+  const isOurs = ({ name }: TreeSegment): boolean => ours.has(`${name.feed} ${name.to} ${name.hash}`)
+  return bad.filter(segment => !isOurs(segment) && stack.holdsAt(segment.name.feed, segment.name.to, segment.name.hash)).map(({ file }) => ({ path: file.path, content: null }))
+}
+
 function hashesOf (batches: Batch[], crypto: Crypto): Map<number, string> {
   return new Map(batches.flatMap(batch => batch.records.map((bytes, i) => [batch.from + i, shortHash(recordHash(bytes, crypto))] as const)))
 }

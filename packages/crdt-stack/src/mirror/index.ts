@@ -45,7 +45,7 @@
  *
  * @packageDocumentation
  */
-export type { BlobId, Change, Commit, GitMirror, GitOptions, NewCommit, TreeFile } from '../git/port.ts'
+export type { BlobId, Change, Commit, GitMirror, GitOptions, NewCommit, TreeFile, TreeOptions } from '../git/port.ts'
 export { redact } from '../git/failure.ts'
 export { mirroredStack, type MirroredStack, type MirrorProblem, type SyncResult } from './types.ts'
 export { MirrorSync, type MirrorMemory, type MirrorSyncComponents, type MirrorSyncInit, type SyncOptions } from './push-loop.ts'

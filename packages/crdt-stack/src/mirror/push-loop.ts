@@ -7,7 +7,7 @@
 import { codeOf, ElderError, LIMITS, toHex, utf8, type Crypto, type DeviceId } from '@elder-node/protocol'
 import type { Change, Commit, GitMirror, GitOptions } from '../git/port.ts'
 import { newStacks } from './adopt.ts'
-import { missingWindows, renderChanges, segmentChanges, type Window } from './changes.ts'
+import { missingWindows, renderChanges, segmentChanges, spoiledChanges, type Window } from './changes.ts'
 import { HEADER_BYTES_MAX, headerBytes, parseHeader, refuseHeader } from './header.ts'
 import { HEADER_PATH, rosterPath } from './layout.ts'
 import { takeSegments, type Taken } from './take.ts'
@@ -190,6 +190,7 @@ export class MirrorSync {
         continue
       }
       for (const change of segmentChanges(stack, windowsMissing(pass, stack), crypto)) changes.push(change)
+      for (const change of spoiledChanges(stack, pass.taken.get(stack.key)?.bad ?? [])) changes.push(change)
       // A view of less than the remote has, or by an older renderer, would take a newer one back.
       if (pass.taken.get(stack.key)?.waiting === true || (pass.header?.renderer ?? 0) > RENDERER) continue
       const rendered = await renderChanges(git, stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, pass.tip, crypto, options)

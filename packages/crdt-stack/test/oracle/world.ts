@@ -76,6 +76,13 @@ export class Peephole {
   }
 }
 
+export interface WorldInit {
+  /** Switches of the model: each turns a rule off. @default the rules as they are */
+  rules?: ModelRules
+  /** What is about to be stored is seen by a peer, also when the disk then refuses it. @default false */
+  leaks?: boolean
+}
+
 export interface Shape { honest: number, liars: number, lies: number, cap: number, faults: boolean, evict: boolean, steps: number }
 export function shapeOf (seed: number): Shape {
   const random = new Random(seed * 7919 + 13)
@@ -126,7 +133,10 @@ class Device {
     const world = this.#world
     this.memory = { ...this.memory, batches: world.random.shuffle(this.memory.batches) }
     this.store = new FlakyStore(this.memory)
-    this.store.failed = batches => { for (const { record } of batches.flatMap(batch => world.mapping.of(batch))) if (record.dev === this.id) world.failed.add(record.hash) }
+    this.store.failed = batches => {
+      for (const { record } of batches.flatMap(batch => world.mapping.of(batch))) if (record.dev === this.id) world.failed.add(record.hash)
+      world.refused.push(...batches)
+    }
     this.stack = await Stack.open(
       { store: this.store, crypto, signer: this.signer, wallMs: () => 1_750_000_000_000 + world.clock++, random: n => this.#drawn.bytes(n) },
       { id: STACK, name: NAME, headsMax: world.shape.cap, cuts: this.#cuts() },
@@ -204,25 +214,30 @@ export class World {
   readonly peephole: Peephole
   readonly failed = new Set<string>()
   readonly lost = new Set<string>()
+  refused: Batch[] = []
   clock = 1
   rounds = 0
   exchanges = 0
   skipped = 0
+  readonly #leaks: boolean
   readonly #devices: Device[]
   readonly #liars: Liar[]
   readonly #states = new Map<string, string>()
 
-  constructor (seed: number, peephole: Peephole, rules: ModelRules = {}) {
+  constructor (seed: number, peephole: Peephole, { rules = {}, leaks = false }: WorldInit = {}) {
     this.seed = seed
     this.shape = shapeOf(seed)
     this.random = new Random(seed)
     this.rules = { ...RULES, ...rules }
     this.peephole = peephole
+    this.#leaks = leaks
     this.#devices = Array.from({ length: this.shape.honest }, (_, i) => new Device(`h${i}`, this))
     this.#liars = Array.from({ length: this.shape.liars }, (_, i) => new Liar(`x${i}`, STACK, this.mapping, this.random))
   }
 
   get records (): number { return this.mapping.known.size }
+  /** Over all devices. */
+  get held (): number { return this.#devices.reduce((sum, { graph }) => sum + graph.size, 0) }
 
   async play (): Promise<void> {
     for (const device of this.#devices) await device.open()
@@ -286,6 +301,8 @@ export class World {
     device.store.fails = true
     await device.write().catch((error: unknown) => { if (!(error instanceof ElderError && error.code === 'DISK_FULL')) throw error })
     device.store.fails = false
+    const refused = this.refused.splice(0)
+    if (this.#leaks && refused.length > 0) await this.random.pick(this.#devices.filter(other => other !== device)).receive(refused)
   }
 
   /** A backup is made, or comes back: noticed, or with a note of a clean end that fits; or the disk lies about its last batches. */
@@ -372,7 +389,12 @@ export class World {
       for (const [i, a] of this.#devices.entries()) for (const b of this.#devices.slice(i + 1)) await this.#exchange(...this.random.shuffle([a, b]) as [Device, Device])
       for (const device of this.#devices) this.#compare(device, `round ${this.rounds}`)
     }
-    this.fail(`not equal after 6 rounds: ${this.#devices.map(({ stack, graph }) => `\n ${toBase32(stack.feedsDigest()).slice(0, 6)} ${stack.vector().map(({ hash }) => this.#say(toHex(hash), graph)).join(' | ')} waiting ${[...graph.waiting.values()].map(({ name }) => this.#say(name, graph)).join(' | ')}`).join('')}`)
+    const everywhere = (name: string): boolean => this.#devices.every(({ graph }) => graph.node(name) !== undefined)
+    const rows = this.#devices.map(({ graph }) => {
+      const [alone, waiting] = [[...graph.nodes()].map(({ name }) => name).filter(name => !everywhere(name)), [...graph.waiting.values()].map(({ name }) => name)]
+      return `\n bare ${[...graph.heads.bare()].map(({ name }) => this.#say(name, graph)).join(' | ')}; holds ${alone.map(name => this.#say(name, graph)).join(' | ')}; waits ${waiting.map(name => this.#say(name, graph)).join(' | ')}`
+    })
+    this.fail(`not equal after 6 rounds: ${rows.join('')}`)
   }
 
   #compare (device: Device, when: string): void {

@@ -44,7 +44,7 @@ export function register (command: Command, kit: Kit): void {
 from that revision is written, so edits made since then stay. Without it a new
 text is refused when another device or agent wrote the text last (STALE_EDIT,
 exit 1, with the difference); an edit after your own needs no base.
-${help('  elder-node stack edit my-repo 01K9ABCD --title "auth tokens are PASETO v4"\n  elder-node stack edit my-repo 01K9ABCD --base q5tgr2mwx7k4nhcz --body - < why.md\n  elder-node stack edit 01K9ABCD --overwrite --body - < why.md')}`)
+${help('  elder-node stack edit my-repo 01K9ABCD --title "auth tokens are PASETO v4"\n  elder-node stack edit 01K9ABCD --base q5tgr2mwx7k4nhcz --body - < why.md\n  elder-node stack edit 01K9ABCD --overwrite --body - < why.md')}`)
   command.command('rm').description('remove an entry, or a stack with all its entries').usage('[stack] <id> | --all-of <stack>').argument('[id...]', '[stack] <id>')
     .option('--all-of <stack>', 'the stack and all that it holds').option('--undo', 'bring it back').option('-y, --yes', 'do not ask')
     .action(act(remove)).addHelpText('after', `
