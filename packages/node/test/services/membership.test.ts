@@ -338,6 +338,7 @@ describe('leaving', () => {
     expect(told).toEqual([founder.device])
     expect(founder.membership.role(pi.device)).toBeUndefined()
     expect(founder.membership.roster.revoked.get(pi.device)?.left).toBe(true)
+    expect([founder.membership.isRevoked(pi.device), founder.membership.isEvicted(pi.device)]).toEqual([true, false])
     expect(() => founder.membership.find('pi')).toThrow(/"pi" left this mesh/)
     // Who was not connected to it hears from those who were.
     await converged(founder, laptop)
