@@ -91,6 +91,29 @@ test('what the source brings itself wins: the entry is prepared anew', async () 
   expect(await readdir(join(changed, 'vendor'))).toEqual(['lib', 'own'])
 })
 
+test('an entry whose list was damaged is prepared anew, and harms no other', async () => {
+  const dir = await folder()
+  const use = async (cache: PrepareCache, key: string, expected: string): Promise<void> => {
+    const tree = await folder(SOURCE)
+    expect(await cache.prepare(key, tree, () => put(tree, { dep: key }), { signal })).toBe(expected)
+    expect(await readFile(join(tree, 'dep'), 'utf8')).toBe(key)
+  }
+  const cache = new PrepareCache({ dir })
+  for (const key of ['a', 'b', 'c']) await use(cache, key, 'prepared')
+  const path = join(dir, 'a/meta')
+  const meta = await readFile(path)
+  for (const damaged of [Buffer.alloc(0), meta.subarray(0, 20), meta.map((byte, i) => i === meta.length - 10 ? byte ^ 1 : byte), Buffer.from('{"paths":["../../outside"],"bytes":1}')]) {
+    await writeFile(path, damaged)
+    await use(cache, 'a', 'prepared')
+    await use(cache, 'b', 'reused')
+    await writeFile(path, damaged)
+    await use(new PrepareCache({ dir }), 'c', 'reused')
+    expect((await readdir(dir)).sort()).toEqual(['b', 'c'])
+    await use(cache, 'a', 'prepared')
+  }
+  await rm(dir, { recursive: true })
+})
+
 test('entries that nobody used for longest leave first; a torn entry of an earlier life is no entry', async () => {
   const dir = await folder()
   const cache = new PrepareCache({ dir, bytesMax: 700_000 })
@@ -108,6 +131,6 @@ test('entries that nobody used for longest leave first; a torn entry of an earli
   await use('b', 'prepared')
   expect((await readdir(dir)).filter(name => name.startsWith('staging'))).toEqual([])
   await use('torn', 'prepared')
-  expect((await lstat(join(dir, 'torn/meta.json'))).isFile()).toBe(true)
+  expect((await lstat(join(dir, 'torn/meta'))).isFile()).toBe(true)
   await rm(dir, { recursive: true })
 })

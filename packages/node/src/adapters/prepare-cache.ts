@@ -6,9 +6,11 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { fromUtf8, utf8 } from '@elder-node/protocol'
 import type { PreparedTrees, PrepareParts } from '../ports/prepare.ts'
 import { copyPaths, diskBytes, dropSetuid } from './copy-tree.ts'
 import { KeyedQueue } from './keyed-queue.ts'
+import { seal, STORE_FORMAT, unseal } from './sealed.ts'
 
 export interface PrepareCacheInit {
   /** Folder of the entries; made when missing. Best on the disk of the trees. */
@@ -26,6 +28,9 @@ const LOCKS = new Set([
 /** Without a lock file the manifests decide. */
 const MANIFESTS = new Set(['package.json', 'pyproject.toml', 'setup.py', 'setup.cfg', 'Cargo.toml', 'go.mod', 'Pipfile', 'Gemfile', 'composer.json', 'pom.xml', 'build.gradle', 'build.gradle.kts', 'mix.exs'])
 const isLock = (name: string): boolean => LOCKS.has(name) || /^requirements[\w.-]*\.txt$/.test(name)
+
+/** What the entry holds, and how much: a sealed JSON. */
+const META = 'meta'
 
 export class PrepareCache implements PreparedTrees {
   readonly #dir: string
@@ -84,7 +89,7 @@ export class PrepareCache implements PreparedTrees {
     for (const path of meta.paths) if (!await isFree(tree, path)) return false
     await copyPaths(join(entry, 'files'), tree, meta.paths)
     const now = new Date()
-    await utimes(join(entry, 'meta.json'), now, now)
+    await utimes(join(entry, META), now, now)
     return true
   }
 
@@ -97,7 +102,7 @@ export class PrepareCache implements PreparedTrees {
       await copyPaths(tree, join(staging, 'files'), paths)
       await dropSetuid(join(staging, 'files'))
       const meta: Meta = { paths, bytes: await diskBytes(staging) }
-      await writeFile(join(staging, 'meta.json'), JSON.stringify(meta))
+      await writeFile(join(staging, META), seal(utf8(JSON.stringify(meta))))
       await rm(join(this.#dir, key), { recursive: true, force: true })
       await rename(staging, join(this.#dir, key))
     } finally {
@@ -105,15 +110,18 @@ export class PrepareCache implements PreparedTrees {
     }
   }
 
-  /** Staging folders of an earlier life. */
+  /** Staging folders of an earlier life, and entries that do not read: nobody would count what they take. */
   async #sweep (): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
-    for (const name of await readdir(this.#dir)) if (name.startsWith('staging-')) await rm(join(this.#dir, name), { recursive: true, force: true })
+    for (const name of await readdir(this.#dir)) {
+      const entry = join(this.#dir, name)
+      if (await readMeta(entry) === undefined) await rm(entry, { recursive: true, force: true })
+    }
   }
 
   async #trim (current: string): Promise<void> {
     const entries = await Promise.all((await readdir(this.#dir)).map(async name => ({
-      name, bytes: (await readMeta(join(this.#dir, name)))?.bytes ?? 0, usedMs: (await lstat(join(this.#dir, name, 'meta.json')).catch(() => undefined))?.mtimeMs,
+      name, bytes: (await readMeta(join(this.#dir, name)))?.bytes ?? 0, usedMs: (await lstat(join(this.#dir, name, META)).catch(() => undefined))?.mtimeMs,
     })))
     let total = entries.reduce((sum, entry) => sum + entry.bytes, 0)
     for (const { name, bytes, usedMs } of entries.sort((a, b) => (a.usedMs ?? 0) - (b.usedMs ?? 0))) {
@@ -125,9 +133,11 @@ export class PrepareCache implements PreparedTrees {
   }
 }
 
+/** An entry whose list does not read is none: it is prepared anew. */
 async function readMeta (entry: string): Promise<Meta | undefined> {
-  const text = await readFile(join(entry, 'meta.json'), 'utf8').catch(() => undefined)
-  return text === undefined ? undefined : JSON.parse(text) as Meta
+  const bytes = await readFile(join(entry, META)).catch(() => undefined)
+  const found = bytes === undefined ? undefined : unseal(bytes)
+  return found === undefined || 'damaged' in found || found.format !== STORE_FORMAT ? undefined : JSON.parse(fromUtf8(found.content)) as Meta
 }
 
 /** Every path in the tree; folders too. Symlinks are not followed. */
