@@ -109,7 +109,7 @@ describe('evict', () => {
     const no = await desk.run(['evict', 'mini'], terminal('\n'))
     expect([no.code, no.stdout]).toEqual([130, ''])
     expect(no.stderr).toMatch(/^This evicts mini \(id b{12}, builder, last seen .+ ago\) for ever.*Go on\? \[y\/N\] .*nothing was done/s)
-    expect(await desk.run(['evict', 'mini', '--undo'], terminal('y\n'))).toMatchObject({ code: 0, stdout: `mini (${MINI.id.slice(0, 12)}) is no longer a member of this mesh.\n`, stderr: expect.stringContaining('all that it wrote is taken back') as string })
+    expect(await desk.run(['evict', 'mini', '--undo'], terminal('y\n'))).toMatchObject({ code: 0, stdout: `mini (${MINI.id.slice(0, 12)}) is no longer a member of this mesh, and all that it wrote is taken back.\n`, stderr: expect.stringContaining('all that it wrote is taken back') as string })
   })
 
   test('where nobody can be asked it is 2 without --yes, naming the device and the command; nothing is evicted', async () => {
@@ -118,7 +118,7 @@ describe('evict', () => {
     const refused = await desk.run(['evict', 'mini', '--undo', '--json'])
     expect([refused.code, refused.json()[0]?.error]).toEqual([2, { code: 'NEEDS_YES', message: expect.stringMatching(/takes back all that mini \(id b{12}, no member any more, last seen never\) wrote/) as string, fix: `elder-node evict ${'b'.repeat(12)} --undo --yes` }])
     expect(evicted).not.toHaveBeenCalled()
-    expect((await desk.run(['evict', 'mini', '--undo', '--yes'])).code).toBe(0)
+    expect((await desk.run(['evict', 'mini', '--undo', '--yes'])).stdout).toBe(`All that mini (${'b'.repeat(12)}) wrote is taken back.\n`)
     expect(evicted).toHaveBeenCalledExactlyOnceWith(MINI.id, { undo: true })
   })
 

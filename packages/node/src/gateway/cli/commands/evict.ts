@@ -33,11 +33,17 @@ async function evict (context: Context, { undo, yes }: Options, [device = '']: s
   // By its id: a name may be another device's by now.
   const gone = await client.call('evict', { device: evictee.id, ...options }, { signal })
   const { remotes } = evictee
-  output.answer('evict', { device: gone, remotes }, () => [`${plain(gone.name)} (${gone.id.slice(0, 12)}) is no longer a member of this mesh.`, ...remotes.map(ended)].join('\n'))
+  output.answer('evict', { device: gone, remotes }, () => [done(evictee, undo === true), ...remotes.map(ended)].join('\n'))
 }
 
 function ended ({ stack, url }: Evictee['remotes'][number]): string {
   return `Nothing is pushed any more to its remote ${plain(url)}. To go on: elder-node stack remote add ${plain(stack)} ${plain(url)}`
+}
+
+function done ({ id, name, role }: Evictee, undo: boolean): string {
+  const device = `${plain(name)} (${id.slice(0, 12)})`
+  if (role === null) return `All that ${device} wrote is taken back.`
+  return `${device} is no longer a member of this mesh${undo ? ', and all that it wrote is taken back' : ''}.`
 }
 
 function deed ({ id, name, role, lastSeen }: Evictee, undo: boolean): string {
