@@ -5,24 +5,26 @@
  * judge, sign, store, take, acknowledge, tell. Order of a received batch: bounds, chain and signature, store, take.
  */
 import {
-  codeOf, decodeRecord, ElderError, feedDevice, recordHash, toBase32, toHex, vectorDigest, wallMsOf, verifyBatch,
+  codeOf, decodeRecord, ElderError, feedDevice, recordHash, toBase32, toHex, vectorDigest, verifyBatch,
   type Batch, type Crypto, type Cuts, type DeviceId, type FeedId, type Signer, type StackId, type Vector, type VectorEntry, type Want,
 } from '@elder-node/protocol'
 import { audit } from './audit.ts'
 import { Changes } from './changes.ts'
+import { Commits } from './commits.ts'
 import { contentDigest } from './digest.ts'
 import { Edits } from './edits.ts'
-import { bodyOf, glanceAt, isRemoved, outlineOf, revisionOf, revisionPart, toEntry, type EntryState } from './entries.ts'
+import { glanceAt, isRemoved, outlineOf, toEntry, type EntryState } from './entries.ts'
+import { forksOf, isWithin } from './feeds/forks.ts'
 import { Graph } from './feeds/graph.ts'
-import { heldRecords, lowerFirst, type HeldRecord, type Node, type RecordName } from './feeds/node.ts'
+import { heldRecords, type HeldRecord, type Node, type RecordName } from './feeds/node.ts'
 import { pathBatches, windows } from './feeds/path.ts'
 import { Receiver } from './feeds/receiver.ts'
 import type { Damage, FeedStore } from './feeds/store.ts'
 import { Writer } from './feeds/writer.ts'
 import { history, type HistoryOptions } from './history.ts'
 import { Serial } from './serial.ts'
+import { Shown } from './shown.ts'
 import type { Audit, EditOptions, Entry, EntryPatch, Fork, HistoryItem, KnownUntil, NewEntry, Outline, Received, StackChange, StackDigest, StackFault, UnshownRecord } from './types.ts'
-import { EntriesView } from './view.ts'
 
 export interface StackComponents {
   store: FeedStore
@@ -55,11 +57,6 @@ export interface EntryFilter {
   removed?: boolean
 }
 
-/** `entry`: the one that is changed; another job on it waits for the next batch, so that no draft builds on a draft of another call. */
-interface Job { entry: string | undefined, run: () => RecordName, resolve: (entry: Entry) => void, reject: (error: unknown) => void }
-
-/** Writes that wait while another is stored share the next signature. */
-const JOBS_PER_BATCH_MAX = 128
 const MISSING_MAX = 256
 
 export class Stack {
@@ -67,46 +64,48 @@ export class Stack {
   readonly name: string
   readonly #store: FeedStore
   readonly #crypto: Crypto
+  readonly #init: StackInit
   readonly #graph: Graph
+  readonly #shown: Shown
   readonly #writer: Writer
   readonly #edits: Edits
+  readonly #commits: Commits
   readonly #receiver: Receiver
-  readonly #init: StackInit
   readonly #serial = new Serial()
   readonly #changes = new Changes()
-  readonly #listeners = new Set<(batch: Batch) => void>()
-  readonly #faultListeners = new Set<(fault: StackFault) => void>()
-  readonly #pinned = new Set<DeviceId>()
   /** Bytes of the store that did not read when the stack was opened. */
   readonly damaged: readonly Damage[]
-  #view: EntriesView
-  #jobs: Job[] = []
-  #effects: StackChange[] = []
   #digest: StackDigest | undefined
   #vector: Vector | undefined
   #feeds: Uint8Array | undefined
-  #hasOwn = false
-  /** A kept head of a cut came: what lies in its past is shown from now on. */
-  #isMaskOld = false
   #closed = false
 
   private constructor (components: StackComponents, init: StackInit, damaged: readonly Damage[]) {
+    const { store, crypto, wallMs, random } = components
     this.id = init.id
     this.name = init.name
     this.damaged = damaged
     this.#init = init
-    this.#store = components.store
-    this.#crypto = components.crypto
-    this.#graph = new Graph(init.id, components.crypto, { judge: (node, isOwn) => this.#view.judge(node, isOwn), ...(init.headsMax === undefined ? {} : { headsMax: init.headsMax }) })
+    this.#store = store
+    this.#crypto = crypto
+    this.#graph = new Graph(init.id, crypto, { judge: (node, isOwn) => this.#shown.view.judge(node, isOwn), ...(init.headsMax === undefined ? {} : { headsMax: init.headsMax }) })
     this.#graph.setCuts(init.cuts ?? new Map())
-    this.#view = this.#newView()
+    this.#shown = new Shown({ id: init.id, crypto, graph: this.#graph, changes: this.#changes })
     this.#writer = new Writer({ graph: this.#graph, ...components })
-    this.#edits = new Edits({ view: () => this.#view, writer: this.#writer, wallMs: components.wallMs, random: components.random, entryAt: (entry, revision) => this.#entryAt(entry, revision) })
+    this.#edits = new Edits({ view: () => this.#shown.view, writer: this.#writer, wallMs, random, entryAt: (entry, revision) => this.#shown.entryAt(entry, revision) })
+    const onTaken = (node: Node): void => {
+      this.#shown.fold(node)
+      this.#changed()
+    }
+    const onRefused = (entry: string | undefined): void => {
+      const { view } = this.#shown
+      if (entry !== undefined) view.bodies.drop(view.byId(entry)?.name ?? '')
+    }
+    this.#commits = new Commits({ graph: this.#graph, store, writer: this.#writer, serial: this.#serial, onTaken, onRefused })
     this.#receiver = new Receiver({
-      graph: this.#graph, store: this.#store, self: this.#writer.device, mayWrite: init.mayWrite ?? (() => true),
-      onTaken: node => { this.#fold(node) },
+      graph: this.#graph, store, self: this.#writer.device, mayWrite: init.mayWrite ?? (() => true), onTaken,
       onOwn: ({ feed }) => { if (feed === this.#writer.feed) this.#writer.retire() },
-      pin: async device => { await this.#pin(device) },
+      pin: async device => { if (this.#mayPin()) await this.#commits.pin(device) },
     })
   }
 
@@ -119,14 +118,12 @@ export class Stack {
     const doubtful = new Set(damaged.map(({ feed }) => feed))
     for (const batch of batches) {
       const records = doubtful.has(batch.feed) ? verified(graph, batch) : stack.#stored(batch)
-      for (const record of records) graph.add(record, node => { stack.#view.fold(node) })
+      for (const record of records) graph.add(record, node => { stack.#shown.load(node) })
     }
-    stack.#isMaskOld = graph.cuts.size > 0
-    stack.#tidy()
+    stack.#shown.tidy({ isLoaded: true })
     const tip = cleanEnd === undefined ? undefined : graph.node(cleanEnd.name)
     // A record of ours behind the noted head: what was written here went on, so the note is not about this place.
     if (tip !== undefined && tip.children === 0 && damaged.length === 0) stack.#writer.resume(tip)
-    stack.#effects = []
     return stack
   }
 
@@ -172,25 +169,8 @@ export class Stack {
   /** Names (hex) of the records that no other names: everything that is held lies at or below them. */
   bareHeads (): string[] { return [...this.#graph.heads.bare()].map(({ name }) => name).sort() }
 
-  /**
-   * Does everything that is held lie at or below these heads? Where a head is not held, this device is behind: then what it has of
-   * that feed up to there counts as below, unless it is younger than the head's `untilMs`: a head that does not exist hides nothing that
-   * comes. A record that only names others says nothing by itself.
-   */
-  isWithin (heads: readonly KnownUntil[]): boolean {
-    const tops = heads.flatMap(({ hash }) => this.#graph.node(toHex(hash)) ?? [])
-    const unknown = heads.filter(({ hash }) => this.#graph.node(toHex(hash)) === undefined)
-    const isBehind = ({ feed, seq, record }: Node): boolean => unknown.some(head =>
-      feed === head.feed && seq < head.seq && wallMsOf(record.at) <= (head.untilMs ?? Infinity))
-    const below = (node: Node): boolean => tops.some(top => top === node || top.sees(node)) || isBehind(node)
-    const queue = [...this.#graph.heads.bare()]
-    for (const node of queue) {
-      if (below(node)) continue
-      if (node.record.kind !== 'see') return false
-      queue.push(...node.deps, ...(node.parent === undefined ? [] : [node.parent]))
-    }
-    return true
-  }
+  /** Does everything that is held lie at or below these heads? See {@link KnownUntil}. */
+  isWithin (heads: readonly KnownUntil[]): boolean { return isWithin(this.#graph, heads) }
 
   /** The device that wrote everything here, when one did. */
   soleAuthor (): DeviceId | undefined {
@@ -213,8 +193,8 @@ export class Stack {
         const taken = await this.#receiver.receive('feed' in batches ? [batches] : batches)
         return { ...taken, missing: this.missing() }
       } finally {
-        this.#tidy()
-        this.#settle()
+        if (this.#shown.tidy()) this.#changed()
+        this.#shown.settle()
       }
     })
   }
@@ -224,8 +204,9 @@ export class Stack {
     await this.#serial.run(async () => {
       if (!this.#graph.setCuts(cuts)) return
       this.#graph.prune()
-      this.#rebuild()
-      this.#settle()
+      this.#shown.rebuild()
+      this.#changed()
+      this.#shown.settle()
     })
   }
 
@@ -249,43 +230,34 @@ export class Stack {
   async restore (id: string, author: { agent?: string } = {}): Promise<Entry> { return await this.#write(id, () => this.#edits.mark(id, false, author.agent)) }
 
   /** Sorted by creation, then id. */
-  entries (filter: EntryFilter = {}): Entry[] { return this.#filtered(filter).map(entry => toEntry(entry, this.#view.bodies)) }
+  entries (filter: EntryFilter = {}): Entry[] { return this.#filtered(filter).map(entry => toEntry(entry, this.#shown.view.bodies)) }
 
   /** The same with bodies to be asked for, which keeps none of them in memory: what {@link search} reads. */
   documents (filter: EntryFilter = {}): Array<Outline & { body: () => string }> {
-    return this.#filtered(filter).map(entry => ({ ...outlineOf(entry), body: () => glanceAt(entry, this.#view.bodies) }))
+    return this.#filtered(filter).map(entry => ({ ...outlineOf(entry), body: () => glanceAt(entry, this.#shown.view.bodies) }))
   }
 
   /** A removed entry too. */
   entry (id: string): Entry | undefined {
-    const entry = this.#view.byId(id)
-    return entry === undefined ? undefined : toEntry(entry, this.#view.bodies)
+    const entry = this.#shown.view.byId(id)
+    return entry === undefined ? undefined : toEntry(entry, this.#shown.view.bodies)
   }
 
   /** The entry as it was at a revision; undefined when this device does not hold what the revision names. */
   entryAt (id: string, revision: string): Entry | undefined {
-    const entry = this.#view.byId(id)
-    return entry === undefined ? undefined : this.#entryAt(entry, revision)
+    const entry = this.#shown.view.byId(id)
+    return entry === undefined ? undefined : this.#shown.entryAt(entry, revision)
   }
 
   /** Who wrote what, newest first by the writers' clocks. */
-  history (options: HistoryOptions = {}): HistoryItem[] { return history(this.#graph, this.#view, options) }
+  history (options: HistoryOptions = {}): HistoryItem[] { return history(this.#graph, this.#shown.view, options) }
 
   /** Feeds of which two histories are held: each with the first seq that was written twice. */
-  forks (): Fork[] {
-    const forks = new Map<FeedId, number>()
-    const roots = new Set<FeedId>()
-    for (const { feed, from, parent, nodes } of this.#graph.runs()) {
-      if (nodes.length === 0) continue
-      if (parent !== undefined || roots.has(feed)) forks.set(feed, Math.min(from, forks.get(feed) ?? Infinity))
-      roots.add(feed)
-    }
-    return [...forks].map(([feed, seq]) => ({ feed, seq }))
-  }
+  forks (): Fork[] { return forksOf(this.#graph) }
 
   /** What is held and not shown, and who is at fault. */
   unshown (): UnshownRecord[] {
-    return this.#view.unshown(this.#graph).map(({ node, state, why, device }) => ({ feed: node.feed, seq: node.seq, kind: node.record.kind, state, why, device }))
+    return this.#shown.view.unshown(this.#graph).map(({ node, state, why, device }) => ({ feed: node.feed, seq: node.seq, kind: node.record.kind, state, why, device }))
   }
 
   /** Reads every feed from the store again, checks all of it and computes the digest anew; see {@link Audit}. `pause` is awaited in between. */
@@ -300,23 +272,17 @@ export class Stack {
   digest (): StackDigest {
     this.#digest ??= {
       stack: this.name,
-      digest: toBase32(contentDigest(this.#view.shown(), this.#view.bodies, this.#crypto)),
+      digest: toBase32(contentDigest(this.#shown.view.shown(), this.#shown.view.bodies, this.#crypto)),
       feeds: toBase32(this.feedsDigest()),
     }
     return { ...this.#digest }
   }
 
   /** Calls back with each batch of own records, once it is durable. @returns the way to stop it */
-  onAppend (listener: (batch: Batch) => void): () => void {
-    this.#listeners.add(listener)
-    return () => { this.#listeners.delete(listener) }
-  }
+  onAppend (listener: (batch: Batch) => void): () => void { return this.#commits.onAppend(listener) }
 
   /** Calls back with each fork and each void record, once. @returns the way to stop it */
-  onFault (listener: (fault: StackFault) => void): () => void {
-    this.#faultListeners.add(listener)
-    return () => { this.#faultListeners.delete(listener) }
-  }
+  onFault (listener: (fault: StackFault) => void): () => void { return this.#shown.onFault(listener) }
 
   /** Every change from now on; a slow reader gets the latest state of each entry. Ends with `signal` or the stack. */
   changes ({ signal }: { signal: AbortSignal }): AsyncIterable<StackChange> { return this.#changes.read(signal) }
@@ -327,12 +293,10 @@ export class Stack {
     this.#closed = true
     await this.#serial.run(async () => {
       const { feed, tip } = this.#writer
-      await this.#store.close(this.#hasOwn && feed !== undefined && tip !== undefined ? { feed, name: tip.name } : undefined)
+      await this.#store.close(this.#commits.hasWritten && feed !== undefined && tip !== undefined ? { feed, name: tip.name } : undefined)
     })
     this.#changes.close()
   }
-
-  #newView (): EntriesView { return new EntriesView(this.id, this.#crypto, { isMasked: node => this.#graph.isMasked(node) }) }
 
   #stored (batch: Batch): HeldRecord[] {
     // The disk's checksum held; a record attaches by the hash that names it, and its signature was checked when it came.
@@ -341,151 +305,28 @@ export class Stack {
   }
 
   #filtered ({ kind, tag, removed = false }: EntryFilter): EntryState[] {
-    return [...this.#view.shown()]
+    return [...this.#shown.view.shown()]
       .filter(entry => (kind === undefined || entry.kind === kind) && (removed || !isRemoved(entry)))
       .filter(entry => tag === undefined || outlineOf(entry).tags.includes(tag))
       .sort((a, b) => a.birth.record.at - b.birth.record.at || (a.id < b.id ? -1 : 1))
   }
 
-  #entryAt (entry: EntryState, revision: string): Entry | undefined {
-    const heads = revision.split('+').map(part => entry.touched.find(({ name }) => revisionPart(name) === part))
-    if (heads.includes(undefined)) return undefined
-    const view = this.#newView()
-    for (const node of entry.touched) if (heads.some(head => head === node || head?.sees(node))) view.fold(node)
-    const then = view.entries.get(entry.name)
-    return then === undefined ? undefined : { ...toEntry(then, view.bodies), id: entry.id }
-  }
-
-  // ---- writing
-
   async #write (entry: string | undefined, run: () => RecordName): Promise<Entry> {
     if (this.#init.readonly === true) throw new ElderError('READ_ONLY', `the stack ${this.name} is read-only on this device`, 'Write on a device that is admitted, or adopt the stack.')
     if (this.#closed) throw closedError(this.name)
-    return await new Promise<Entry>((resolve, reject) => {
-      this.#jobs.push({ entry, run, resolve, reject })
-      if (this.#jobs.length === 1) void this.#serial.run(() => this.#commit())
-    })
+    const name = await this.#commits.write(entry, run)
+    this.#shown.settle()
+    const { view } = this.#shown
+    return toEntry(view.entries.get(name) as EntryState, view.bodies)
   }
 
-  /** Jobs from the front of the line that touch different entries. */
-  #nextJobs (): Job[] {
-    const touched = new Set<string>()
-    const end = this.#jobs.findIndex(({ entry }, i) => {
-      if (i === JOBS_PER_BATCH_MAX || (entry !== undefined && touched.has(entry))) return true
-      if (entry !== undefined) touched.add(entry)
-      return false
-    })
-    return this.#jobs.splice(0, end === -1 ? this.#jobs.length : end)
-  }
-
-  async #commit (): Promise<void> {
-    const jobs = this.#nextJobs()
-    if (this.#jobs.length > 0) void this.#serial.run(() => this.#commit())
-    this.#writer.begin()
-    const done = jobs.flatMap(job => this.#attempt(job))
-    try {
-      await this.#persist()
-    } catch (error) {
-      // Text that was drafted stands in open documents: they are read anew from what is durable.
-      for (const { name } of done) this.#view.bodies.drop(name)
-      for (const { job } of done) job.reject(error)
-      return
-    }
-    this.#settle()
-    for (const { job, name } of done) job.resolve(toEntry(this.#view.entries.get(name) as EntryState, this.#view.bodies))
-  }
-
-  #attempt (job: Job): Array<{ job: Job, name: RecordName }> {
-    const before = this.#writer.drafted
-    try {
-      return [{ job, name: job.run() }]
-    } catch (error) {
-      this.#writer.cutBack(before)
-      job.reject(error)
-      return []
-    }
-  }
-
-  /** Signs and stores what was drafted, then shows it. A write that fails retires the feed: nobody may ever see that record. */
-  async #persist (): Promise<void> {
-    if (this.#writer.drafted === 0) return
-    try {
-      await this.#store.forgetCleanEnd()
-      const batches = this.#writer.sign()
-      await this.#store.append(batches)
-      this.#hasOwn = true
-      for (const node of this.#writer.commit()) {
-        this.#graph.attach(node)
-        this.#fold(node)
-      }
-      for (const batch of batches) for (const listener of this.#listeners) listener(batch)
-    } catch (error) {
-      this.#writer.retire()
-      throw error
-    }
-  }
-
-  /** One record of ours that names all that is held, so that nothing of this device can be dropped for strands that come later. */
-  async #pin (device: DeviceId): Promise<void> {
-    const self = this.#writer.device
-    const isDone = this.#pinned.has(device) || this.#init.readonly === true || this.#graph.cuts.has(device) || this.#graph.cuts.has(self)
-    if (isDone || !(this.#init.mayWrite?.(self) ?? true)) return
-    if (this.#graph.heads.bareOf(device).length === 0) return
-    this.#writer.begin()
-    this.#writer.draft('see', {}, undefined)
-    await this.#persist()
-    this.#pinned.add(device)
-  }
-
-  // ---- what follows from new records
-
-  #fold (node: Node): void {
-    const entry = this.#view.fold(node)
-    this.#isMaskOld ||= this.#graph.isKeptHead(node)
-    this.#changed()
-    if (node.why !== undefined) this.#fault({ type: 'void', feed: node.feed, seq: node.seq, why: node.why })
-    if (node.run.from === node.seq && (node.parent !== undefined || this.#isSecondRoot(node))) this.#fault({ type: 'fork', feed: node.feed, seq: node.seq })
-    if (entry !== undefined) this.#tell(entry, node)
-  }
-
-  #fault (fault: StackFault): void {
-    this.#effects.push(fault)
-    for (const listener of this.#faultListeners) listener(fault)
-  }
-
-  #isSecondRoot (node: Node): boolean {
-    return node.seq === 1 && this.#graph.runs().some(run => run !== node.run && run.feed === node.feed && run.from === 1 && run.nodes.length > 0)
-  }
-
-  #tell (entry: EntryState, { feed, seq }: Pick<Node, 'feed' | 'seq'>): void {
-    if (this.#changes.isRead) this.#effects.push({ type: 'entry', entry: toEntry(entry, this.#view.bodies), feed, seq })
-  }
+  /** A device that may not write pins nothing. */
+  #mayPin (): boolean { return this.#init.readonly !== true && (this.#init.mayWrite?.(this.#writer.device) ?? true) }
 
   #changed (): void {
     this.#digest = undefined
     this.#vector = undefined
     this.#feeds = undefined
-  }
-
-  /** Drops what the bounds do not keep. */
-  #tidy (): void {
-    if (this.#graph.prune() > 0 || this.#isMaskOld) this.#rebuild()
-  }
-
-  /** Computes the entries again: after records were dropped, or other cuts. */
-  #rebuild (): void {
-    const before = new Map([...this.#view.shown()].map(entry => [entry.name, revisionOf(entry) + bodyOf(entry, this.#view.bodies)]))
-    this.#isMaskOld = false
-    this.#view = this.#newView()
-    for (const node of [...this.#graph.nodes()].sort(lowerFirst)) this.#view.fold(node)
-    this.#changed()
-    for (const entry of this.#view.shown()) {
-      if (before.get(entry.name) !== revisionOf(entry) + bodyOf(entry, this.#view.bodies)) this.#tell(entry, entry.newest.at(-1) ?? entry.birth)
-    }
-  }
-
-  #settle (): void {
-    for (const effect of this.#effects.splice(0)) this.#changes.emit(effect)
   }
 }
 

@@ -1,6 +1,8 @@
 /** The words of a stack: entries as people and agents see them, and the ports a stack stands on. */
 import type { DeviceId, EntryId, FeedId, VectorEntry } from '@elder-node/protocol'
 
+export type { Fork, KnownUntil } from './feeds/forks.ts'
+
 export type EntryKind = 'note' | 'decision' | 'task' | 'skill' | (string & {})
 
 export interface Author { device: DeviceId, agent?: string }
@@ -63,16 +65,10 @@ export interface AuditProblem {
 /** What the store alone leads to. Without problems, `digest` and `feeds` are those that the running stack shows. */
 export interface Audit { digest: string, feeds: string, records: number, signatures: number, perFeed: Array<{ feed: FeedId, records: number }>, problems: AuditProblem[] }
 
-/** A device whose disk went back in time, or that signed two histories: both are kept and shown. */
-export interface Fork { feed: FeedId, seq: number }
-
 /** A record that is held and not shown: `void` when its author broke a rule, `skipped` when what it builds on is not shown. */
 export interface UnshownRecord { feed: FeedId, seq: number, kind: string, state: 'void' | 'skipped', why: string,
   /** The device at fault, where it is known. */
   device: DeviceId | undefined }
-
-/** A head that somebody named. `untilMs`: when, milliseconds since 1970. @default at no known time */
-export interface KnownUntil extends VectorEntry { untilMs?: number }
 
 export interface NewEntry { kind: EntryKind, title: string, body?: string, tags?: string[], supersedes?: EntryId }
 export interface EntryPatch { title?: string, body?: string, tags?: string[], supersedes?: EntryId | null }

@@ -7,11 +7,22 @@
  * knows, so they must not count. The kept heads, highest first, can only rise: over a finite set of records every device
  * stops changing, whatever is offered and in which order. Bare heads of an evicted device beyond its cut are not kept either.
  */
-import type { DeviceId } from '@elder-node/protocol'
-import type { Graph } from './graph.ts'
+import type { Cuts, DeviceId } from '@elder-node/protocol'
+import type { Heads } from './heads.ts'
 import { higherFirst, type Node } from './node.ts'
 
-export function prune (graph: Graph): number {
+/** What a prune reads of a graph, and its one deed. */
+export interface Prunable {
+  readonly headsMax: number
+  readonly heads: Heads
+  readonly cuts: Cuts
+  isBeyondCut (node: Node): boolean
+  /** `node` is a bare head. */
+  drop (node: Node): void
+}
+
+/** @returns how many records went */
+export function prune (graph: Prunable): number {
   const isFree = (node: Node): boolean => node.children === 0 && node.named === 0
   if (!isDue(graph)) return 0
   const kept = new Map<DeviceId, number>()
@@ -30,7 +41,7 @@ export function prune (graph: Graph): number {
   return dropped
 }
 
-function isDue (graph: Graph): boolean {
+function isDue (graph: Prunable): boolean {
   for (const device of graph.heads.devices()) {
     const bare = graph.heads.bareOf(device)
     if (bare.length > graph.headsMax || (graph.cuts.has(device) && bare.some(node => graph.isBeyondCut(node)))) return true
