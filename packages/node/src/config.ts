@@ -13,7 +13,7 @@ export interface NodeInit {
   name?: string
   /** The name of a mesh that is founded here. @default 'home' */
   meshName?: string
-  /** Multiaddrs to listen on; a port 0 is kept after the first start. @default port 4707, or a free one when it is taken at the first start */
+  /** Multiaddrs to listen on; port 0 picks a free port at the first start and keeps it. @default port 4707, or a free one when it is taken at the first start */
   listen?: string[]
   /** Multiaddrs to tell others besides those of the interfaces: a forwarded port, a name. To tell fewer, listen on fewer. */
   announce?: string[]

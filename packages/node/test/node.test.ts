@@ -46,6 +46,23 @@ test('a start that was called off leaves nothing behind that keeps the next one 
   expect((await start()).joined).toBe('returned')
 })
 
+test('two nodes in one process: each has its own directory, port and stacks', async () => {
+  const other = mkdtempSync(join(tmpdir(), 'elder-node-'))
+  const one = await start()
+  const two = await createNode({ dir: other, listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, engine: 'none' })
+  try {
+    await (await one.stacks.open('notes')).add({ kind: 'note', title: 'one', body: '' })
+    expect(two.device.id).not.toBe(one.device.id)
+    expect(two.addresses()).not.toEqual(one.addresses())
+    expect(await two.stacks.list()).toEqual([])
+    await expect(createNode({ dir: other, mdns: false })).rejects.toMatchObject({ code: 'LOCKED' })
+  } finally {
+    await two.stop()
+    rmSync(other, { recursive: true, force: true })
+  }
+  expect((await one.stacks.list()).map(({ name }) => name)).toEqual(['notes'])
+})
+
 test('the process engine takes its empty folder away', async () => {
   await start({ engine: 'process' })
   const folders = ['/var/lib/elder-node', join(tmpdir(), `elder-node-${process.getuid?.() ?? 0}`)].map(parent => join(parent, rootName(dir)))

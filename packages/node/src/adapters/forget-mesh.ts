@@ -7,5 +7,10 @@ export function forgetMesh (dir: DataDir): void {
   for (const path of [dir.key, dir.mesh, dir.stacks, dir.mirrors, dir.builds]) rmSync(path, { recursive: true, force: true })
 }
 
-/** A mesh that was founded by a start that failed: the next start founds one again, and shows its recovery text. */
-export function undoFounding (dir: DataDir): void { rmSync(dir.mesh, { recursive: true, force: true }) }
+/**
+ * A mesh that was founded by a start that failed: the next start founds one again, and shows its recovery text. Stacks that were made
+ * in that start go with it: a mesh is only founded where there are none.
+ */
+export function undoFounding (dir: DataDir): void {
+  for (const path of [dir.mesh, dir.stacks]) rmSync(path, { recursive: true, force: true })
+}

@@ -27,7 +27,7 @@ const ENGINES: EngineChoice[] = ['auto', 'docker', 'podman', 'sandbox', 'process
 
 export const SETTINGS: readonly Setting[] = [
   setting('name', deviceName, { words: 'the host name' }, 'the name this device asks for when it joins a mesh', name => ({ name })),
-  setting('listen', addresses, { words: 'every interface, port 4707 or a free one' }, 'addresses to listen on; a port 0 is kept after the first start', listen => ({ listen })),
+  setting('listen', addresses, { words: 'every interface, port 4707 or a free one' }, 'addresses to listen on; port 0 picks a free port at the first start and keeps it', listen => ({ listen })),
   setting('announce', addresses, { words: 'none' }, 'addresses told to other devices besides those of the interfaces: a forwarded port, a name', announce => ({ announce })),
   setting('mdns', flag, { value: true }, 'look for members on the local network, and be found there', mdns => ({ mdns })),
   setting('slots', count, { words: 'a quarter of the cores, 0 on battery' }, 'builds at once; 0 accepts none', slots => ({ slots })),

@@ -12,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { equalBytes, LIMITS, MalformedError, type DeviceId, type MemberRecord, type Value } from '@elder-node/protocol'
 import type { RandomBytes } from '../../ports/host.ts'
 import type { CallOptions, Gate, Mesh } from '../../ports/mesh.ts'
+import { after } from '../../timers.ts'
 import type { RecordBook, RosterChange } from './record-book.ts'
 import { mapOf, recordsOf } from './wire.ts'
 
@@ -149,12 +150,13 @@ export class RosterSync {
 
   #schedule (): void {
     const [a = 0, b = 0] = this.#random(2)
-    this.#timer = setTimeout(() => {
+    this.#timer = after(INTERVAL_MS * (0.5 + a / 255), () => {
       const peers = this.#mesh.peers()
       const peer = peers[b % Math.max(1, peers.length)]
       if (peer !== undefined) void this.exchange(peer.device)
       this.#schedule()
-    }, INTERVAL_MS * (0.5 + a / 255)).unref()
+    // What failed is tried at the next turn.
+    }, () => { this.#schedule() }).unref()
   }
 
   #records (): readonly MemberRecord[] { return this.#book.graph.records }

@@ -35,7 +35,7 @@ export function register (command: Command, { act }: Kit): void {
     .option('--ticket-file <path|->', 'read the ticket from a file or from standard input')
     .option('--save-recovery <path>', 'where the recovery text of a new mesh is written')
     .option('--name <name>', 'of this device (default: the host name)')
-    .option('--listen <multiaddr>', 'repeatable; a port 0 is kept after the first start', collect)
+    .option('--listen <multiaddr>', 'repeatable; port 0 picks a free port at the first start and keeps it', collect)
     .option('--announce <multiaddr>', 'told to other devices besides the addresses of the interfaces (repeatable)', collect)
     .option('--relay <auto|on|off>', 'pass connections on between members that cannot dial each other')
     .option('--slots <n>', 'builds at once (default: a quarter of the cores; 0: none)')
