@@ -56,8 +56,8 @@ export const LIMITS = {
   rosterRecordsMax: 4096,
   /** Records of one issuer besides removals, and devices that it removes: an admin that invites a device a day for a year writes about 700. */
   recordsPerIssuerMax: 1024,
-  /** Removals that one issuer writes of one subject: a revoke with the cuts of 10,000 stacks fills 157 records. */
-  removalsPerSubjectMax: 160,
+  /** Removals that one issuer writes of one subject: a revoke with the cuts of 10,000 stacks fills 180 records. */
+  removalsPerSubjectMax: 256,
   /** Devices that an evicted admin shut out unseen by its evictor. These count until an admin says otherwise, so a stolen key gets few of them. */
   unseenRemovalsMax: 8,
   /** Leave records kept of one device: it needs one, and may write another after its disk was restored; every member can write them. */

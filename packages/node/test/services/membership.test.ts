@@ -266,6 +266,20 @@ describe('evicting', () => {
     expect([cuts?.size, cuts?.get(first as StackId)?.size]).toEqual([150, 64])
   })
 
+  test('a member that answers with thousands of stacks and heads keeps neither the eviction nor the heads of others out', async () => {
+    const { founder, pi, laptop } = await three()
+    founder.membership.promote('pi')
+    await converged(founder, pi, laptop)
+    const key = (n: number): StackId => toBase32(Uint8Array.from([n >> 8, n & 255, ...new Uint8Array(14)])) as StackId
+    const hash = (n: number): Uint8Array => new Uint8Array(32).fill(n)
+    founder.heads.set(laptop.device, new Map([[key(0), [hash(1), hash(2)]]]))
+    pi.heads.set(laptop.device, new Map(Array.from({ length: 5000 }, (_, n) => [key(n), Array.from({ length: n === 0 ? 64 : 1 }, (_, i) => hash(100 + i))])))
+    await founder.membership.evict('laptop')
+    const cuts = founder.membership.roster.revoked.get(laptop.device)?.cuts
+    expect(cuts?.size).toBe(257)
+    expect([...cuts?.get(key(0)) ?? []]).toEqual(expect.arrayContaining([hash(1), hash(2), hash(100)].map(toHex)) as string[])
+  })
+
   test('--undo takes back what a member wrote, and what one wrote that was evicted before', async () => {
     const { mesh, founder, pi, laptop } = await three()
     await founder.membership.evict('laptop')

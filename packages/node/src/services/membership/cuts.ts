@@ -18,6 +18,8 @@ export interface CutsInit {
   answerMs?: number
 }
 
+/** Stacks that only others know of: what was made in the last seconds. */
+const FOREIGN_STACKS_MAX = 256
 /** Hash and framing of one head, and of one stack, in an answer. */
 const HEAD_BYTES = 34
 const STACK_BYTES = 24
@@ -41,7 +43,7 @@ export class Cuts {
     const others = this.#mesh.peers().map(peer => peer.device).filter(other => other !== device)
     const asked = others.map(other => this.#mesh.request(other, 'heads', { device: fromBase32(device) }, { signal }).then(headsIn))
     const answers = await Promise.allSettled([this.#headsOf(device), ...asked])
-    return union(answers.flatMap(answer => answer.status === 'fulfilled' ? [answer.value] : []))
+    return union(answers.map(answer => answer.status === 'fulfilled' ? answer.value : new Map<StackId, Uint8Array[]>()))
   }
 
   async #answer (message: Value): Promise<Value> {
@@ -69,11 +71,19 @@ function isHash (value: Value): value is Uint8Array { return value instanceof Ui
 
 function keyOf ({ stack }: Cut): Uint8Array { return fromBase32(stack) as Uint8Array }
 
-/** Rising, as they are signed. Of more heads than a cut may name, those of the devices asked first stay: this one is the first. */
+/**
+ * Rising, as they are signed. Of more than a cut may name everybody's first heads stay, then everybody's second; and of stacks that this device
+ * does not know of, the others add a bounded number. So no member alone keeps the heads of others out, or makes an eviction too large to write.
+ */
 function union (answers: Array<Map<StackId, Uint8Array[]>>): Cut[] {
-  const cuts = new Map<StackId, Set<string>>()
-  for (const answer of answers) {
-    for (const [stack, hashes] of answer) cuts.set(stack, new Set([...cuts.get(stack) ?? [], ...hashes.map(toHex)].slice(0, LIMITS.cutHeadsMax)))
-  }
-  return [...cuts].map(([stack, heads]) => ({ stack, heads: [...heads].sort() })).sort((a, b) => compareBytes(keyOf(a), keyOf(b)))
+  const [own] = answers
+  const stacks = new Set([...own?.keys() ?? [], ...inTurn(answers.map(answer => [...answer.keys()].filter(stack => own?.has(stack) !== true))).slice(0, FOREIGN_STACKS_MAX)])
+  const cuts = [...stacks].map(stack => ({ stack, heads: inTurn(answers.map(answer => (answer.get(stack) ?? []).map(toHex))).slice(0, LIMITS.cutHeadsMax).sort() }))
+  return cuts.sort((a, b) => compareBytes(keyOf(a), keyOf(b)))
+}
+
+/** Each once: the first of every list, then the second, and so on. */
+function inTurn<T> (lists: T[][]): T[] {
+  const longest = Math.max(0, ...lists.map(({ length }) => length))
+  return [...new Set(Array.from({ length: longest }, (_, i) => lists.flatMap(list => list.slice(i, i + 1))).flat())]
 }

@@ -28,8 +28,15 @@ export function writeRecords (components: WriterComponents, contents: readonly M
     return record
   })
   book.add(records.map(({ bytes }) => bytes))
-  if (records.some(({ hash }) => book.graph.get(hash) === undefined)) throw new ElderError('ROSTER_FULL', `This mesh holds ${LIMITS.rosterRecordsMax} membership records, the most it can.`, 'Found a new mesh and import the stacks.')
+  if (records.some(({ hash }) => book.graph.get(hash) === undefined)) throw full(book, self)
   return records
+}
+
+function full (book: RecordBook, self: DeviceId): ElderError {
+  const own = book.graph.records.filter(({ issuer }) => issuer === self).length
+  return own >= LIMITS.recordsPerIssuerMax
+    ? new ElderError('ROSTER_FULL', `This device has written ${own} membership records, as many as the others keep of one.`, 'Run it on another admin; to make one: elder-node devices promote <device>')
+    : new ElderError('ROSTER_FULL', `This mesh holds ${LIMITS.rosterRecordsMax} membership records, the most it can.`, 'Found a new mesh and import the stacks.')
 }
 
 /** Heads that stand on this device's own records first: only so many can be named, and a leave cuts its issuer's records that it does not know. */
