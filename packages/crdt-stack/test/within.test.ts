@@ -1,4 +1,7 @@
-/** What lies at or below heads that somebody named: what a removed stack is judged by, on devices that hold more or less than was named. */
+/**
+ * What lies at or below heads that somebody named: what a removed stack is judged by, on devices that hold more or less
+ * than was named.
+ */
 import { describe, expect, it } from 'vitest'
 import { MemoryFeedStore, Stack } from '../src/index.ts'
 import { converge, createDevice, crypto, NAME, pull, random, STACK } from './support.ts'

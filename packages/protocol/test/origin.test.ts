@@ -25,7 +25,8 @@ describe('the origin of a stack', () => {
 describe('names of a stack', () => {
   test('the last name first, then with its owner, then with all before it', () => {
     expect(stackNamesOf('git.example.org/two/api')).toEqual(['api', 'two-api', 'git.example.org-two-api'])
-    expect(stackNamesOf('host/my%20group/my%20repo!')).toEqual(['my-repo-', 'my-group-my-repo-', 'host-my-group-my-repo-'])
+    expect(stackNamesOf('host/my%20group/my%20repo!'))
+      .toEqual(['my-repo-', 'my-group-my-repo-', 'host-my-group-my-repo-'])
   })
   test('each of them is the name of a stack', () => {
     for (const origin of ['host/…/.dotfiles', `host/${'o'.repeat(80)}/${'n'.repeat(80)}`, '/srv/_git/_api', 'host/日本/語']) {

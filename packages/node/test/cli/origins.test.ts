@@ -1,4 +1,6 @@
-/** A stack remembers the repository it was made for, on every device; nobody comes to another one without being told. */
+/**
+ * A stack remembers the repository it was made for, on every device; nobody comes to another one without being told.
+ */
 import { chmodSync, chownSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
@@ -24,9 +26,11 @@ const record = (dir: string, stack: string): void => {
 describe('two repositories with one last name', () => {
   test('the second is told and has its own stack, and both worktrees remember theirs', async () => {
     const [one, two] = [laptop.clone(ONE), laptop.clone(TWO)]
-    expect(await laptop.run(note('of one'), { cwd: one })).toMatchObject({ code: 0, stderr: expect.not.stringContaining('warning') as string })
+    expect(await laptop.run(note('of one'), { cwd: one }))
+      .toMatchObject({ code: 0, stderr: expect.not.stringContaining('warning') as string })
     const second = await laptop.run(note('of two'), { cwd: two })
-    expect(second.stderr).toContain('the stack api is of git.example.org/one/api; git.example.org/two/api has its own, two-api')
+    expect(second.stderr)
+      .toContain('the stack api is of git.example.org/one/api; git.example.org/two/api has its own, two-api')
     expect(await laptop.held()).toEqual({ 'api': ['of one'], 'two-api': ['of two'] })
     expect([recorded(one), recorded(two)]).toEqual(['api', 'two-api'])
     expect((await laptop.run(note('of two again'), { cwd: two })).stderr).not.toContain('warning')
@@ -35,7 +39,8 @@ describe('two repositories with one last name', () => {
   test('it is told before it has written, when it only looks', async () => {
     await laptop.run(note('of one'), { cwd: laptop.clone(ONE) })
     const looked = await laptop.run(['stack', 'show'], { cwd: laptop.clone(TWO) })
-    expect(looked).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('has its own, two-api') as string })
+    expect(looked)
+      .toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('has its own, two-api') as string })
     expect(looked.stderr).toContain('no stack "two-api"')
   })
 
@@ -56,7 +61,8 @@ describe('two repositories with one last name', () => {
     await office.mesh.connectAll()
     await eventually(() => { for (const { node } of [laptop, mini]) expect(node.stacks.book.origins.of('api')).toEqual(['git.example.org/one/api', 'git.example.org/two/api']) })
     for (const [seat, cwd] of [[laptop, one], [mini, two]] as const) {
-      expect((await seat.run(note('later'), { cwd })).stderr.replace(/\s+/g, ' ')).toContain('the stack api is of git.example.org/one/api and git.example.org/two/api')
+      expect((await seat.run(note('later'), { cwd })).stderr.replace(/\s+/g, ' '))
+        .toContain('the stack api is of git.example.org/one/api and git.example.org/two/api')
     }
   })
 
@@ -64,7 +70,8 @@ describe('two repositories with one last name', () => {
     const three = laptop.clone('https://h/api')
     await laptop.run(note('a'), { cwd: laptop.clone('https://x.example/y/api') })
     await laptop.run(note('b'), { cwd: laptop.clone('https://g.example/h/api', 'b') })
-    expect(await laptop.json(note('c'), { cwd: three })).toMatchObject({ error: { code: 'STACK_UNKNOWN', message: expect.stringContaining('another repository') as string } })
+    expect(await laptop.json(note('c'), { cwd: three }))
+      .toMatchObject({ error: { code: 'STACK_UNKNOWN', message: expect.stringContaining('another repository') as string } })
     expect((await laptop.run(['stack', 'add', 'third', '--kind', 'note', '--title', 'c'], { cwd: three })).code).toBe(0)
   })
 })
@@ -96,7 +103,8 @@ describe('one repository', () => {
 
   test('a write that is refused binds nothing', async () => {
     const token = `ghp_${'a1B2c3D4e5F6'.repeat(3)}`
-    expect(await laptop.json(note('of one', '--body', `the token is ${token}`), { cwd: laptop.clone(ONE) })).toMatchObject({ error: { code: 'SECRET' } })
+    expect(await laptop.json(note('of one', '--body', `the token is ${token}`), { cwd: laptop.clone(ONE) }))
+      .toMatchObject({ error: { code: 'SECRET' } })
     expect(await laptop.json(note('of two'), { cwd: laptop.clone(TWO) })).toMatchObject({ stack: 'api' })
   })
 })
@@ -108,7 +116,8 @@ describe('.stack/stack.json', () => {
     record(two, 'api')
     for (const line of [note('of two'), ['stack', 'show'], ['stack', 'search', 'of', 'two'], ['stack', 'log']]) {
       const { stderr } = await laptop.run(line, { cwd: two })
-      expect(stderr.replace(/\s+/g, ' ')).toContain('names the stack api, which is of git.example.org/one/api; this repository is git.example.org/two/api. To give it its own, write {"stack":"two-api"} there; to share this one, write to it once at a terminal.')
+      expect(stderr.replace(/\s+/g, ' '))
+        .toContain('names the stack api, which is of git.example.org/one/api; this repository is git.example.org/two/api. To give it its own, write {"stack":"two-api"} there; to share this one, write to it once at a terminal.')
     }
   })
 
@@ -145,7 +154,8 @@ describe('.stack/stack.json', () => {
     const dir = laptop.clone(ONE)
     mkdirSync(join(dir, '.stack'))
     make(join(dir, '.stack/stack.json'))
-    expect(await laptop.json(note('x'), { cwd: dir })).toMatchObject({ error: { code: 'STACK_FILE', message: expect.stringContaining(why) as string } })
+    expect(await laptop.json(note('x'), { cwd: dir }))
+      .toMatchObject({ error: { code: 'STACK_FILE', message: expect.stringContaining(why) as string } })
     expect(await laptop.held()).toEqual({})
   })
 
@@ -162,7 +172,8 @@ describe('.stack/stack.json', () => {
 test('a claim of the library on the stack of another repository: STACK_ORIGIN', async () => {
   const stack = laptop.node.stacks.open('api')
   await stack.add({ kind: 'note', title: 'of one' }, { claim: { origin: ONE } })
-  await expect(stack.add({ kind: 'note', title: 'of two' }, { claim: { origin: TWO } })).rejects.toMatchObject({ code: 'STACK_ORIGIN', data: { origins: ['git.example.org/one/api'] } })
+  await expect(stack.add({ kind: 'note', title: 'of two' }, { claim: { origin: TWO } }))
+    .rejects.toMatchObject({ code: 'STACK_ORIGIN', data: { origins: ['git.example.org/one/api'] } })
   await stack.add({ kind: 'note', title: 'of two' }, { claim: { origin: TWO, share: true } })
   expect(await laptop.held()).toEqual({ api: ['of one', 'of two'] })
 })

@@ -1,4 +1,6 @@
-/** Nobody's words vanish in silence: edits from a stale read merge or are refused, and every earlier text can be read. */
+/**
+ * Nobody's words vanish in silence: edits from a stale read merge or are refused, and every earlier text can be read.
+ */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { Office, type Seat } from '../support/memory-desk.ts'
@@ -39,14 +41,17 @@ describe('an edit from a stale read', () => {
     expect(refused).toMatchObject({ code: 1, stdout: '' })
     expect(refused.stderr).toContain('-two, by mini\n+two\n-three\n+three, by laptop\n')
     expect(refused.stderr).toContain(`fix: elder-node stack edit shop ${id} --base ${now.revision} --body -`)
-    expect(await edit(laptop, 'one\ntwo\nthree, by laptop\n')).toMatchObject({ error: { code: 'STALE_EDIT', data: { entry: id, revision: now.revision, difference: expect.stringContaining('-two, by mini') as string } } })
+    expect(await edit(laptop, 'one\ntwo\nthree, by laptop\n'))
+      .toMatchObject({ error: { code: 'STALE_EDIT', data: { entry: id, revision: now.revision, difference: expect.stringContaining('-two, by mini') as string } } })
     await agree('one\ntwo, by mini\nthree\n')
   })
 
   test('with the revision that it was made from merges: both words are there', async () => {
-    expect(await edit(laptop, 'one\ntwo\nthree, by laptop\n', '--base', read.revision)).toMatchObject({ entry: { body: 'one\ntwo, by mini\nthree, by laptop\n' } })
+    expect(await edit(laptop, 'one\ntwo\nthree, by laptop\n', '--base', read.revision))
+      .toMatchObject({ entry: { body: 'one\ntwo, by mini\nthree, by laptop\n' } })
     await agree('one\ntwo, by mini\nthree, by laptop\n')
-    expect(await edit(laptop, 'one\ntwo, by mini\nthree, by laptop again\n'), 'an edit after one\'s own needs no base').toMatchObject({ id })
+    expect(await edit(laptop, 'one\ntwo, by mini\nthree, by laptop again\n'), 'an edit after one\'s own needs no base')
+      .toMatchObject({ id })
     await agree('one\ntwo, by mini\nthree, by laptop again\n')
   })
 
@@ -79,15 +84,19 @@ describe('an edit from a stale read', () => {
 test('a title that was changed since the base is not replaced', async () => {
   await mini.run(['stack', 'edit', 'shop', id, '--title', 'by mini'])
   await eventually(async () => { expect((await entry(laptop)).title).toBe('by mini') })
-  expect(await laptop.json(['stack', 'edit', 'shop', id, '--title', 'by laptop', '--base', read.revision])).toMatchObject({ error: { code: 'STALE_EDIT', data: { difference: '-title: "by mini"\n+title: "by laptop"' } } })
-  expect(await laptop.json(['stack', 'edit', 'shop', id, '--title', 'by laptop', '--base', (await entry(laptop)).revision])).toMatchObject({ entry: { title: 'by laptop' } })
+  expect(await laptop.json(['stack', 'edit', 'shop', id, '--title', 'by laptop', '--base', read.revision]))
+    .toMatchObject({ error: { code: 'STALE_EDIT', data: { difference: '-title: "by mini"\n+title: "by laptop"' } } })
+  expect(await laptop.json(['stack', 'edit', 'shop', id, '--title', 'by laptop', '--base', (await entry(laptop)).revision]))
+    .toMatchObject({ entry: { title: 'by laptop' } })
 })
 
 test('a revision that is none: NO_SUCH_REVISION, exit 1; what no revision can look like: exit 2', async () => {
   expect(await edit(laptop, 'x\n', '--base', 'a'.repeat(16))).toMatchObject({ error: { code: 'NO_SUCH_REVISION' } })
-  expect(await laptop.json(['stack', 'show', 'shop', id, '--at', 'a'.repeat(16)])).toMatchObject({ error: { code: 'NO_SUCH_REVISION', fix: expect.stringContaining(`stack log shop --entry ${id}`) as string } })
+  expect(await laptop.json(['stack', 'show', 'shop', id, '--at', 'a'.repeat(16)]))
+    .toMatchObject({ error: { code: 'NO_SUCH_REVISION', fix: expect.stringContaining(`stack log shop --entry ${id}`) as string } })
   expect((await laptop.run(['stack', 'edit', 'shop', id, '--body', 'x', '--base', 'No!'])).code).toBe(2)
-  expect((await laptop.run(['stack', 'edit', 'shop', id, '--body', 'x', '--base', read.revision, '--overwrite'])).code).toBe(2)
+  expect((await laptop.run(['stack', 'edit', 'shop', id, '--body', 'x', '--base', read.revision, '--overwrite'])).code)
+    .toBe(2)
   expect((await laptop.run(['stack', 'show', 'shop', '--at', read.revision])).code).toBe(2)
 })
 
@@ -95,7 +104,8 @@ test('stack show --at and stack log --entry: every text that ever was, and what 
   await edit(mini, 'one\nthree\n', '--base', read.revision, '--as', 'juno')
   await agree('one\nthree\n')
   await laptop.run(['stack', 'edit', 'shop', id, '--title', 'the plan'])
-  expect(await entry(laptop, '--at', read.revision)).toMatchObject({ body: 'one\ntwo\nthree\n', title: 'plan', revision: read.revision })
+  expect(await entry(laptop, '--at', read.revision))
+    .toMatchObject({ body: 'one\ntwo\nthree\n', title: 'plan', revision: read.revision })
   const changes = (await laptop.run(['stack', 'log', 'shop', '--entry', id, '--json'])).json()
   expect(changes.map(({ change, difference }) => [change, difference])).toEqual([
     ['set', '-title: "plan"\n+title: "the plan"'], ['text', '@@ -1,3 +1,2 @@\n one\n-two\n three'], ['new', '@@ -0,0 +1,3 @@\n+one\n+two\n+three'],
@@ -103,15 +113,18 @@ test('stack show --at and stack log --entry: every text that ever was, and what 
   for (const { revision } of changes) expect((await entry(laptop, '--at', String(revision))).id).toBe(id)
   const { stdout } = await laptop.run(['stack', 'log', 'shop', '--entry', id])
   expect(stdout).toContain('juno@')
-  expect(stdout).toContain(`revision ${String(changes[1]?.['revision'])}\n  @@ -1,3 +1,2 @@\n   one\n  -two\n   three\n`)
-  expect((await laptop.run(['stack', 'show', 'shop', id])).stdout).toContain(`revision ${(await entry(laptop)).revision}`)
+  expect(stdout)
+    .toContain(`revision ${String(changes[1]?.['revision'])}\n  @@ -1,3 +1,2 @@\n   one\n  -two\n   three\n`)
+  expect((await laptop.run(['stack', 'show', 'shop', id])).stdout)
+    .toContain(`revision ${(await entry(laptop)).revision}`)
 })
 
 test('an entry says which one replaces it', async () => {
   const { id: next } = await mini.json(['stack', 'add', 'shop', '--kind', 'note', '--title', 'another plan', '--supersedes', id])
   await eventually(async () => { expect(await entry(laptop)).toMatchObject({ supersededBy: next }) })
   const { hits } = await laptop.json(['stack', 'search', 'shop', 'plan']) as { hits: Array<{ entry: Shown }> }
-  expect(Object.fromEntries(hits.map(hit => [hit.entry.id, hit.entry.supersededBy]))).toEqual({ [id]: next, [String(next)]: null })
+  expect(Object.fromEntries(hits.map(hit => [hit.entry.id, hit.entry.supersededBy])))
+    .toEqual({ [id]: next, [String(next)]: null })
   await mini.run(['stack', 'rm', 'shop', String(next)])
   await eventually(async () => { expect(await entry(laptop)).toMatchObject({ supersededBy: null }) })
 })
@@ -119,6 +132,7 @@ test('an entry says which one replaces it', async () => {
 test('the library has the same: base, overwrite, at', async () => {
   const stack = mini.node.stacks.open('shop')
   await expect(stack.edit(id, { body: 'mine\n' })).rejects.toMatchObject({ code: 'STALE_EDIT' })
-  expect(await stack.edit(id, { body: 'one\ntwo\nthree\nfour\n' }, { base: read.revision })).toMatchObject({ body: 'one\ntwo\nthree\nfour\n', supersededBy: null })
+  expect(await stack.edit(id, { body: 'one\ntwo\nthree\nfour\n' }, { base: read.revision }))
+    .toMatchObject({ body: 'one\ntwo\nthree\nfour\n', supersededBy: null })
   expect((await stack.get(id, { at: read.revision })).body).toBe('one\ntwo\nthree\n')
 })

@@ -1,4 +1,7 @@
-/** The command line over real stacks: everything from the typed words to the feeds, and to other devices; only the rest of the node is in memory. */
+/**
+ * The command line over real stacks: everything from the typed words to the feeds, and to other devices; only the rest
+ * of the node is in memory.
+ */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
