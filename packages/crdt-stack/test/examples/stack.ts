@@ -8,8 +8,9 @@ const stack = await Stack.open(
   { store: new MemoryFeedStore(), crypto, signer: newSigner(), wallMs: () => Date.now(), random: randomBytes },
   { id: stackId('my-repo', crypto), name: 'my-repo' },
 )
-const { id } = await stack.add({ kind: 'decision', title: 'Storage', body: 'Plain files.\nNo database.\n' }, { agent: 'planner' })
-await stack.edit(id, { body: 'Plain files, synced.\nNo database.\n', tags: ['storage'] })
+const { id, revision } = await stack.add({ kind: 'decision', title: 'Storage', body: 'Plain files.\nNo database.\n' }, { agent: 'planner' })
+// Somebody else's text is changed by saying which one was read: what was written since then would stay.
+await stack.edit(id, { body: 'Plain files, synced.\nNo database.\n', tags: ['storage'] }, {}, { base: revision })
 
 assert.equal(stack.entry(id)?.author.agent, 'planner')
 assert.deepEqual(stack.entries({ tag: 'storage' }).map(entry => entry.title), ['Storage'])
