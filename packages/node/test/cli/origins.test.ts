@@ -178,6 +178,14 @@ test('a claim of the library on the stack of another repository: STACK_ORIGIN', 
   expect(await laptop.held()).toEqual({ api: ['of one', 'of two'] })
 })
 
+test('two claims on one new stack at one moment: one is its repository, the other is refused', async () => {
+  const stack = laptop.node.stacks.open('api')
+  const written = await Promise.allSettled([ONE, TWO].map(origin => stack.add({ kind: 'note', title: origin }, { claim: { origin } })))
+  expect(written.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
+  expect(await stack.list()).toHaveLength(1)
+  expect(laptop.node.stacks.book.origins.of('api')).toHaveLength(1)
+})
+
 test('what a device writes of an origin that is none, or of no stack, counts for nothing', async () => {
   const settings = await laptop.node.stacks.ensure('_mesh')
   for (const body of ['', 'null', '{"stack":"api"}', '{"stack":"_mesh","origin":"h/a"}', '{"stack":"api","origin":"https://git.example.org/one/api.git"}', '{"stack":"api","origin":"h/\\u001b[2J"}']) {
