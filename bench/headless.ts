@@ -27,7 +27,7 @@ export class Headless {
     const { bin, dir, name, engine = 'none', slots = 0, ticket, node = [] } = init
     mkdirSync(dir, { recursive: true, mode: 0o700 })
     const from = performance.now()
-    const args = ['join', '--json', '--dir', dir, '--name', name, '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns', '--engine', engine, '--slots', String(slots)]
+    const args = ['join', '--json', '--dir', dir, '--name', name, '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns', '--engine', engine, '--trust-builds', '--slots', String(slots)]
     const child = spawn(process.execPath, [...node, bin, ...args, ...ticket === undefined ? [] : ['--ticket-file', '-']], { stdio: ['pipe', 'pipe', 'inherit'] })
     child.stdin?.end(ticket)
     const said: string[] = []

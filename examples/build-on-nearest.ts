@@ -4,7 +4,8 @@
  *     node examples/build-on-nearest.ts [folder]
  *
  * Two nodes in one process stand for two devices: a laptop that lends nothing and a mini PC with two build slots.
- * `engine: 'process'` has no isolation: the owner of the mini PC opts in to it here.
+ * `engine: 'process'` has no isolation: the owner of the mini PC opts in to it here, and trusts every
+ * build with what an admin device may do.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -14,7 +15,7 @@ import { createNode } from 'elder-node'
 const work = await mkdtemp(join(tmpdir(), 'elder-example-'))
 const listen = ['/ip4/127.0.0.1/tcp/0']
 
-const mini = await createNode({ dir: join(work, 'mini'), name: 'mini', listen, mdns: false, slots: 2, engine: 'process' })
+const mini = await createNode({ dir: join(work, 'mini'), name: 'mini', listen, mdns: false, slots: 2, engine: 'process', trustBuilds: true })
 const { ticket } = await mini.invite()
 const laptop = await createNode({ dir: join(work, 'laptop'), name: 'laptop', listen, mdns: false, slots: 0, ticket })
 

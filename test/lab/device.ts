@@ -43,7 +43,7 @@ export class Device {
 
   /** Resolves when the node is ready. @throws Error with the end of what it said */
   async start ({ ticket = '', flags = [] }: { ticket?: string, flags?: string[] } = {}): Promise<Ready> {
-    const engine = this.#slots > 0 ? ['--engine', 'process'] : []
+    const engine = this.#slots > 0 ? ['--engine', 'process', '--trust-builds'] : []
     const words = ['join', '--json', '--no-input', '--dir', this.dir, '--name', this.name, '--slots', String(this.#slots), ...engine, ...flags, ...(ticket === '' ? [] : ['--ticket-file', '-'])]
     const { ELDER_NODE_DIR: _dir, ELDER_AGENT: _agent, ...env } = process.env
     const child = this.#child = spawn(...onHost(this.host, [process.execPath, BIN, ...words]), { detached: true, stdio: ['pipe', 'pipe', 'pipe'], env })

@@ -28,7 +28,7 @@ const SPY = 'data:text/javascript,import { registerHooks } from "node:module"; r
 export async function checkMesh (work, [first, second], { node = process.execPath, label }) {
   const data = `data-${label}`
   const elder = (folder, args) => run(node, [binOf(folder), '--dir', join(folder, data), ...args], { cwd: folder })
-  const one = await startNode(first, ['--name', 'first', '--slots', '1', '--engine', 'process'], { node: [node], data })
+  const one = await startNode(first, ['--name', 'first', '--slots', '1', '--engine', 'process', '--trust-builds'], { node: [node], data })
   const { ticket } = JSON.parse(elder(first, ['invite', '--json']))
   const two = await startNode(second, ['--name', 'second', '--slots', '0', '--ticket-file', '-'], { node: [node], stdin: ticket, data })
   assert.equal(one.mesh.id, two.mesh.id)

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { BuildStatus } from '../../packages/node/src/api.ts'
+import { needs } from '../../packages/node/test/support/when.ts'
+import { locate } from '../../packages/node/src/gateway/location.ts'
 import { Lab, freshMark, marked, must, project, until } from './support.ts'
 import type { Command, Node, Result } from './support.ts'
 
@@ -236,6 +238,16 @@ test('a builder whose own PATH has no git offers no slots and says why, until th
   await until('the slot is offered', async () => await slots() === 1)
   expect((await lab.run(desk.dir, ['build', dir, '--on', 'bare', '--', 'cat', 'a.txt'])).code).toBe(0)
   await bare.stop()
+})
+
+test.runIf(needs(process.getuid?.() === 0, 'root: builds have users of their own'))('a build reads neither the key of its builder nor speaks to its control socket', async () => {
+  const { socket } = locate(builder.dir, process.env)
+  const attack = `cat ${builder.dir}/device.key && echo KEY; ls ${builder.dir} && echo DATA; for p in /proc/[0-9]*; do cat $p/root${builder.dir}/device.key && echo KEY; done
+    ${process.execPath} -e 'require("net").connect(${JSON.stringify(socket)}).on("connect", () => console.log("SOCKET")).on("error", e => console.log("refused", e.code))'; true`
+  const { code, command } = await lab.run(desk.dir, ['build', dir, '--', 'sh', '-c', attack])
+  expect(code).toBe(0)
+  expect(command.printed).toMatch(/refused E(ACCES|PERM)/)
+  for (const won of ['KEY', 'DATA', 'SOCKET']) expect(command.printed).not.toMatch(new RegExp(`^${won}$`, 'm'))
 })
 
 test('outputs of a command that failed come back, marked', async () => {

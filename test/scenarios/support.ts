@@ -129,7 +129,7 @@ function joinCommand (lab: Lab, name: string, dir: string, { slots = 0, ticket, 
     lab.later(() => { rmSync(join(parent, rootName(dir)), { recursive: true, force: true }) })
   }
   const where = listen === undefined ? LISTEN : ['--listen', listen]
-  return lab.begin(dir, ['join', '--name', name, '--slots', String(slots), '--engine', 'process', '--no-mdns', ...where, ...flags, ...(ticket === undefined ? [] : ['--ticket-file', '-'])], { stdin: ticket ?? '', ...options })
+  return lab.begin(dir, ['join', '--name', name, '--slots', String(slots), '--engine', 'process', '--trust-builds', '--no-mdns', ...where, ...flags, ...(ticket === undefined ? [] : ['--ticket-file', '-'])], { stdin: ticket ?? '', ...options })
 }
 
 /** One device: a `join` process and its data directory. */

@@ -23,6 +23,11 @@ export interface NodeInit {
   slots?: number
   /** `process` has no isolation and is never chosen by itself. An object of the Engine port is used as it is. @default 'auto' */
   engine?: EngineChoice | Engine
+  /**
+   * On a device that may invite and evict, builds of the process engine may run as the user of this node, which makes each of them as
+   * good as this node. Without it such a node is refused with `PROCESS_ADMIN`. @default false
+   */
+  trustBuilds?: boolean
   /** Folder of build trees; see the process engine. */
   engineRoot?: string
   /** Unix socket of Docker or Podman. @default `DOCKER_HOST` or `CONTAINER_HOST`, else the well-known ones */

@@ -1,10 +1,13 @@
 /** What each part is told, from what the node was told. Apart from {@link NodeInit}, which is published and names no part. */
 import { cpus, hostname, totalmem } from 'node:os'
+import { dirname } from 'node:path'
+import type { DataDir } from './adapters/data-dir.ts'
 import type { EngineInit } from './adapters/engines.ts'
 import type { Libp2pMeshInit } from './adapters/libp2p/mesh-init.ts'
 import type { NodeInit } from './config.ts'
 import type { Limits } from './ports/engine.ts'
 import type { ElectorInit } from './services/builds/elector.ts'
+import type { TrustInit } from './services/builds/process-admin.ts'
 import type { OpenInit } from './services/membership/open-membership.ts'
 
 /** What one build may write: more than any of ours, less than what fills a small disk. */
@@ -23,9 +26,11 @@ export function membershipInit ({ name, ticket, meshName }: NodeInit): OpenInit 
 
 export function meshInit ({ announce = [], mdns = true, relay = 'auto' }: NodeInit): Pick<Libp2pMeshInit, 'announce' | 'mdns' | 'relay'> { return { announce, mdns, relay } }
 
-export function engineInit (dataDir: string, { engineRoot: root, engineSocket: socket, engineNetwork: network, image, buildEnv: pass }: NodeInit): EngineInit {
-  return { dataDir, ...given({ root, socket, network, image, pass }) }
+export function engineInit ({ root: dataDir, socket: control }: DataDir, { engineRoot: root, engineSocket: socket, engineNetwork: network, image, buildEnv: pass }: NodeInit): EngineInit {
+  return { dataDir, hide: control.startsWith(dataDir) ? [] : [dirname(control)], ...given({ root, socket, network, image, pass }) }
 }
+
+export function trustInit (asNode: boolean, { slots, trustBuilds = false }: NodeInit): TrustInit { return { asNode, slots, trusted: trustBuilds } }
 
 export function slotsInit ({ slots }: NodeInit): { slots?: number } { return given({ slots }) }
 

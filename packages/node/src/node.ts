@@ -35,11 +35,12 @@ import type { NodeInit } from './config.ts'
 import { withOwnersSettings } from './device-config/load.ts'
 import { facade } from './facade/facade.ts'
 import { openHttp } from './gateway/http/open.ts'
-import { buildLimits, electorInit, engineInit, given, membershipInit, meshInit, mirrorDelays, slotsInit } from './inits.ts'
+import { buildLimits, electorInit, engineInit, given, membershipInit, meshInit, mirrorDelays, slotsInit, trustInit } from './inits.ts'
 import { Lifetime } from './lifetime.ts'
 import type { PrivateFiles } from './ports/files.ts'
 import { Alerts } from './services/alerts.ts'
 import { BuildHost, BuildLink, Builds } from './services/builds/index.ts'
+import { demandTrust, distrust } from './services/builds/process-admin.ts'
 import { openMembership } from './services/membership/open-membership.ts'
 import { archiveRules, readForeignRoster } from './services/membership/writers.ts'
 import { MirrorService } from './services/mirror.ts'
@@ -119,12 +120,14 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   membership.attach(mesh)
 
   // What this device offers.
-  const { engine, note: engineNote, environment, close: closeEngine } = await openEngine(init.engine ?? 'auto', engineInit(dir.root, init))
+  const { engine, note: engineNote, asNode, environment, close: closeEngine } = await openEngine(init.engine ?? 'auto', engineInit(dir, init))
   lifetime.onStop('engine', closeEngine)
+  const trust = trustInit(asNode, init)
+  demandTrust(trust, membership.expectedRole)
   const resources = new ResourceService({
     mesh, clock, random, log,
     sensors: init.sensors ?? openSensors({ dir: dir.root }),
-    images: engine?.images?.bind(engine), lacks: engine === undefined ? undefined : () => builderLacks(engine), isBare: () => engine?.bare === true,
+    images: engine?.images?.bind(engine), lacks: engine === undefined ? undefined : async () => distrust(trust, membership.role(device)) ?? await builderLacks(engine), isBare: () => engine?.bare === true,
     directory: mesh.directory,
     role: of => membership.role(of),
   }, { epoch, version: VERSION, engine: engine?.name ?? null, ...slotsInit(init) })
@@ -177,6 +180,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log })
   membership.onRemoved(gone => { for (const part of [replication, resources, host]) part.forget(gone) })
   membership.onRoster(() => {
+    if (asNode) void resources.lookAgain()
     stacks.applyCuts().catch((error: unknown) => { log.error({ err: error }, 'an eviction could not be applied to a stack') })
     remotes.rosterChanged()
   })
@@ -255,6 +259,6 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
 
   return facade(
     { lifetime, membership, mesh, builds, stacks, stackList, replication, remotes, mirror, status, crypto, gitWorks: nativeGitWorks },
-    { joined: JOINED[state], ...given({ recovery: recoverySecret ?? undefined, http: http.server?.url, agent: init.agent }) },
+    { joined: JOINED[state], exposed: () => asNode && host.leases().length > 0, ...given({ recovery: recoverySecret ?? undefined, http: http.server?.url, agent: init.agent }) },
   )
 }

@@ -22,6 +22,8 @@ export interface EngineInit extends ProcessEngineInit {
 export interface SelectedEngine {
   engine?: Engine
   note: () => string
+  /** Builds run as this node's own user, with everything that it may read. */
+  asNode: boolean
   /** The whole environment of a build, besides HOME and TMPDIR, given what its requester asked to pass. */
   environment: (requested: Record<string, string>) => Promise<Record<string, string>>
   /** Gives back what the engine took from this machine. After the last build. */
@@ -30,7 +32,7 @@ export interface SelectedEngine {
 
 /** An engine of this package: it has a folder in which files for builds can lie. */
 type OwnEngine = Engine & { close: () => Promise<void>, root: () => Promise<string> }
-interface Kind { make: (init: EngineInit) => OwnEngine, images?: boolean, sees?: (path: string) => boolean, separateUsers: (engine: OwnEngine) => Promise<boolean> }
+interface Kind { make: (init: EngineInit) => OwnEngine, images?: boolean, isolates?: false, sees?: (path: string) => boolean, separateUsers: (engine: OwnEngine) => Promise<boolean> }
 
 const container = (name: 'docker' | 'podman'): Kind => ({ make: init => new ContainerEngine({ ...init, name }), images: true, separateUsers: async () => true })
 
@@ -38,13 +40,13 @@ const KINDS: Record<EngineName, Kind> = {
   docker: container('docker'),
   podman: container('podman'),
   sandbox: { make: init => new SandboxEngine(init), sees: isVisible, separateUsers: async () => false },
-  process: { make: init => new ProcessEngine(init), separateUsers: engine => (engine as ProcessEngine).separateUsers() },
+  process: { make: init => new ProcessEngine(init), isolates: false, separateUsers: engine => (engine as ProcessEngine).separateUsers() },
 }
 
 /** In this order; `process` has no isolation and is only ever used when its owner says so. */
 const AUTO: EngineName[] = ['docker', 'podman', 'sandbox']
 const PROCESS_HINT = 'process (no isolation) is only used when its owner says --engine process'
-const NO_BUILDS: Pick<SelectedEngine, 'environment' | 'close'> = { environment: async requested => requested, close: async () => {} }
+const NO_BUILDS: Pick<SelectedEngine, 'environment' | 'close' | 'asNode'> = { asNode: false, environment: async requested => requested, close: async () => {} }
 
 /**
  * Selects by the owner's word; never a silent fallback to less isolation. An engine of the embedding program is taken as it is.
@@ -76,19 +78,21 @@ async function openKind (name: EngineName, init: EngineInit): Promise<SelectedEn
   const kind = KINDS[name]
   const engine = kind.make(init)
   await engine.check()
+  const separateUsers = await kind.separateUsers(engine)
   const environment = new BuildEnvironment({
-    dir: join(await engine.root(), 'environment'), separateUsers: await kind.separateUsers(engine),
+    dir: join(await engine.root(), 'environment'), separateUsers,
     ...(kind.images === undefined ? {} : { images: kind.images }), ...(kind.sees === undefined ? {} : { sees: kind.sees }), ...(init.pass === undefined ? {} : { pass: init.pass }),
   })
   const close = async (): Promise<void> => {
     await environment.close()
     await engine.close()
   }
-  return { engine, note: () => engine.description, environment: requested => environment.build(requested), close }
+  const asNode = kind.isolates === false && !separateUsers
+  return { engine, note: () => engine.description, asNode, environment: requested => environment.build(requested), close }
 }
 
 async function openGiven (engine: Engine): Promise<SelectedEngine> {
   await engine.check()
   const { PATH = '/usr/local/bin:/usr/bin:/bin' } = process.env
-  return { engine, note: () => engine.description, environment: async requested => ({ PATH, ...requested }), close: async () => { await engine.close?.() } }
+  return { engine, note: () => engine.description, asNode: false, environment: async requested => ({ PATH, ...requested }), close: async () => { await engine.close?.() } }
 }

@@ -34,6 +34,7 @@ export const SETTINGS: readonly Setting[] = [
   setting('engine', oneOf(...ENGINES), { value: 'auto' }, 'what runs builds; process has no isolation', engine => ({ engine })),
   setting('image', word, { words: 'the image of the engine' }, 'what a build runs in that names no image (Docker, Podman)', image => ({ image })),
   setting('build.network', oneOf('full', 'none'), { value: 'full' }, 'what a build that is not sealed may reach', buildNetwork => ({ buildNetwork })),
+  setting('build.trust', flag, { value: false }, 'on an admin device, builds of the process engine may run as your own user', trustBuilds => ({ trustBuilds })),
   setting('build.env', variables, { words: 'certificates, proxies and registries' }, 'more of your environment variables that every build gets', buildEnv => ({ buildEnv })),
   setting('limits.cpus', cores, { words: 'all cores' }, 'cores that one build may use', cpus => ({ limits: { cpus } })),
   setting('limits.memory', size, { words: '80 % of the memory' }, 'memory that one build may use', memoryBytes => ({ limits: { memoryBytes } })),

@@ -33,6 +33,7 @@ export interface FacadeComponents {
 
 export interface FacadeInit {
   joined: RunningNode['joined']
+  exposed: RunningNode['exposed']
   recovery?: string
   http?: string
   /** In whose name this program writes and builds, when a call names no other. */

@@ -6,7 +6,7 @@ import { dirname } from 'node:path'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CONTROL_LIMITS, ElderError, parseControlRequest } from '@elder-node/protocol'
-import type { ErrorJson } from '@elder-node/protocol'
+import type { ControlMethod, ErrorJson } from '@elder-node/protocol'
 import { descriptorBudget } from '../adapters/descriptors.ts'
 import { refuseSecond } from '../adapters/live-socket.ts'
 import type { ElderNode } from '../api.ts'
@@ -22,6 +22,8 @@ export interface ControlServer {
 }
 
 export interface ControlServerInit {
+  /** Somebody else than the owner may be speaking: verbs over who belongs to the mesh are refused. @default never */
+  exposed?: () => boolean
   /** @default no log */
   log?: Logger
   /** Calls at once; more are told `BUSY`. @default 128, or what the descriptors of this process allow */
@@ -46,7 +48,7 @@ export async function serveControl (node: ElderNode, socket: string, init: Contr
     open.add(connection)
     connection.on('close', () => open.delete(connection))
     if (busy) return turnAway(connection, callsMax)
-    serveCall(node, connection).catch((error: unknown) => init.log?.debug({ error }, 'control call ended'))
+    serveCall(node, connection, init.exposed).catch((error: unknown) => init.log?.debug({ error }, 'control call ended'))
   })
   // Beyond that not even a word: whoever does this is no person with a terminal.
   server.maxConnections = Math.min(8 * callsMax, calls)
@@ -62,7 +64,7 @@ function turnAway (connection: Socket, callsMax: number): void {
   connection.resume().end(`${JSON.stringify({ error })}\n`)
 }
 
-async function serveCall (node: ElderNode, connection: Socket): Promise<void> {
+async function serveCall (node: ElderNode, connection: Socket, exposed: (() => boolean) | undefined): Promise<void> {
   const gone = new AbortController()
   const leave = (): void => gone.abort(new ElderError('CANCELLED', 'the caller went away'))
   connection.on('error', leave).on('close', leave)
@@ -73,7 +75,7 @@ async function serveCall (node: ElderNode, connection: Socket): Promise<void> {
     if (first.done === true) return
     connection.setTimeout(0)
     watchForEnd(lines, leave)
-    await answer(node, connection, first.value, gone.signal)
+    await answer(node, connection, first.value, { signal: gone.signal, exposed })
   } catch (error) {
     if (!gone.signal.aborted) await writeJsonLine(connection, { error: errorJson(error) }, gone.signal)
   } finally {
@@ -86,8 +88,17 @@ function watchForEnd (lines: AsyncGenerator<unknown>, leave: () => void): void {
   lines.next().then(leave, leave)
 }
 
-async function answer (node: ElderNode, connection: Socket, request: unknown, signal: AbortSignal): Promise<void> {
-  const work = handle(node, parseControlRequest(request), signal)
+interface Caller { signal: AbortSignal, exposed: ControlServerInit['exposed'] }
+
+/** Who belongs to the mesh: a build that speaks as this node's user must not decide that. */
+const MEMBERSHIP: ReadonlySet<ControlMethod> = new Set(['invite', 'promote', 'evict'])
+
+async function answer (node: ElderNode, connection: Socket, request: unknown, { signal, exposed }: Caller): Promise<void> {
+  const parsed = parseControlRequest(request)
+  if (MEMBERSHIP.has(parsed.method) && exposed?.() === true) {
+    throw new ElderError('PROCESS_RUNS', `a build runs here as the user of this node, and could be the one that asks: ${parsed.method} waits for its end`, 'Repeat the command when elder-node status shows no build here; an engine that isolates needs no wait.')
+  }
+  const work = handle(node, parsed, signal)
   if (!(Symbol.asyncIterator in work)) return await writeJsonLine(connection, { result: await work }, signal)
   for await (const event of work) await writeJsonLine(connection, { event }, signal)
   await writeJsonLine(connection, { end: true }, signal)

@@ -200,6 +200,8 @@ export class Membership implements Admission {
   mayWrite (device: DeviceId): boolean { return (this.#writers ??= writersOf(this.#book.graph)).has(device) }
 
   role (device: DeviceId): Role | undefined { return this.roster.members.get(device)?.role }
+  /** The role of this device, or the one that its ticket gives. */
+  get expectedRole (): Role | undefined { return this.role(this.self) ?? this.#joining?.role() }
   isRevoked (device: DeviceId): boolean { return this.roster.revoked.has(device) }
   /** Shut out by others; one that left by its own word is not. */
   isEvicted (device: DeviceId): boolean { return this.roster.revoked.get(device)?.left === false }

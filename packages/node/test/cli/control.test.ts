@@ -59,6 +59,21 @@ test('an error keeps code, fix and data on its way; a stack trace never leaves',
   expect(await raw('{"schema":"elder/control.v1","method":"evict","params":{"device":"x"}}\n')).not.toContain('.ts:')
 })
 
+test('while a build runs as the user of the node, nobody is invited, promoted or evicted over the socket; the rest goes on', async () => {
+  let exposed = true
+  const dir = join(desk.dir, 'exposed')
+  mkdirSync(dir, { mode: 0o700 })
+  const at = locate(dir, {})
+  const server = await serveControl(desk.node, at.socket, { exposed: () => exposed })
+  const client = new ControlClient(at)
+  const calls = [() => client.call('invite', {}, { signal: signal() }), () => client.call('promote', { device: 'x' }, { signal: signal() }), () => client.call('evict', { device: 'x' }, { signal: signal() })]
+  for (const call of calls) await expect(call()).rejects.toMatchObject({ code: 'PROCESS_RUNS' })
+  expect(await client.call('devices', {}, { signal: signal() })).toHaveLength(2)
+  exposed = false
+  expect(await client.call('invite', {}, { signal: signal() })).toHaveProperty('ticket')
+  await server.close()
+})
+
 test('leaving the loop cancels the build', async () => {
   desk.node.script = untilCancelled
   for await (const event of new ControlClient(locate(desk.dir, {})).stream('build', { source: '/', command: ['x'] }, { signal: signal() })) {

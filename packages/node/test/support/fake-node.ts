@@ -79,6 +79,7 @@ export class FakeNode implements ElderNode {
     return { ticket: this.ticket, expires: new Date(Date.parse(NOW) + expiresMs).toISOString(), role, command: 'elder-node join --ticket-file -' }
   }
 
+  exposed: () => boolean = () => false
   diagnosed: Diagnosis = { mdns: { on: true, found: [] }, connections: [], clocks: [], git: true }
   async diagnosis (): Promise<Diagnosis> { return this.diagnosed }
 

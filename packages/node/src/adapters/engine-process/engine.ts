@@ -14,6 +14,8 @@ export interface ProcessEngineInit extends RootCageInit {
   dataDir: string
   /** Where trees live. As root every user must be able to traverse its parents. @default /var/lib/elder-node/<hash of dataDir> as root, else in the temporary folder */
   root?: string
+  /** More folders that are no build's business: where the control socket is. @default none */
+  hide?: string[]
 }
 
 export class ProcessEngine extends CagedEngine {
@@ -26,6 +28,6 @@ async function open (init: ProcessEngineInit): Promise<Opened> {
   if (platform() === 'win32') throw new ElderError('ENGINE_UNAVAILABLE', 'the process engine does not run on Windows', 'Run the node inside WSL.')
   const root = await openRoot(init.dataDir, init.root)
   const separate = platform() === 'linux' && process.getuid?.() === 0
-  const cage = separate ? await RootCage.open(root, `elder-node-${rootName(root)}`, init) : new GroupCage(root)
+  const cage = separate ? await RootCage.open(root, `elder-node-${rootName(root)}`, init) : await GroupCage.open(root, [init.dataDir, ...init.hide ?? []])
   return { root, cage }
 }

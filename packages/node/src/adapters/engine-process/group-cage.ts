@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { platform } from 'node:os'
 import type { RunSpec } from '../../ports/engine.ts'
 import type { Cage, Caged } from './cage.ts'
+import { Mask } from './mask.ts'
 import { killAll, processesUnder } from './processes.ts'
 import { WATCHDOG } from './script.ts'
 import { findTool } from '../system-tools.ts'
@@ -12,14 +13,23 @@ export class GroupCage implements Cage {
   readonly description: string
   readonly seals = false
   readonly #root: string
+  readonly #mask: Mask | undefined
   readonly #sh = findTool('sh') ?? '/bin/sh'
   readonly #prlimit = platform() === 'linux' ? findTool('prlimit') : undefined
 
-  constructor (root: string) {
+  /** `hide`: what is the node's alone: its data directory, the folder of its control socket. */
+  static async open (root: string, hide: string[]): Promise<GroupCage> {
+    const apart = hide.filter(folder => !`${root}/`.startsWith(`${folder}/`))
+    return new GroupCage(root, platform() === 'linux' ? await Mask.open(apart) : undefined)
+  }
+
+  private constructor (root: string, mask: Mask | undefined) {
     this.#root = root
+    this.#mask = mask
     const memory = this.#prlimit === undefined ? 'no limits' : 'memory limited per process by prlimit, processes and CPU not limited'
     const escape = platform() === 'linux' ? '' : ', and a process that starts its own session can outlive its build'
-    this.description = `runs as this node's own user, nothing is isolated: a build can read what you can read; process group with a watchdog${escape}; ${memory}`
+    const reads = mask === undefined ? 'a build can read what you can read, the key of this device included' : 'a build can read what you can read, but not the data directory of this node'
+    this.description = `runs as this node's own user, nothing is isolated: ${reads}; process group with a watchdog${escape}; ${memory}`
   }
 
   uidOf (): undefined { return undefined }
@@ -31,7 +41,7 @@ export class GroupCage implements Cage {
 
   async start (spec: RunSpec, script: string, { tmp }: BuildFolder): Promise<Caged> {
     const limit = this.#prlimit === undefined ? [] : [this.#prlimit, `--data=${spec.limits.memoryBytes}`, '--core=0']
-    const [program = this.#sh, ...args] = [...limit, this.#sh, script, ...spec.command]
+    const [program = this.#sh, ...args] = [...limit, ...this.#mask?.command ?? [], this.#sh, script, ...spec.command]
     const child = spawn(program, args, { cwd: '/', env: { PATH: '/usr/bin:/bin' }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     const watchdog = this.#watch(child, tmp)
     return {

@@ -1,5 +1,5 @@
 /** A device that shows its ticket until a door lets it in, or says for good why not. */
-import { ElderError, type DeviceId } from '@elder-node/protocol'
+import { ElderError, type DeviceId, type Role } from '@elder-node/protocol'
 import type { RefusalCode } from '../../ports/admission.ts'
 import type { Shown } from './door.ts'
 
@@ -31,6 +31,12 @@ export class Joining {
       this.#fail = reject
     })
     this.done.catch(() => {})
+  }
+
+  /** What the ticket makes of this device. */
+  role (): Role | undefined {
+    const { content } = this.shown.ticket.record
+    return content.type === 'ticket' ? content.role : undefined
   }
 
   admitted (): void { this.#admit() }

@@ -2,6 +2,8 @@
 import { resolve } from 'node:path'
 import { codeOf, ElderError, toDeviceName } from '@elder-node/protocol'
 import type { Command } from 'commander'
+import { dataDirAt } from '../../../adapters/data-dir.ts'
+import { readSettingsFile, writeSettingsFile } from '../../../adapters/settings-file.ts'
 import { addresses as ADDRESSES } from '../../../device-config/types.ts'
 import { serveControl } from '../../control-server.ts'
 import { NO_DEFAULT_IMAGE } from '../../../ports/engine.ts'
@@ -21,7 +23,7 @@ import { reserveRecoveryFile, type RecoveryFile } from '../recovery-file.ts'
 import { doorsOf, readTicket } from '../ticket.ts'
 
 interface Options {
-  ticketFile?: string, saveRecovery?: string, name?: string, listen?: string[], announce?: string[], relay?: string, slots?: string, engine?: string, mdns: boolean, detach?: true
+  ticketFile?: string, saveRecovery?: string, name?: string, listen?: string[], announce?: string[], relay?: string, slots?: string, engine?: string, trustBuilds?: true, mdns: boolean, detach?: true
 }
 
 const ADMISSION_MS = 60_000
@@ -40,13 +42,15 @@ export function register (command: Command, { act }: Kit): void {
     .option('--relay <auto|on|off>', 'pass connections on between members that cannot dial each other')
     .option('--slots <n>', 'builds at once (default: a quarter of the cores; 0: none)')
     .option('--engine <name>', 'auto (Docker, else Podman, else sandbox), docker, podman, sandbox, process (NO isolation), none')
+    .option('--trust-builds', 'process engine, admin device: builds may do what you may')
     .option('--no-mdns', 'do not look for devices on the local network')
     .option('--detach', 'go on in the background; returns when the node is ready')
     .addHelpText('after', `
 Examples:
   elder-node join                              first device: founds a mesh
   elder-node join --ticket-file ticket.txt     next device
-  elder-node join --slots 2 --engine process   NO isolation: you say so
+  elder-node join --slots 2 --engine process   NO isolation: you say so; as an
+      ordinary user, on a device that may invite, with --trust-builds too
   elder-node join --detach                     in the background
   ssh mini elder-node invite | elder-node join --ticket-file -
 
@@ -68,7 +72,7 @@ async function join (context: Context, options: Options, words: string[]): Promi
   const guard = guardFaults(io, log)
   try {
     const node = await enter(context, { ...init, log, signal: stopping.signal }, guard.crashed, recoveryFile)
-    return await serve(context, node, { stopping: stopping.signal, crashed: guard.crashed, log, recoverySaved: recoveryFile !== undefined, wish: options.name })
+    return await serve(context, node, { stopping: stopping.signal, crashed: guard.crashed, log, recoverySaved: recoveryFile !== undefined, wish: options.name, trustBuilds: options.trustBuilds === true })
   } finally {
     guard.release()
   }
@@ -104,7 +108,7 @@ async function enter ({ io, output }: Context, init: JoinInit, crashed: Promise<
 
 function initOf (context: Context, options: Options, ticket: string | undefined): JoinInit {
   const { location, globals, agent } = context
-  const { name, listen, announce, relay, slots, engine, mdns } = options
+  const { name, listen, announce, relay, slots, engine, trustBuilds, mdns } = options
   if (engine !== undefined && !(ENGINES as readonly string[]).includes(engine)) throw new ElderError('USAGE', `"${engine}" is not an engine`, `Use one of: ${ENGINES.join(', ')}.`)
   for (const address of [...listen ?? [], ...announce ?? []]) checkAddress(address)
   if (name !== undefined && toDeviceName(name, '') === '') throw new ElderError('USAGE', `"${name}" leaves nothing of a name: letters, digits, ".", "_" and "-" are kept`, 'Choose another, or leave out --name for the host name.')
@@ -113,6 +117,7 @@ function initOf (context: Context, options: Options, ticket: string | undefined)
     dir: location.dir, ...(mdns ? {} : { mdns }), timeoutMs: globals.timeoutMs ?? ADMISSION_MS, ...agent,
     ...(ticket === undefined ? {} : { ticket }), ...(name === undefined ? {} : { name }), ...(listen === undefined ? {} : { listen }),
     ...(announce === undefined ? {} : { announce }), ...(relay === undefined ? {} : { relay }), ...(engine === undefined ? {} : { engine: engine as EngineChoice }),
+    ...(trustBuilds === undefined ? {} : { trustBuilds }),
     ...(slots === undefined ? {} : { slots: parseCount(slots, { min: 0, integer: true }) }),
   }
 }
@@ -129,13 +134,14 @@ function checkAddress (address: string): void {
 
 function isRelayChoice (text: string): text is NonNullable<JoinInit['relay']> { return ['auto', 'on', 'off'].includes(text) }
 
-interface Running { stopping: AbortSignal, crashed: Promise<never>, log: NonNullable<JoinInit['log']>, recoverySaved: boolean, wish: string | undefined }
+interface Running { stopping: AbortSignal, crashed: Promise<never>, log: NonNullable<JoinInit['log']>, recoverySaved: boolean, wish: string | undefined, trustBuilds: boolean }
 
 /** Answers the control socket until a signal comes, the mesh says that this device is out, or a fault ends it. */
-async function serve (context: Context, node: JoinedNode, { stopping, crashed, log, recoverySaved, wish }: Running): Promise<number> {
+async function serve (context: Context, node: JoinedNode, { stopping, crashed, log, recoverySaved, wish, trustBuilds }: Running): Promise<number> {
   let graceMs = 0
   try {
-    const control = await serveControl(node, context.location.socket, { log })
+    if (trustBuilds) keepTrust(context)
+    const control = await serveControl(node, context.location.socket, { log, exposed: node.exposed })
     try {
       const ready = await readyOf(node)
       announce(context, ready, { recoverySaved })
@@ -153,6 +159,13 @@ async function serve (context: Context, node: JoinedNode, { stopping, crashed, l
   }
   await node.stop()
   return EXIT.ok
+}
+
+/** Said once, it holds for every later start, as a service too. */
+function keepTrust ({ location }: Context): void {
+  const { settings } = dataDirAt(location.dir)
+  const stored = readSettingsFile(settings)
+  if (stored['build.trust'] !== true) writeSettingsFile(settings, { ...stored, 'build.trust': true })
 }
 
 async function readyOf (node: JoinedNode): Promise<Ready> {
