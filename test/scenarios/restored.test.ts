@@ -10,7 +10,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { framed, unframed } from '../../packages/crdt-stack/src/fs/frames.ts'
 import { nodeCrypto } from '../../packages/node/src/adapters/crypto.ts'
 import type { Problem } from '../../packages/node/src/api.ts'
-import { Lab, must, until } from './support.ts'
+import { git, Lab, must, until } from './support.ts'
 import type { Node } from './support.ts'
 
 const lab = new Lab()
@@ -112,6 +112,39 @@ describe.concurrent('a device whose data directory is put back from a copy', () 
     await converged([laptop, mini, pi], ...KEPT, 'under a new feed')
     await Promise.all([laptop, mini, pi].map(async node => { await node.stop() }))
   }, 180_000)
+})
+
+describe.concurrent('a device alone with a remote', () => {
+  test('that is put back from a copy has what reached the remote, and the remote has what it wrote since', async () => {
+    const node = await lab.join('alone')
+    const url = join(lab.temp, 'memory.git')
+    git(lab.temp, 'init', '-q', '--bare', url)
+    const sync = async (): Promise<void> => {
+      expect(await node.ask('stack', 'sync', STACK)).toMatchObject({ results: [{ ok: true }] })
+    }
+    await write(node, 'in the copy')
+    await node.ask('stack', 'remote', 'add', STACK, url)
+    await sync()
+    await node.stop()
+    const backup = join(lab.temp, 'alone-backup')
+    copy(node.dir, backup)
+    await node.start()
+    await write(node, 'on the remote alone')
+    await sync()
+    await node.kill()
+    rmSync(node.dir, { recursive: true })
+    copy(backup, node.dir)
+    await node.start()
+    await write(node, 'after the restore')
+    await sync()
+    await converged([node], 'after the restore', 'in the copy', 'on the remote alone')
+    const { digest } = must(await node.digest(STACK), 'the stack is there')
+    expect(await node.ask('stack', 'verify', STACK)).toMatchObject({ ok: true, problems: [], remotes: [{ state: 'same' }] })
+
+    const again = await lab.join('from-the-remote')
+    expect(await again.ask('stack', 'restore', url)).toMatchObject({ stacks: [{ name: STACK, digest, entries: 3 }] })
+    await Promise.all([node.stop(), again.stop()])
+  }, 120_000)
 })
 
 /**

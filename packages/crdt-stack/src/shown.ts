@@ -8,7 +8,14 @@ import { lowerFirst, type Node } from './feeds/node.ts'
 import type { Entry, StackChange, StackFault } from './types.ts'
 import { EntriesView } from './view.ts'
 
-export interface ShownComponents { id: StackId, crypto: Crypto, graph: Graph, changes: Changes }
+export interface ShownComponents {
+  id: StackId
+  crypto: Crypto
+  graph: Graph
+  changes: Changes
+  /** The bounds, or a cut, took records out of the graph. */
+  onDropped: () => void
+}
 
 export class Shown {
   readonly #parts: ShownComponents
@@ -44,16 +51,18 @@ export class Shown {
     if (entry !== undefined) this.#tell(entry, node)
   }
 
-  /** Drops what the bounds do not keep. @returns whether another state is shown */
-  tidy ({ isLoaded = false }: { isLoaded?: boolean } = {}): boolean {
-    const { graph } = this.#parts
-    const isOld = graph.prune() > 0 || this.#isMaskOld || (isLoaded && graph.cuts.size > 0)
-    if (isOld) this.rebuild()
+  /** Drops what the bounds do not keep. `isStale`: other cuts apply than when the view was computed. @returns whether another state is shown */
+  tidy ({ isStale = false }: { isStale?: boolean } = {}): boolean {
+    const { graph, onDropped } = this.#parts
+    const dropped = graph.prune()
+    if (dropped > 0) onDropped()
+    const isOld = dropped > 0 || this.#isMaskOld || isStale
+    if (isOld) this.#rebuild()
     return isOld
   }
 
   /** Computes the entries again: after records were dropped, or other cuts. */
-  rebuild (): void {
+  #rebuild (): void {
     const stateOf = (entry: EntryState): string => revisionOf(entry) + bodyOf(entry, this.#view.bodies)
     const before = this.#parts.changes.isRead ? new Map([...this.#view.shown()].map(entry => [entry.name, stateOf(entry)])) : undefined
     this.#isMaskOld = false

@@ -90,7 +90,7 @@ export class Stack {
     this.#crypto = crypto
     this.#graph = new Graph(init.id, crypto, { judge: (node, isOwn) => this.#shown.view.judge(node, isOwn), ...(init.headsMax === undefined ? {} : { headsMax: init.headsMax }) })
     this.#graph.setCuts(init.cuts ?? new Map())
-    this.#shown = new Shown({ id: init.id, crypto, graph: this.#graph, changes: this.#changes })
+    this.#shown = new Shown({ id: init.id, crypto, graph: this.#graph, changes: this.#changes, onDropped: () => { this.#dropped() } })
     this.#writer = new Writer({ graph: this.#graph, ...components })
     this.#edits = new Edits({ view: () => this.#shown.view, writer: this.#writer, wallMs, random, entryAt: (entry, revision) => this.#shown.entryAt(entry, revision) })
     const onTaken = (node: Node): void => {
@@ -120,7 +120,7 @@ export class Stack {
       const records = doubtful.has(batch.feed) ? verified(graph, batch) : stack.#stored(batch)
       for (const record of records) graph.add(record, node => { stack.#shown.load(node) })
     }
-    stack.#shown.tidy({ isLoaded: true })
+    stack.#shown.tidy({ isStale: graph.cuts.size > 0 })
     const tip = cleanEnd === undefined ? undefined : graph.node(cleanEnd.name)
     // A record of ours behind the noted head: what was written here went on, so the note is not about this place.
     if (tip !== undefined && tip.children === 0 && damaged.length === 0) stack.#writer.resume(tip)
@@ -199,12 +199,13 @@ export class Stack {
     })
   }
 
-  /** Membership changed: what counts of evicted devices. */
+  /** Membership changed: what counts of evicted devices. What an earlier cut dropped comes back from the store when this one keeps it. */
   async setCuts (cuts: Cuts): Promise<void> {
     await this.#serial.run(async () => {
-      if (!this.#graph.setCuts(cuts)) return
-      this.#graph.prune()
-      this.#shown.rebuild()
+      const before = this.#graph.cuts
+      if (this.#closed || !this.#graph.setCuts(cuts)) return
+      await this.#takeBack(keepsMore(before, cuts))
+      this.#shown.tidy({ isStale: true })
       this.#changed()
       this.#shown.settle()
     })
@@ -328,6 +329,21 @@ export class Stack {
     this.#vector = undefined
     this.#feeds = undefined
   }
+
+  /** Every other device may have dropped the same records, so nobody would be asked for them. */
+  async #takeBack (devices: ReadonlySet<DeviceId>): Promise<void> {
+    if (devices.size === 0) return
+    const { batches } = await this.#store.reread()
+    for (const batch of batches.filter(({ feed }) => devices.has(feedDevice(feed)))) {
+      for (const record of verified(this.#graph, batch)) this.#graph.add(record, node => { this.#shown.fold(node) })
+    }
+  }
+
+  /** A feed whose last record was dropped, because this device was evicted, is never continued: nothing could attach there. */
+  #dropped (): void {
+    const { tip } = this.#writer
+    if (tip !== undefined && this.#graph.node(tip.name) !== tip) this.#writer.retire()
+  }
 }
 
 /** The records of a stored batch, none when its chain or signature is broken. */
@@ -338,6 +354,15 @@ function verified (graph: Graph, batch: Batch): HeldRecord[] {
     if (codeOf(error) !== 'MALFORMED') throw error
     return []
   }
+}
+
+/** Devices of which these cuts keep something that those before did not. */
+function keepsMore (before: Cuts, cuts: Cuts): Set<DeviceId> {
+  const more = [...before].filter(([device, { keep }]) => {
+    const now = cuts.get(device)
+    return now === undefined || [...now.keep].some(name => !keep.has(name))
+  })
+  return new Set(more.map(([device]) => device))
 }
 
 function closedError (name: string): ElderError { return new ElderError('CLOSED', `the stack ${name} is closed`, 'Open it again.') }

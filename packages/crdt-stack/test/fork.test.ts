@@ -240,6 +240,44 @@ describe('a member that signs two histories', () => {
     expect(a.digest()).toEqual(b.digest())
   })
 
+  it('is taken back when a later cut keeps more: every device dropped it, and none has to be asked', async () => {
+    const { feeds, device } = liar()
+    const [raw] = feeds as [RawFeed]
+    const [a, b] = await readers(2) as [Stack, Stack]
+    await a.receive(raw.batch(1))
+    const keep = a.headsOf(device.id).map(hash => Buffer.from(hash).toString('hex'))
+    await a.receive(raw.write({ kind: 'new', body: { kind: 'note', fields: { title: 'beyond' }, body: '', v: 1 } }))
+    const more = a.headsOf(device.id).map(hash => Buffer.from(hash).toString('hex'))
+    await converge([a, b])
+    for (const stack of [a, b]) await stack.setCuts(new Map([[device.id, { keep: new Set(keep), undo: false }]]))
+    for (const stack of [a, b]) expect(titles(stack)).toEqual(['lie 0'])
+    const changes = a.changes({ signal: AbortSignal.timeout(60_000) })[Symbol.asyncIterator]()
+    const next = changes.next()
+    for (const stack of [a, b]) await stack.setCuts(new Map([[device.id, { keep: new Set([...keep, ...more]), undo: false }]]))
+    for (const stack of [a, b]) expect(titles(stack)).toEqual(['beyond', 'lie 0'])
+    expect(await next).toMatchObject({ value: { type: 'entry', entry: { title: 'beyond' } } })
+    for (const stack of [a, b]) await stack.setCuts(new Map([[device.id, { keep: new Set(keep), undo: false }]]))
+    for (const stack of [a, b]) await stack.setCuts(new Map())
+    for (const stack of [a, b]) expect(titles(stack)).toEqual(['beyond', 'lie 0'])
+    expect(a.digest()).toEqual(b.digest())
+  })
+
+  it('and writes on, though its cut dropped its last record, does so in a new feed', async () => {
+    const device = createDevice()
+    const [self, reader] = [await device.open(), await createDevice().open()]
+    await self.add({ kind: 'note', title: 'kept' })
+    const keep = self.headsOf(device.id).map(hash => Buffer.from(hash).toString('hex'))
+    await self.add({ kind: 'note', title: 'beyond' })
+    await self.setCuts(new Map([[device.id, { keep: new Set(keep), undo: false }]]))
+    await self.add({ kind: 'note', title: 'after that' })
+    await self.setCuts(new Map())
+    await self.add({ kind: 'note', title: 'back again' })
+    await pull(reader, self)
+    for (const stack of [self, reader]) expect(titles(stack)).toEqual(['after that', 'back again', 'beyond', 'kept'])
+    expect(reader.digest()).toEqual(self.digest())
+    expect((await self.audit()).problems).toEqual([])
+  })
+
   it('with as many strands as it likes fills no device: the highest stay, and what others named', async () => {
     const device = createDevice()
     const feed = feedId(device.id, random(8))

@@ -86,12 +86,16 @@ describe('a strand that leaves a batch of one signature', () => {
   })
 })
 
+// By hand: TINY_FEEDS=4096 WAITING=65536
+const TINY_FEEDS = Number(process.env['TINY_FEEDS'] ?? 700)
+const WAITING = Number(process.env['WAITING'] ?? 18_432)
+
 describe('what one member can fill', () => {
-  it('4,096 tiny feeds cost no honest record, before or after them', async () => {
+  it('tiny feeds cost no honest record, before or after them', async () => {
     const liar = createDevice()
     const [reader, writer, late] = [await createDevice().open(), await createDevice().open(), await createDevice().open()]
     await writer.add({ kind: 'decision', title: 'before' })
-    const feeds = Array.from({ length: 4096 }, (_, i) => new RawFeed(feedId(liar.id, Uint8Array.of(0, 0, 0, 0, 0, 0, i >> 8, i & 255)), liar.signer).write(note(`${i}`)))
+    const feeds = Array.from({ length: TINY_FEEDS }, (_, i) => new RawFeed(feedId(liar.id, Uint8Array.of(0, 0, 0, 0, 0, 0, i >> 8, i & 255)), liar.signer).write(note(`${i}`)))
     await reader.receive(feeds)
     await pull(reader, writer)
     await reader.add({ kind: 'decision', title: 'by the reader' })
@@ -103,7 +107,7 @@ describe('what one member can fill', () => {
     expect(late.digest()).toEqual(reader.digest())
   }, 60_000)
 
-  it('65,536 waiting records keep nobody else waiting', async () => {
+  it('waiting records beyond its share keep nobody else waiting', async () => {
     const liar = createDevice()
     const device = createDevice()
     const [joiner, a, b] = [await device.open(), await createDevice().open(), await createDevice().open()]
@@ -114,11 +118,11 @@ describe('what one member can fill', () => {
     const raw = liarFeed(liar)
     const absent = { feed: feedId(createDevice().id, random(8)), seq: 1, hash: random(32) }
     let refused = 0
-    for (let i = 0; i < 256; i++) {
+    for (let i = 0; i < WAITING / LIMITS.batchRecordsMax; i++) {
       for (let n = 0; n < LIMITS.batchRecordsMax; n++) raw.write({ kind: 'x', body: null, deps: i === 0 && n === 0 ? [absent] : [] })
       refused += (await joiner.receive(raw.batch(i * 256 + 1, (i + 1) * 256))).refused
     }
-    expect(refused).toBe(65_536 - LIMITS.waitingRecordsMax)
+    expect(refused).toBe(WAITING - LIMITS.waitingRecordsMax)
     // A record that has to wait for a moment does so, and all of them come in.
     const [head] = b.vector().filter(({ seq }) => seq > 1) as [VectorEntry]
     const { waiting } = await joiner.receive([...b.path({ ...head, from: 1, to: head.seq })])
@@ -172,6 +176,14 @@ class Typist {
   }
 }
 
+/** Of this thread: a busy machine makes nothing slow. */
+async function cpuMsOf (work: () => Promise<unknown>): Promise<number> {
+  const before = process.threadCpuUsage()
+  await work()
+  const { user, system } = process.threadCpuUsage(before)
+  return (user + system) / 1000
+}
+
 const headOf = ({ feed }: Typist): VectorEntry => ({ feed: feed.feed, seq: feed.seq, hash: feed.hash() })
 
 /** Readers that take the batches in every rotation and some random orders; all of them must show the same. @returns the readers */
@@ -185,9 +197,7 @@ async function inAllOrders (batches: readonly Batch[], cuts: Cuts = new Map(), o
     let reader = await device.open({ readonly: true, cuts: i % 2 === 0 ? cuts : new Map() })
     // Thrice: what a cut does not keep is dropped, and offered again once a waiting record names it.
     for (const batch of [...list, ...list, ...list]) {
-      const started = performance.now()
-      await reader.receive(batch)
-      slowestMs = Math.max(slowestMs, performance.now() - started)
+      slowestMs = Math.max(slowestMs, await cpuMsOf(() => reader.receive(batch)))
     }
     if (i % 3 === 0) {
       await reader.close()
@@ -198,8 +208,7 @@ async function inAllOrders (batches: readonly Batch[], cuts: Cuts = new Map(), o
   }
   const seen = readers.map(reader => JSON.stringify([reader.digest(), reader.entries(), reader.unshown()]))
   expect(new Set(seen).size).toBe(1)
-  // 100 ms on an idle machine; on a busy one a step may wait for its turn.
-  expect(slowestMs).toBeLessThan(1000)
+  expect(slowestMs).toBeLessThan(100)
   return readers
 }
 
@@ -287,13 +296,9 @@ describe('a text of which one place was written twice', () => {
     for (let i = 0; i < 200; i++) batches.push(left.type(0, 0, 'l').batch, right.type(0, 0, 'r').batch)
     const reader = await createDevice().open({ readonly: true })
     let slowest = 0
-    for (const batch of batches) {
-      const started = performance.now()
-      await reader.receive(batch)
-      slowest = Math.max(slowest, performance.now() - started)
-    }
+    for (const batch of batches) slowest = Math.max(slowest, await cpuMsOf(() => reader.receive(batch)))
     expect(reader.unshown()).toHaveLength(201)
-    expect(slowest).toBeLessThan(300)
+    expect(slowest).toBeLessThan(100)
     const again = await createDevice().open({ readonly: true })
     await again.receive(batches.toReversed())
     expect(again.digest()).toEqual(reader.digest())

@@ -4,7 +4,7 @@ import { decodeSync, encode, encodeSync, equalBytes, LIMITS, SyncSession, type S
 import { crypto, exchange, feedOf, keyOf, MapReplica, signerOf } from './support.ts'
 
 // Thousands of stacks and feeds: a second on an idle machine.
-vi.setConfig({ testTimeout: 30_000 })
+vi.setConfig({ testTimeout: 60_000 })
 
 const types = (sent: Array<{ from: string, frame: Uint8Array }>): string[] => sent.map(({ from, frame }) => `${from} ${decodeSync(frame, crypto).type}`)
 const equal = (a: MapReplica, b: MapReplica): boolean => {
