@@ -346,7 +346,7 @@ describe('transfer', () => {
     await expect(to.checkout('bob', snapshot.project, snapshot.commit, await fresh(), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
   })
 
-  test('many snapshots are kept within bounds and still serve as bases', { timeout: 30_000 }, async () => {
+  test('many snapshots are kept within bounds and still serve as bases', { timeout: 120_000 }, async () => {
     const dir = await repository({ a: 'text\n'.repeat(50) })
     const from = await source()
     const to = await cache()

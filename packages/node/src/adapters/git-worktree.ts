@@ -2,7 +2,8 @@
  * Where a folder's source comes from: the git work tree around it, or the folder alone.
  *
  * A `.git` may have been made by anybody: by another user in a folder above, or by whoever packed an archive. Of such a repository
- * git is asked two things, where it is and what HEAD is; everything else happens in a repository of ours.
+ * git is asked two things, where it is and what HEAD says, for which no object is looked up and so none fetched; everything else
+ * happens in a repository of ours.
  */
 import { createHash } from 'node:crypto'
 import { lstat, realpath, stat } from 'node:fs/promises'
@@ -30,14 +31,14 @@ const COMMIT = /^[0-9a-f]{40}$/
 export async function findWorktree (dir: string, signal: AbortSignal, deadlineMs: number = ASK_MS): Promise<Worktree> {
   const path = await realpath(dir).catch(() => resolve(dir))
   if (!await stat(path).then(found => found.isDirectory(), () => false)) throw new ElderError('NOT_A_FOLDER', `${dir} is not a folder`, 'Give the folder to build.')
-  const asked = await runGit(['rev-parse', '--show-toplevel', '--absolute-git-dir', '--git-common-dir', '--show-object-format'], { profile: 'foreign', cwd: path, signal, allow: [128], deadlineMs })
-  const [top = '', own = '', common = '', format, ...rest] = asked.stdout.toString().split('\n')
+  const asked = await runGit(['rev-parse', '--show-toplevel', '--absolute-git-dir', '--git-common-dir', '--show-object-format', '--revs-only', 'HEAD'], { profile: 'foreign', cwd: path, signal, allow: [128], deadlineMs })
+  const [top = '', own = '', common = '', format, head = '', ...rest] = asked.stdout.toString().split('\n')
   if (asked.code !== 0) return plainFolder(path, refused(path, asked.stderr))
   // Object ids that are not the 40 digits of the wire, or a line break in a path: the files alone are the source.
-  if (format !== 'sha1' || rest.length !== 1) return plainFolder(path)
+  if (format !== 'sha1' || rest.length > 1) return plainFolder(path)
   const root = await realpath(top).catch(() => top)
   if (!isBelow(root, path) || !await isOf(root, own)) return plainFolder(path, [`the git repository ${own} says that its work tree is ${root}, which has another .git: the files of ${path} are the source`])
-  return { root, cwd: relative(root, path) || '.', git: { dir: own, common: resolve(path, common), head: await headOf(path, signal, deadlineMs) }, warnings: [] }
+  return { root, cwd: relative(root, path) || '.', git: { dir: own, common: resolve(path, common), head: COMMIT.test(head) ? head : undefined }, warnings: [] }
 }
 
 export function plainFolder (path: string, warnings: string[] = []): Worktree { return { root: path, cwd: '.', git: undefined, warnings } }
@@ -66,11 +67,4 @@ async function isOf (root: string, dir: string): Promise<boolean> {
   const named = file?.bytes === undefined ? entry : resolve(root, /^gitdir: (.+?)\s*$/.exec(file.bytes.toString())?.[1] ?? '.git')
   const [there, said] = await Promise.all([named, dir].map(path => realpath(path).catch(() => undefined)))
   return there !== undefined && there === said
-}
-
-/** HEAD as it is written: no object is looked for, so none is fetched. */
-async function headOf (path: string, signal: AbortSignal, deadlineMs: number): Promise<string | undefined> {
-  const { stdout } = await runGit(['rev-parse', '--quiet', '--verify', 'HEAD'], { profile: 'foreign', cwd: path, signal, allow: [1, 128], deadlineMs })
-  const head = stdout.toString().trim()
-  return COMMIT.test(head) ? head : undefined
 }
