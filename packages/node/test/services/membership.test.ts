@@ -456,3 +456,26 @@ describe('the records', () => {
     }
   })
 })
+
+describe('a device that only a removed device let in', () => {
+  test('learns at the next door that it is out, with the records that prove it, and may be invited again', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const evictor = await mesh.joined(founder, 'laptop', { role: 'admin' })
+    await mesh.joined(founder, 'between')
+    await converged(founder, evictor)
+    mesh.network.disconnect(founder.device, evictor.device)
+    await evictor.membership.evict('mini')
+    // The founder has not heard, and lets a device in that believes it.
+    const pi = await mesh.joined(founder, 'pi')
+    expect(pi.membership.me?.name).toBe('pi')
+    await expect(mesh.connect(pi, evictor)).rejects.toThrow('refused:not-a-member')
+    await expect(pi.membership.evicted).resolves.toMatchObject({ code: 'EVICTED', message: expect.stringContaining('let this one in') as string })
+    expect(pi.membership.me).toBeUndefined()
+    const { ticket } = evictor.membership.invite()
+    const again = await mesh.node('pi', { ticket, seed: 4, files: pi.files })
+    await mesh.connect(again, evictor)
+    await again.membership.joined({ signal })
+    expect(names(evictor)).toContain('pi')
+  })
+})

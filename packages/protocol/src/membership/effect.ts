@@ -16,8 +16,8 @@
  * Records that decide on each other form a circle. A circle is decided towards safety: what it gives does not count, and the removals that
  * are left count.
  */
-import { conferred, Entitlement, removed, supportsOf } from './entitled.ts'
-import type { Graph } from './graph.ts'
+import { conferred, Entitlement, removed } from './entitled.ts'
+import { supportsOf, type Graph } from './graph.ts'
 import type { MemberRecord } from './record.ts'
 import { components } from './components.ts'
 

@@ -1,6 +1,6 @@
 import { equalBytes } from '../codec/text.ts'
 import { deviceId, type DeviceId } from '../ids.ts'
-import { remembered, type Graph } from './graph.ts'
+import { remembered, supportsOf, type Graph } from './graph.ts'
 import type { MemberRecord } from './record.ts'
 import type { Role } from './roles.ts'
 
@@ -18,12 +18,6 @@ export function conferred (record: MemberRecord): { subject: DeviceId, role: Rol
 /** Whom a record shuts out for ever, if it counts. */
 export function removed ({ content, issuer }: MemberRecord): DeviceId | undefined {
   return content.type === 'revoke' ? content.subject : content.type === 'leave' ? issuer : undefined
-}
-
-/** The records a record stands on: its issuer's grant and the ticket it redeems. */
-export function supportsOf (record: MemberRecord): string[] {
-  const ticket = record.content.type === 'member' ? record.content.via?.ticket : undefined
-  return [record.grant, ticket].filter(hash => typeof hash === 'string')
 }
 
 /**

@@ -20,14 +20,23 @@ export class Graph {
 
   get (hash: string | null): MemberRecord | undefined { return hash === null ? undefined : this.#byHash.get(hash) }
 
-  /** Hashes of the record itself and of everything known before it. */
+  /**
+   * Hashes of the record itself and of everything known before it: what it names as seen, and what it stands on. Its issuer knew its own
+   * grant, also where the records in between are missing, as in what a door shows.
+   */
   past (record: MemberRecord): ReadonlySet<string> {
     const known = this.#pasts.get(record.hash)
     if (known !== undefined) return known
     const past = new Set([record.hash])
-    for (const hash of past) for (const before of this.get(hash)?.prev ?? []) past.add(before)
+    for (const hash of past) for (const before of this.before(hash)) past.add(before)
     this.#pasts.set(record.hash, past)
     return past
+  }
+
+  /** Hashes that the record names; none when it is not here. */
+  before (hash: string): string[] {
+    const record = this.get(hash)
+    return record === undefined ? [] : [...record.prev, ...supportsOf(record)]
   }
 
   /** The longest known way back to a record without predecessors. */
@@ -46,6 +55,12 @@ export class Graph {
     const named = new Set(this.records.flatMap(record => record.prev))
     return this.records.filter(record => !named.has(record.hash)).map(record => record.hash)
   }
+}
+
+/** The records a record stands on: its issuer's grant and the ticket it redeems. */
+export function supportsOf (record: MemberRecord): string[] {
+  const ticket = record.content.type === 'member' ? record.content.via?.ticket : undefined
+  return [record.grant, ticket].filter(hash => typeof hash === 'string')
 }
 
 /**

@@ -47,7 +47,7 @@ export function seenOf (graph: Graph, sources: Graph = graph): { has: (record: M
 
 function pastOf (graph: Graph, records: readonly MemberRecord[]): Set<string> {
   const past = new Set(records.map(({ hash }) => hash))
-  for (const hash of past) for (const before of graph.get(hash)?.prev ?? []) past.add(before)
+  for (const hash of past) for (const before of graph.before(hash)) past.add(before)
   return past
 }
 

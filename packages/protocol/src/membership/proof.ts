@@ -1,5 +1,4 @@
-import type { Graph } from './graph.ts'
-import { supportsOf } from './entitled.ts'
+import { supportsOf, type Graph } from './graph.ts'
 import type { MemberRecord } from './record.ts'
 
 /**

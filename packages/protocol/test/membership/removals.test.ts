@@ -103,6 +103,17 @@ test('where the rules have one answer the resolver gives it; where they have sev
   expect(several).toBeGreaterThan(0)
 })
 
+test('whoever sees only the proof of an eviction believes it, also when the evicted had admitted the evictor', () => {
+  const book = new MeshBook()
+  const evictor = book.admit(0, 1, 'admin', 'evictor')
+  book.admit(0, 2, 'builder', 'between')
+  const eviction = book.revoke(1, 0)
+  // The records in between are missing, as in what a door shows.
+  const roster = book.roster([book.genesis, evictor, eviction])
+  expect([...roster.members.keys()]).toEqual([idOf(1)])
+  expect(roster.revoked.has(idOf(0))).toBe(true)
+})
+
 test('no concurrent eviction of its issuer undoes an eviction: its subject stays out in every order of arrival', () => {
   let tried = 0
   fc.assert(fc.property(fc.array(step, { maxLength: 7 }), fc.nat(2), fc.nat(7), fc.infiniteStream(fc.nat()), (steps, evictor, known, order) => {

@@ -1,5 +1,5 @@
 /** What the door asks and answers: hello, decision, greeting. The bytes are the transport's. */
-import { codeOf, deviceId, deviceKey, ElderError, encode, equalBytes, hasRole, isRefusalCode, LIMITS, meshKey, proofOf, signRedemption, type DeviceId, type MemberRecord, type Signer, type Ticket, type Value } from '@elder-node/protocol'
+import { codeOf, deviceId, deviceKey, ElderError, encode, equalBytes, hasRole, isRefusalCode, LIMITS, meshKey, openMemberRecord, proofOf, signRedemption, type DeviceId, type MemberRecord, type Signer, type Ticket, type Value } from '@elder-node/protocol'
 import type { RefusalCode, Verdict } from '../../ports/admission.ts'
 import type { CallOptions, Mesh } from '../../ports/mesh.ts'
 import { Patience } from './patience.ts'
@@ -50,7 +50,7 @@ export class Door {
       if (!this.#components.book.roster.members.has(this.#self)) return { ok: false, code: 'busy' }
       if (this.#patience.isOver(dialer) && !this.#components.book.roster.members.has(dialer)) return { ok: false, code: 'busy' }
       const refusal = 'shown' in hello ? await this.#showTicket(dialer, hello.shown, options) : this.#showProof(dialer, hello.proof)
-      const verdict = this.#verdict(dialer, refusal)
+      const verdict = this.#verdict(dialer, refusal, 'shown' in hello ? [] : hello.proof)
       if (verdict.ok) this.#patience.admitted(dialer)
       else if (!PASSING.has(verdict.code)) this.#patience.refused(dialer)
       return verdict
@@ -106,14 +106,23 @@ export class Door {
   }
 
   /** The roster has the last word, whatever was shown. */
-  #verdict (dialer: DeviceId, refusal: RefusalCode | undefined): Verdict {
+  #verdict (dialer: DeviceId, refusal: RefusalCode | undefined, proof: readonly Uint8Array[]): Verdict {
     const { book: { roster } } = this.#components
     const revoke = roster.revoked.get(dialer)
     if (revoke !== undefined) return { ok: false, code: 'revoked', proof: { proof: this.#chain(revoke.record) } }
     const lost = roster.lost.get(dialer)
     if (lost !== undefined) return { ok: false, code: 'not-a-member', proof: { proof: this.#chain(lost) } }
     if (refusal !== undefined) return { ok: false, code: refusal }
-    return roster.members.has(dialer) ? { ok: true, answer: this.#answer(dialer) } : { ok: false, code: 'not-a-member' }
+    if (roster.members.has(dialer)) return { ok: true, answer: this.#answer(dialer) }
+    const removals = this.#removalsOfIssuers(proof)
+    return { ok: false, code: 'not-a-member', ...(removals.length === 0 ? {} : { proof: { proof: this.#chain(...removals) } }) }
+  }
+
+  /** Who let the dialer in is out, and what it gave without our knowing went with it: the dialer has to learn that from somebody. */
+  #removalsOfIssuers (proof: readonly Uint8Array[]): string[] {
+    const { book: { roster }, crypto } = this.#components
+    const issuers = new Set(proof.map(bytes => openMemberRecord(bytes, crypto).issuer))
+    return [...issuers].map(issuer => roster.revoked.get(issuer)?.record).filter(hash => hash !== undefined)
   }
 
   #answer (dialer: DeviceId): Value {

@@ -116,9 +116,18 @@ export class RecordBook {
     }))
   }
 
-  /** The same for what a door shows with its no: kept is only what removes `device`. @throws as {@link add} */
+  /**
+   * The same for what a door shows with its no: kept is only what removes `device`, or whoever let it in, when that takes its
+   * membership away. @throws as {@link add}
+   */
   admitRemoval (batch: readonly Uint8Array[], device: DeviceId, from: DeviceId): void {
-    this.#adopt(batch, from, ({ revoked, lost }) => [revoked.get(device)?.record, lost.get(device)].filter(hash => hash !== undefined))
+    const member = this.#roster.members.get(device)
+    const chain = member === undefined ? [] : proofOf(this.#graph, [member.admission, member.grant], LIMITS.proofRecordsMax)
+    this.#adopt(batch, from, ({ members, revoked, lost }) => {
+      if (members.has(device)) return []
+      const issuers = chain.map(({ issuer }) => revoked.get(issuer)?.record)
+      return [revoked.get(device)?.record, lost.get(device), ...issuers].filter(hash => hash !== undefined)
+    })
   }
 
   /** `proven`: hashes of the records that matter, in a copy that has the batch too. */
