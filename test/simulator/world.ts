@@ -5,6 +5,10 @@
  * Model: radicle heartwood's test/simulator.rs and TigerBeetle's VOPR.
  */
 import { createHash } from 'node:crypto'
+import { EventQueue } from './event-queue.ts'
+import { seededRandom } from './random.ts'
+
+export { seededRandom } from './random.ts'
 
 export interface Links {
   /** Probability that a message is lost. */
@@ -27,24 +31,12 @@ type Event =
   | { at: number, order: number, type: 'wake', to: string, tag: string, life: number }
   | { at: number, order: number, type: 'do', act: () => void }
 
-/** mulberry32: small, fast, well distributed enough for test workloads. */
-export function seededRandom (seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = state
-    t = Math.imul(t ^ (t >>> 15), t | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-}
-
 export class World<Message> {
   now = 0
   readonly random: () => number
   readonly #links: Links
   readonly #actors = new Map<string, { actor: Actor<Message>, life: number, drift: number }>()
-  readonly #queue: Event[] = []
+  readonly #queue = new EventQueue<Event>()
   readonly #trace = createHash('sha256')
   #groups: Map<string, number> | undefined
   #order = 0
@@ -91,21 +83,21 @@ export class World<Message> {
     for (let i = 0; i < copies; i++) {
       const [min, max] = this.#links.delayMs
       const life = this.#actors.get(to)?.life ?? 0
-      this.#push({ at: this.now + min + this.random() * (max - min), order: this.#order++, type: 'deliver', from, to, message, life })
+      this.#queue.push({ at: this.now + min + this.random() * (max - min), order: this.#order++, type: 'deliver', from, to, message, life })
     }
   }
 
   /** Calls the actor's `wake(tag)` after `ms` of its own, possibly drifting, clock. */
   wake (name: string, ms: number, tag: string): void {
     const node = this.#actors.get(name)
-    if (node !== undefined) this.#push({ at: this.now + ms / node.drift, order: this.#order++, type: 'wake', to: name, tag, life: node.life })
+    if (node !== undefined) this.#queue.push({ at: this.now + ms / node.drift, order: this.#order++, type: 'wake', to: name, tag, life: node.life })
   }
 
   /** The actor's own clock, milliseconds. */
   clockOf (name: string): number { return this.now * (this.#actors.get(name)?.drift ?? 1) }
 
   /** Runs `act` at the given virtual time: faults and workload. */
-  at (ms: number, act: () => void): void { this.#push({ at: ms, order: this.#order++, type: 'do', act }) }
+  at (ms: number, act: () => void): void { this.#queue.push({ at: ms, order: this.#order++, type: 'do', act }) }
 
   trace (what: string, detail: string): void { this.#trace.update(`${this.now.toFixed(3)} ${what} ${detail}\n`) }
 
@@ -113,8 +105,8 @@ export class World<Message> {
 
   /** Runs every event up to the given virtual time. */
   run (untilMs: number): void {
-    for (let next = this.#queue[0]; next !== undefined && next.at <= untilMs; next = this.#queue[0]) {
-      this.#pop()
+    for (let next = this.#queue.first; next !== undefined && next.at <= untilMs; next = this.#queue.first) {
+      this.#queue.pop()
       this.now = Math.max(this.now, next.at)
       this.events++
       this.#step(next)
@@ -124,8 +116,8 @@ export class World<Message> {
 
   /** The same for actors whose work ends in promises: each event's promises are settled before the next event. */
   async runAsync (untilMs: number): Promise<void> {
-    for (let next = this.#queue[0]; next !== undefined && next.at <= untilMs; next = this.#queue[0]) {
-      this.#pop()
+    for (let next = this.#queue.first; next !== undefined && next.at <= untilMs; next = this.#queue.first) {
+      this.#queue.pop()
       this.now = Math.max(this.now, next.at)
       this.events++
       this.#step(next)
@@ -146,34 +138,4 @@ export class World<Message> {
     this.trace('deliver', `${event.from} ${event.to}`)
     node.actor.receive(event.from, event.message as Message, this.clockOf(event.to))
   }
-
-  // A binary heap by (at, order): ties run in the order they were made, so a run replays.
-  #push (event: Event): void {
-    const queue = this.#queue
-    let i = queue.push(event) - 1
-    while (i > 0) {
-      const parent = (i - 1) >> 1
-      if (!before(queue[i] as Event, queue[parent] as Event)) break
-      ;[queue[i], queue[parent]] = [queue[parent] as Event, queue[i] as Event]
-      i = parent
-    }
-  }
-
-  #pop (): void {
-    const queue = this.#queue
-    const last = queue.pop()
-    if (queue.length === 0 || last === undefined) return
-    queue[0] = last
-    for (let i = 0; ;) {
-      let least = i
-      for (const child of [2 * i + 1, 2 * i + 2]) {
-        if (child < queue.length && before(queue[child] as Event, queue[least] as Event)) least = child
-      }
-      if (least === i) return
-      ;[queue[i], queue[least]] = [queue[least] as Event, queue[i] as Event]
-      i = least
-    }
-  }
 }
-
-function before (a: Event, b: Event): boolean { return a.at < b.at || (a.at === b.at && a.order < b.order) }

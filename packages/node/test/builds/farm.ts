@@ -4,11 +4,12 @@ import { deviceId, type BuildNetwork, type Crypto, type DeviceId, type Signer } 
 import type { Role } from '../../src/api.ts'
 import type { Engine, EngineName, RunEvent, RunSpec } from '../../src/ports/engine.ts'
 import type { PrivateFiles } from '../../src/ports/files.ts'
+import type { Clock } from '../../src/ports/host.ts'
 import type { OutputPart, OutputReader, OutputWriter, SourceCache, SourceReader } from '../../src/ports/source.ts'
 import { BuildHost, BuildLink, Builds } from '../../src/services/builds/index.ts'
 import { ResourceService } from '../../src/services/resources.ts'
 import { MemoryFiles } from '../support/memory-files.ts'
-import { MemoryNetwork, openDoor, type MemoryMesh } from '../support/memory-mesh.ts'
+import { MemoryNetwork, openDoor, type Doorkeeper, type MemoryMesh } from '../support/memory-mesh.ts'
 
 export type Script = (spec: RunSpec, signal: AbortSignal) => AsyncIterable<RunEvent>
 
@@ -41,14 +42,51 @@ export interface Device {
 }
 
 const log = { debug () {}, info () {}, warn () {}, error () {} }
-const clock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() }
+
+/** What the devices of a farm stand on. A simulator brings its own. */
+export interface FarmWorld {
+  network: MemoryNetwork
+  clockOf: (name: string) => Clock
+  signerOf: (name: string) => Signer
+  /** Uniform in [0, 1). */
+  random: () => number
+  randomBytes: (length: number) => Uint8Array
+}
+
+const realWorld = (): FarmWorld => ({
+  network: new MemoryNetwork(), clockOf: () => ({ wallMs: () => Date.now(), monotonicMs: () => performance.now() }), signerOf: newSigner,
+  random: Math.random, randomBytes: length => randomBytes(length),
+})
+
+export interface DeviceInit {
+  slots?: number
+  role?: Role
+  script?: Script
+  offline?: boolean
+  engine?: EngineName
+  network?: BuildNetwork
+  files?: PrivateFiles
+  /** Parts of the source cache and the output reader of its own. */
+  disk?: Partial<SourceCache & OutputReader>
+  /** Runs the builds in the place of a scripted engine. */
+  runsOn?: Engine
+  /** This life of the device. @default 1 */
+  epoch?: number
+  /** What this device believes of the others. @default everybody in, with the roles of the farm */
+  door?: Doorkeeper
+}
 
 export class Farm {
-  readonly network: MemoryNetwork = new MemoryNetwork()
+  readonly network: MemoryNetwork
   readonly devices: Device[] = []
   readonly #explore: number
+  readonly #world: FarmWorld
 
-  constructor ({ explore = 0 }: { explore?: number } = {}) { this.#explore = explore }
+  constructor ({ explore = 0, world = realWorld() }: { explore?: number, world?: FarmWorld } = {}) {
+    this.#explore = explore
+    this.#world = world
+    this.network = world.network
+  }
 
   /** What every snapshot could not take. */
   warnings: string[] = []
@@ -58,22 +96,25 @@ export class Farm {
   packs: (thin: boolean) => AsyncIterable<Uint8Array> = async function * (thin) { yield Buffer.from(thin ? 'thin' : 'whole pack') }
   signerOf: (signer: Signer) => Signer = signer => signer
 
-  async add (name: string, init: { slots?: number, role?: Role, script?: Script, offline?: boolean, engine?: EngineName, network?: BuildNetwork, files?: PrivateFiles, disk?: Partial<SourceCache & OutputReader> } = {}): Promise<Device> {
-    const signer = newSigner()
+  async add (name: string, init: DeviceInit = {}): Promise<Device> {
+    const signer = this.#world.signerOf(name)
+    const clock = this.#world.clockOf(name)
     const id = deviceId(signer.publicKey)
     const role = init.role ?? 'builder'
-    const mesh = this.network.join(id, { ...openDoor(), role: device => this.#roles.get(device) })
+    const door = init.door ?? { ...openDoor(), role: device => this.#roles.get(device) }
+    const mesh = this.network.join(id, door)
     this.#roles.set(id, role)
     const running = { now: 0, max: 0 }
     const written = new Map<string, string>()
     const { slots = 1 } = init
-    const engine = fakeEngine(init.engine ?? 'process', init.script ?? echoScript, running)
-    const roleOf = (device: DeviceId): Role | undefined => this.#roles.get(device)
+    const engine = init.runsOn ?? fakeEngine(init.engine ?? 'process', init.script ?? echoScript, running)
+    const epoch = init.epoch ?? 1
+    const roleOf = (device: DeviceId): Role | undefined => door.role(device)
     const sensors = {
       facts: async () => ({ platform: 'linux/x64', cores: 4, memoryTotalBytes: 2 ** 33, cpuModel: 'fake', hostname: name }),
       sample: async () => ({ load: 0.1, pressure: undefined, memoryFreeBytes: 2 ** 32, diskFreeBytes: 2 ** 35, diskTotalBytes: 2 ** 36, onBattery: false }),
     }
-    const resources = new ResourceService({ mesh, sensors, clock, directory: undefined, role: roleOf, random: Math.random, log }, { epoch: 1, version: '0.1.0', engine: engine.name, slots })
+    const resources = new ResourceService({ mesh, sensors, clock, directory: undefined, role: roleOf, random: this.#world.random, log }, { epoch, version: '0.1.0', engine: engine.name, slots })
     const device = { id, name, mesh, resources, running, written, received: 0 } as Device
     const ref = (other: DeviceId): { id: string, name: string } => ({ id: other, name: this.devices.find(d => d.id === other)?.name ?? other.slice(0, 8) })
     const link = new BuildLink({ mesh })
@@ -83,9 +124,9 @@ export class Farm {
       ask: (to, word) => link.ask(to, word),
       rttMs: to => mesh.peers().find(peer => peer.device === to)?.rttMs,
       offer: capacity => { resources.offer(capacity) }, log,
-    }, { epoch: 1 })
+    }, { epoch })
     const resolve = (text: string): DeviceId => (this.devices.find(d => d.name === text) as Device).id
-    device.builds = new Builds({ mesh, link, resources, reader: fakeSource(() => this.warnings, this.source, thin => this.packs(thin)), writer: fakeWriter(written), files: init.files ?? memoryFiles(), crypto, clock, randomBytes: n => randomBytes(n), resolve, ref, log }, { explore: this.#explore, settleMs: 500 })
+    device.builds = new Builds({ mesh, link, resources, reader: fakeSource(() => this.warnings, this.source, thin => this.packs(thin)), writer: fakeWriter(written), files: init.files ?? memoryFiles(), crypto, clock, randomBytes: this.#world.randomBytes, resolve, ref, log }, { explore: this.#explore, settleMs: 500 })
     link.serve(device)
     device.stop = async () => {
       await device.builds.stop()
@@ -97,6 +138,7 @@ export class Farm {
     await mesh.start()
     await resources.start()
     await device.host.start(resources.slots)
+    this.devices.splice(0, this.devices.length, ...this.devices.filter(other => other.id !== id))
     for (const other of this.devices) if (init.offline !== true) await this.network.connect(id, other.id)
     this.devices.push(device)
     return device

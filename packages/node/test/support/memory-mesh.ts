@@ -66,9 +66,9 @@ export class MemoryNetwork {
 
   /** A node on this network. Starts offline: `start` lets it be dialed. A later life of the device takes the place of the earlier. */
   join (device: DeviceId, admission: Doorkeeper = openDoor()): MemoryMesh {
-    for (const peer of this.peersOf(device)) this.disconnect(device, peer)
     const mesh = new MemoryMesh(device, admission, this)
     this.#nodes.set(device, mesh)
+    for (const peer of this.peersOf(device)) this.disconnect(device, peer)
     return mesh
   }
 
@@ -108,6 +108,8 @@ export class MemoryNetwork {
     this.#linksOf(b).delete(a)
     const [first, second] = link.ends
     for (const [end, other] of [[first, second], [second, first]] as const) {
+      // An earlier life of the device: nobody is there to hear of it.
+      if (this.#nodes.get(end.self) !== end) continue
       this.#carrier.within(end.self, () => {
         for (const stream of link.streams) if (stream.device === other.self) stream.break(reset('the connection closed'))
         end.gone(other.self)
