@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryFeedStore } from '@elder-node/crdt-stack'
 import { peerIdOf } from '@elder-node/protocol'
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { nodeCrypto, randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { openIdentity } from '../../src/adapters/identity.ts'
 import { takeLock } from '../../src/adapters/lock.ts'
@@ -28,21 +28,21 @@ const clock = { wallMs: () => 1_800_000_000_000, monotonicMs: () => 0 }
 const signer = signerFromSeed(new Uint8Array(32).fill(3))
 const FULL = { code: 'DISK_FULL', message: expect.stringContaining(root) as string, fix: expect.stringContaining('space') as string }
 
-function mounted (): boolean {
+const mount = (): void => { execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k,mode=700', 'tmpfs', disk], { stdio: 'ignore' }) }
+const unmount = (): void => { execFileSync('umount', [disk]) }
+
+function canMount (): boolean {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return false
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k,mode=700', 'tmpfs', disk], { stdio: 'ignore' })
+    mount()
+    unmount()
     return true
   } catch {
     return false
   }
 }
 
-const isSmall = mounted()
-afterAll(() => {
-  if (isSmall) execFileSync('umount', [disk])
-  rmSync(disk, { recursive: true, force: true })
-})
+afterAll(() => { rmSync(disk, { recursive: true, force: true }) })
 
 const ballast = join(disk, 'ballast')
 /** Takes every page that is left. */
@@ -73,7 +73,9 @@ async function survives (act: () => unknown): Promise<void> {
   expect(contents()).not.toEqual(before)
 }
 
-describe.runIf(needs(isSmall, 'root on Linux, to mount a disk of a few pages'))('a full disk', () => {
+describe.runIf(needs(canMount(), 'root on Linux, to mount a disk of a few pages'))('a full disk', () => {
+  beforeAll(mount)
+  afterAll(unmount)
   beforeEach(() => { mkdirSync(root, { mode: 0o700 }) })
   afterEach(() => {
     free()
