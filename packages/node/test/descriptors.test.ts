@@ -44,6 +44,10 @@ describe('file descriptors', () => {
     expect(await underLimit(256, 'descriptors-child.ts', folder())).toContain('answers: notes')
   })
 
+  test.runIf(posix)('that run out are no fault nobody caught where a program is started', async () => {
+    expect(await underLimit(64, 'no-descriptor-child.ts', folder())).toBe('refused,undefined,refused,refused \n')
+  })
+
   test.runIf(posix)('suffice for 200 stacks under a limit of 64, written, closed and opened again', async () => {
     expect(await underLimit(64, 'many-stacks-child.ts', folder())).toBe('200 stacks, 200 entries, problems: 0\n')
   })

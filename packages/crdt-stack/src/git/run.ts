@@ -59,6 +59,9 @@ export function startGit (call: GitCall): RunningGit {
   const env = { ...gitEnvironment(call.profile, call.personal), ...call.env }
   // A session of its own: no terminal that ssh could ask on, and one group to end.
   const child = spawn(program, args, { env, cwd: call.cwd ?? '/', detached: true, windowsHide: true, stdio: 'pipe' })
+  // Without a file descriptor to spare there are no pipes, and the error comes a moment later.
+  child.on('error', () => {})
+  if ((child as Partial<typeof child>).stdin === undefined) throw new ElderError('GIT_MISSING', `git ${call.args[0] ?? ''} could not be started: this process has too many files open`, 'Repeat it when there is less to do.')
   child.stdin.on('error', () => {}) // it may exit before it read everything: the exit code says why
   const kill = killer(child)
   const end = ended(child, kill, call)

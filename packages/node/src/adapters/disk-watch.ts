@@ -5,7 +5,7 @@
  * and the folders are walked (by `du`, beside this process) only when so much has gone that the build could be over its limit,
  * and once in a while. A walk is followed by at least ten times its own duration of rest.
  */
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import type { StatsFs } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -159,11 +159,14 @@ const NICE = findTool('nice')
 export function heldBytes (folders: string[], signal?: AbortSignal): Promise<number | undefined> {
   const du = findTool('du') ?? 'du'
   const [program = du, ...args] = [...NICE === undefined ? [] : [NICE, '-n', '10'], du, '-skxc', '--', ...folders]
-  const child = spawn(program, args, { cwd: '/', env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'ignore'], ...(signal === undefined ? {} : { signal }) })
-  let text = ''
-  child.stdout.on('data', (data: Buffer) => { text = (text + data.toString()).slice(-4096) })
   return new Promise(resolve => {
+    // Without a file descriptor to spare there is no pipe: only the error comes.
+    const child: ChildProcess = spawn(program, args, {
+      cwd: '/', env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'ignore'], ...(signal === undefined ? {} : { signal }),
+    })
+    let text = ''
     child.once('error', () => { resolve(undefined) })
+    child.stdout?.on('data', (data: Buffer) => { text = (text + data.toString()).slice(-4096) })
     // It fails when a file went away under it; the sum of the rest is printed all the same.
     child.once('close', () => {
       // The last line: a name of the build's choice can look like it.

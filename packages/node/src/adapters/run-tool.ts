@@ -1,17 +1,18 @@
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { ElderError } from '@elder-node/protocol'
 
 const SAID_CHARS_MAX = 2000
 
 /** Runs a small system tool to its end and returns what it printed. Its environment is its own. @throws ElderError `TOOL_FAILED` */
 export function runTool (program: string, args: string[], { cwd = '/' }: { cwd?: string } = {}): Promise<string> {
-  const child = spawn(program, args, { cwd, env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'pipe'] })
-  let out = ''
-  let said = ''
-  child.stdout.on('data', (data: Buffer) => { out += data.toString() })
-  child.stderr.on('data', (data: Buffer) => { said = (said + data.toString()).slice(0, SAID_CHARS_MAX) })
   return new Promise((resolve, reject) => {
+    // Without a file descriptor to spare there are no pipes: only the error comes.
+    const child: ChildProcess = spawn(program, args, { cwd, env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'pipe'] })
+    let out = ''
+    let said = ''
     child.once('error', reject)
+    child.stdout?.on('data', (data: Buffer) => { out += data.toString() })
+    child.stderr?.on('data', (data: Buffer) => { said = (said + data.toString()).slice(0, SAID_CHARS_MAX) })
     child.once('close', code => {
       if (code === 0) resolve(out)
       else reject(new ElderError('TOOL_FAILED', `${program} ended with ${code}: ${said.trim()}`, 'Is the disk full, or a folder of the node not its own any more?'))

@@ -33,7 +33,7 @@ export async function tryBwrap (bwrap: string, args: string[], seccomp: string):
   const child = spawn(bwrap, [...args, '--', findTool('true') ?? 'true'], { cwd: '/', env: { PATH: '/usr/bin:/bin' }, stdio: ['ignore', 'ignore', 'pipe', filter.fd, 'pipe'], timeout: TRIAL_MS })
   await filter.close()
   // Read, or bwrap ends when it writes there.
-  ;(child.stdio[4] as NodeJS.ReadableStream).resume()
+  ;(child.stdio?.[4] as NodeJS.ReadableStream | undefined)?.resume()
   let said = ''
   child.stderr?.on('data', (data: Buffer) => { said = (said + data.toString()).slice(0, 1000) })
   const code = await new Promise(resolve => {
