@@ -3,6 +3,7 @@ import { BuildMachine, codeOf, UNABLE_CODES, type BuildEffect, type BuilderFrame
 import type { BuildEvent, BuildExplanation, DeviceRef } from '../../api.ts'
 import type { SentTree, WrittenFile } from '../../ports/source.ts'
 import { durationText } from '../../quantities.ts'
+import { after } from '../../timers.ts'
 import { adviceBeside, adviceFor, type Surroundings } from './advice.ts'
 import { BuildStory } from './build-story.ts'
 import type { EventLog } from './event-log.ts'
@@ -298,6 +299,7 @@ export class BuildRun {
     clearTimeout(this.#timer)
     const at = this.#machine.deadline()
     if (at === undefined) return
-    this.#timer = setTimeout(() => { this.#drive({ type: 'tick' }) }, Math.min(2 ** 30, Math.max(1, Math.ceil(at - this.#hooks.clock.monotonicMs()))))
+    const waitMs = Math.min(2 ** 30, Math.max(1, Math.ceil(at - this.#hooks.clock.monotonicMs())))
+    this.#timer = after(waitMs, () => { this.#drive({ type: 'tick' }) }, this.#hooks.failed)
   }
 }

@@ -134,6 +134,7 @@ export class Builds {
   #hooks (needs: Needs, spec: BuildSpec, how: ElectHow): RunHooks {
     const { reader, writer, crypto, clock, ref, link, resources, mesh } = this.#components
     return {
+      failed: error => { this.#components.log.error({ err: error }, 'a build could not go on') },
       self: mesh.self, reader, writer, crypto, clock, ref,
       elect: localOnly => timed(this.#components, 'elder_build_election_seconds', () => this.#elector.elect(localOnly ? { ...needs, local: 'only' } : needs, spec, how)),
       ask: (to, word) => link.ask(to, word),

@@ -4,12 +4,15 @@ import type { BuildRequest, DeviceRef } from '../../api.ts'
 import type { Clock } from '../../ports/host.ts'
 import type { FrameStream } from '../../ports/mesh.ts'
 import type { Snapshot } from '../../ports/source.ts'
+import type { Failed } from '../../timers.ts'
 import type { ElectionResult } from './ranking.ts'
 import type { SessionComponents } from './session.ts'
 
 export interface RunHooks extends SessionComponents {
   self: DeviceId
   clock: Clock
+  /** Told of a step that failed by a fault of the program; the build waits for the next thing that happens. */
+  failed: Failed
   ref: (device: DeviceId) => DeviceRef
   elect: (localOnly: boolean) => Promise<ElectionResult>
   ask: (to: DeviceId, word: ClaimWord) => Promise<ClaimWord>
