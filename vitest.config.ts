@@ -25,7 +25,7 @@ export default defineConfig({
       unit('protocol', 'packages/protocol'),
       unit('crdt-stack', 'packages/crdt-stack'),
       unit('node', 'packages/node'),
-      unit('repository', '.', ['test/simulator/**/*.test.ts', 'test/exports.test.ts', 'test/walks.test.ts', 'test/reference.test.ts', 'test/error-catalogue.test.ts', 'test/alone.test.ts', 'test/git-runner.test.ts']),
+      unit('repository', '.', ['test/simulator/**/*.test.ts', 'test/exports.test.ts', 'test/prove.test.ts', 'test/walks.test.ts', 'test/reference.test.ts', 'test/error-catalogue.test.ts', 'test/alone.test.ts', 'test/git-runner.test.ts']),
       // The program as it is bundled from the sources, at half the cost of dist: no `tsc -b` comes before. They wait more than they compute.
       process('scenarios', ['test/scenarios/**/*.test.ts', 'test/readme.test.ts', 'test/examples.test.ts'], 1, { globalSetup: ['test/support/program.ts'], maxWorkers: 3 }),
       // Not part of `npm test`, each a step of .ci/run: homes behind routers; container engines that it starts first; the command line as promised;

@@ -21,7 +21,20 @@ export type Mutant = 'door' | 'close' | 'exchange' | 'durable' | 'proof'
 
 export interface TownPlan { seed: number, steps: readonly MeshStep[], minutes: number, mutant?: Mutant }
 
-export interface TownOutcome { violations: string[], hash: string, events: number, members: number, records: number, crashes: number, evictions: number, restores: number }
+export interface TownOutcome {
+  violations: string[]
+  hash: string
+  events: number
+  /** At the end, as one device that is left sees it. */
+  members: number
+  records: number
+  crashes: number
+  evictions: number
+  restores: number
+  tickets: number
+  /** Devices that showed one of them. */
+  shown: number
+}
 
 interface Device {
   name: string
@@ -94,7 +107,7 @@ export class Town {
     const [one] = this.#up()
     return {
       violations: [...this.#violations], hash: this.#trace.digest('hex'), events: this.time.events, crashes: this.#crashes, restores: this.#restores,
-      evictions: this.#evicted.size, members: one?.membership?.roster.members.size ?? 0, records: one?.membership?.records().length ?? 0,
+      evictions: this.#evicted.size, tickets: this.#tickets.size, shown: [...this.#tickets.values()].flat().length, members: one?.membership?.roster.members.size ?? 0, records: one?.membership?.records().length ?? 0,
     }
   }
 
