@@ -1,4 +1,7 @@
-/** The `process` engine of an ordinary user: what its builds may do is what the node may do, unless somebody stands in the way. */
+/**
+ * The `process` engine of an ordinary user: what its builds may do is what the node may do, unless somebody stands in
+ * the way.
+ */
 import { spawn, spawnSync } from 'node:child_process'
 import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -28,15 +31,23 @@ afterAll(async () => { for (const end of ends.toReversed()) await end() })
 const env = { PATH: process.env['PATH'] ?? '', HOME: home, NO_COLOR: '1' }
 const as = { env, cwd: home, ...(isRoot ? { uid: UID, gid: UID } : {}) }
 /** JSON goes before the words of a build's command. */
-const words = (args: string[]): string[] => [join(home, 'program/bin/elder-node.js'), args[0] ?? '', '--json', '--no-input', '--dir', dir, ...args.slice(1)]
-const run = (...args: string[]): { code: number | null, out: string } => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, words(args), { ...as, encoding: 'utf8', timeout: 60_000 })
+const words = ([verb = '', ...args]: string[], at: string): string[] =>
+  [join(home, 'program/bin/elder-node.js'), verb, '--json', '--no-input', '--dir', at, ...args]
+const runAt = (at: string, ...args: string[]): { code: number | null, out: string } => {
+  const options = { ...as, encoding: 'utf8', timeout: 60_000 } as const
+  const { status, stdout, stderr } = spawnSync(process.execPath, words(args, at), options)
   return { code: status, out: stdout + stderr }
 }
+const run = (...args: string[]): { code: number | null, out: string } => runAt(dir, ...args)
 const JOIN = ['join', '--engine', 'process', '--slots', '1', '--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns']
 
-function begin (...args: string[]): { printed: () => string, ended: Promise<number | null> } {
-  const child = spawn(process.execPath, words(args), { ...as, stdio: ['ignore', 'pipe', 'pipe'] })
+interface Begun { printed: () => string, ended: Promise<number | null> }
+
+const begin = (...args: string[]): Begun => beginAt(dir, '', ...args)
+
+function beginAt (at: string, stdin: string, ...args: string[]): Begun {
+  const child = spawn(process.execPath, words(args, at), { ...as, stdio: ['pipe', 'pipe', 'pipe'] })
+  child.stdin.end(stdin)
   let said = ''
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => { said += text })
   const ended = new Promise<number | null>(resolve => { child.once('close', resolve) })
@@ -80,5 +91,16 @@ describe.runIf(needs(process.platform === 'linux', 'Linux'))('the process engine
     }
     await (ends.pop() as () => unknown)()
     await until('the build has ended', () => run('invite').code === 0)
+  })
+
+  test('a builder needs no such word, until it is promoted: then it offers no slots, and says why', async () => {
+    const { ticket } = JSON.parse(run('invite').out) as { ticket: string }
+    const second = join(home, 'second')
+    const node = beginAt(second, ticket, ...JOIN, '--name', 'second', '--ticket-file', '-')
+    await until(`the second node is ready: ${node.printed()}`, () => node.printed().includes('"ready"'))
+    const note = (): string => (JSON.parse(runAt(second, 'status').out) as { self: { engineNote: string } }).self.engineNote
+    expect(note()).not.toContain('0 slots')
+    await until('the first hears of the second', () => run('devices', 'promote', 'second').code === 0)
+    await until('the promotion takes the slots away', () => note().includes('0 slots: process engine on an admin device'))
   })
 })

@@ -1,4 +1,6 @@
-/** Looks at builders and waiting builds from outside, as nobody in the world can: is a slot wasted, and for how long? */
+/**
+ * Looks at builders and waiting builds from outside, as nobody in the world can: is a slot wasted, and for how long?
+ */
 import type { BuildId, ClaimWord, DeviceId, SlotMachine } from '@elder-node/protocol'
 
 export interface SeenHost { machine: SlotMachine, slots: number }

@@ -1,4 +1,7 @@
-/** A folder that git takes for a repository is a program: its hooks and its configuration run. Outputs never make one up. */
+/**
+ * A folder that git takes for a repository is a program: its hooks and its configuration run. Outputs never make one
+ * up.
+ */
 import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -7,12 +10,13 @@ const PARTS = ['HEAD', 'objects', 'refs', 'commondir', 'config', 'hooks']
 const NAMES = new Map(PARTS.map(part => [part.toLowerCase(), part]))
 
 /**
- * The first folder that is a repository once these paths are below `target`, together with what is there, and of which at least
- * one part is among the paths. Undefined when there is none.
+ * The first folder that is a repository once these paths are below `target`, together with what is there, and of which
+ * at least one part is among the paths. Undefined when there is none.
  */
 export async function repositoryIn (target: string, paths: string[]): Promise<string | undefined> {
   for (const [folder, parts] of partsOf(paths)) {
-    const has = async (part: string): Promise<boolean> => parts.has(part) || await lstat(join(target, folder, part)).then(() => true, () => false)
+    const isThere = (part: string): Promise<boolean> => lstat(join(target, folder, part)).then(() => true, () => false)
+    const has = async (part: string): Promise<boolean> => parts.has(part) || await isThere(part)
     if (await has('HEAD') && ((await has('objects') && await has('refs')) || await has('commondir'))) return folder
   }
   return undefined

@@ -1,4 +1,7 @@
-/** What a builder needs besides its engine, asked in the environment of this node: its service may have another PATH than a shell. */
+/**
+ * What a builder needs besides its engine, asked in the environment of this node: its service may have another PATH
+ * than a shell.
+ */
 import { nativeGitWorks } from '@elder-node/crdt-stack/git'
 import type { Problem } from '../api.ts'
 import type { Engine } from '../ports/engine.ts'
@@ -14,8 +17,11 @@ const NO_GIT = 'no working git'
 /** What `status` says of it, with the way out. */
 export function lackProblem (lacks: string): Problem {
   const message = `this device offers no build slots: ${lacks}`
-  if (!lacks.startsWith(NO_GIT)) return { code: 'ENGINE_UNAVAILABLE', message, fix: '`elder-node doctor` says what the engine needs.' }
-  return { code: 'GIT_MISSING', message, fix: 'Install git, or start the node with a PATH that has it: it is looked for every few seconds.' }
+  if (lacks.startsWith(NO_GIT)) {
+    const fix = 'Install git, or start the node with a PATH that has it: it is looked for every few seconds.'
+    return { code: 'GIT_MISSING', message, fix }
+  }
+  return { code: 'ENGINE_UNAVAILABLE', message, fix: '`elder-node doctor` says what the engine needs.' }
 }
 
 /** In a few words, as they travel in the advert; undefined: nothing. */

@@ -24,7 +24,9 @@ export class Places {
   readonly #ids: Map<string, string>
   readonly #present: ReadonlySet<string> | undefined
 
-  private constructor ({ target, sent }: Placing, below: string | undefined, ids: Map<string, string>, present: ReadonlySet<string> | undefined) {
+  private constructor (
+    { target, sent }: Placing, below: string | undefined, ids: Map<string, string>, present: ReadonlySet<string> | undefined,
+  ) {
     this.#target = target
     this.#sent = sent
     this.#below = below
@@ -85,8 +87,10 @@ async function within (root: string, target: string): Promise<string | undefined
   return below === '..' || below.startsWith(`..${sep}`) || below.startsWith('/') ? undefined : below
 }
 
+type Content = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+
 /** As git names content, and as the manifest does. */
-async function hashes (content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, bytes: number): Promise<{ id: string, sha256: string }> {
+async function hashes (content: Content, bytes: number): Promise<{ id: string, sha256: string }> {
   const [id, sha256] = [createHash('sha1').update(`blob ${bytes}\0`), createHash('sha256')]
   for await (const chunk of content) {
     id.update(chunk)

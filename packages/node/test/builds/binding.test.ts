@@ -1,4 +1,7 @@
-/** A slot is given by a handshake: what is lost or late on the way costs time, never an attempt, and never the place of who waits. */
+/**
+ * A slot is given by a handshake: what is lost or late on the way costs time, never an attempt, and never the place of
+ * who waits.
+ */
 import { afterEach, describe, expect, it } from 'vitest'
 import { ElderError, type ClaimWord } from '@elder-node/protocol'
 import type { BuildEvent } from '../../src/api.ts'

@@ -14,7 +14,10 @@ export function isGitsOwn (name: string): boolean {
   return folded === '.git' || /^git~\d+$/.test(folded)
 }
 
-/** A name of one file that every system writes as it stands: no drive or stream (`C:x`), no device, no dot or blank at its end. */
+/**
+ * A name of one file that every system writes as it stands: no drive or stream (`C:x`), no device, no dot or blank at
+ * its end.
+ */
 export function isPlainName (name: string): boolean {
   if (name === '' || /[\0\\:/]/.test(name) || trimmed(name) !== name || isGitsOwn(name)) return false
   return !DEVICE.test(trimmed(name.toLowerCase().split('.', 1)[0] ?? ''))

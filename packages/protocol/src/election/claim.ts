@@ -1,6 +1,6 @@
 /**
- * The requester's half of an election: ask the best one by one; when everyone is busy leave a reservation at the sixteen best and
- * let the first that frees a slot win (late binding). One machine is one claim round of one build.
+ * The requester's half of an election: ask the best one by one; when everyone is busy leave a reservation at the
+ * sixteen best and let the first that frees a slot win (late binding). One machine is one claim round of one build.
  */
 import type { BuildId, DeviceId } from '../ids.ts'
 import { CLAIM_RULES, rulesOf, type ClaimRules } from '../rules.ts'
@@ -46,7 +46,9 @@ export interface ClaimInit {
   order: Target[]
   /** The next fence of this build: rises strictly over all its claims. */
   nextFence: () => number
-  /** How late this device's event loop was lately, milliseconds: builders wait for its answers accordingly. @default 0 */
+  /**
+   * How late this device's event loop was lately, milliseconds: builders wait for its answers accordingly. @default 0
+   */
   lagMs?: () => number
 }
 
@@ -54,7 +56,10 @@ interface Asked { target: Target, fence: number, asks: number, untilMs: number }
 
 const BUSY_TRIES = 3
 const ASKS_PER_BUILDER = 2
-/** How long builders that do not answer are asked again when nobody else is left: longer than most stalls of a busy machine. */
+/**
+ * How long builders that do not answer are asked again when nobody else is left: longer than most stalls of a busy
+ * machine.
+ */
 const PATIENCE_MS = 2_500
 const NO_ANSWER = 'no answer'
 
@@ -208,7 +213,8 @@ export class ClaimMachine {
   }
 
   #stop (): ClaimEffect[] {
-    const left = this.#inLine()?.leave() ?? (this.#state === 'asking' && this.#asked !== undefined ? [this.#release(this.#asked)] : [])
+    const asked = this.#state === 'asking' && this.#asked !== undefined ? [this.#release(this.#asked)] : []
+    const left = this.#inLine()?.leave() ?? asked
     this.#state = 'over'
     return left
   }
@@ -218,7 +224,8 @@ export class ClaimMachine {
   }
 
   #lost (): ClaimEffect[] {
-    const refused = [...this.#silent, ...this.#refused, ...this.#waiting?.refused ?? []].map(([device, reason]) => ({ device, reason }))
+    const reasons = [...this.#silent, ...this.#refused, ...this.#waiting?.refused ?? []]
+    const refused = reasons.map(([device, reason]) => ({ device, reason }))
     return [...this.#stop(), { type: 'lost', refused }]
   }
 }

@@ -1,7 +1,8 @@
 /**
- * Who waits for a slot of a builder, oldest first, and who is asked whether it still wants one. A question that is not answered
- * within a round trip and a moment is put to the next in line as well, so a slot stands free no longer than that beside a build that
- * waits. Who does not answer at all keeps its reservation and loses its place. Bounded in all and per requester.
+ * Who waits for a slot of a builder, oldest first, and who is asked whether it still wants one. A question that is not
+ * answered within a round trip and a moment is put to the next in line as well, so a slot stands free no longer than
+ * that beside a build that waits. Who does not answer at all keeps its reservation and loses its place. Bounded in all
+ * and per requester.
  */
 import type { BuildId, DeviceId } from '../ids.ts'
 import type { LineRules } from '../rules.ts'
@@ -42,7 +43,8 @@ export interface LineInit {
 const RESERVATIONS_MAX = 1024
 const RESERVATIONS_PER_REQUESTER_MAX = 64
 const UNKNOWN_RTT_MS = 250
-const FRESH: Pick<Reservation, 'question' | 'missed' | 'restsUntilMs'> = { question: undefined, missed: false, restsUntilMs: -Infinity }
+type Fresh = Pick<Reservation, 'question' | 'missed' | 'restsUntilMs'>
+const FRESH: Fresh = { question: undefined, missed: false, restsUntilMs: -Infinity }
 
 export class WaitingLine {
   readonly #init: LineInit
@@ -57,7 +59,8 @@ export class WaitingLine {
   }
 
   /**
-   * Adds, or renews in place: a renewal loses no turn, and a fence never falls. Who renews can hear, and may be asked at once.
+   * Adds, or renews in place: a renewal loses no turn, and a fence never falls. Who renews can hear, and may be asked
+   * at once.
    * @returns its place from 0; undefined when there is no room
    */
   put (requester: DeviceId, build: BuildId, fence: number, lagMs: number, now: number): number | undefined {
@@ -96,7 +99,8 @@ export class WaitingLine {
 
   expire (now: number): void {
     this.#waiting = this.#waiting.filter(r => r.expiresAtMs > now)
-    for (const reservation of this.#waiting.filter(({ question }) => question !== undefined && question.untilMs <= now)) this.missed(reservation, now)
+    const silent = this.#waiting.filter(({ question }) => question !== undefined && question.untilMs <= now)
+    for (const reservation of silent) this.missed(reservation, now)
   }
 
   /** Slots that no newcomer may claim while their question is open. */
@@ -106,8 +110,13 @@ export class WaitingLine {
   ask (slots: number, may: (reservation: Reservation) => boolean, now: number): Reservation[] {
     const offered = this.#waiting.filter(({ question }) => question !== undefined && now < question.freshUntilMs).length
     // Who missed the last question is asked once, not again and again.
-    const askable = this.#waiting.filter(r => now >= r.restsUntilMs && (r.question === undefined || (!r.missed && now >= r.question.freshUntilMs)) && may(r))
-    const next = askable.sort((a, b) => (a.question?.asks ?? 0) - (b.question?.asks ?? 0)).slice(0, Math.max(0, slots - offered))
+    const askable = this.#waiting.filter(reservation => {
+      const { question, missed, restsUntilMs } = reservation
+      const due = question === undefined || (!missed && now >= question.freshUntilMs)
+      return now >= restsUntilMs && due && may(reservation)
+    })
+    const asks = ({ question }: Reservation): number => question?.asks ?? 0
+    const next = askable.sort((a, b) => asks(a) - asks(b)).slice(0, Math.max(0, slots - offered))
     for (const reservation of next) this.#put(reservation, now)
     return next
   }
@@ -118,7 +127,8 @@ export class WaitingLine {
     const asks = (question?.asks ?? 0) + 1
     const untilMs = question?.untilMs ?? (rules.bindTimeout ? now + this.#bindMs(reservation) : Infinity)
     const fresh = ((rttMs(requester) ?? UNKNOWN_RTT_MS) + LEASE.offerAgainMs) * 2 ** (asks - 1)
-    reservation.question = { asks, untilMs, freshUntilMs: rules.offerAgain ? Math.min(untilMs, now + fresh) : untilMs, holds: !missed }
+    const freshUntilMs = rules.offerAgain ? Math.min(untilMs, now + fresh) : untilMs
+    reservation.question = { asks, untilMs, freshUntilMs, holds: !missed }
   }
 
   /** How long a requester may take to answer, given the round trip to it and how late it says that it may be. */
@@ -128,8 +138,10 @@ export class WaitingLine {
 
   /** When something is due by itself, after `now`; Infinity when nothing is. `asking`: there is a slot to ask about. */
   nextMs (now: number, asking: boolean): number {
-    const times = this.#waiting.flatMap(({ expiresAtMs, question, restsUntilMs }) =>
-      [expiresAtMs, question?.untilMs ?? Infinity, ...(asking ? [question?.freshUntilMs ?? Infinity, restsUntilMs] : [])])
+    const times = this.#waiting.flatMap(({ expiresAtMs, question, restsUntilMs }) => {
+      const own = [expiresAtMs, question?.untilMs ?? Infinity]
+      return asking ? [...own, question?.freshUntilMs ?? Infinity, restsUntilMs] : own
+    })
     return Math.min(Infinity, ...times.filter(at => at > now))
   }
 }

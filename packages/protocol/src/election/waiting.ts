@@ -1,6 +1,6 @@
 /**
- * A requester in the lines of the best builders: who has its reservation, who is told yes, and what is said again because a word may
- * have been lost. It stays in every line until one builder grants it a slot.
+ * A requester in the lines of the best builders: who has its reservation, who is told yes, and what is said again
+ * because a word may have been lost. It stays in every line until one builder grants it a slot.
  */
 import type { BuildId, DeviceId } from '../ids.ts'
 import type { ClaimRules } from '../rules.ts'
@@ -28,7 +28,10 @@ const RENEW_MS = 10_000
 /** A reservation that is not confirmed is made again after this time, then after twice the time, and so on. */
 const CONFIRM_MS = 1_000
 const NOBODY_MS = 30_000
-/** Adverts come in bursts: one reservation is enough for those of this time. After each no of the builder, for four times as long. */
+/**
+ * Adverts come in bursts: one reservation is enough for those of this time. After each no of the builder, for four
+ * times as long.
+ */
 const FREE_AGAIN_MS = 250
 const LOOK_AGAIN_MS = 1_000
 
@@ -57,13 +60,16 @@ export class Waiting {
   }
 
   /** Who has, or is to have, a reservation. */
-  lines (): DeviceId[] { return this.#order.slice(0, LINES).map(({ device }) => device).filter(device => !this.refused.has(device)) }
+  lines (): DeviceId[] {
+    return this.#order.slice(0, LINES).map(({ device }) => device).filter(device => !this.refused.has(device))
+  }
 
   /** Nobody is left in whose line it could stand, or nobody has answered for long. */
   isOver (now: number): boolean { return this.lines().length === 0 || now >= this.#heardMs + NOBODY_MS }
 
   deadline (): number {
-    return Math.min(this.#renewMs, this.#confirmMs, this.#heardMs + NOBODY_MS, this.#said?.againMs ?? Infinity, this.#said?.untilMs ?? Infinity)
+    const { againMs = Infinity, untilMs = Infinity } = this.#said ?? {}
+    return Math.min(this.#renewMs, this.#confirmMs, this.#heardMs + NOBODY_MS, againMs, untilMs)
   }
 
   /** Stands in every line, anew or again. */
@@ -85,7 +91,10 @@ export class Waiting {
     this.#noes.set(from, (this.#noes.get(from) ?? 0) + 1)
   }
 
-  /** One builder at a time is told yes. The others keep the reservation, and hear of it again when the first gives no slot. */
+  /**
+   * One builder at a time is told yes. The others keep the reservation, and hear of it again when the first gives no
+   * slot.
+   */
   bind (from: DeviceId, now: number): ClaimEffect[] {
     this.reserved(from, now)
     if (this.#said !== undefined && this.#said.to !== from) {
@@ -106,7 +115,9 @@ export class Waiting {
     return others.filter(device => this.lines().includes(device)).map(device => this.#reserveAt(device, now))
   }
 
-  /** It has a slot now. It may have lost the reservation, or said no while it was starting: renewed, it asks at once. */
+  /**
+   * It has a slot now. It may have lost the reservation, or said no while it was starting: renewed, it asks at once.
+   */
   free (device: DeviceId, now: number): ClaimEffect[] {
     if (!this.#init.rules.askFree) return []
     if (this.#said !== undefined) {
@@ -121,7 +132,8 @@ export class Waiting {
 
   retarget (order: Target[], now: number): ClaimEffect[] {
     const known = new Set(this.#order.map(({ device }) => device))
-    const fresh = order.filter(({ device }) => !known.has(device) && !this.refused.has(device)).slice(0, Math.max(0, LINES - known.size))
+    const room = Math.max(0, LINES - known.size)
+    const fresh = order.filter(({ device }) => !known.has(device) && !this.refused.has(device)).slice(0, room)
     this.#order = [...this.#order, ...fresh]
     this.#confirmMs = Math.min(this.#confirmMs, now + this.#confirmAfterMs)
     return fresh.map(({ device }) => this.#reserveAt(device, now))
@@ -134,7 +146,9 @@ export class Waiting {
   }
 
   /** Leaves every line but that of the builder that gave a slot: a free slot is never offered to who is served. */
-  leave (won?: DeviceId): ClaimEffect[] { return this.lines().filter(device => device !== won).map(device => this.#send(device, 'release')) }
+  leave (won?: DeviceId): ClaimEffect[] {
+    return this.lines().filter(device => device !== won).map(device => this.#send(device, 'release'))
+  }
 
   #answering (now: number): ClaimEffect[] {
     const said = this.#said
@@ -144,7 +158,8 @@ export class Waiting {
   }
 
   #yes (said: Said, now: number): ClaimEffect {
-    said.againMs = this.#init.rules.sayAgain ? now + (this.#rttMs(said.to) + LEASE.offerAgainMs) * 2 ** said.times++ : Infinity
+    const waitMs = (this.#rttMs(said.to) + LEASE.offerAgainMs) * 2 ** said.times++
+    said.againMs = this.#init.rules.sayAgain ? now + waitMs : Infinity
     return this.#send(said.to, 'yes')
   }
 
@@ -161,7 +176,9 @@ export class Waiting {
     return [{ type: 'look' }]
   }
 
-  #rttMs (device: DeviceId): number { return this.#order.find(target => target.device === device)?.rttMs ?? UNKNOWN_RTT_MS }
+  #rttMs (device: DeviceId): number {
+    return this.#order.find(target => target.device === device)?.rttMs ?? UNKNOWN_RTT_MS
+  }
 
   #reserveAt (device: DeviceId, now: number): ClaimEffect {
     const { build, needs, lagMs } = this.#init

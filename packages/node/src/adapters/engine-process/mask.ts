@@ -1,13 +1,16 @@
 /**
- * As an ordinary user a build has the rights of this node's user. Where the kernel lets such a user make namespaces, the build sees
- * empty folders in place of what is the node's alone, and cannot look around them: no capability is left to unmount, and a process
- * outside of its user namespace is not its to trace.
+ * As an ordinary user a build has the rights of this node's user. Where the kernel lets such a user make namespaces,
+ * the build sees empty folders in place of what is the node's alone, and cannot look around them: no capability is left
+ * to unmount, and a process outside of its user namespace is not its to trace.
  */
 import { runTool } from '../run-tool.ts'
 import { findTool } from '../system-tools.ts'
 
 /** Arguments: the folders to cover, `--`, the program. What cannot be covered ends the build before it begins. */
-const COVER = `while [ "$1" != -- ]; do [ ! -d "$1" ] || mount -t tmpfs -o ro,size=4k,mode=0500 none "$1" || exit 125; shift; done
+const COVER = `while [ "$1" != -- ]; do
+  [ ! -d "$1" ] || mount -t tmpfs -o ro,size=4k,mode=0500 none "$1" || exit 125
+  shift
+done
 shift
 exec "$@"`
 
@@ -23,7 +26,8 @@ export class Mask {
     if (unshare === undefined || setpriv === undefined || sh === undefined || hide.length === 0) return undefined
     const command = [
       unshare, '--user', '--map-current-user', '--keep-caps', '--mount', '--propagation', 'private', '--',
-      sh, '-c', COVER, 'sh', ...hide, '--', setpriv, '--inh-caps=-all', '--ambient-caps=-all', '--bounding-set=-all', '--no-new-privs', '--',
+      sh, '-c', COVER, 'sh', ...hide, '--',
+      setpriv, '--inh-caps=-all', '--ambient-caps=-all', '--bounding-set=-all', '--no-new-privs', '--',
     ]
     const [program = '', ...args] = [...command, 'true']
     return await runTool(program, args).then(() => new Mask(command), () => undefined)
