@@ -2,10 +2,12 @@
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ControlClient } from '../../src/gateway/control-client.ts'
 import { serveControl } from '../../src/gateway/control-server.ts'
+import { locate } from '../../src/gateway/location.ts'
+import { Desk } from '../support/cli.ts'
 import { FakeNode } from '../support/fake-node.ts'
 import { needs } from '../support/when.ts'
 
@@ -88,6 +90,22 @@ describe('a command', () => {
     const { client } = await squat(() => text)
     await expect(ask(client)).rejects.toMatchObject({ code: text.includes('"event"') ? 'NOT_RUNNING' : 'CONTROL_VERSION' })
   })
+})
+
+test.runIf(isRoot)('at the command line: a token for a build does not reach who squats in the folder of a long data path', async () => {
+  await using desk = new Desk()
+  const env = { XDG_RUNTIME_DIR: temp, TOKEN: 'secret' }
+  const dir = join(temp, 'd'.repeat(60), 'e'.repeat(60))
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  const { socket } = locate(dir, env)
+  expect(dirname(socket)).toBe(join(temp, 'elder-node'))
+  mkdirSync(dirname(socket), { mode: 0o777 })
+  impostor = createServer(connection => { connection.on('data', (chunk: Buffer) => { heard += chunk.toString() }).on('error', () => {}) })
+  await new Promise<void>(resolve => { impostor?.listen(socket, resolve) })
+  chownSync(dirname(socket), STRANGER, STRANGER)
+  const { code, json } = await desk.run(['build', desk.dir, '--env', 'TOKEN', '--json', '--dir', dir, '--', 'true'], { env })
+  expect([code, json()[0]]).toMatchObject([125, { error: { code: 'SOCKET_FOLDER' } }])
+  expect(heard).toBe('')
 })
 
 test.runIf(isRoot)('a node does not listen in a folder of another user', async () => {
