@@ -1,6 +1,7 @@
 /** Private files in memory, with the bytes that they have on disk. */
-import { damaged } from '../../src/adapters/private-files.ts'
-import { frame, seal, unframe, unseal } from '../../src/adapters/sealed.ts'
+import { crc32 } from 'node:zlib'
+import { damaged, otherFormat } from '../../src/adapters/private-files.ts'
+import { frame, seal, STORE_FORMAT, unframe, unseal } from '../../src/adapters/sealed.ts'
 import type { PrivateFiles, StoredLog } from '../../src/ports/files.ts'
 
 export class MemoryFiles implements PrivateFiles {
@@ -20,6 +21,7 @@ export class MemoryFiles implements PrivateFiles {
     const bytes = this.contents.get(name)
     const found = bytes === undefined ? undefined : unseal(bytes)
     if (found !== undefined && 'damaged' in found) throw damaged(this.path(name), found.damaged)
+    if (found !== undefined && found.format !== STORE_FORMAT) throw otherFormat(this.path(name), found.format)
     return found?.content
   }
 
@@ -45,8 +47,10 @@ export class MemoryFiles implements PrivateFiles {
   replaceLog (name: string, entries: readonly Uint8Array[]): void { this.#write(name, frame(entries)) }
 
   keepAside (name: string): string {
-    this.#write(`${name}.damaged`, this.contents.get(name) ?? new Uint8Array())
-    return this.path(`${name}.damaged`)
+    const bytes = this.contents.get(name) ?? new Uint8Array()
+    const aside = `${name}.damaged-${crc32(bytes).toString(16).padStart(8, '0')}`
+    if (!this.contents.has(aside)) this.#write(aside, bytes)
+    return this.path(aside)
   }
 
   #write (name: string, bytes: Uint8Array): void {
