@@ -407,6 +407,8 @@ describe('a hostile sender', () => {
     ['..', 'SOURCE_INVALID', dir => [['100644', '..', blob(dir, 'a')]]],
     ['.git', 'SOURCE_INVALID', dir => [['40000', '.git', tree(dir, [['100644', 'config', blob(dir, 'x')]])]]],
     ['.GIT', 'SOURCE_INVALID', dir => [['40000', '.GIT', tree(dir, [['100644', 'config', blob(dir, 'x')]])]]],
+    ...['.git.', '.git ', '.git::$INDEX_ALLOCATION', 'git~1'].map((name): [string, string, (dir: string) => Array<[string, string, string]>] =>
+      [JSON.stringify(name), 'SOURCE_INVALID', dir => [['40000', name, tree(dir, [['100644', 'config', blob(dir, 'x')]])]]]),
     ['a slash in a name', 'SOURCE_INVALID', dir => [['100644', 'a/../../b', blob(dir, 'a')]]],
     ['an absolute symlink', 'SOURCE_INVALID', dir => [['120000', 'l', blob(dir, '/etc/passwd')]]],
     ['a symlink up and out', 'SOURCE_INVALID', dir => [['120000', 'l', blob(dir, '../../x')]]],
