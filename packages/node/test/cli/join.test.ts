@@ -63,6 +63,15 @@ test('a stream of the network that breaks where nobody waits does not end the no
   expect(readFileSync(join(desk.dir, 'node.log'), 'utf8')).toContain('stream reset')
 })
 
+test.each([
+  ['as a code', Object.assign(new Error('open EMFILE'), { code: 'EMFILE' })],
+  ['as a number that Node has no name for', Object.assign(new Error('system error 24'), { code: 'ERR_SYSTEM_ERROR', info: { errno: 24 } })],
+])('a lack of file descriptors, told %s, is logged and the node goes on', async (_how, fault) => {
+  const { code } = await desk.run(['join', '--json'], { nodeFactory, onStart: faulty(fault) })
+  expect(code).toBe(0)
+  expect(readFileSync(join(desk.dir, 'node.log'), 'utf8')).toContain('no file descriptor left')
+})
+
 test('any other fault ends it, stopped in order, with exit code 1', async () => {
   const { code, json } = await desk.run(['join', '--json'], { nodeFactory, onStart: faulty(new TypeError('x is undefined')) })
   expect(code).toBe(1)
