@@ -5,10 +5,11 @@ import type { Role } from '../../src/api.ts'
 import type { Engine, EngineName, RunEvent, RunSpec } from '../../src/ports/engine.ts'
 import type { PrivateFiles } from '../../src/ports/files.ts'
 import type { Clock } from '../../src/ports/host.ts'
-import type { OutputPart, OutputReader, OutputWriter, SourceCache, SourceReader } from '../../src/ports/source.ts'
+import type { OutputReader, SourceCache, SourceReader } from '../../src/ports/source.ts'
 import { BuildHost, BuildLink, Builds } from '../../src/services/builds/index.ts'
 import { ResourceService } from '../../src/services/resources.ts'
 import { MemoryFiles } from '../support/memory-files.ts'
+import { MemoryReader, MemoryWriter } from '../support/memory-outputs.ts'
 import { MemoryNetwork, openDoor, type Doorkeeper, type MemoryMesh } from '../support/memory-mesh.ts'
 
 export type Script = (spec: RunSpec, signal: AbortSignal) => AsyncIterable<RunEvent>
@@ -119,14 +120,14 @@ export class Farm {
     const ref = (other: DeviceId): { id: string, name: string } => ({ id: other, name: this.devices.find(d => d.id === other)?.name ?? other.slice(0, 8) })
     const link = new BuildLink({ mesh })
     device.host = new BuildHost({
-      engine, cache: { ...fakeCache(device), ...init.disk }, outputs: { ...fakeReader, ...init.disk }, prepare: undefined, clock, crypto, signer: this.signerOf(signer), environment: requested => ({ PATH: '/bin', ...requested }),
+      engine, cache: { ...fakeCache(device), ...init.disk }, outputs: outputsOf(init.disk), prepare: undefined, clock, crypto, signer: this.signerOf(signer), environment: requested => ({ PATH: '/bin', ...requested }),
       limits: { cpus: 4, memoryBytes: 2 ** 33, pidsMax: 256, diskBytes: 2 ** 34 }, platform: 'linux/x64', network: init.network ?? 'full', role: roleOf,
       ask: (to, word) => link.ask(to, word),
       rttMs: to => mesh.peers().find(peer => peer.device === to)?.rttMs,
       offer: capacity => { resources.offer(capacity) }, log,
     }, { epoch })
     const resolve = (text: string): DeviceId => (this.devices.find(d => d.name === text) as Device).id
-    device.builds = new Builds({ mesh, link, resources, reader: fakeSource(() => this.warnings, this.source, thin => this.packs(thin)), writer: fakeWriter(written), files: init.files ?? memoryFiles(), crypto, clock, randomBytes: this.#world.randomBytes, resolve, ref, log }, { explore: this.#explore, settleMs: 500 })
+    device.builds = new Builds({ mesh, link, resources, reader: fakeSource(() => this.warnings, this.source, thin => this.packs(thin)), writer: new MemoryWriter(written), files: init.files ?? memoryFiles(), crypto, clock, randomBytes: this.#world.randomBytes, resolve, ref, log }, { explore: this.#explore, settleMs: 500 })
     link.serve(device)
     device.stop = async () => {
       await device.builds.stop()
@@ -212,35 +213,12 @@ function fakeCache (device: Device): SourceCache {
   }
 }
 
-const sha = (text: string): string => createHash('sha256').update(text).digest('hex')
-const fakeReader: OutputReader = {
-  match: async (_tree, globs) => ({ paths: globs.includes('out.txt') ? ['out.txt'] : [], unmatched: globs.filter(glob => glob !== 'out.txt'), leftOut: globs.includes('link') ? ['the symlink link is left out: outputs are regular files'] : [] }),
-  async * read (_tree, paths) {
-    for (const path of paths) {
-      yield { type: 'file', file: { path, mode: 0o644, bytes: 5 } }
-      yield { type: 'chunk', data: Buffer.from('built') }
-    }
-    yield { type: 'end', manifest: paths.map(path => ({ path, bytes: 5, sha256: sha('built'), mode: 0o644 as const })) }
-  },
-}
+/** What every build leaves in its tree. */
+const BUILT: ReadonlyMap<string, Uint8Array> = new Map([['out.txt', new Uint8Array(Buffer.from('built'))]])
 
-function fakeWriter (written: Map<string, string>): OutputWriter {
-  return {
-    present: async () => undefined,
-    async write (_to, parts) {
-      const files = new Map<string, string>()
-      let path = ''
-      let end: Extract<OutputPart, { type: 'end' }> | undefined
-      for await (const part of parts) {
-        if (part.type === 'file') path = part.file.path
-        else if (part.type === 'chunk') files.set(path, (files.get(path) ?? '') + Buffer.from(part.data).toString())
-        else end = part
-      }
-      if (end === undefined) throw new Error('no end')
-      for (const [name, text] of files) written.set(name, text)
-      return end.manifest
-    },
-  }
+function outputsOf (own: Partial<OutputReader> = {}): OutputReader {
+  const reader = new MemoryReader(() => BUILT, ['link'])
+  return { match: own.match ?? reader.match.bind(reader), read: own.read ?? reader.read.bind(reader) }
 }
 
 export function memoryFiles (): MemoryFiles { return new MemoryFiles() }

@@ -1,0 +1,78 @@
+/** Outputs in memory: what a build left in its tree, and what its requester has written. For tests of builds, without a disk. */
+import { createHash } from 'node:crypto'
+import { ElderError, isOutputPath, type OutputFile, type OutputPart } from '@elder-node/protocol'
+import { outputGlob } from '../../src/adapters/output-glob.ts'
+import type { OutputReader, OutputWriter, WrittenFile } from '../../src/ports/source.ts'
+
+const CHUNK_BYTES = 1_000
+const invalid = (message: string): ElderError => new ElderError('OUTPUT_INVALID', message)
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+export class MemoryReader implements OutputReader {
+  readonly #filesOf: (tree: string) => ReadonlyMap<string, Uint8Array>
+  readonly #symlinks: readonly string[]
+
+  /** The regular files of a tree, by path, and the symlinks in every tree. */
+  constructor (filesOf: (tree: string) => ReadonlyMap<string, Uint8Array>, symlinks: readonly string[] = []) {
+    this.#filesOf = filesOf
+    this.#symlinks = symlinks
+  }
+
+  async match (tree: string, globs: string[], { signal }: { signal: AbortSignal }): Promise<{ paths: string[], unmatched: string[], leftOut: string[] }> {
+    signal.throwIfAborted()
+    const all = [...this.#filesOf(tree).keys()].filter(isOutputPath)
+    const meant = (glob: string): string[] => all.filter(path => outputGlob(glob).matches(path))
+    const left = this.#symlinks.filter(path => globs.some(glob => outputGlob(glob).matches(path)))
+    const leftOut = left.map(path => `the symlink ${path} is left out: outputs are regular files`)
+    return { paths: [...new Set(globs.flatMap(meant))].sort(), unmatched: globs.filter(glob => meant(glob).length === 0), leftOut }
+  }
+
+  async * read (tree: string, paths: string[], { signal }: { signal: AbortSignal }): AsyncGenerator<OutputPart> {
+    const manifest: OutputFile[] = []
+    for (const path of paths) {
+      signal.throwIfAborted()
+      const content = this.#filesOf(tree).get(path)
+      if (content === undefined || !isOutputPath(path)) throw invalid(`${path} is no output of this tree`)
+      const file = { path, mode: 0o644 as const, bytes: content.length }
+      yield { type: 'file', file }
+      for (let at = 0; at < content.length; at += CHUNK_BYTES) yield { type: 'chunk', data: content.subarray(at, at + CHUNK_BYTES) }
+      manifest.push({ ...file, sha256: sha256(content) })
+    }
+    yield { type: 'end', manifest }
+  }
+}
+
+export class MemoryWriter implements OutputWriter {
+  readonly #written: Map<string, string>
+
+  /** Path to text; all targets are one. */
+  constructor (written: Map<string, string>) { this.#written = written }
+
+  async present (): Promise<undefined> { return undefined }
+
+  async write (_to: string, parts: AsyncIterable<OutputPart>, { outputs, signal }: { outputs: string[], signal: AbortSignal }): Promise<WrittenFile[]> {
+    const globs = outputs.map(outputGlob)
+    const files: Array<{ file: Omit<OutputFile, 'sha256'>, content: Buffer }> = []
+    let manifest: OutputFile[] | undefined
+    for await (const part of parts) {
+      signal.throwIfAborted()
+      if (manifest !== undefined) throw invalid('something follows the end of the outputs')
+      if (part.type === 'file') {
+        const { path } = part.file
+        if (!isOutputPath(path) || !globs.some(({ matches }) => matches(path))) throw invalid(`${path} cannot be written`)
+        if (files.some(({ file }) => file.path.toLowerCase() === path.toLowerCase())) throw invalid(`${path} comes twice`)
+        files.push({ file: part.file, content: Buffer.alloc(0) })
+      } else if (part.type === 'chunk') {
+        const last = files.at(-1)
+        if (last === undefined) throw invalid('bytes without a file')
+        last.content = Buffer.concat([last.content, part.data])
+      } else manifest = part.manifest
+    }
+    const came = files.map(({ file, content }): OutputFile => ({ ...file, bytes: content.length, sha256: sha256(content) }))
+    const isWhole = files.every(({ file, content }) => file.bytes === content.length)
+    const same = (a: OutputFile, b: OutputFile | undefined): boolean => b !== undefined && a.path === b.path && a.bytes === b.bytes && a.sha256 === b.sha256 && a.mode === b.mode
+    if (!isWhole || manifest?.length !== came.length || !came.every((file, i) => same(file, manifest[i]))) throw invalid('the outputs are incomplete')
+    for (const { file, content } of files) this.#written.set(file.path, content.toString())
+    return came
+  }
+}
