@@ -3,7 +3,15 @@ import { BUILD_RULES, SLOT_RULES, type BuildRules, type SlotRules } from '@elder
 import { LeaseFarm, type Outcome, type Plan } from './leases/farm.ts'
 import { quantile } from './leases/watch.ts'
 
-function simulate (plan: Plan): Outcome { return new LeaseFarm(plan).run() }
+const outcomes = new Map<string, Outcome>()
+
+/** A plan has one outcome: many mutants are held against the same run. */
+function simulate (plan: Plan): Outcome {
+  const name = JSON.stringify(plan)
+  const outcome = outcomes.get(name) ?? new LeaseFarm(plan).run()
+  outcomes.set(name, outcome)
+  return outcome
+}
 
 const TWICE = 'an exclusive build runs twice at once'
 
@@ -62,7 +70,7 @@ describe('leases in a hostile world', () => {
   })
 
   it('replays from its seed', () => {
-    expect(simulate({ seed: 7, hours: 0.3 }).hash).toBe(simulate({ seed: 7, hours: 0.3 }).hash)
+    expect(new LeaseFarm({ seed: 7, hours: 0.3 }).run().hash).toBe(simulate({ seed: 7, hours: 0.3 }).hash)
     expect(simulate({ seed: 7, hours: 0.3 }).hash).not.toBe(simulate({ seed: 8, hours: 0.3 }).hash)
   })
 

@@ -43,7 +43,7 @@ const CONGESTION_MS = 4_000
 /** An engine promises that the processes of a dead node are gone within this time. */
 const ORPHAN_MS = 2_000
 const HEARTBEAT_MS = 15_000
-const WATCH_MS = 250
+const WATCH_MS = 1_000
 const WAYS = 3
 /** Of 99 slots in 100, in a quiet world: a word lost and said again, twice. */
 const IDLE_MS_MAX = 500
