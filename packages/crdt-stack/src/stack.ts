@@ -199,19 +199,27 @@ export class Stack {
     })
   }
 
-  /** Membership changed: what counts of evicted devices. What an earlier cut dropped comes back from the store when this one keeps it. */
+  /**
+   * Membership changed: what counts of evicted devices. What an earlier cut dropped comes back from the store when this one
+   * keeps it.
+   *
+   * @throws ElderError when the store does not read; the cuts hold even so
+   */
   async setCuts (cuts: Cuts): Promise<void> {
     await this.#serial.run(async () => {
       const before = this.#graph.cuts
       if (this.#closed || !this.#graph.setCuts(cuts)) return
-      await this.#takeBack(keepsMore(before, cuts))
-      this.#shown.tidy({ isStale: true })
-      this.#changed()
-      this.#shown.settle()
+      try {
+        await this.#takeBack(keepsMore(before, cuts))
+      } finally {
+        this.#shown.tidy({ isStale: true })
+        this.#changed()
+        this.#shown.settle()
+      }
     })
   }
 
-  /** @throws ElderError `READ_ONLY`, `ENTRY_INVALID`, `SECRET`, `TOO_LARGE`, `DISK_FULL` */
+  /** @throws ElderError `READ_ONLY`, `EVICTED`, `ENTRY_INVALID`, `SECRET`, `TOO_LARGE`, `DISK_FULL` */
   async add (entry: NewEntry, author: { agent?: string } = {}): Promise<Entry> { return await this.#write(undefined, () => this.#edits.add(entry, author.agent)) }
 
   /**
@@ -315,7 +323,11 @@ export class Stack {
   async #write (entry: string | undefined, run: () => RecordName): Promise<Entry> {
     if (this.#init.readonly === true) throw new ElderError('READ_ONLY', `the stack ${this.name} is read-only on this device`, 'Write on a device that is admitted, or adopt the stack.')
     if (this.#closed) throw closedError(this.name)
-    const name = await this.#commits.write(entry, run)
+    const name = await this.#commits.write(entry, () => {
+      // What it wrote now would be beyond its cut: acknowledged here, and shown nowhere.
+      if (this.#graph.cuts.has(this.#writer.device)) throw new ElderError('EVICTED', 'this device was evicted from the mesh: what it writes counts no more', 'Join again with a new key: move the data directory aside first.')
+      return run()
+    })
     this.#shown.settle()
     const { view } = this.#shown
     return toEntry(view.entries.get(name) as EntryState, view.bodies)

@@ -262,18 +262,18 @@ describe('a member that signs two histories', () => {
     expect(a.digest()).toEqual(b.digest())
   })
 
-  it('and writes on, though its cut dropped its last record, does so in a new feed', async () => {
+  it('is refused its own writes while the cut stands, and after it writes on in a feed others can follow', async () => {
     const device = createDevice()
     const [self, reader] = [await device.open(), await createDevice().open()]
     await self.add({ kind: 'note', title: 'kept' })
     const keep = self.headsOf(device.id).map(hash => Buffer.from(hash).toString('hex'))
     await self.add({ kind: 'note', title: 'beyond' })
     await self.setCuts(new Map([[device.id, { keep: new Set(keep), undo: false }]]))
-    await self.add({ kind: 'note', title: 'after that' })
+    await expect(self.add({ kind: 'note', title: 'refused' })).rejects.toMatchObject({ code: 'EVICTED' })
     await self.setCuts(new Map())
     await self.add({ kind: 'note', title: 'back again' })
     await pull(reader, self)
-    for (const stack of [self, reader]) expect(titles(stack)).toEqual(['after that', 'back again', 'beyond', 'kept'])
+    for (const stack of [self, reader]) expect(titles(stack)).toEqual(['back again', 'beyond', 'kept'])
     expect(reader.digest()).toEqual(self.digest())
     expect((await self.audit()).problems).toEqual([])
   })

@@ -84,13 +84,18 @@ describe('framed logs', () => {
       await writeFile(join(dir, name), whole.map((byte, i) => i === at ? byte ^ (1 << (at % 8)) : byte))
       const hit = frames.findLastIndex(start => start <= at)
       const isLast = hit === frames.length - 1
+      const changed = await readFile(join(dir, name))
       for (let life = 0; life < (at % 16 === 0 ? 2 : 1); life++) {
         const store = await FsFeedStore.open(dir)
         const { batches, damaged } = await store.load()
         expect(batches.map(({ from }) => from), `byte ${at}`).toEqual([1, 2, 3].filter(seq => seq !== hit + 1))
-        // In the middle the damage stays, and is told in every life. A length that points behind the end looks like a torn tail.
-        if (!isLast) expect(damaged).toMatchObject([{ at: frames[hit], bytes: (frames[hit + 1] as number) - (frames[hit] as number), file: join(dir, name) }])
-        else if (damaged.length > 0) expect(await readFile(damaged[0]?.file as string)).toHaveLength(whole.length - (frames[hit] as number))
+        // It is told once; the bytes are kept as they were. A length that points behind the end looks like a torn tail.
+        const bytes = (frames[hit + 1] ?? whole.length) - (frames[hit] as number)
+        if (life > 0) expect(damaged).toEqual([])
+        else if (!isLast || damaged.length > 0) {
+          expect(damaged).toMatchObject([{ at: frames[hit], bytes, file: join(dir, `${name}.damaged-${frames[hit]}`) }])
+          expect(await readFile(damaged[0]?.file as string)).toEqual(changed)
+        }
         await store.close()
       }
       await rm(join(dir, `${name}.damaged-${frames[hit]}`), { force: true })
@@ -119,17 +124,17 @@ describe('framed logs', () => {
     const now = stack.digest()
     await stack.close()
     const again = await openStack(place)
-    expect(again.damaged).toHaveLength(1)
+    expect(again.damaged).toEqual([])
     expect(again.digest()).toEqual(now)
     await again.close()
   })
 
-  it('put aside what does not read at the end, and go on behind the last frame', async () => {
+  it('keep aside a log that does not read at the end, and go on behind the last frame', async () => {
     const { log, whole } = await written(2)
     const { stack, dir } = await reopened(log, Buffer.concat([whole, Buffer.from('zeros or worse '.repeat(9))]))
     const [damage] = stack.damaged
     expect(damage?.file).toBe(join(dir, `${log.split('/').at(-1) as string}.damaged-${whole.length}`))
-    expect(await readFile(damage?.file as string, 'utf8')).toBe('zeros or worse '.repeat(9))
+    expect((await readFile(damage?.file as string, 'utf8')).endsWith('zeros or worse '.repeat(9))).toBe(true)
     await stack.add({ kind: 'note', title: 'after' })
     await stack.close()
     const again = await openStack(dir)

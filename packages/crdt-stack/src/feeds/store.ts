@@ -1,7 +1,7 @@
 /** Where the feeds of one stack live: the port. Implementations: memory, framed logs on disk (`@elder-node/crdt-stack/fs`); one acceptance suite. */
 import type { Batch, FeedId } from '@elder-node/protocol'
 
-/** Bytes of a feed's file that do not read. Nothing is cut or overwritten: they stay where they are, or aside. */
+/** Bytes of a feed's file that do not read. Nothing is overwritten: the file is kept aside as it is. */
 export interface Damage {
   feed: FeedId
   /** Where the bytes can be looked at. */

@@ -2,10 +2,10 @@
  * Feeds as framed logs on disk: `<dir>/<feed>.log`, `<dir>/clean-end`.
  *
  * A batch is acknowledged after fdatasync. When idle it is committed at once; batches that arrive while an fdatasync runs share
- * the next one. Only a torn tail is ever cut: what does not read stays where it is, or aside when nothing follows it. One process
+ * the next one. Only a torn tail is ever cut: a log in which something else does not read is kept aside as it is. One process
  * per directory: the node's lock file sees to that.
  */
-import { mkdir, readdir, readFile, stat, truncate } from 'node:fs/promises'
+import { link, mkdir, readdir, readFile, stat, truncate } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { decode, ElderError, encode, feedKey, feedIdOf, fromHex, toHex, type Batch, type FeedId } from '@elder-node/protocol'
 import type { Damage, FeedStore, LoadedFeeds } from '../feeds/store.ts'
@@ -51,7 +51,7 @@ export class FsFeedStore implements FeedStore {
       const bytes = await readFile(join(this.dir, name))
       const log = readLog(feed, bytes)
       loaded.batches.push(...log.batches)
-      loaded.damaged.push(...await this.#settleTail(feed, bytes, log))
+      loaded.damaged.push(...await this.#settle(feed, bytes, log))
     }
     this.#loaded = true
     return loaded
@@ -136,21 +136,36 @@ export class FsFeedStore implements FeedStore {
     }
   }
 
-  /** Cuts a torn tail; puts aside other bytes that do not read and that nothing follows, so that the next frame is not joined to them. */
-  async #settleTail (feed: FeedId, bytes: Buffer, { damaged, torn }: ReadLog): Promise<Damage[]> {
+  /** Cuts a torn tail. A log with other bytes that do not read is kept aside as it is, and what reads of it goes on in a new file. */
+  async #settle (feed: FeedId, bytes: Buffer, { batches, damaged, torn }: ReadLog): Promise<Damage[]> {
     const name = `${feed}.log`
-    const last = damaged.at(-1)
-    const isAtEnd = last !== undefined && last.at + last.bytes === bytes.length
-    const end = torn?.at ?? (isAtEnd ? last.at : bytes.length)
-    const found = damaged.map(gap => this.#damage(feed, gap))
-    if (isAtEnd) {
-      const aside = join(this.dir, `${name}.damaged-${last.at}`)
-      await replaceFile(aside, bytes.subarray(last.at))
-      found[found.length - 1] = { ...this.#damage(feed, last), file: aside }
+    if (damaged.length === 0) {
+      if (torn !== undefined) await truncate(join(this.dir, name), torn.at)
+      this.#sizes.set(name, torn?.at ?? bytes.length)
+      return []
     }
-    if (end < bytes.length) await truncate(join(this.dir, name), end)
-    this.#sizes.set(name, end)
-    return found
+    const good = Buffer.concat(batches.map(frameOf))
+    try {
+      const file = await this.#keepAside(name, (damaged[0] as Gap).at)
+      await replaceFile(join(this.dir, name), good)
+      this.#sizes.set(name, good.length)
+      return damaged.map(gap => ({ feed, file, ...gap }))
+    } catch {
+      // A disk that takes no file: the log stays as it is, and the next frame is found behind whatever does not read.
+      this.#sizes.set(name, bytes.length)
+      return damaged.map(gap => this.#damage(feed, gap))
+    }
+  }
+
+  /** Another name for the same bytes, durable before anything is written in their place. @returns its path */
+  async #keepAside (name: string, at: number): Promise<string> {
+    const taken = new Set(await readdir(this.dir))
+    let aside = `${name}.damaged-${at}`
+    for (let i = 2; taken.has(aside); i++) aside = `${name}.damaged-${at}.${i}`
+    const path = join(this.dir, aside)
+    await link(join(this.dir, name), path)
+    await syncDirectory(this.dir)
+    return path
   }
 
   #damage (feed: FeedId, { at, bytes }: Gap): Damage { return { feed, file: join(this.dir, `${feed}.log`), at, bytes } }

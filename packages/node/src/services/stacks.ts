@@ -250,13 +250,19 @@ export class Stacks {
     return many < LIMITS.stacksPerDeviceMax && this.#held.size + this.#opening.size < LIMITS.stacksMax - LIMITS.stacksReserved
   }
 
-  /** Membership changed: what counts of evicted devices may be another than before. */
+  /**
+   * Membership changed: what counts of evicted devices may be another than before.
+   *
+   * @throws AggregateError of the stacks whose disk did not read; the cuts hold there too, as far as it did
+   */
   async applyCuts (): Promise<void> {
+    const failed: unknown[] = []
     for (const held of this.all()) {
       if (held.archivedFrom !== undefined) continue
-      await held.stack.setCuts(this.#components.cuts(held.stack.id))
+      await held.stack.setCuts(this.#components.cuts(held.stack.id)).catch((error: unknown) => { failed.push(error) })
       this.#tellMoved(held)
     }
+    if (failed.length > 0) throw new AggregateError(failed, 'records of evicted devices could not be read again')
   }
 
   // ---- archived stacks
@@ -333,6 +339,8 @@ export class Stacks {
     this.#count(founder ?? stack.soleAuthor())
     this.#held.set(key, held)
     this.#broken.delete(key)
+    // The roster may have changed while the disk was read: whoever asks for cuts from now on finds this stack.
+    await stack.setCuts(cuts(id))
     stack.onAppend(batch => {
       this.#tellMoved(held)
       this.#appended.tell(held, batch)

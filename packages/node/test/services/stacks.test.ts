@@ -255,6 +255,22 @@ describe('archived stacks', () => {
   })
 })
 
+describe('an eviction', () => {
+  it('that is heard while a stack is being opened counts there too', async () => {
+    const [a, b] = [await mesh.node(), await mesh.node()]
+    await mesh.connectAll()
+    await note(a, 'repo', 'from a')
+    await converged([a, b], 'repo', 1)
+    await mesh.stop(b)
+    mesh.nodes.splice(1)
+    // The roster changes between the first question for the cuts and the end of the load.
+    let asked = 0
+    const evicted = new Map([[a.device, { keep: new Set<string>(), undo: true }]])
+    const again = await mesh.node({ disk: b.disk, cuts: () => asked++ === 0 ? new Map() : evicted })
+    expect(again.stacks.named('repo')?.entries()).toBe(0)
+  })
+})
+
 describe('small files that do not read', () => {
   const damage = (disk: StackNode['disk'], name: string): void => {
     const bytes = disk.files.contents.get(name) as Uint8Array
