@@ -79,6 +79,8 @@ export class Town {
   readonly #heard = new Map<Life, Map<DeviceId, number>>()
   readonly #evicted = new Set<DeviceId>()
   readonly #lost = new Set<DeviceId>()
+  /** Whose ticket a device came with. */
+  readonly #hosts = new Map<DeviceId, DeviceId>()
   #count = 0
   #crashes = 0
   #restores = 0
@@ -240,6 +242,7 @@ export class Town {
         if (ticket === undefined) return
         const joiners = Array.from({ length: racers }, () => this.#newDevice(ticket))
         this.#tickets.set(ticket, joiners.map(({ id }) => id))
+        for (const { id } of joiners) this.#hosts.set(id, host.id)
         // Not inside the host's life: each is a device of its own.
         this.time.at(this.time.now, () => { for (const joiner of joiners) this.#boot(joiner) })
       } catch { /* no admin any more */ }
@@ -389,10 +392,11 @@ export class Town {
     return groups.toSorted((a, b) => b.length - a.length)[0] ?? []
   }
 
-  /** It ended as no member, though nobody removed it and every roster has it as one. */
+  /** It ended as no member, though nobody removed it, nor whoever let it in, and every roster has it as one. */
   #wasWronged ({ id, entered }: Device): boolean {
     const up = this.#up()
-    return entered && up.length > 0 && !this.#evicted.has(id) && !this.#lost.has(id) && up.every(({ membership }) => membership?.roster.members.has(id) === true)
+    for (let by: DeviceId | undefined = id; by !== undefined; by = this.#hosts.get(by)) if (this.#evicted.has(by) || this.#lost.has(by)) return false
+    return entered && up.length > 0 && up.every(({ membership }) => membership?.roster.members.has(id) === true)
   }
 
   #violate (what: string): void {
@@ -407,7 +411,10 @@ function recordsOn ({ membership }: Device): Set<string> { return new Set(member
 /** Equal when two devices hold the same records. */
 function digestOf (membership: Membership): string { return hex(crypto.sha256(...membership.records().map(bytes => crypto.sha256(bytes)).sort(Buffer.compare))) }
 
-function knows ({ membership }: Device, { id }: Device): boolean { return membership?.members().some(({ device }) => device === id) === true }
+/** As a member whose address it has: without one it cannot dial. */
+function knows ({ membership }: Device, { id }: Device): boolean {
+  return membership?.members().some(({ device, addresses }) => device === id && addresses.length > 0) === true
+}
 
 function hex (bytes: Uint8Array): string { return Buffer.from(bytes).toString('hex') }
 

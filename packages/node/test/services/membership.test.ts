@@ -1,8 +1,9 @@
-import { LIMITS, encode, formatTicket, parseTicket, signMemberRecord, toBase32, toHex, type StackId, type Value } from '@elder-node/protocol'
+import { LIMITS, encode, formatTicket, parseTicket, signMemberRecord, toBase32, toHex, type MemberRecord, type StackId, type Value } from '@elder-node/protocol'
 import * as fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
-import { ROSTER_LOG } from '../../src/services/membership/record-book.ts'
+import { idOf, MeshBook } from '../../../protocol/test/support/mesh-book.ts'
+import { RecordBook, ROSTER_LOG } from '../../src/services/membership/record-book.ts'
 import { TestMesh, type TestNode } from '../support/membership.ts'
 import { MemoryFiles } from '../support/memory-files.ts'
 import { eventually } from '../support/eventually.ts'
@@ -478,5 +479,22 @@ describe('a device that only a removed device let in', () => {
     await mesh.connect(again, evictor)
     await again.membership.joined({ signal })
     expect(names(evictor)).toContain('pi')
+  })
+
+  test('does not believe so of a removal of which it cannot see what it knew: that may have seen its admission', () => {
+    const records = new MeshBook()
+    const evictor = records.admit(0, 1, 'admin', 'laptop')
+    const pi = records.admit(0, 2, 'builder', 'pi')
+    const between = records.admit(1, 3, 'builder', 'between')
+    const removal = records.revoke(1, 0)
+    const unaware = records.revoke(1, 0, { prev: [evictor.hash] })
+    const told = (...shown: MemberRecord[]): boolean => {
+      const book = new RecordBook({ crypto: nodeCrypto(), files: new MemoryFiles() }, records.mesh)
+      book.admit([records.genesis, evictor, pi].map(({ bytes }) => bytes), [idOf(1), idOf(2)])
+      expect(book.roster.members.has(idOf(2))).toBe(true)
+      book.admitRemoval(shown.map(({ bytes }) => bytes), idOf(2), idOf(1))
+      return !book.roster.members.has(idOf(2))
+    }
+    expect([told(removal), told(removal, between), told(unaware)]).toEqual([false, false, true])
   })
 })

@@ -115,7 +115,18 @@ export class Door {
     if (refusal !== undefined) return { ok: false, code: refusal }
     if (roster.members.has(dialer)) return { ok: true, answer: this.#answer(dialer) }
     const removals = this.#removalsOfIssuers(proof)
-    return { ok: false, code: 'not-a-member', ...(removals.length === 0 ? {} : { proof: { proof: this.#chain(...removals) } }) }
+    return { ok: false, code: 'not-a-member', ...(removals.length === 0 ? {} : { proof: { proof: this.#withPast(removals) } }) }
+  }
+
+  /** The chains of these removals and what else they have seen, newest first, as far as a refusal holds it: the dialer knows what is old. */
+  #withPast (removals: readonly string[]): Uint8Array[] {
+    const { graph } = this.#components.book
+    const chain = this.#chain(...removals)
+    const seen = new Set(removals.flatMap(hash => [...graph.past(graph.get(hash) as MemberRecord)]))
+    const past = graph.records.filter(({ hash }) => seen.has(hash)).sort((a, b) => graph.compare(b, a)).map(({ bytes }) => bytes)
+    const shown = [...chain, ...past.filter(bytes => !chain.some(other => equalBytes(other, bytes)))].slice(0, 2 * LIMITS.proofRecordsMax)
+    while (encode(shown).length > LIMITS.doorBytesMax - 256) shown.pop()
+    return shown
   }
 
   /** Who let the dialer in is out, and what it gave without our knowing went with it: the dialer has to learn that from somebody. */

@@ -118,25 +118,27 @@ export class RecordBook {
 
   /**
    * The same for what a door shows with its no: kept is only what removes `device`, or whoever let it in, when that takes its
-   * membership away. @throws as {@link add}
+   * membership away. The latter is believed only with everything that the removal has seen: with a hole in its past nobody can say
+   * that it did not know of this device. @throws as {@link add}
    */
   admitRemoval (batch: readonly Uint8Array[], device: DeviceId, from: DeviceId): void {
     const member = this.#roster.members.get(device)
     const chain = member === undefined ? [] : proofOf(this.#graph, [member.admission, member.grant], LIMITS.proofRecordsMax)
-    this.#adopt(batch, from, ({ members, revoked, lost }) => {
+    this.#adopt(batch, from, ({ members, revoked, lost }, copy) => {
       if (members.has(device)) return []
-      const issuers = chain.map(({ issuer }) => revoked.get(issuer)?.record)
-      return [revoked.get(device)?.record, lost.get(device), ...issuers].filter(hash => hash !== undefined)
+      const isWhole = (hash: string): boolean => [...copy.past(copy.get(hash) as MemberRecord)].every(before => copy.get(before) !== undefined)
+      const issuers = chain.map(({ issuer }) => revoked.get(issuer)?.record).filter(hash => hash !== undefined)
+      return [revoked.get(device)?.record, lost.get(device), ...(issuers.every(isWhole) ? issuers : [])].filter(hash => hash !== undefined)
     })
   }
 
   /** `proven`: hashes of the records that matter, in a copy that has the batch too. */
-  #adopt (batch: readonly Uint8Array[], from: DeviceId | null, proven: (roster: Roster) => string[]): void {
+  #adopt (batch: readonly Uint8Array[], from: DeviceId | null, proven: (roster: Roster, copy: MembershipGraph) => string[]): void {
     const shown = this.#opened(batch)
     if (shown.length === 0) return
     const copy = this.#with(this.#fromOutside(shown))
     const fresh = new Set(shown.map(({ hash }) => hash))
-    const chain = proofOf(copy, proven(resolveRoster(copy, this.mesh)), copy.records.length)
+    const chain = proofOf(copy, proven(resolveRoster(copy, this.mesh), copy), copy.records.length)
     this.#take(chain.filter(({ hash }) => fresh.has(hash)), from)
   }
 
