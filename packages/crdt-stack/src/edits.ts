@@ -6,6 +6,7 @@ import { hashOf, type Node, type RecordName } from './feeds/node.ts'
 import type { Writer } from './feeds/writer.ts'
 import { ENTRY_VERSION, isImmutable, SESSION_BYTES, TEXT_FORMAT } from './schema.ts'
 import { refuseSecrets } from './secrets.ts'
+import { isShownWhole } from './texts.ts'
 import type { EditOptions, EntryPatch, NewEntry } from './types.ts'
 import type { EntriesView } from './view.ts'
 
@@ -80,8 +81,8 @@ export class Edits {
     if (isImmutable(entry.kind)) throw new ElderError('IMMUTABLE', `the body of a ${entry.kind} cannot be changed`, 'Add a new entry that supersedes it.')
     if (base === undefined && overwrite !== true) this.#refuseStale(entry, agent)
     refuseSecrets(wanted, now)
-    const session = this.#session(entry.name)
     const text = view.textOf(entry)
+    const session = this.#session(entry.name, open => isShownWhole(text, view.clientOf(open, entry.name, open.session)))
     const client = view.clientOf(session, entry.name, session.session)
     const update = view.bodies.write(text.source, client, edits)
     try {
@@ -93,11 +94,12 @@ export class Edits {
     }
   }
 
-  #session (entry: RecordName): OpenSession {
+  /** `isWhole`: can the session of before go on? */
+  #session (entry: RecordName, isWhole: (open: OpenSession) => boolean): OpenSession {
     const { writer, random, wallMs } = this.#parts
     const [feed, now] = [writer.feed as FeedId, wallMs()]
     const open = this.#sessions.get(entry)
-    const isOpen = open !== undefined && open.feed === feed && now - open.lastMs < SESSION_MS && now >= open.lastMs
+    const isOpen = open !== undefined && open.feed === feed && now - open.lastMs < SESSION_MS && now >= open.lastMs && isWhole(open)
     const session: OpenSession = { feed, session: isOpen ? open.session : random(SESSION_BYTES), lastMs: now }
     this.#sessions.set(entry, session)
     if (this.#sessions.size > SESSIONS_MAX) this.#sessions.delete(this.#sessions.keys().next().value as RecordName)

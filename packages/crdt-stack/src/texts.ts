@@ -22,7 +22,12 @@ export interface Session {
   units: Units[]
   /** Of void records: others may build on them, and are then skipped. */
   voids: Units[]
+  /** Both by place, made anew when one is added: with two contents under one place a search has to find both. */
+  places: Places | undefined
 }
+
+/** Rising by clock; `reach`: the furthest end up to there. */
+interface Places { units: Units[], reach: number[] }
 
 export interface TextState {
   /** The entry's `new` record, which wrote the first content. */
@@ -51,7 +56,7 @@ export function newText (entry: string, base: number, initial: string, birth: No
   const units = { node: birth, clock: 0, end: initial.length }
   return {
     birth, source: { entry, base, initial, state: undefined, updates: [], masks: [] }, base, texts: new Map(), hasConflict: false,
-    sessions: new Map([[base, { feed: birth.feed, units: birth.why === undefined ? [units] : [], voids: birth.why === undefined ? [] : [units] }]]),
+    sessions: new Map([[base, { feed: birth.feed, units: birth.why === undefined ? [units] : [], voids: birth.why === undefined ? [] : [units], places: undefined }]]),
   }
 }
 
@@ -63,6 +68,11 @@ export function endOfSession (text: TextState, node: Node, client: number): numb
   const last = units.at(-1)
   if (last === undefined || node.follows(last.node)) return last?.end ?? 0
   return units.reduce((end, { node: other, end: reached }) => reached > end && node.follows(other) ? reached : end, 0)
+}
+
+/** Is everything shown that this session wrote? The document lacks what is not, and nothing can follow it there. */
+export function isShownWhole (text: TextState, client: number): boolean {
+  return (text.sessions.get(client)?.units ?? []).every(({ node }) => text.texts.get(node)?.skipped === undefined)
 }
 
 /** The session's client, and exactly from its end. @throws Refusal */
@@ -104,21 +114,40 @@ function holders (text: TextState, node: Node, client: number, at: number): Unit
   const session = text.sessions.get(client)
   if (session === undefined) return []
   const holds = (units: Units): boolean => units.clock <= at && at < units.end && units.node !== node && node.sees(units.node)
+  if (text.hasConflict) return allAt(session, at).filter(holds)
   const found = search(session.units, at)
   // Without a conflict every session is one chain: the unit has one writer.
-  if (!text.hasConflict) return [...found !== undefined && holds(found) ? [found] : [], ...session.voids.filter(holds)]
-  return [...session.units, ...session.voids].filter(holds)
+  return [...found !== undefined && holds(found) ? [found] : [], ...session.voids.filter(holds)]
+}
+
+/** All units that hold this place. */
+function allAt (session: Session, at: number): Units[] {
+  session.places ??= placesOf([...session.units, ...session.voids])
+  const { units, reach } = session.places
+  const found: Units[] = []
+  for (let i = lastFrom(units, at); i >= 0 && (reach[i] as number) > at; i--) if ((units[i] as Units).end > at) found.push(units[i] as Units)
+  return found.reverse()
+}
+
+function placesOf (all: Units[]): Places {
+  const units = all.sort((a, b) => a.clock - b.clock || lowerFirst(a.node, b.node))
+  const reach: number[] = []
+  for (const { end } of units) reach.push(Math.max(end, reach.at(-1) ?? 0))
+  return { units, reach }
 }
 
 /** The last units that begin at or before `at`, in a session without conflict. */
-function search (units: readonly Units[], at: number): Units | undefined {
+function search (units: readonly Units[], at: number): Units | undefined { return units[lastFrom(units, at)] }
+
+/** Index of the last units that begin at or before `at`; -1 when none does. */
+function lastFrom (units: readonly Units[], at: number): number {
   let [low, high] = [0, units.length]
   while (low < high) {
     const mid = (low + high) >> 1
     if ((units[mid] as Units).clock <= at) low = mid + 1
     else high = mid
   }
-  return units[low - 1]
+  return low - 1
 }
 
 /**
@@ -132,7 +161,7 @@ export function checkDocument (text: TextState, record: TextRecord, bodies: Bodi
   const covered = coveredBy(text, node)
   const isRival = text.hasConflict || overlaps(text, client, scanned)
   if (!isRival) {
-    if (isShort(text, record)) return
+    if (lackedBy(text, record) !== undefined) return
     if (isOwn) bodies.check(text.source, scanned, covered)
     else bodies.apply(text.source, update, scanned, covered)
     return
@@ -146,10 +175,10 @@ export function checkDocument (text: TextState, record: TextRecord, bodies: Bodi
   bodies.try(scratch, update, scanned, covered)
 }
 
-/** Does it need text that is not shown? In a text without conflict. */
-function isShort (text: TextState, record: TextRecord): boolean {
+/** Units that it needs and that are not shown, if there are such: in a text without conflict. */
+function lackedBy (text: TextState, record: TextRecord): Units[] | undefined {
   const isShown = ({ node }: Units): boolean => node === text.birth || (text.texts.has(node) && text.texts.get(node)?.skipped === undefined)
-  return needsOf(text, record).some(units => !units.some(isShown))
+  return needsOf(text, record).find(units => !units.some(isShown))
 }
 
 /** Units of each client in the author's past; of its own session, the caller counts by itself. */
@@ -209,21 +238,23 @@ function needsOf (text: TextState, { node, client, scanned: { block, deletes } }
 export function addText (text: TextState, record: TextRecord, bodies: Bodies, isMasked: (node: Node) => boolean): boolean {
   const { node, client, update, scanned } = record
   const isRival = overlaps(text, client, scanned)
-  const session = text.sessions.get(client) ?? { feed: node.feed, units: [], voids: [] }
+  const session = text.sessions.get(client) ?? { feed: node.feed, units: [], voids: [], places: undefined }
   text.sessions.set(client, session)
+  session.places = undefined
   const { block } = scanned
   const units = block === undefined || block.client !== client ? [] : [{ node, clock: block.clock, end: block.end }]
   if (node.why !== undefined) {
     session.voids.push(...units)
     return false
   }
-  const lacks = !isRival && !text.hasConflict && isShort(text, record)
-  const written: Written = { client, update, skipped: lacks ? { why: SKIP_NEEDS, at: undefined } : undefined }
+  const lacks = isRival || text.hasConflict ? undefined : lackedBy(text, record)
+  const at = lacks?.map(({ node: other }) => text.texts.get(other)?.skipped?.at ?? (other.why === undefined ? undefined : other)).find(other => other !== undefined)
+  const written: Written = { client, update, skipped: lacks === undefined ? undefined : { why: SKIP_NEEDS, at } }
   session.units.push(...units)
   text.texts.set(node, written)
   text.hasConflict ||= isRival
   if (text.hasConflict || text.source.masks.length > 0 || isMasked(node)) readAgain(text, bodies, isMasked)
-  else if (!lacks) bodies.keep(text.source, update)
+  else if (lacks === undefined) bodies.keep(text.source, update)
   return true
 }
 
@@ -269,7 +300,8 @@ function countTexts (text: TextState, texts: ReadonlyArray<readonly [Node, Writt
     else if (block !== undefined && before.some(({ clock, end }) => clock < block.end && block.clock < end)) skips.set(node, { why: SKIP_TWICE, at: node })
     else {
       counted.add(node)
-      if (block !== undefined) taken.set(client, [...before, { node, clock: block.clock, end: block.end }])
+      if (block !== undefined) before.push({ node, clock: block.clock, end: block.end })
+      taken.set(client, before)
     }
   }
   return { counts: node => counted.has(node), skips }

@@ -12,7 +12,13 @@ const temp = mkdtempSync(join(tmpdir(), 'elder-audit-'))
 afterAll(() => { rmSync(temp, { recursive: true, force: true }) })
 
 async function openAt (name: string): Promise<Stack> {
-  return await Stack.open({ store: await FsFeedStore.open(join(temp, name)), crypto, signer: createSigner(new Uint8Array(32).fill(9)), wallMs: () => Date.now(), random }, { id: STACK, name: NAME })
+  return await Stack.open(
+    {
+      store: await FsFeedStore.open(join(temp, name)), crypto, signer: createSigner(new Uint8Array(32).fill(9)),
+      wallMs: () => Date.now(), random,
+    },
+    { id: STACK, name: NAME }
+  )
 }
 
 async function filled (name: string): Promise<{ stack: Stack, log: string }> {
@@ -66,7 +72,9 @@ describe('audit', () => {
     const payload = Buffer.from(whole.subarray(at + HEADER, at + HEADER + length))
     payload[payload.length - 1] = (payload.at(-1) as number) ^ 1
     writeFileSync(log, Buffer.concat([whole.subarray(0, at), framed(payload)]))
-    expect((await stack.audit()).problems).toMatchObject([{ code: 'FEED_BROKEN', message: expect.stringContaining('signature') as string }])
+    expect((await stack.audit()).problems).toMatchObject([{
+      code: 'FEED_BROKEN', message: expect.stringContaining('signature') as string,
+    }])
     await stack.close()
   })
 
@@ -102,14 +110,18 @@ describe('audit of a stack that dropped strands', () => {
     const stack = await device.open({ headsMax: 3 })
     const strand = (length: number): RawFeed => {
       const raw = new RawFeed(feed, liar.signer)
-      for (let n = 0; n < length; n++) raw.write({ kind: 'new', body: { kind: 'note', fields: { title: `${length} ${random(4).join()}` }, body: '', v: 1 } })
+      for (let n = 0; n < length; n++) raw.write({
+        kind: 'new', body: { kind: 'note', fields: { title: `${length} ${random(4).join()}` }, body: '', v: 1 },
+      })
       return raw
     }
     const strands = [1, 1, 1, 2, 2, 2].map(strand)
     for (const raw of strands) await stack.receive(raw.batch(1, raw.seq))
     expect(stack.entries()).toHaveLength(7)
     // The first strand was pinned. One record names two of the three: there is room for a dropped one again, and nobody asks for it.
-    const [a, b] = strands.slice(3).map(raw => ({ feed, seq: raw.seq, hash: raw.hash() })).sort((x, y) => Buffer.compare(x.hash, y.hash)) as [Dep, Dep]
+    const [a, b] = strands.slice(3).map(
+      raw => ({ feed, seq: raw.seq, hash: raw.hash() })
+    ).sort((x, y) => Buffer.compare(x.hash, y.hash)) as [Dep, Dep]
     const namer = new RawFeed(feedId(liar.id, random(8)), liar.signer)
     await stack.receive(namer.write({ kind: 'see', deps: [a, b], body: {} }))
     expect(await stack.audit()).toMatchObject({ ...digestOf(stack), problems: [] })
@@ -124,6 +136,8 @@ function digestOf (stack: Stack): { digest: string, feeds: string } {
 
 function split (bytes: Buffer): Array<{ at: number, length: number }> {
   const frames = []
-  for (let at = 0; at + HEADER <= bytes.length; at += HEADER + bytes.readUInt32BE(at + 4)) frames.push({ at, length: bytes.readUInt32BE(at + 4) })
+  for (let at = 0; at + HEADER <= bytes.length; at += HEADER + bytes.readUInt32BE(at + 4)) {
+    frames.push({ at, length: bytes.readUInt32BE(at + 4) })
+  }
   return frames
 }

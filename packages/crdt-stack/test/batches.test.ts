@@ -33,12 +33,19 @@ describe('batches', () => {
     const stack = await createDevice().open()
     const first: Batch[] = []
     stack.onAppend(batch => { first.push(batch) })
-    await Promise.all(Array.from({ length: 700 }, (_, i) => stack.add({ kind: 'note', title: `${i}`, body: i % 50 === 0 ? 'x'.repeat(60_000) : 'y' })))
+    await Promise.all(
+      Array.from(
+        { length: 700 },
+        (_, i) => stack.add({ kind: 'note', title: `${i}`, body: i % 50 === 0 ? 'x'.repeat(60_000) : 'y' })
+      )
+    )
     const head = headOf(stack)
     expect(head.seq).toBe(700)
     for (const batch of first) expect(batch.records.length === 1 || bytesOf(batch) <= LIMITS.batchBytesMax).toBe(true)
     const hashes = checked(stack, head, 1, genesisHash(STACK, head.feed, crypto))
-    for (const [from, to] of [[2, 2], [100, 300], [256, 257], [699, 700]] as const) checked(stack, { ...head, seq: to, hash: hashes[to - 1] as Uint8Array }, from, hashes[from - 2] as Uint8Array)
+    for (const [from, to] of [[2, 2], [100, 300], [256, 257], [699, 700]] as const) checked(
+      stack, { ...head, seq: to, hash: hashes[to - 1] as Uint8Array }, from, hashes[from - 2] as Uint8Array
+    )
     expect([...stack.path({ feed: head.feed, from: 1, to: 700, hash: new Uint8Array(32) })]).toEqual([])
     await stack.close()
   })
@@ -58,7 +65,9 @@ describe('batches', () => {
     const stack = await createDevice().open()
     for (let i = 0; i < 150; i++) {
       const signer = createSigner()
-      await stack.receive(new RawFeed(feedId(deviceId(signer.publicKey), new Uint8Array(8)), signer).write({ kind: 'noise', body: null }))
+      await stack.receive(
+        new RawFeed(feedId(deviceId(signer.publicKey), new Uint8Array(8)), signer).write({ kind: 'noise', body: null })
+      )
     }
     await stack.add({ kind: 'note', title: 'after many' })
     const peer = await createDevice().open()
@@ -72,11 +81,15 @@ describe('batches', () => {
     const stack = await createDevice().open()
     const signer = createSigner()
     const feed = new RawFeed(feedId(deviceId(signer.publicKey), new Uint8Array(8)), signer)
-    const absent = { feed: feedId(deviceId(createSigner().publicKey), new Uint8Array(8)), seq: 1, hash: new Uint8Array(32) }
+    const absent = {
+      feed: feedId(deviceId(createSigner().publicKey), new Uint8Array(8)), seq: 1, hash: new Uint8Array(32),
+    }
     const body = 'x'.repeat(250_000)
     let kept = 0
     for (let i = 0; i < 300; i++) {
-      const { waiting, missing, refused } = await stack.receive(feed.write({ kind: 'noise', body, deps: i === 0 ? [absent] : [] }))
+      const { waiting, missing, refused } = await stack.receive(
+        feed.write({ kind: 'noise', body, deps: i === 0 ? [absent] : [] })
+      )
       expect(missing).toEqual([absent])
       if (refused > 0) break
       kept = waiting

@@ -7,12 +7,16 @@ import { converge, createDevice, crypto, NAME, pull, random, RawFeed, STACK, typ
 /** The device as it was: its key and clock with a copy of its memory. `noticed`: the place knows that it is a copy. */
 async function restored (device: Device, memory: Memory, noticed = false): Promise<Stack> {
   const store = new MemoryFeedStore(noticed ? { ...memory, cleanEnd: undefined } : memory)
-  return await Stack.open({ store, crypto, signer: device.signer, wallMs: () => device.clock.ms++, random }, { id: STACK, name: NAME })
+  return await Stack.open(
+    { store, crypto, signer: device.signer, wallMs: () => device.clock.ms++, random }, { id: STACK, name: NAME }
+  )
 }
 
 const copyOf = (memory: Memory): Memory => ({ ...memory, batches: [...memory.batches] })
 const titles = (stack: Stack): string[] => stack.entries().map(({ title }) => title).sort()
-const readers = async (count: number): Promise<Stack[]> => await Promise.all(Array.from({ length: count }, () => createDevice().open()))
+const readers = async (count: number): Promise<Stack[]> => await Promise.all(
+  Array.from({ length: count }, () => createDevice().open())
+)
 
 /** A device whose disk went back to `common`, and that did not notice. */
 async function forked (): Promise<{ left: Stack, right: Stack, device: Device, feed: FeedId }> {
@@ -58,7 +62,9 @@ describe('a fork', () => {
     await b.add({ kind: 'decision', title: 'b' })
     await converge([a, b, c, right], 4)
     for (const stack of [a, b, c, right]) {
-      expect(titles(stack)).toEqual([...Array.from({ length: 8 }, (_, i) => `a${i}`), 'b', 'common', 'left too', 'left, edited', 'right'])
+      expect(titles(stack)).toEqual([
+        ...Array.from({ length: 8 }, (_, i) => `a${i}`), 'b', 'common', 'left too', 'left, edited', 'right',
+      ])
       expect(stack.entry(built.id)?.body).toBe('built on it\n')
       expect(stack.unshown()).toEqual([])
       expect(stack.digest()).toEqual(a.digest())
@@ -91,7 +97,9 @@ describe('a fork', () => {
     expect(titles(reader)).toEqual(['again', ...ALL])
     // The new feed's first record has seen both strands: one bare head is left.
     expect(reader.bareHeads()).toHaveLength(1)
-    expect(reader.vector().filter(head => head.feed !== feed && feedDevice(head.feed) === device.id).map(({ seq }) => seq)).toEqual([1])
+    expect(
+      reader.vector().filter(head => head.feed !== feed && feedDevice(head.feed) === device.id).map(({ seq }) => seq)
+    ).toEqual([1])
   })
 
   it('is found when it began long before the batch that shows it', async () => {
@@ -185,7 +193,9 @@ describe('a member that signs two histories', () => {
     const device = createDevice()
     const feed = feedId(device.id, random(8))
     const feeds = Array.from({ length: 3 }, () => new RawFeed(feed, device.signer))
-    feeds.forEach((raw, i) => raw.write({ kind: 'new', body: { kind: 'note', fields: { title: `lie ${i}` }, body: '', v: 1 } }))
+    feeds.forEach(
+      (raw, i) => raw.write({ kind: 'new', body: { kind: 'note', fields: { title: `lie ${i}` }, body: '', v: 1 } })
+    )
     return { feeds, device }
   }
 
@@ -283,7 +293,9 @@ describe('a member that signs two histories', () => {
     const feed = feedId(device.id, random(8))
     const strands = Array.from({ length: 40 }, (_, i) => {
       const raw = new RawFeed(feed, device.signer)
-      for (let n = 0; n <= i % 5; n++) raw.write({ kind: 'new', body: { kind: 'note', fields: { title: `${i} ${n}` }, body: '', v: 1 } })
+      for (let n = 0; n <= i % 5; n++) raw.write({
+        kind: 'new', body: { kind: 'note', fields: { title: `${i} ${n}` }, body: '', v: 1 },
+      })
       return raw
     })
     const open = async (): Promise<Stack> => await createDevice().open({ headsMax: 4 })

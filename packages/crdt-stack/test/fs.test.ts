@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process'
-import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, utimes, writeFile, type FileHandle } from 'node:fs/promises'
+import { execFileSync, spawn } from 'node:child_process'
+import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, symlink, utimes, writeFile, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -61,6 +61,16 @@ async function reopened (log: string, bytes: Uint8Array): Promise<{ stack: Stack
 }
 
 describe('framed logs', () => {
+  it('that are a device or a pipe are refused by name, and never read without end', async () => {
+    for (const odd of ['/dev/zero', 'pipe']) {
+      const { dir, log } = await written(1)
+      await rm(log)
+      if (odd === 'pipe') execFileSync('mkfifo', [log])
+      else await symlink(odd, log)
+      await expect(openStack(dir)).rejects.toMatchObject({ code: 'STORAGE', message: expect.stringContaining('not a regular file') as string })
+    }
+  })
+
   it('recover the records before a cut at every byte, and cut a torn tail', async () => {
     const { log, whole, frames } = await written(3)
     const dir = await temporary()
@@ -109,7 +119,9 @@ describe('framed logs', () => {
     await pull(peer, before)
     const digest = before.digest()
     await before.close()
-    const { stack, dir: place } = await reopened(log, whole.map((byte, i) => i === (frames[1] as number) + 60 ? byte ^ 4 : byte))
+    const { stack, dir: place } = await reopened(
+      log, whole.map((byte, i) => i === (frames[1] as number) + 60 ? byte ^ 4 : byte)
+    )
     expect(stack.damaged).toMatchObject([{ at: frames[1] }])
     expect(titles(stack)).toEqual(['0'])
     expect(stack.missing()).toMatchObject([{ seq: 2 }])
@@ -149,7 +161,13 @@ describe('framed logs', () => {
     for (let i = 0; i < 6; i++) await stack.edit(id, { body: `a b ${i} c d\n`, title: `${i}` })
     await stack.close()
     const backup = [...device.memory.batches]
-    const fork = await Stack.open({ store: new MemoryFeedStore({ batches: backup, cleanEnd: device.memory.cleanEnd }), crypto, signer: device.signer, wallMs: () => 1_750_000_100_000, random }, { id: STACK, name: NAME })
+    const fork = await Stack.open(
+      {
+        store: new MemoryFeedStore({ batches: backup, cleanEnd: device.memory.cleanEnd }), crypto,
+        signer: device.signer, wallMs: () => 1_750_000_100_000, random,
+      },
+      { id: STACK, name: NAME }
+    )
     await fork.edit(id, { body: 'a b fork c d\n' })
     const left = await device.open()
     await left.edit(id, { body: 'A b 5 c d\n' })
@@ -179,7 +197,9 @@ describe('framed logs', () => {
     const digest = stack.digest()
     disk.left = 57
     await expect(stack.edit(first.id, { body: 'two\n' })).rejects.toMatchObject({ code: 'DISK_FULL' })
-    await expect(Promise.all([stack.add({ kind: 'note', title: 'two' }), stack.add({ kind: 'note', title: 'three' })])).rejects.toMatchObject({ code: 'DISK_FULL' })
+    await expect(
+      Promise.all([stack.add({ kind: 'note', title: 'two' }), stack.add({ kind: 'note', title: 'three' })])
+    ).rejects.toMatchObject({ code: 'DISK_FULL' })
     expect(stack.digest()).toEqual(digest)
     disk.left = Infinity
     await stack.edit(first.id, { body: 'four\n' })
@@ -197,14 +217,18 @@ describe('framed logs', () => {
     const disk = { left: Infinity }
     const handles = new Handles({ open: async (path, flags) => shortOf(await open(path, flags, 0o600), disk) })
     const stack = await openStack(dir, handles)
-    const entries = await Promise.all(Array.from({ length: 80 }, (_, i) => stack.add({ kind: 'note', title: `${i}`, body: `body ${i}\n` })))
+    const entries = await Promise.all(
+      Array.from({ length: 80 }, (_, i) => stack.add({ kind: 'note', title: `${i}`, body: `body ${i}\n` }))
+    )
     for (const { id } of entries) await stack.edit(id, { body: 'edited once\n' })
     const digest = stack.digest()
     disk.left = 57
     const failed = await Promise.allSettled(entries.map(({ id }) => stack.edit(id, { body: 'told as failed\n' })))
     expect(new Set(failed.map(({ status }) => status))).toEqual(new Set(['rejected']))
     disk.left = Infinity
-    for (const { id } of entries) expect((await stack.edit(id, { body: 'edited once, then again\n' })).body).toBe('edited once, then again\n')
+    for (const { id } of entries) expect(
+      (await stack.edit(id, { body: 'edited once, then again\n' })).body
+    ).toBe('edited once, then again\n')
     expect(stack.digest()).not.toEqual(digest)
     const now = stack.digest()
     await stack.close()
@@ -285,7 +309,12 @@ describe('an own feed is continued', () => {
     const dir = await temporary()
     await write(dir, '1')
     const note = await readFile(join(dir, 'clean-end'))
-    for (const bytes of [note.subarray(0, note.length - 1), note.map((byte, i) => i === 20 ? byte ^ 1 : byte), Buffer.from('{}'), Buffer.alloc(0)]) {
+    for (
+      const bytes of [
+        note.subarray(0, note.length - 1), note.map((byte, i) => i === 20 ? byte ^ 1 : byte), Buffer.from('{}'),
+        Buffer.alloc(0),
+      ]
+    ) {
       await mkdir(join(dir, 'x'), { recursive: true })
       await writeFile(join(dir, 'clean-end'), bytes)
       const stack = await openStack(dir)
@@ -299,7 +328,9 @@ describe('an own feed is continued', () => {
 
 /** A disk with so many bytes left: beyond, writes are short, as Node's are. */
 function shortOf (handle: FileHandle, disk: { left: number }): FileHandle {
-  const write = handle.write.bind(handle) as (bytes: Uint8Array, offset: number, length: number) => Promise<{ bytesWritten: number, buffer: Uint8Array }>
+  const write = handle.write.bind(handle) as (
+    bytes: Uint8Array, offset: number, length: number
+  ) => Promise<{ bytesWritten: number, buffer: Uint8Array }>
   return Object.assign(handle, {
     write: async (bytes: Uint8Array, offset: number, length: number) => {
       const part = Math.min(length, disk.left)
@@ -312,7 +343,14 @@ function shortOf (handle: FileHandle, disk: { left: number }): FileHandle {
 async function killRepeatedly (dir: string, kills: number): Promise<void> {
   const acked: string[] = []
   for (let kill = 0; kill < kills; kill++) {
-    const child = spawn(process.execPath, ['--conditions=elder-source', '--disable-warning=ExperimentalWarning', fileURLToPath(new URL('fs-child.ts', import.meta.url)), dir], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(
+      process.execPath,
+      [
+        '--conditions=elder-source', '--disable-warning=ExperimentalWarning',
+        fileURLToPath(new URL('fs-child.ts', import.meta.url)), dir,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] }
+    )
     const after = acked.length + 1 + Math.floor(Math.random() * 40)
     for await (const line of createInterface({ input: child.stdout })) {
       if (line.startsWith('ack ')) acked.push(line.slice(4))

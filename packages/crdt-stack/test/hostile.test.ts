@@ -1,5 +1,8 @@
 /** What a hostile device might sign: the rules give one verdict in every order, and never throw but for the sender's fault. */
-import { deviceId, feedDevice, feedId, LIMITS, MalformedError, toHex, utf8, verifyBatch, type Batch, type ChainedRecord, type EntryId, type FeedId, type Value, type VectorEntry } from '@elder-node/protocol'
+import {
+  deviceId, feedDevice, feedId, LIMITS, MalformedError, toHex, utf8, verifyBatch, type Batch, type ChainedRecord,
+  type EntryId, type FeedId, type Value, type VectorEntry,
+} from '@elder-node/protocol'
 import { describe, expect, it } from 'vitest'
 import * as Y from 'yjs'
 import type { Entry, Stack } from '../src/index.ts'
@@ -7,7 +10,7 @@ import { baseClientId, clientIdOf } from '../src/client-id.ts'
 import { Refusal } from '../src/refusal.ts'
 import { scanText } from '../src/scanner.ts'
 import { seededRandom } from '../../../test/simulator/world.ts'
-import { converge, createDevice, createSigner, crypto, RawFeed, random, STACK } from './support.ts'
+import { converge, createDevice, createSigner, crypto, exchange, pull, RawFeed, random, STACK } from './support.ts'
 
 function hostile (incarnation: Uint8Array = random(8), seed?: Uint8Array): RawFeed {
   const signer = createSigner(seed)
@@ -27,11 +30,15 @@ function nameOf (stack: Stack): Uint8Array {
 }
 
 function recordsOf (stack: Stack): ChainedRecord[] {
-  return stack.windows().flatMap(want => [...stack.path(want)]).flatMap(batch => verifyBatch(STACK, batch, crypto)).sort((a, b) => a.at - b.at)
+  return stack.windows().flatMap(want => [...stack.path(want)]).flatMap(
+    batch => verifyBatch(STACK, batch, crypto)
+  ).sort((a, b) => a.at - b.at)
 }
 
 const SESSION = new Uint8Array(8).fill(5)
-const textBody = (entry: Uint8Array, update: Uint8Array, session: Uint8Array = SESSION): Value => ({ entry, session, format: 1, update })
+const textBody = (
+  entry: Uint8Array, update: Uint8Array, session: Uint8Array = SESSION
+): Value => ({ entry, session, format: 1, update })
 const whyVoid = (stack: Stack): string | undefined => stack.unshown().find(({ state }) => state === 'void')?.why
 
 async function withVictim (body = 'one two three\n'): Promise<{ stack: Stack, entry: Entry }> {
@@ -45,7 +52,9 @@ async function refused (update: Uint8Array): Promise<string> {
   const { stack, entry } = await withVictim()
   const before = stack.digest().digest
   const feed = hostile()
-  const result = await stack.receive(feed.write({ kind: 'text', deps: seen(stack), body: textBody(nameOf(stack), update) }))
+  const result = await stack.receive(
+    feed.write({ kind: 'text', deps: seen(stack), body: textBody(nameOf(stack), update) })
+  )
   expect(result.accepted).toBe(1)
   expect(stack.digest().digest).toBe(before)
   const [void1] = stack.unshown()
@@ -56,7 +65,9 @@ async function refused (update: Uint8Array): Promise<string> {
   return void1?.why as string
 }
 
-const varint = (value: number): number[] => value < 128 ? [value] : [value % 128 + 128, ...varint(Math.floor(value / 128))]
+const varint = (value: number): number[] => value < 128 ? [value] : [
+  value % 128 + 128, ...varint(Math.floor(value / 128)),
+]
 
 describe('poison', () => {
   it('refuses the 10-byte censor: a GC struct under the client of another', async () => {
@@ -103,7 +114,11 @@ describe('poison', () => {
       const doc = new Y.Doc({ gc: false })
       doc.clientID = client
       doc.getText('body').insert(0, 'mine')
-      await stack.receive(hostile().write({ kind: 'text', deps: seen(stack), body: textBody(nameOf(stack), Y.encodeStateAsUpdate(doc), session) }))
+      await stack.receive(
+        hostile().write({
+          kind: 'text', deps: seen(stack), body: textBody(nameOf(stack), Y.encodeStateAsUpdate(doc), session),
+        })
+      )
       expect(whyVoid(stack)).toBe('text is written under the client of another session')
     }
     expect(stack.entry(entry.id)?.body).toBe(entry.body)
@@ -112,7 +127,9 @@ describe('poison', () => {
 })
 
 describe('field records', () => {
-  const refusedRecord = async (kind: string, body: (entry: Uint8Array) => Value, deps = true): Promise<string | undefined> => {
+  const refusedRecord = async (
+    kind: string, body: (entry: Uint8Array) => Value, deps = true
+  ): Promise<string | undefined> => {
     const { stack } = await withVictim()
     const before = stack.digest().digest
     await stack.receive(hostile().write({ kind, deps: deps ? seen(stack) : [], body: body(nameOf(stack)) }))
@@ -124,12 +141,18 @@ describe('field records', () => {
 
   it('are void by shape, and by what their author had not seen', async () => {
     expect(await refusedRecord('set', entry => ({ entry, field: 'title' }))).toMatch(/is a map of/)
-    expect(await refusedRecord('set', entry => ({ entry, field: 'kind', value: 'x' }))).toMatch(/cannot be set|not a field/)
+    expect(
+      await refusedRecord('set', entry => ({ entry, field: 'kind', value: 'x' }))
+    ).toMatch(/cannot be set|not a field/)
     expect(await refusedRecord('set', entry => ({ entry, field: 'removed', value: true }))).toMatch(/not a field/)
     expect(await refusedRecord('remove', entry => ({ entry, extra: 1 }))).toMatch(/is a map of/)
     expect(await refusedRecord('remove', entry => ({ entry: entry.subarray(1) }))).toMatch(/named by the hash/)
-    expect(await refusedRecord('new', entry => ({ entry, kind: 'note', fields: {}, body: 'stolen', v: 1 }))).toMatch(/is a map of/)
-    expect(await refusedRecord('new', () => ({ kind: 'note', fields: { id: 'stolen' }, body: '', v: 1 }))).toMatch(/not a field/)
+    expect(
+      await refusedRecord('new', entry => ({ entry, kind: 'note', fields: {}, body: 'stolen', v: 1 }))
+    ).toMatch(/is a map of/)
+    expect(
+      await refusedRecord('new', () => ({ kind: 'note', fields: { id: 'stolen' }, body: '', v: 1 }))
+    ).toMatch(/not a field/)
     expect(await refusedRecord('set', entry => ({ entry, field: 'title', value: 'x' }), false)).toMatch(/had not seen/)
     expect(await refusedRecord('remove', () => ({ entry: random(32) }))).toMatch(/had not seen/)
   })
@@ -139,7 +162,9 @@ describe('field records', () => {
     const feed = hostile()
     const name = nameOf(stack)
     await stack.receive(feed.write({ kind: 'grant', deps: seen(stack), body: { anything: [1, null] } }))
-    const result = await stack.receive(feed.write({ kind: 'set', body: { entry: name, field: 'priority', value: { p: 1 } } }))
+    const result = await stack.receive(
+      feed.write({ kind: 'set', body: { entry: name, field: 'priority', value: { p: 1 } } })
+    )
     expect(result.accepted).toBe(1)
     await stack.receive(feed.write({ kind: 'set', body: { entry: name, field: '__proto__', value: 1 } }))
     expect(stack.entry(entry.id)?.extra['priority']).toEqual({ p: 1 })
@@ -150,7 +175,9 @@ describe('field records', () => {
 
   it('of an odd type are the reader\'s business', async () => {
     const { stack, entry } = await withVictim()
-    await stack.receive(hostile().write({ kind: 'set', deps: seen(stack), body: { entry: nameOf(stack), field: 'title', value: [1, 2] } }))
+    await stack.receive(
+      hostile().write({ kind: 'set', deps: seen(stack), body: { entry: nameOf(stack), field: 'title', value: [1, 2] } })
+    )
     expect(stack.entry(entry.id)?.title).toBe('[1,2]')
     await stack.close()
   })
@@ -162,14 +189,22 @@ describe('a dep', () => {
     const other = hostile()
     await stack.receive(other.write({ kind: 'see', body: {} }))
     const [head] = seen(stack) as [VectorEntry]
-    for (const wrong of [[{ ...head, seq: head.seq + 1 }], [{ ...head, feed: feedId(deviceId(createSigner().publicKey), random(8)) }]]) {
+    for (
+      const wrong of [
+        [{ ...head, seq: head.seq + 1 }], [{ ...head, feed: feedId(deviceId(createSigner().publicKey), random(8)) }],
+      ]
+    ) {
       const feed = hostile()
       await stack.receive(feed.write({ kind: 'see', deps: wrong, body: {} }))
       expect(stack.unshown().find(record => record.feed === feed.feed)?.why).toBe('a dep is not the record it says')
     }
     const twice = hostile()
-    await stack.receive([twice.write({ kind: 'see', deps: [head], body: {} }), twice.write({ kind: 'see', deps: [head], body: {} })])
-    expect(stack.unshown().find(record => record.feed === twice.feed)).toMatchObject({ seq: 2, why: 'a dep was known before' })
+    await stack.receive([
+      twice.write({ kind: 'see', deps: [head], body: {} }), twice.write({ kind: 'see', deps: [head], body: {} }),
+    ])
+    expect(
+      stack.unshown().find(record => record.feed === twice.feed)
+    ).toMatchObject({ seq: 2, why: 'a dep was known before' })
     const { id } = await stack.add({ kind: 'note', title: 'above them all' })
     expect(stack.entry(id)?.title).toBe('above them all')
     await stack.close()
@@ -206,8 +241,13 @@ describe('the sender\'s fault', () => {
     const stack = await createDevice().open()
     const liar = hostile()
     for (let i = 0; i < 300; i++) {
-      const invented = new RawFeed(feedId(deviceId(liar.signer.publicKey), new Uint8Array(8).with(0, i >> 8).with(1, i & 255)), liar.signer)
-      const batch = { feed: invented.feed, from: 1, records: [Uint8Array.of(0)], head: { seq: 1, hash: new Uint8Array(32), signature: new Uint8Array(64) } }
+      const invented = new RawFeed(
+        feedId(deviceId(liar.signer.publicKey), new Uint8Array(8).with(0, i >> 8).with(1, i & 255)), liar.signer
+      )
+      const batch = {
+        feed: invented.feed, from: 1, records: [Uint8Array.of(0)],
+        head: { seq: 1, hash: new Uint8Array(32), signature: new Uint8Array(64) },
+      }
       await expect(stack.receive(batch)).rejects.toBeInstanceOf(MalformedError)
     }
     expect(stack.isEmpty).toBe(true)
@@ -219,8 +259,12 @@ describe('the sender\'s fault', () => {
     const stack = await createDevice().open()
     const [one, other] = [hostile(), hostile()]
     await stack.receive([one.write({ kind: 'see', body: {} }), other.write({ kind: 'see', body: {} })])
-    await expect(stack.receive(one.write({ kind: 'see', prev: other.hash(1), body: {} }))).rejects.toThrow('does not follow')
-    await expect(stack.receive(hostile().write({ kind: 'see', prev: other.hash(0), body: {} }))).rejects.toThrow('chain is broken')
+    await expect(
+      stack.receive(one.write({ kind: 'see', prev: other.hash(1), body: {} }))
+    ).rejects.toThrow('does not follow')
+    await expect(
+      stack.receive(hostile().write({ kind: 'see', prev: other.hash(0), body: {} }))
+    ).rejects.toThrow('chain is broken')
     await stack.close()
   })
 
@@ -229,7 +273,9 @@ describe('the sender\'s fault', () => {
     const nested = (levels: number): Value => levels === 0 ? null : [nested(levels - 1)]
     const feed = hostile()
     expect((await stack.receive(feed.write({ kind: 'later', body: nested(LIMITS.nestingMax - 1) }))).accepted).toBe(1)
-    await expect(stack.receive(feed.write({ kind: 'later', body: nested(LIMITS.nestingMax) }))).rejects.toBeInstanceOf(MalformedError)
+    await expect(
+      stack.receive(feed.write({ kind: 'later', body: nested(LIMITS.nestingMax) }))
+    ).rejects.toBeInstanceOf(MalformedError)
     await stack.close()
   })
 
@@ -247,7 +293,9 @@ describe('waiting', () => {
     await converge([a, b])
     await b.edit(id, { title: 'u' })
     const [feedA, feedB] = [a, b].map((stack, i) => recordsOf(stack)[i]?.feed) as [FeedId, FeedId]
-    const [headA, headB] = [feedA, feedB].map(feed => b.vector().find(head => head.feed === feed)) as [VectorEntry, VectorEntry]
+    const [headA, headB] = [feedA, feedB].map(
+      feed => b.vector().find(head => head.feed === feed)
+    ) as [VectorEntry, VectorEntry]
     const [batch] = [...b.path({ ...headB, from: 1, to: 1 })] as [Batch]
     expect(await c.receive(batch)).toMatchObject({ accepted: 0, waiting: 1, missing: [headA] })
     expect(c.vector()).toEqual([])
@@ -255,6 +303,27 @@ describe('waiting', () => {
     const [dep] = [...a.path({ ...headA, from: 1, to: 1 })] as [Batch]
     expect(await c.receive(dep)).toMatchObject({ accepted: 2, missing: [] })
     expect(c.digest()).toEqual(b.digest())
+    for (const stack of [a, b, c]) await stack.close()
+  })
+
+  it('are not kept waiting by a lie about where the missing record stands, nor by a thousand that nobody has', async () => {
+    const [a, b, c] = [await createDevice().open(), await createDevice().open(), await createDevice().open()]
+    await a.add({ kind: 'note', title: 'wanted' })
+    const [wanted] = a.vector() as [VectorEntry]
+    await pull(b, a)
+    await b.add({ kind: 'note', title: 'waits for it' })
+    const liar = hostile()
+    for (const lie of [{ ...wanted, seq: 7 }, { ...wanted, feed: liar.feed.replace(/.$/, 'f') as FeedId }]) {
+      const raw = hostile()
+      await c.receive(raw.write({ kind: 'see', deps: [lie], body: {} }))
+    }
+    for (let i = 0; i < 1000; i++) liar.write({ kind: 'see', deps: [{ ...wanted, hash: random(32) }], body: {} })
+    for (let from = 1; from <= 1000; from += 256) await c.receive(liar.batch(from, Math.min(1000, from + 255)))
+    const [head] = b.vector().filter(({ feed }) => feed !== wanted.feed) as [VectorEntry]
+    await c.receive([...b.path({ ...head, from: 1, to: head.seq })])
+    expect(c.missing().map(({ hash }) => toHex(hash))).toContain(toHex(wanted.hash))
+    await exchange(c, b)
+    expect(c.entries().map(({ title }) => title)).toEqual(['wanted', 'waits for it'])
     for (const stack of [a, b, c]) await stack.close()
   })
 
@@ -292,7 +361,9 @@ describe('mutants', () => {
         const stack = honest[pick(2)] as Stack
         const text = stack.entry(id)?.body ?? ''
         const at = pick(text.length + 1)
-        const body = (text.slice(0, at) + 'abcdefgh'.slice(0, pick(8)) + text.slice(Math.min(text.length, at + pick(6)))).toWellFormed()
+        const body = (
+          text.slice(0, at) + 'abcdefgh'.slice(0, pick(8)) + text.slice(Math.min(text.length, at + pick(6)))
+        ).toWellFormed()
         await stack.edit(id, { body }, {}, { overwrite: true })
         if (pick(2) === 0) await converge(honest, 1)
       }
@@ -309,10 +380,14 @@ describe('mutants', () => {
         for (let n = 0; n < 8; n++) {
           const strand = strands[pick(strands.length)] as typeof strands[0]
           const before = Y.encodeStateAsUpdate(strand.doc)
-          if (pick(4) === 0) strands.push({ feed: strand.feed.fork(), doc: continued(before, Uint8Array.of(0, 0), client) })
+          if (pick(4) === 0) strands.push({
+            feed: strand.feed.fork(), doc: continued(before, Uint8Array.of(0, 0), client),
+          })
           const update = edited(strand.doc, pick)
           const mutant = pick(3) > 0 ? update : pick(2) === 0 ? crafted(strand.doc, client, pick) : mutate(update, pick)
-          batches.push(strand.feed.write({ kind: 'text', deps: strand.feed.seq === 0 ? named : [], body: textBody(name, mutant) }))
+          batches.push(
+            strand.feed.write({ kind: 'text', deps: strand.feed.seq === 0 ? named : [], body: textBody(name, mutant) })
+          )
           if (mutant !== update) strand.doc = continued(before, mutant, client)
         }
       }
@@ -335,7 +410,11 @@ describe('mutants', () => {
         for (const hash of written) expect(reader.holds(hash)).toBe(true)
         const faults = reader.unshown()
         const authors = new Set(honest.flatMap(recordsOf).map(record => feedDevice(record.feed)))
-        expect(faults.filter(({ feed, device: blamed }) => authors.has(feedDevice(feed)) || (blamed !== undefined && authors.has(blamed)))).toEqual([])
+        expect(
+          faults.filter(
+            ({ feed, device: blamed }) => authors.has(feedDevice(feed)) || (blamed !== undefined && authors.has(blamed))
+          )
+        ).toEqual([])
         results.push(JSON.stringify([reader.digest(), faults, reader.entry(id)?.body]))
         if (order === 0) {
           counts.judged += batches.length
@@ -379,7 +458,9 @@ function docOf (stack: Stack, name: string, id: EntryId, client: number): Y.Doc 
   const doc = new Y.Doc({ gc: false })
   const records = recordsOf(stack)
   doc.clientID = baseClientId(STACK, name, crypto)
-  for (const { kind, body } of records) if (kind === 'new') doc.getText('body').insert(0, (body as { body: string }).body)
+  for (const { kind, body } of records) if (kind === 'new') doc.getText('body').insert(
+    0, (body as { body: string }).body
+  )
   for (const { kind, body } of records) if (kind === 'text') Y.applyUpdate(doc, (body as { update: Uint8Array }).update)
   expect(doc.getText('body').toString()).toBe(stack.entry(id)?.body)
   doc.clientID = client
@@ -409,7 +490,9 @@ function continued (before: Uint8Array, update: Uint8Array, client: number): Y.D
   }
   try {
     const doc = load(before, update)
-    return doc.store.pendingStructs === null && doc.store.pendingDs === null ? load(Y.encodeStateAsUpdate(doc)) : load(before)
+    return doc.store.pendingStructs === null && doc.store.pendingDs === null ? load(
+      Y.encodeStateAsUpdate(doc)
+    ) : load(before)
   } catch {
     return load(before)
   }
@@ -417,7 +500,9 @@ function continued (before: Uint8Array, update: Uint8Array, client: number): Y.D
 
 /** A well-formed update of the right client and clock whose origins and deletes are any places of the document. */
 function crafted (doc: Y.Doc, client: number, pick: (n: number) => number): Uint8Array {
-  const clients = [...doc.store.clients].map(([id, structs]) => [id, structs.at(-1)] as const).flatMap(([id, last]) => last === undefined ? [] : [[id, last.id.clock + last.length] as const])
+  const clients = [...doc.store.clients].map(([id, structs]) => [id, structs.at(-1)] as const).flatMap(
+    ([id, last]) => last === undefined ? [] : [[id, last.id.clock + last.length] as const]
+  )
   const place = (): [number, number] => {
     const [id, end] = clients[pick(clients.length)] as readonly [number, number]
     return [id, pick(end)]
@@ -431,7 +516,10 @@ function crafted (doc: Y.Doc, client: number, pick: (n: number) => number): Uint
     const root = origin === undefined && right === undefined ? [1, 4, ...utf8('body')] : []
     return [info, ...(origin ?? []).flatMap(varint), ...(right ?? []).flatMap(varint), ...root, 2, 72, 73]
   })
-  const deletes = pick(2) === 0 ? [0] : ((): number[] => { const [id, at] = place(); return [1, ...varint(id), 1, ...varint(at), 1 + pick(3)] })()
+  const deletes = pick(2) === 0 ? [0] : ((): number[] => {
+    const [id, at] = place()
+    return [1, ...varint(id), 1, ...varint(at), 1 + pick(3)]
+  })()
   return Uint8Array.from([1, structs.length, ...varint(client), ...varint(clock), ...structs.flat(), ...deletes])
 }
 

@@ -10,7 +10,9 @@ import { Node } from '../src/feeds/node.ts'
 import { Broken, Peephole, World, type WorldInit } from './oracle/world.ts'
 
 const FIRST = Number(process.env['ORACLE_SEED'] ?? 1)
-const SEEDS = Number(process.env['ORACLE_SEEDS'] ?? 60)
+const SEEDS = Number(process.env['ORACLE_SEEDS'] ?? 55)
+/** Each found a bug once: deps that came in two batches, a parked record, a lie about a place, a lost signature, a refused strand. */
+const FOUND = [132, 188, 10_768, 10_944, 10_966]
 const SEARCHED = Number(process.env['ORACLE_MUTANTS'] ?? 0)
 
 const peephole = new Peephole()
@@ -22,7 +24,9 @@ async function failureOf (seed: number, init: WorldInit = {}): Promise<{ world: 
     await world.play()
     return { world, why: undefined }
   } catch (error) {
-    return { world, why: error instanceof Broken ? error.message : (error as Error).stack?.slice(0, 900) ?? String(error) }
+    return {
+      world, why: error instanceof Broken ? error.message : (error as Error).stack?.slice(0, 900) ?? String(error),
+    }
   }
 }
 
@@ -30,7 +34,7 @@ describe('stacks and the model', () => {
   it('hold, void, skip and show the same at every step, and end equal with every honest record', async () => {
     const failures: string[] = []
     const sum = { seeds: 0, records: 0, held: 0, exchanges: 0, rounds: 0, skipped: 0 }
-    for (let seed = FIRST; seed < FIRST + SEEDS && failures.length < 5; seed++) {
+    for (const seed of [...FOUND, ...Array.from({ length: SEEDS }, (_, i) => FIRST + i)]) {
       const { world, why } = await failureOf(seed)
       if (why !== undefined) failures.push(`seed ${seed}: ${why}`)
       sum.seeds++
@@ -50,7 +54,9 @@ describe('stacks and the model', () => {
 interface Mutant { seed: number, init?: WorldInit, patch?: () => () => void }
 
 /** Replaces a method. @returns the way back */
-function patched<Class, Name extends keyof Class> (target: Class, name: Name, make: (original: Class[Name]) => Class[Name]): () => void {
+function patched<Class, Name extends keyof Class> (
+  target: Class, name: Name, make: (original: Class[Name]) => Class[Name]
+): () => void {
   const original = target[name]
   target[name] = make(original)
   return () => { target[name] = original }
@@ -63,14 +69,18 @@ const MUTANTS: Record<string, Mutant> = {
       const before = this.size
       const order = [...this.nodes()]
       for (const device of this.heads.devices()) {
-        for (let bare = this.heads.bareOf(device); bare.length > this.headsMax; bare = this.heads.bareOf(device)) this.drop(order.findLast(node => bare.includes(node)) as Node)
+        for (let bare = this.heads.bareOf(device); bare.length > this.headsMax; bare = this.heads.bareOf(device)) {
+          this.drop(order.findLast(node => bare.includes(node)) as Node)
+        }
       }
       return before - this.size
     }),
   },
   'a vector has one head of a feed': {
     seed: 1,
-    patch: () => patched(Heads.prototype, 'vector', original => function (this: Heads) { return original.call(this).filter(({ feed }, i, all) => all.findIndex(other => other.feed === feed) === i) }),
+    patch: () => patched(Heads.prototype, 'vector', original => function (this: Heads) {
+      return original.call(this).filter(({ feed }, i, all) => all.findIndex(other => other.feed === feed) === i)
+    }),
   },
   'the past goes by numbers': {
     seed: 1,
@@ -84,7 +94,9 @@ const MUTANTS: Record<string, Mutant> = {
         }),
         patched(Node.prototype, 'sees', original => function (this: Node, other) {
           const runs = graphs.get(this)?.runs() ?? []
-          return original.call(this, other) || (this.feed === other.feed && other.seq < this.seq) || this.past.some((seq, i) => seq >= other.seq && runs[i]?.feed === other.feed)
+          return original.call(this, other) || (this.feed === other.feed && other.seq < this.seq) || this.past.some(
+            (seq, i) => seq >= other.seq && runs[i]?.feed === other.feed
+          )
         }),
       ]
       return () => { for (const back of backs) back() }

@@ -9,7 +9,9 @@ import { shortHash } from '../src/mirror/layout.ts'
 import { seededRandom } from '../../../test/simulator/world.ts'
 import { converge, createDevice, crypto, pull, random, RawFeed, STACK, type Device } from './support.ts'
 
-const note = (title: string, body = ''): { kind: string, body: { kind: string, fields: { title: string }, body: string, v: number } } =>
+const note = (title: string, body = ''): {
+  kind: string, body: { kind: string, fields: { title: string }, body: string, v: number },
+} =>
   ({ kind: 'new', body: { kind: 'note', fields: { title }, body, v: 1 } })
 const titles = (stack: Stack): string[] => stack.entries().map(({ title }) => title).sort()
 const bytesOf = (batch: Batch): number => batch.records.reduce((sum, bytes) => sum + bytes.length, 0)
@@ -34,7 +36,9 @@ describe('a strand that leaves a batch of one signature', () => {
     const holder = await createDevice().open({ readonly: true })
     await holder.receive(batches)
     for (const head of holder.vector()) {
-      for (const batch of holder.path({ ...head, from: 1, to: head.seq })) expect(batch.records.length === 1 || bytesOf(batch) <= LIMITS.batchBytesMax).toBe(true)
+      for (const batch of holder.path({ ...head, from: 1, to: head.seq })) expect(
+        batch.records.length === 1 || bytesOf(batch) <= LIMITS.batchBytesMax
+      ).toBe(true)
       const joiner = await createDevice().open({ readonly: true })
       await joiner.receive([...holder.path({ ...head, from: 1, to: head.seq })])
       expect(joiner.holds(head.hash)).toBe(true)
@@ -67,7 +71,9 @@ describe('a strand that leaves a batch of one signature', () => {
     const holder = await createDevice().open({ headsMax: 2 })
     await holder.receive(trunk.batch(1, 2))
     const namer = liarFeed(createDevice())
-    await holder.receive(namer.write({ kind: 'see', deps: [{ feed: trunk.feed, seq: 1, hash: trunk.hash(1) }], body: {} }))
+    await holder.receive(
+      namer.write({ kind: 'see', deps: [{ feed: trunk.feed, seq: 1, hash: trunk.hash(1) }], body: {} })
+    )
     // Higher strands of the same device push the second record out.
     for (let i = 0; i < 3; i++) {
       const other = liarFeed(liar)
@@ -93,16 +99,25 @@ const WAITING = Number(process.env['WAITING'] ?? 18_432)
 describe('what one member can fill', () => {
   it('tiny feeds cost no honest record, before or after them', async () => {
     const liar = createDevice()
-    const [reader, writer, late] = [await createDevice().open(), await createDevice().open(), await createDevice().open()]
+    const [reader, writer, late] = [
+      await createDevice().open(), await createDevice().open(), await createDevice().open(),
+    ]
     await writer.add({ kind: 'decision', title: 'before' })
-    const feeds = Array.from({ length: TINY_FEEDS }, (_, i) => new RawFeed(feedId(liar.id, Uint8Array.of(0, 0, 0, 0, 0, 0, i >> 8, i & 255)), liar.signer).write(note(`${i}`)))
+    const feeds = Array.from(
+      { length: TINY_FEEDS },
+      (_, i) => new RawFeed(
+        feedId(liar.id, Uint8Array.of(0, 0, 0, 0, 0, 0, i >> 8, i & 255)), liar.signer
+      ).write(note(`${i}`))
+    )
     await reader.receive(feeds)
     await pull(reader, writer)
     await reader.add({ kind: 'decision', title: 'by the reader' })
     await late.add({ kind: 'decision', title: 'a new writer' })
     await pull(reader, late)
     await pull(late, reader)
-    for (const stack of [reader, late]) expect(titles(stack).filter(title => !/^\d/.test(title))).toEqual(['a new writer', 'before', 'by the reader'])
+    for (const stack of [reader, late]) expect(
+      titles(stack).filter(title => !/^\d/.test(title))
+    ).toEqual(['a new writer', 'before', 'by the reader'])
     expect(reader.vector().length).toBeLessThanOrEqual(LIMITS.headsPerDeviceMax + 3)
     expect(late.digest()).toEqual(reader.digest())
   }, 60_000)
@@ -119,7 +134,9 @@ describe('what one member can fill', () => {
     const absent = { feed: feedId(createDevice().id, random(8)), seq: 1, hash: random(32) }
     let refused = 0
     for (let i = 0; i < WAITING / LIMITS.batchRecordsMax; i++) {
-      for (let n = 0; n < LIMITS.batchRecordsMax; n++) raw.write({ kind: 'x', body: null, deps: i === 0 && n === 0 ? [absent] : [] })
+      for (let n = 0; n < LIMITS.batchRecordsMax; n++) raw.write({
+        kind: 'x', body: null, deps: i === 0 && n === 0 ? [absent] : [],
+      })
       refused += (await joiner.receive(raw.batch(i * 256 + 1, (i + 1) * 256))).refused
     }
     expect(refused).toBe(WAITING - LIMITS.waitingRecordsMax)
@@ -172,7 +189,12 @@ class Typist {
       if (insert !== '') text.insert(at, insert)
     })
     this.doc.clientID = 0
-    return { batch: this.feed.write({ kind: 'text', deps, body: { entry: this.#entry, session: this.#session, format: 1, update } }), update }
+    return {
+      batch: this.feed.write({
+        kind: 'text', deps, body: { entry: this.#entry, session: this.#session, format: 1, update },
+      }),
+      update,
+    }
   }
 }
 
@@ -189,7 +211,12 @@ const headOf = ({ feed }: Typist): VectorEntry => ({ feed: feed.feed, seq: feed.
 /** Readers that take the batches in every rotation and some random orders; all of them must show the same. @returns the readers */
 async function inAllOrders (batches: readonly Batch[], cuts: Cuts = new Map(), orders = 24): Promise<Stack[]> {
   const next = seededRandom(batches.length)
-  const lists = Array.from({ length: orders }, (_, i) => i < batches.length ? [...batches.slice(i), ...batches.slice(0, i)] : batches.map(batch => ({ batch, key: next() })).sort((a, b) => a.key - b.key).map(({ batch }) => batch))
+  const lists = Array.from(
+    { length: orders },
+    (_, i) => i < batches.length ? [
+      ...batches.slice(i), ...batches.slice(0, i),
+    ] : batches.map(batch => ({ batch, key: next() })).sort((a, b) => a.key - b.key).map(({ batch }) => batch)
+  )
   const readers: Stack[] = []
   let slowestMs = 0
   for (const [i, list] of lists.entries()) {
@@ -223,7 +250,9 @@ describe('a text of which one place was written twice', () => {
   }
 
   /** A device restored from a backup that continues its session: nobody notices, and both go on. */
-  function twins (): { entry: Uint8Array, birth: Batch, left: Typist, right: Typist, first: Batch, both: Batch[], device: Device } {
+  function twins (): {
+    entry: Uint8Array, birth: Batch, left: Typist, right: Typist, first: Batch, both: Batch[], device: Device,
+  } {
     const { author, entry, birth } = born()
     const device = createDevice()
     const left = new Typist(liarFeed(device), entry, BODY, session)
@@ -237,7 +266,9 @@ describe('a text of which one place was written twice', () => {
     const { birth, first, both, device } = twins()
     const [reader] = await inAllOrders([birth, first, ...both])
     expect(['LEFT start one two three\n', 'start RIGHT one two three\n']).toContain(reader?.entries()[0]?.body)
-    expect(reader?.unshown()).toMatchObject([{ state: 'skipped', why: 'its session was continued twice', device: device.id, seq: 2 }])
+    expect(reader?.unshown()).toMatchObject([{
+      state: 'skipped', why: 'its session was continued twice', device: device.id, seq: 2,
+    }])
   })
 
   it('goes on: deletes, more text and other devices on both sides', async () => {

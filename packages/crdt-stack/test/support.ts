@@ -1,6 +1,11 @@
 /** Node's crypto behind the ports of the protocol, and small stacks in memory. */
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, verify, type KeyObject } from 'node:crypto'
-import { deviceId, encodeRecord, genesisHash, recordHash, signHead, stackId, toHex, type Batch, type Crypto, type DeviceId, type FeedId, type FeedRecord, type Signer, type StackId } from '@elder-node/protocol'
+import {
+  createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, verify, type KeyObject,
+} from 'node:crypto'
+import {
+  deviceId, encodeRecord, genesisHash, recordHash, signHead, stackId, stackKey, SyncSession, toHex, type Batch,
+  type Crypto, type DeviceId, type FeedId, type FeedRecord, type Replica, type SessionInput, type Signer, type StackId,
+} from '@elder-node/protocol'
 import { createMemory, MemoryFeedStore, Stack, type Memory, type StackInit } from '../src/index.ts'
 
 const SPKI = Buffer.from('302a300506032b6570032100', 'hex')
@@ -31,7 +36,9 @@ export const crypto: Crypto = {
 
 /** Ed25519 from a 32-byte seed; random without one. */
 export function createSigner (seed?: Uint8Array): Signer {
-  const key = seed === undefined ? generateKeyPairSync('ed25519').privateKey : createPrivateKey({ key: Buffer.concat([PKCS8, seed]), format: 'der', type: 'pkcs8' })
+  const key = seed === undefined ? generateKeyPairSync('ed25519').privateKey : createPrivateKey({
+    key: Buffer.concat([PKCS8, seed]), format: 'der', type: 'pkcs8',
+  })
   const raw = new Uint8Array(createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32))
   return { publicKey: raw, sign: message => new Uint8Array(sign(null, message, key)) }
 }
@@ -40,7 +47,10 @@ export const NAME = 'demo'
 export const STACK: StackId = stackId(NAME, crypto)
 export const random = (n: number): Uint8Array => new Uint8Array(randomBytes(n))
 
-export interface Device { signer: Signer, id: DeviceId, memory: Memory, clock: { ms: number }, open: (init?: Partial<StackInit>) => Promise<Stack> }
+export interface Device {
+  signer: Signer, id: DeviceId, memory: Memory, clock: { ms: number },
+  open: (init?: Partial<StackInit>) => Promise<Stack>,
+}
 
 /** A device with its own clock and memory; `open` restarts it. With a seed, its key and incarnations replay. */
 export function createDevice (seed?: number): Device {
@@ -50,7 +60,9 @@ export function createDevice (seed?: number): Device {
   let drawn = 0
   const draw = seed === undefined ? random : (n: number): Uint8Array => new Uint8Array(n).fill(++drawn)
   const open = async (init: Partial<StackInit> = {}): Promise<Stack> =>
-    await Stack.open({ store: new MemoryFeedStore(memory), crypto, signer, wallMs: () => clock.ms++, random: draw }, { id: STACK, name: NAME, ...init })
+    await Stack.open({ store: new MemoryFeedStore(memory), crypto, signer, wallMs: () => clock.ms++, random: draw }, {
+      id: STACK, name: NAME, ...init,
+    })
   return { signer, id: deviceId(signer.publicKey), memory, clock, open }
 }
 
@@ -66,8 +78,40 @@ export async function pull (to: Stack, from: Stack): Promise<void> {
   }
 }
 
+/** One exchange as devices have it: both ask for what they lack, frame by frame. */
+export async function exchange (a: Stack, b: Stack): Promise<void> {
+  const sessions = [a, b].map(stack => ({ stack, session: new SyncSession({ replica: replicaOf(stack), crypto }) }))
+  const queue: Array<{ to: number, frame: Uint8Array }> = []
+  const drive = async (side: number, input: SessionInput): Promise<void> => {
+    const { stack, session } = sessions[side] as typeof sessions[0]
+    for (const effect of session.handle(input, 0)) {
+      if (effect.type === 'send') queue.push({ to: 1 - side, frame: effect.frame })
+      else if (effect.type === 'apply') {
+        await stack.receive(effect.batches)
+        await drive(side, { type: 'applied' })
+      } else if (effect.type === 'end' && effect.reason !== 'done') throw new Error(`the exchange ended: ${effect.reason}`)
+    }
+  }
+  await drive(0, { type: 'start' })
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+    await drive(next.to, { type: 'frame', frame: next.frame })
+  }
+}
+
+function replicaOf (stack: Stack): Replica {
+  const key = stackKey(stack.id)
+  return {
+    stacks: () => [{
+      key, name: stack.name, digest: stack.feedsDigest(),
+    }], vector: () => stack.vector(), path: (_key, want) => stack.path(want), digest: () => stack.feedsDigest(), has: () => true,
+    origin: () => [], wants: (_key, head) => stack.wants(head), holds: (_key, hash) => stack.holds(hash), longest: (_key, feed, below) => stack.longest(feed, below), missing: () => stack.missing(),
+  }
+}
+
 export async function converge (stacks: Stack[], rounds = 2): Promise<void> {
-  for (let i = 0; i < rounds; i++) for (const to of stacks) for (const from of stacks) if (to !== from) await pull(to, from)
+  for (let i = 0; i < rounds; i++) {
+    for (const to of stacks) for (const from of stacks) if (to !== from) await pull(to, from)
+  }
 }
 
 /** A feed written by hand: whatever a hostile device might sign. */
@@ -87,7 +131,9 @@ export class RawFeed {
 
   /** Signs one more record and returns it as a batch of one. */
   write (record: Partial<FeedRecord> & { kind: string, body: FeedRecord['body'] }): Batch {
-    const bytes = encodeRecord({ seq: this.seq + 1, prev: this.hash(), deps: [], at: 1_750_000_000_000 * 1024 + this.seq, agent: null, ...record })
+    const bytes = encodeRecord({
+      seq: this.seq + 1, prev: this.hash(), deps: [], at: 1_750_000_000_000 * 1024 + this.seq, agent: null, ...record,
+    })
     this.records.push(bytes)
     this.hashes.push(recordHash(bytes, crypto))
     return this.batch(this.seq)
@@ -102,6 +148,9 @@ export class RawFeed {
   }
 
   batch (from: number, to: number = from): Batch {
-    return { feed: this.feed, from, records: this.records.slice(from - 1, to), head: signHead(STACK, this.feed, to, this.hash(to), this.signer) }
+    return {
+      feed: this.feed, from, records: this.records.slice(from - 1, to),
+      head: signHead(STACK, this.feed, to, this.hash(to), this.signer),
+    }
   }
 }

@@ -67,11 +67,11 @@ describe('a stack is within heads', () => {
     const right = await Stack.open({ store: new MemoryFeedStore(backup), crypto, signer: device.signer, wallMs: () => device.clock.ms++, random }, { id: STACK, name: NAME })
     await note(right, 'right')
     const [a, b] = [await createDevice().open(), await createDevice().open()]
-    await converge([a, left, right])
-    const heads = a.vector()
     // Before it takes the second strand, a device writes down what it holds.
     await pull(b, left)
     await pull(b, right)
+    await converge([a, left, right])
+    const heads = a.vector()
     const seen = b.vector().filter(({ hash }) => !heads.some(head => Buffer.from(head.hash).equals(hash)))
     expect(seen.length).toBeGreaterThan(0)
     expect(b.entries()).toHaveLength(3)

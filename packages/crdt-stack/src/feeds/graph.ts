@@ -213,10 +213,24 @@ export class Graph {
     if (!this.waiting.park(node.record)) this.#putAside(node)
   }
 
-  /** A record that stays and has no signature of its own keeps the rest of its batch: without it nobody could be served. */
-  #putAside ({ parent, record }: Node): void {
-    if (parent?.record.cover === record.cover) this.#aside.set(record.name, record)
-    else for (const [name, other] of this.#aside) if (other.cover === record.cover) this.#aside.delete(name)
+  /**
+   * A record that stays and has no signature of its own keeps what leads to the one that signs it: without that nobody could be
+   * served. It may have come in another batch than the records between, so the whole window is looked at.
+   */
+  #putAside (node: Node): void {
+    const covers = coversBelow(node)
+    if (covers.has(node.name) || this.#isOnTheWay(node.name, covers)) {
+      this.#aside.set(node.name, node.record)
+      return
+    }
+    for (let record = this.#aside.get(node.record.cover); record !== undefined && !covers.has(record.name); record = this.#aside.get(record.prev)) this.#aside.delete(record.name)
+  }
+
+  #isOnTheWay (name: RecordName, covers: ReadonlySet<RecordName>): boolean {
+    for (const cover of covers) {
+      for (let record = this.#aside.get(cover); record !== undefined; record = this.#aside.get(record.prev)) if (record.prev === name) return true
+    }
+    return false
   }
 
   #runFor (record: HeldRecord, before: Node | undefined): Run {
@@ -236,3 +250,13 @@ export class Graph {
 }
 
 const CLOCKS = 64
+
+/** Names of the records that sign those before this one in its window. */
+function coversBelow (node: Node): Set<RecordName> {
+  const windowOf = (seq: number): number => Math.floor((seq - 1) / LIMITS.batchRecordsMax)
+  const covers = new Set<RecordName>()
+  for (let at = node.parent; at !== undefined && windowOf(at.seq) === windowOf(node.seq); at = at.parent) {
+    if (at.record.signature === undefined) covers.add(at.record.cover)
+  }
+  return covers
+}

@@ -8,12 +8,14 @@ import { hashOf, type HeldRecord, type Node, type Run } from './node.ts'
  * LIMITS.batchRecordsMax and batchBytesMax, crosses no multiple of 256 and ends at a signed head; so the last may go beyond the
  * record itself. Nothing when that record is not taken.
  *
+ * The hash counts: an address that is another than the record's came from somebody's lie, and the record goes by itself.
+ *
  * Where a strand leaves a batch that one signature covers, and both together are too large, that batch comes first as a whole.
  */
 export function * pathBatches (graph: Graph, { feed, from, hash }: { feed: Want['feed'], from: number, hash: string }): Generator<Batch> {
   const tip = graph.node(hash) ?? graph.signedBy(hash)
-  if (tip?.feed !== feed || from > tip.seq) return
-  for (let at = from; at <= tip.seq;) {
+  if (tip === undefined) return
+  for (let at = tip.feed === feed ? Math.min(from, tip.seq) : tip.seq; at <= tip.seq;) {
     const end = Math.min(windowEnd(at), tip.seq)
     const records = recordsOf(tip, at, end)
     if (end === tip.seq) records.push(...coverOf(graph, tip))

@@ -66,23 +66,27 @@ export class Receiver {
 
   /** Stores what can be kept, then takes it. One batch after the other where a deed of ours comes first, else as one. */
   async #store (intakes: readonly Intake[], taken: Taken): Promise<void> {
+    const named = new Set(intakes.flatMap(({ fresh }) => [
+      (fresh[0] as HeldRecord).prev, ...fresh.flatMap(({ deps }) => deps.map(({ name }) => name)),
+    ]))
     let group: Intake[] = []
     for (const intake of intakes) {
       if (this.#isSpecial(intake.fresh[0] as HeldRecord)) {
-        await this.#append(group, taken)
+        await this.#append(group, named, taken)
         group = []
         await this.#prepare(intake.fresh[0] as HeldRecord)
       }
       group.push(intake)
     }
-    await this.#append(group, taken)
+    await this.#append(group, named, taken)
   }
 
-  async #append (intakes: readonly Intake[], taken: Taken): Promise<void> {
+  /** `named`: by any record that comes with these. */
+  async #append (intakes: readonly Intake[], named: ReadonlySet<string>, taken: Taken): Promise<void> {
     const { graph, store, onTaken } = this.#parts
     const coming = new Set(intakes.flatMap(({ fresh }) => fresh.map(({ name }) => name)))
-    const named = new Set(intakes.flatMap(({ fresh: [first, ...rest] }) => [(first as HeldRecord).prev, ...[first as HeldRecord, ...rest].flatMap(({ deps }) => deps.map(({ name }) => name))]))
-    const kept = intakes.filter(({ fresh }) => this.#hasRoom(fresh, coming) && (fresh.some(({ name }) => named.has(name)) || !this.#isHopeless(fresh)))
+    const isWanted = (fresh: readonly HeldRecord[]): boolean => fresh.some(({ name }) => named.has(name)) || !this.#isHopeless(fresh, named)
+    const kept = intakes.filter(({ fresh }) => this.#hasRoom(fresh, coming) && isWanted(fresh))
     for (const intake of intakes) if (!kept.includes(intake)) taken.refused += intake.fresh.length
     const stored = await Promise.allSettled(kept.map(({ batch }) => store.append([batch as Batch])))
     stored.forEach(({ status }, i) => {
@@ -101,12 +105,12 @@ export class Receiver {
   }
 
   /** A new strand, of a device with as many bare heads as it may have, that is lower than each of them and that nothing here waits for. */
-  #isHopeless (fresh: readonly HeldRecord[]): boolean {
+  #isHopeless (fresh: readonly HeldRecord[], named: ReadonlySet<string>): boolean {
     const { graph } = this.#parts
     const first = fresh[0] as HeldRecord
     const parent = graph.node(first.prev)
     if (first.seq > 1 && (parent === undefined || parent.children === 0)) return false
-    const bare = graph.heads.bareOf(feedDevice(first.feed))
+    const bare = graph.heads.bareOf(feedDevice(first.feed)).filter(({ name }) => !named.has(name))
     if (bare.length < graph.headsMax) return false
     if (fresh.some(record => graph.lacks(record).some(name => name !== record.prev) || graph.waiting.isNamed(record.name))) return false
     const lowest = Math.min(...bare.map(node => node.height))

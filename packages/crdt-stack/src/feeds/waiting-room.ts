@@ -13,6 +13,8 @@ export class WaitingRoom {
   readonly #records = new Map<RecordName, HeldRecord>()
   /** What is waited for, and by whom. */
   readonly #lacking = new Map<RecordName, Set<HeldRecord>>()
+  /** The same names, by the devices whose records wait for them: what one waits for hides nothing of another's. */
+  readonly #lackedBy = new Map<DeviceId, Set<RecordName>>()
   /** How many records of the room name it, taken or not. */
   readonly #named = new Map<RecordName, number>()
   readonly #parked = new Set<RecordName>()
@@ -34,7 +36,11 @@ export class WaitingRoom {
   add (record: HeldRecord, lacks: readonly RecordName[]): void {
     record.body = undefined
     this.#records.set(record.name, record)
-    for (const name of lacks) this.#lacking.set(name, (this.#lacking.get(name) ?? new Set()).add(record))
+    const device = feedDevice(record.feed)
+    for (const name of lacks) {
+      this.#lacking.set(name, (this.#lacking.get(name) ?? new Set()).add(record))
+      this.#lackedBy.set(device, (this.#lackedBy.get(device) ?? new Set()).add(name))
+    }
     this.#count(record, 1)
   }
 
@@ -60,6 +66,7 @@ export class WaitingRoom {
   /** Takes out whoever waited for this name: each is to be tried again. */
   wake (name: RecordName): HeldRecord[] {
     const woken = [...this.#lacking.get(name) ?? []].filter(record => this.#records.delete(record.name))
+    for (const record of this.#lacking.get(name) ?? []) this.#lackedBy.get(feedDevice(record.feed))?.delete(name)
     this.#lacking.delete(name)
     for (const record of woken) this.#count(record, -1)
     return woken
@@ -68,16 +75,30 @@ export class WaitingRoom {
   /** Does a waiting record wait for it? */
   isNamed (name: RecordName): boolean { return [...this.#lacking.get(name) ?? []].some(record => this.#records.has(record.name)) }
 
-  /** What waiting records name and `isHeld` does not know, at most `max`. */
+  /**
+   * What waiting records name and `isHeld` does not know, at most `max`: of each device in turn. The address is what a waiting record
+   * says, which may be a lie: the name counts.
+   */
   missing (isHeld: (name: RecordName) => boolean, max: number): Array<{ feed: HeldRecord['feed'], seq: number, name: RecordName }> {
-    const out = []
-    for (const [name, waiting] of this.#lacking) {
-      if (out.length >= max) break
-      const record = [...waiting].find(record => this.#records.has(record.name))
-      if (record === undefined) this.#lacking.delete(name)
-      else if (!isHeld(name)) out.push(record.deps.find(dep => dep.name === name) ?? { feed: record.feed, seq: record.seq - 1, name })
+    const out = new Map<RecordName, { feed: HeldRecord['feed'], seq: number, name: RecordName }>()
+    let turns = [...this.#lackedBy.values()].map(names => names.values())
+    while (turns.length > 0 && out.size < max) {
+      turns = turns.filter(names => {
+        const place = this.#nextPlace(names, isHeld)
+        if (place !== undefined && out.size < max && !out.has(place.name)) out.set(place.name, place)
+        return place !== undefined
+      })
     }
-    return out
+    return [...out.values()]
+  }
+
+  #nextPlace (names: Iterator<RecordName>, isHeld: (name: RecordName) => boolean): { feed: HeldRecord['feed'], seq: number, name: RecordName } | undefined {
+    for (let next = names.next(); next.done !== true; next = names.next()) {
+      const name = next.value
+      const record = isHeld(name) ? undefined : [...this.#lacking.get(name) ?? []].find(record => this.#records.has(record.name))
+      if (record !== undefined) return record.deps.find(dep => dep.name === name) ?? { feed: record.feed, seq: record.seq - 1, name }
+    }
+    return undefined
   }
 
   #count ({ feed, bytes, prev, deps }: HeldRecord, by: 1 | -1): void {

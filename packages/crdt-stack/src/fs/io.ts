@@ -1,7 +1,19 @@
 /** What decides over durability: appending, replacing and naming files so that they survive a power cut. */
+import { constants } from 'node:fs'
 import { open, rename, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
+
+/** A pipe or a device in the place of a file would never end, and is refused. @throws ElderError `STORAGE` */
+export async function readRegular (path: string): Promise<Buffer> {
+  const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
+  try {
+    if (!(await handle.stat()).isFile()) throw ioError(new Error(`${path} is not a regular file`))
+    return await handle.readFile()
+  } finally {
+    await handle.close()
+  }
+}
 
 /** Makes a new name durable. */
 export async function syncDirectory (dir: string): Promise<void> {

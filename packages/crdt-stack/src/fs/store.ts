@@ -5,13 +5,13 @@
  * the next one. Only a torn tail is ever cut: a log in which something else does not read is kept aside as it is. One process
  * per directory: the node's lock file sees to that.
  */
-import { link, mkdir, readdir, readFile, stat, truncate } from 'node:fs/promises'
+import { link, mkdir, readdir, stat, truncate } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { decode, ElderError, encode, feedKey, feedIdOf, fromHex, toHex, type Batch, type FeedId } from '@elder-node/protocol'
 import type { Damage, FeedStore, LoadedFeeds } from '../feeds/store.ts'
 import { framed, frameOf, readLog, unframed, type Gap, type ReadLog } from './frames.ts'
 import { Handles } from './handles.ts'
-import { appendAll, ioError, removeFile, replaceFile, syncDirectory } from './io.ts'
+import { appendAll, ioError, readRegular, removeFile, replaceFile, syncDirectory } from './io.ts'
 
 export interface FsFeedStoreInit {
   /** Shared by all stores of a process: bounds how many files are open. @default a pool of its own */
@@ -48,7 +48,7 @@ export class FsFeedStore implements FeedStore {
   async load (): Promise<LoadedFeeds> {
     const loaded: LoadedFeeds = { batches: [], damaged: [], cleanEnd: await this.#cleanEnd() }
     for (const { name, feed } of await this.#logs()) {
-      const bytes = await readFile(join(this.dir, name))
+      const bytes = await readRegular(join(this.dir, name))
       const log = readLog(feed, bytes)
       loaded.batches.push(...log.batches)
       loaded.damaged.push(...await this.#settle(feed, bytes, log))
@@ -61,7 +61,7 @@ export class FsFeedStore implements FeedStore {
     this.#check()
     const found: Awaited<ReturnType<FeedStore['reread']>> = { batches: [], damaged: [] }
     for (const { name, feed } of await this.#logs()) {
-      const bytes = await readFile(join(this.dir, name))
+      const bytes = await readRegular(join(this.dir, name))
       const size = this.#sizes.get(name) ?? 0
       const { batches, damaged, torn } = readLog(feed, bytes.subarray(0, size))
       found.batches.push(...batches)
@@ -178,7 +178,7 @@ export class FsFeedStore implements FeedStore {
 
   async #cleanEnd (): Promise<LoadedFeeds['cleanEnd']> {
     try {
-      const note = unframed(await readFile(join(this.dir, CLEAN_END)))
+      const note = unframed(await readRegular(join(this.dir, CLEAN_END)))
       if (note === undefined) return undefined
       const [key, head, place] = decode(note, NOTE_BYTES_MAX) as [Uint8Array, Uint8Array, string]
       const feed = feedIdOf(key)

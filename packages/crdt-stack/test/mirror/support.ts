@@ -1,6 +1,8 @@
 /** Stacks small enough to read, with real keys and real chains, and remotes to mirror them to. */
 import { execFileSync } from 'node:child_process'
-import { createHash, generateKeyPairSync, randomBytes, sign, verify, createPublicKey, type KeyObject } from 'node:crypto'
+import {
+  createHash, generateKeyPairSync, randomBytes, sign, verify, createPublicKey, type KeyObject,
+} from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,12 +12,16 @@ import {
   type Batch, type ChainedRecord, type Crypto, type DeviceId, type EntryId, type FeedId, type Signer, type StackId, type Want,
 } from '@elder-node/protocol'
 import { afterEach } from 'vitest'
-import { MirrorSync, type MirroredStack, type MirrorSyncComponents, type MirrorSyncInit } from '../../src/mirror/index.ts'
+import {
+  MirrorSync, type MirroredStack, type MirrorSyncComponents, type MirrorSyncInit,
+} from '../../src/mirror/index.ts'
 import { openNativeGit, serveGit, type GitMirror, type GitServer, type GitServerInit } from '../../src/git/index.ts'
 import type { Entry, Received } from '../../src/types.ts'
 
 const SPKI = Buffer.from('302a300506032b6570032100', 'hex')
-const publicKeyOf = (raw: Uint8Array): KeyObject => createPublicKey({ key: Buffer.concat([SPKI, raw]), format: 'der', type: 'spki' })
+const publicKeyOf = (raw: Uint8Array): KeyObject => createPublicKey({
+  key: Buffer.concat([SPKI, raw]), format: 'der', type: 'spki',
+})
 
 export const crypto: Crypto = {
   sha256: (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest(),
@@ -27,7 +33,10 @@ const SIGNERS = new Map<DeviceId, Signer>()
 
 export function newSigner (): Signer {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519')
-  const signer: Signer = { publicKey: publicKey.export({ format: 'der', type: 'spki' }).subarray(12), sign: message => sign(null, message, privateKey) }
+  const signer: Signer = {
+    publicKey: publicKey.export({ format: 'der', type: 'spki' }).subarray(12),
+    sign: message => sign(null, message, privateKey),
+  }
   SIGNERS.set(deviceId(signer.publicKey), signer)
   return signer
 }
@@ -55,8 +64,14 @@ export class TinyStack implements MirroredStack {
   write (title: string, body = '', atMs = 1_780_000_000_000): Entry {
     const seq = (this.#tip?.head.seq ?? 0) + 1
     const id = entryId(atMs + seq, randomBytes(10))
-    const bytes = encodeRecord({ seq, prev: this.#tip?.head.hash ?? genesisHash(this.id, this.#feed, crypto), deps: [], at: (atMs + seq) * 1024, agent: 'tester', kind: 'new', body: { id, kind: 'note', title, body } })
-    this.#tip = { feed: this.#feed, from: seq, records: [bytes], head: signHead(this.id, this.#feed, seq, recordHash(bytes, crypto), this.#signer) }
+    const bytes = encodeRecord({
+      seq, prev: this.#tip?.head.hash ?? genesisHash(this.id, this.#feed, crypto), deps: [], at: (atMs + seq) * 1024,
+      agent: 'tester', kind: 'new', body: { id, kind: 'note', title, body },
+    })
+    this.#tip = {
+      feed: this.#feed, from: seq, records: [bytes],
+      head: signHead(this.id, this.#feed, seq, recordHash(bytes, crypto), this.#signer),
+    }
     return this.#take(this.#tip)
   }
 
@@ -66,8 +81,12 @@ export class TinyStack implements MirroredStack {
   windows (): Want[] {
     const parents = new Set([...this.#held.values()].map(({ prev }) => prev))
     const tips = [...this.#held.values()].filter(({ batch }) => !parents.has(toHex(batch.head.hash)))
-    const ends = tips.flatMap(({ batch }) => this.#path(batch).filter(({ head }) => head.seq === batch.head.seq || head.seq % WINDOW === 0))
-    return [...new Set(ends)].map(({ feed, head: { seq, hash } }) => ({ feed, from: Math.floor((seq - 1) / WINDOW) * WINDOW + 1, to: seq, hash }))
+    const ends = tips.flatMap(
+      ({ batch }) => this.#path(batch).filter(({ head }) => head.seq === batch.head.seq || head.seq % WINDOW === 0)
+    )
+    return [...new Set(ends)].map(
+      ({ feed, head: { seq, hash } }) => ({ feed, from: Math.floor((seq - 1) / WINDOW) * WINDOW + 1, to: seq, hash })
+    )
   }
 
   path ({ from, hash }: Want): Batch[] {
@@ -85,12 +104,22 @@ export class TinyStack implements MirroredStack {
       for (const { bytes, feed, seq, hash } of records) {
         if (this.#held.has(toHex(hash))) continue
         // One signature each is all that a path of this stack can serve: the last of a batch signs the others too.
-        this.#take({ feed, from: seq, records: [bytes], head: seq === batch.head.seq ? batch.head : signHead(this.id, feed, seq, hash, SIGNERS.get(feedDevice(feed)) as Signer) })
+        this.#take({
+          feed, from: seq, records: [bytes],
+          head: seq === batch.head.seq ? batch.head : signHead(
+            this.id, feed, seq, hash, SIGNERS.get(feedDevice(feed)) as Signer
+          ),
+        })
         accepted++
       }
     }
     const missing = [...this.#held.values()].filter(({ batch, prev }) => batch.from > 1 && !this.#held.has(prev))
-    return { accepted, missing: missing.map(({ batch, prev }) => ({ feed: batch.feed, seq: batch.from - 1, hash: Buffer.from(prev, 'hex') })) }
+    return {
+      accepted,
+      missing: missing.map(
+        ({ batch, prev }) => ({ feed: batch.feed, seq: batch.from - 1, hash: Buffer.from(prev, 'hex') })
+      ),
+    }
   }
 
   entries (): Entry[] { return [...this.#held.values()].map(({ entry }) => entry) }
@@ -100,7 +129,10 @@ export class TinyStack implements MirroredStack {
 
   #path (tip: Batch): Batch[] {
     const path: Batch[] = []
-    for (let batch: Batch | undefined = tip; batch !== undefined; batch = this.#held.get(this.#held.get(toHex(batch.head.hash))?.prev ?? '')?.batch) path.unshift(batch)
+    for (
+      let batch: Batch | undefined = tip; batch !== undefined;
+      batch = this.#held.get(this.#held.get(toHex(batch.head.hash))?.prev ?? '')?.batch
+    ) path.unshift(batch)
     return path
   }
 
@@ -108,7 +140,11 @@ export class TinyStack implements MirroredStack {
     const [record] = verifyBatch(this.id, batch, crypto) as [ChainedRecord]
     const body = record.body as { id: EntryId, kind: string, title: string, body: string }
     const at = new Date(record.at / 1024).toISOString()
-    const entry: Entry = { ...body, tags: [], author: { device: batch.feed.slice(0, 52) as Entry['author']['device'], agent: 'tester' }, createdAt: at, updatedAt: at, revision: toHex(record.hash).slice(0, 16), supersedes: null, removed: false, rivals: {}, extra: {} }
+    const entry: Entry = {
+      ...body, tags: [], author: { device: batch.feed.slice(0, 52) as Entry['author']['device'], agent: 'tester' },
+      createdAt: at, updatedAt: at, revision: toHex(record.hash).slice(0, 16), supersedes: null, removed: false,
+      rivals: {}, extra: {},
+    }
     this.#held.set(toHex(record.hash), { batch, prev: toHex(record.prev), entry })
     return entry
   }
@@ -123,7 +159,9 @@ export function folder (): string {
   return dir
 }
 
-export async function remote (init: Omit<GitServerInit, 'root'> = {}): Promise<{ url: string, dir: string, server: GitServer }> {
+export async function remote (init: Omit<GitServerInit, 'root'> = {}): Promise<{
+  url: string, dir: string, server: GitServer,
+}> {
   const root = folder()
   const server = await serveGit({ root, ...init })
   cleanups.push(() => server.close())
@@ -143,9 +181,17 @@ export async function gitOf (url: string): Promise<GitMirror> {
   return git
 }
 
-export async function mirrorOf (url: string, init: Partial<MirrorSyncInit> = {}, parts: Pick<MirrorSyncComponents, 'roster' | 'adopt'> = {}): Promise<MirrorSync> {
+export async function mirrorOf (
+  url: string, init: Partial<MirrorSyncInit> = {}, parts: Pick<MirrorSyncComponents, 'roster' | 'adopt'> = {}
+): Promise<MirrorSync> {
   const git = await gitOf(url)
-  return new MirrorSync({ git, crypto, wallMs: Date.now, random: Math.random, sleep: (ms, signal) => sleep(ms, undefined, { signal }), ...parts }, { mesh: MESH, backoffMs: 10, backoffMsMax: 200, ...init })
+  return new MirrorSync(
+    {
+      git, crypto, wallMs: Date.now, random: Math.random, sleep: (ms, signal) => sleep(ms, undefined, { signal }),
+      ...parts,
+    },
+    { mesh: MESH, backoffMs: 10, backoffMsMax: 200, ...init }
+  )
 }
 
 export const WINDOW: number = LIMITS.batchRecordsMax

@@ -1,5 +1,8 @@
 /** A member that signs whatever it likes: forks, records that break rules, sessions that go on twice, names of what does not exist. */
-import { encodeRecord, feedId, genesisHash, recordHash, risingPlaces, signHead, toHex, type Batch, type Dep, type FeedId, type StackId, type Value } from '@elder-node/protocol'
+import {
+  encodeRecord, feedId, genesisHash, recordHash, risingPlaces, signHead, toHex, type Batch, type Dep, type FeedId,
+  type StackId, type Value,
+} from '@elder-node/protocol'
 import * as Y from 'yjs'
 import { baseClientId, clientIdOf } from '../../src/client-id.ts'
 import { hashOf } from '../../src/feeds/node.ts'
@@ -34,11 +37,16 @@ export class Liar {
     for (let i = this.#random.int(3); i >= 0; i--) {
       const bytes = this.#record(feed, from + records.length, prev)
       // Each is known before the next one is made, so that it can build on it.
-      this.#mapping.of({ feed, from: from + records.length, records: [bytes], head: signHead(this.#stack, feed, from + records.length, recordHash(bytes, crypto), this.signer) })
+      this.#mapping.of({
+        feed, from: from + records.length, records: [bytes],
+        head: signHead(this.#stack, feed, from + records.length, recordHash(bytes, crypto), this.signer),
+      })
       records.push(bytes)
       prev = recordHash(bytes, crypto)
     }
-    const batch = { feed, from, records, head: signHead(this.#stack, feed, from + records.length - 1, prev, this.signer) }
+    const batch = {
+      feed, from, records, head: signHead(this.#stack, feed, from + records.length - 1, prev, this.signer),
+    }
     this.batches.push(batch)
   }
 
@@ -47,23 +55,37 @@ export class Liar {
     const { known } = this.#mapping
     const past = ancestors(known, [toHex(prev)])
     const deps = new Map<string, Dep>()
-    const name = (other: Known): void => { if (other.feed !== feed && !past.has(other.record.hash)) deps.set(other.record.hash, placeOf(other)) }
+    const name = (other: Known): void => {
+      if (other.feed !== feed && !past.has(other.record.hash)) deps.set(other.record.hash, placeOf(other))
+    }
     const others = [...known.values()].filter(other => other.feed !== feed)
     for (let i = random.int(3); i > 0 && others.length > 0; i--) name(random.pick(others))
-    if (random.chance(0.03) && others.length > 0) { const other = random.pick(others); deps.set(other.record.hash, placeOf(other)) }
-    if (random.chance(0.03) && others.length > 0) { const other = random.pick(others); deps.set(other.record.hash, { ...placeOf(other), seq: other.seq + 1 }) }
-    if (random.chance(0.04)) deps.set('ff'.repeat(32), { feed: feedId(signerOf('nobody').id, new Uint8Array(8)), seq: 1, hash: random.bytes(32) })
+    if (random.chance(0.03) && others.length > 0) {
+      const other = random.pick(others)
+      deps.set(other.record.hash, placeOf(other))
+    }
+    if (random.chance(0.03) && others.length > 0) {
+      const other = random.pick(others)
+      deps.set(other.record.hash, { ...placeOf(other), seq: other.seq + 1 })
+    }
+    if (random.chance(0.04)) deps.set('ff'.repeat(32), {
+      feed: feedId(signerOf('nobody').id, new Uint8Array(8)), seq: 1, hash: random.bytes(32),
+    })
     const entries = [...known.values()].filter(other => other.kind === 'new')
     const target = entries.length === 0 ? undefined : random.pick(entries)
     if (target !== undefined && !random.chance(0.1)) name(target)
     const roll = random.next()
-    const [kind, body]: [string, Value] = target === undefined || roll < 0.2 ? ['new', { kind: 'note', fields: { title: `lie ${random.int(1e6)}` }, body: random.pick(['', 'abc def']), v: 1 }]
+    const [kind, body]: [string, Value] = target === undefined || roll < 0.2 ? [
+      'new', { kind: 'note', fields: { title: `lie ${random.int(1e6)}` }, body: random.pick(['', 'abc def']), v: 1 },
+    ]
       : roll < 0.4 ? ['set', { entry: hashOf(target.record.hash), field: 'title', value: random.int(1e6) }]
         : roll < 0.45 ? ['remove', { entry: hashOf(target.record.hash) }]
           : roll < 0.5 ? ['set', { entry: hashOf(target.record.hash) }]
             : roll < 0.55 ? ['see', {}] : ['text', this.#text(feed, toHex(prev), target, deps)]
     const list: Dep[] = []
-    for (const dep of risingPlaces(deps.values())) if (toHex(dep.hash) !== toHex(list.at(-1)?.hash ?? prev)) list.push(dep)
+    for (const dep of risingPlaces(deps.values())) if (
+      toHex(dep.hash) !== toHex(list.at(-1)?.hash ?? prev)
+    ) list.push(dep)
     return encodeRecord({ seq, prev, deps: list, at: 1_750_000_000_000 * 1024 + known.size, agent: null, kind, body })
   }
 
@@ -77,7 +99,13 @@ export class Liar {
     const doc = new Y.Doc({ gc: false })
     doc.clientID = baseClientId(this.#stack, entry, crypto)
     doc.getText('body').insert(0, (target.body as { body: string }).body)
-    for (const other of [...known.values()].filter(({ kind, body, record }) => kind === 'text' && past.has(record.hash) && toHex((body as { entry: Uint8Array }).entry) === entry)) {
+    for (
+      const other of [...known.values()].filter(
+        ({ kind, body, record }) => kind === 'text' && past.has(record.hash) && toHex(
+          (body as { entry: Uint8Array }).entry
+        ) === entry
+      )
+    ) {
       try { Y.applyUpdate(doc, (other.body as { update: Uint8Array }).update) } catch { /* it was bent */ }
     }
     doc.clientID = clientIdOf(this.#stack, feed, entry, session, crypto)

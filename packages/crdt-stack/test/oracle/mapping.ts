@@ -3,7 +3,9 @@
  * by hash is the same on both sides. What the model leaves to others (shapes of bodies, bytes of updates, what lies next to what in
  * a document) is told to it as a body that is wrong.
  */
-import { decodeRecord, feedDevice, genesisHash, recordHash, toHex, type Batch, type FeedId, type StackId, type Value } from '@elder-node/protocol'
+import {
+  decodeRecord, feedDevice, genesisHash, recordHash, toHex, type Batch, type FeedId, type StackId, type Value,
+} from '@elder-node/protocol'
 import { baseClientId, clientIdOf } from '../../src/client-id.ts'
 import { Refusal } from '../../src/refusal.ts'
 import { scanText, type ScannedText } from '../../src/scanner.ts'
@@ -11,7 +13,10 @@ import { markBody, newBody, setBody, textBody } from '../../src/schema.ts'
 import { byFeedHash, clientOf, genesis, type ModelRecord } from '../../../../test/oracles/strands/rules.mjs'
 import { crypto } from './crypto.ts'
 
-export interface Known { record: ModelRecord, feed: FeedId, batch: Batch, seq: number, prev: string, deps: Array<{ feed: FeedId, seq: number, name: string }>, kind: string, body: Value }
+export interface Known {
+  record: ModelRecord, feed: FeedId, batch: Batch, seq: number, prev: string,
+  deps: Array<{ feed: FeedId, seq: number, name: string }>, kind: string, body: Value,
+}
 
 export class Mapping {
   readonly known = new Map<string, Known>()
@@ -33,7 +38,9 @@ export class Mapping {
       const named = deps.map(dep => ({ feed: dep.feed, seq: dep.seq, name: toHex(dep.hash) }))
       const record: ModelRecord = {
         feed, dev: feedDevice(batch.feed), seq, prev: isFirst ? genesis(feed) : toHex(prev), at, hash: name,
-        deps: named.map(dep => ({ feed: feedOf(dep.feed), seq: dep.seq, hash: dep.name })).sort(byFeedHash), ...this.#judged(batch.feed, name, toHex(prev), named.map(dep => dep.name), kind, body),
+        deps: named.map(
+          dep => ({ feed: feedOf(dep.feed), seq: dep.seq, hash: dep.name })
+        ).sort(byFeedHash), ...this.#judged(batch.feed, name, toHex(prev), named.map(dep => dep.name), kind, body),
       }
       const known = { record, feed: batch.feed, batch, seq, prev: toHex(prev), deps: named, kind, body }
       this.known.set(name, known)
@@ -47,7 +54,9 @@ export class Mapping {
     if (known?.record.kind === 'text') known.record.kind = 'bad'
   }
 
-  #judged (feed: FeedId, name: string, prev: string, deps: string[], kind: string, body: Value): Pick<ModelRecord, 'kind' | 'body'> {
+  #judged (
+    feed: FeedId, name: string, prev: string, deps: string[], kind: string, body: Value
+  ): Pick<ModelRecord, 'kind' | 'body'> {
     try {
       switch (kind) {
         case 'new': return { kind, body: { title: '', fields: Object.keys(newBody(body).fields) } }
@@ -56,7 +65,9 @@ export class Mapping {
         case 'text': {
           const text = this.#text(feed, name, prev, body)
           // Text for an entry that its author had not seen is void, and nobody can build on it.
-          return ancestors(this.known, [prev, ...deps]).has(text['entry'] as string) ? { kind, body: text } : { kind: 'bad', body: {} }
+          return ancestors(
+            this.known, [prev, ...deps]
+          ).has(text['entry'] as string) ? { kind, body: text } : { kind: 'bad', body: {} }
         }
         default: return { kind: 'see', body: {} }
       }
@@ -73,15 +84,21 @@ export class Mapping {
     const client = clientIdOf(this.#stack, feed, entry, session, crypto)
     const nonce = block === undefined ? `deletes ${name}` : toHex(session)
     this.#clients.set(client, clientOf(feedOf(feed), entry, toHex(session)))
-    if (block !== undefined && (block.client !== client || client === baseClientId(this.#stack, entry, crypto))) throw new Refusal('another client')
+    if (
+      block !== undefined && (block.client !== client || client === baseClientId(this.#stack, entry, crypto))
+    ) throw new Refusal('another client')
     const end = this.#endOfSession(prev, client)
     if (block !== undefined) this.#ends.set(name, { client, end: block.end })
-    const needs = this.#needs(entry, client, block?.end ?? end, scanned).map(([other, at]) => [this.#clients.get(other) ?? `nobody ${other}`, at])
+    const needs = this.#needs(entry, client, block?.end ?? end, scanned).map(
+      ([other, at]) => [this.#clients.get(other) ?? `nobody ${other}`, at]
+    )
     return { entry, nonce, clock: block?.clock ?? 0, len: block === undefined ? 0 : block.end - block.clock, needs }
   }
 
   /** Every unit of others, and of the own session before this record; the entry's first content is always there, or the entry is not. */
-  #needs (entry: string, client: number, end: number, { block, deletes }: ScannedText): Array<readonly [number, number]> {
+  #needs (
+    entry: string, client: number, end: number, { block, deletes }: ScannedText
+  ): Array<readonly [number, number]> {
     const base = baseClientId(this.#stack, entry, crypto)
     const born = this.known.get(entry)
     const initial = born?.record.kind === 'new' ? (born.body as { body: string }).body.length : 0
@@ -91,8 +108,12 @@ export class Mapping {
       if (other === base && at >= initial) throw new Refusal('beyond the first content')
       if (other !== base && !(other === client && at >= (block?.clock ?? end))) needs.push([other, at])
     }
-    for (const { clock, origin, right } of block?.structs ?? []) for (const place of [origin, right]) if (place !== undefined) need(place.client, place.clock, clock)
-    for (const range of deletes) for (let at = range.clock; at < range.clock + range.length; at++) need(range.client, at, end)
+    for (const { clock, origin, right } of block?.structs ?? []) {
+      for (const place of [origin, right]) if (place !== undefined) need(place.client, place.clock, clock)
+    }
+    for (const range of deletes) for (
+      let at = range.clock; at < range.clock + range.length; at++
+    ) need(range.client, at, end)
     return needs
   }
 

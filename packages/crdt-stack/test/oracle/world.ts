@@ -2,7 +2,10 @@
  * Real stacks and the model's replicas side by side: what one takes is handed to the other in the same order, and after every step
  * both must hold, void and skip the same. One seed is one history.
  */
-import { ElderError, feedDevice, stackId, SyncSession, toBase32, toHex, type Batch, type Cuts, type DeviceCut, type DeviceId, type FeedId, type Replica as SyncReplica, type SessionInput, type StackKey } from '@elder-node/protocol'
+import {
+  ElderError, feedDevice, stackId, SyncSession, toBase32, toHex, type Batch, type Cuts, type DeviceCut, type DeviceId,
+  type FeedId, type Replica as SyncReplica, type SessionInput, type StackKey,
+} from '@elder-node/protocol'
 import { createMemory, MemoryFeedStore, Stack, type Memory } from '../../src/index.ts'
 import { Graph } from '../../src/feeds/graph.ts'
 import type { Node } from '../../src/feeds/node.ts'
@@ -30,7 +33,10 @@ export class Random {
   chance (p: number): boolean { return this.next() < p }
   shuffle<T> (list: readonly T[]): T[] {
     const out = [...list]
-    for (let i = out.length - 1; i > 0; i--) { const j = this.int(i + 1); [out[i], out[j]] = [out[j] as T, out[i] as T] }
+    for (let i = out.length - 1; i > 0; i--) {
+      const j = this.int(i + 1)
+      ;[out[i], out[j]] = [out[j] as T, out[i] as T]
+    }
     return out
   }
 
@@ -47,11 +53,18 @@ export class Peephole {
   #seen: { view: EntriesView, unshown: Unshown[] } | undefined
 
   constructor () {
-    const [setCuts, unshown, noteGraph, noteView] = [this.#setCuts, this.#unshown, (graph: Graph) => { this.#graph = graph }, (view: EntriesView, list: Unshown[]) => { this.#seen = { view, unshown: list } }]
+    const [setCuts, unshown, noteGraph, noteView] = [
+      this.#setCuts, this.#unshown, (graph: Graph) => { this.#graph = graph },
+      (view: EntriesView, list: Unshown[]) => { this.#seen = { view, unshown: list } },
+    ]
     const [attach, taken] = [this.#attach, this.#taken]
     Graph.prototype.attach = function (node) { attach.call(this, node); taken.get(this)?.push(node) }
     Graph.prototype.setCuts = function (cuts) { noteGraph(this); return setCuts.call(this, cuts) }
-    EntriesView.prototype.unshown = function (graph) { const list = unshown.call(this, graph); noteView(this, list); return list }
+    EntriesView.prototype.unshown = function (graph) {
+      const list = unshown.call(this, graph)
+      noteView(this, list)
+      return list
+    }
   }
 
   close (): void {
@@ -83,7 +96,9 @@ export interface WorldInit {
   leaks?: boolean
 }
 
-export interface Shape { honest: number, liars: number, lies: number, cap: number, faults: boolean, evict: boolean, steps: number }
+export interface Shape {
+  honest: number, liars: number, lies: number, cap: number, faults: boolean, evict: boolean, steps: number,
+}
 export function shapeOf (seed: number): Shape {
   const random = new Random(seed * 7919 + 13)
   return {
@@ -134,11 +149,16 @@ class Device {
     this.memory = { ...this.memory, batches: world.random.shuffle(this.memory.batches) }
     this.store = new FlakyStore(this.memory)
     this.store.failed = batches => {
-      for (const { record } of batches.flatMap(batch => world.mapping.of(batch))) if (record.dev === this.id) world.failed.add(record.hash)
+      for (const { record } of batches.flatMap(batch => world.mapping.of(batch))) {
+        if (record.dev === this.id) world.failed.add(record.hash)
+      }
       world.refused.push(...batches)
     }
     this.stack = await Stack.open(
-      { store: this.store, crypto, signer: this.signer, wallMs: () => 1_750_000_000_000 + world.clock++, random: n => this.#drawn.bytes(n) },
+      {
+        store: this.store, crypto, signer: this.signer, wallMs: () => 1_750_000_000_000 + world.clock++,
+        random: n => this.#drawn.bytes(n),
+      },
       { id: STACK, name: NAME, headsMax: world.shape.cap, cuts: this.#cuts() },
     )
     this.graph = world.peephole.graph()
@@ -164,13 +184,17 @@ class Device {
     this.#noteDisplaced()
     this.take(batches)
     // What was parked beside a waiting record came back with it: the model is handed it again.
-    for (const { name } of this.#world.peephole.taken(this.graph)) this.model.take((this.#world.mapping.known.get(name) as Known).record)
+    for (const { name } of this.#world.peephole.taken(this.graph)) {
+      this.model.take((this.#world.mapping.known.get(name) as Known).record)
+    }
     this.model.prune()
   }
 
   async learn (device: DeviceId, keep: readonly string[], undo: boolean): Promise<void> {
     const before = this.cuts.get(device)
-    this.cuts = new Map(this.cuts).set(device, { keep: new Set([...before?.keep ?? [], ...keep]), undo: undo || before?.undo === true })
+    this.cuts = new Map(this.cuts).set(device, {
+      keep: new Set([...before?.keep ?? [], ...keep]), undo: undo || before?.undo === true,
+    })
     await this.stack.setCuts(this.#cuts())
     this.model.evict(device, [...keep], undo)
     this.model.prune()
@@ -181,7 +205,9 @@ class Device {
     const entries = this.stack.entries()
     const entry = entries.length === 0 ? undefined : random.pick(entries)
     const roll = random.next()
-    if (entry === undefined || roll < 0.25) await this.stack.add({ kind: 'note', title: `t${random.int(1000)}`, body: random.pick(['', 'one two three']) })
+    if (entry === undefined || roll < 0.25) await this.stack.add({
+      kind: 'note', title: `t${random.int(1000)}`, body: random.pick(['', 'one two three']),
+    })
     else if (roll < 0.45) await this.stack.edit(entry.id, { title: `u${random.int(1000)}` })
     else if (roll < 0.5) await this.stack.remove(entry.id)
     else {
@@ -199,11 +225,16 @@ class Device {
   #cuts (): Cuts { return new Map(this.cuts) }
 
   #noteDisplaced (): void {
-    for (const { name, why } of this.graph.nodes()) if (why !== undefined && DISPLACED.has(why)) this.#world.mapping.displaced(name)
+    for (const { name, why } of this.graph.nodes()) {
+      if (why !== undefined && DISPLACED.has(why)) this.#world.mapping.displaced(name)
+    }
   }
 }
 
-const DISPLACED: ReadonlySet<string> = new Set(['text is not next to where it says', 'a text update does not apply', 'a text update refers to something unknown', 'a text update does not end where it says'])
+const DISPLACED: ReadonlySet<string> = new Set([
+  'text is not next to where it says', 'a text update does not apply', 'a text update refers to something unknown',
+  'a text update does not end where it says',
+])
 
 export class World {
   readonly seed: number
@@ -232,7 +263,9 @@ export class World {
     this.peephole = peephole
     this.#leaks = leaks
     this.#devices = Array.from({ length: this.shape.honest }, (_, i) => new Device(`h${i}`, this))
-    this.#liars = Array.from({ length: this.shape.liars }, (_, i) => new Liar(`x${i}`, STACK, this.mapping, this.random))
+    this.#liars = Array.from(
+      { length: this.shape.liars }, (_, i) => new Liar(`x${i}`, STACK, this.mapping, this.random)
+    )
   }
 
   get records (): number { return this.mapping.known.size }
@@ -299,10 +332,14 @@ export class World {
 
   async #failWrite (device: Device): Promise<void> {
     device.store.fails = true
-    await device.write().catch((error: unknown) => { if (!(error instanceof ElderError && error.code === 'DISK_FULL')) throw error })
+    await device.write().catch((error: unknown) => {
+      if (!(error instanceof ElderError && error.code === 'DISK_FULL')) throw error
+    })
     device.store.fails = false
     const refused = this.refused.splice(0)
-    if (this.#leaks && refused.length > 0) await this.random.pick(this.#devices.filter(other => other !== device)).receive(refused)
+    if (this.#leaks && refused.length > 0) await this.random.pick(
+      this.#devices.filter(other => other !== device)
+    ).receive(refused)
   }
 
   /** A backup is made, or comes back: noticed, or with a note of a clean end that fits; or the disk lies about its last batches. */
@@ -317,7 +354,11 @@ export class World {
     }
     const before = device.memory.batches
     const ownTip = (batches: readonly Batch[]): { feed: FeedId, name: string } | undefined => {
-      const own = batches.filter(batch => feedDevice(batch.feed) === device.id && batch.feed === device.memory.batches.findLast(other => feedDevice(other.feed) === device.id)?.feed)
+      const own = batches.filter(
+        batch => feedDevice(batch.feed) === device.id && batch.feed === device.memory.batches.findLast(
+          other => feedDevice(other.feed) === device.id
+        )?.feed
+      )
       const last = own.sort((a, b) => a.head.seq - b.head.seq).at(-1)
       return last === undefined ? undefined : { feed: last.feed, name: toHex(last.head.hash) }
     }
@@ -338,8 +379,12 @@ export class World {
 
   /** What no disk holds any more is nobody's fault here. */
   #noteLost (before: readonly Batch[], device: Device): void {
-    const namesOf = (batches: readonly Batch[]): string[] => batches.flatMap(batch => this.mapping.of(batch).map(({ record }) => record.hash))
-    const kept = new Set(this.#devices.flatMap(other => namesOf(other === device ? device.memory.batches : other.memory.batches)))
+    const namesOf = (batches: readonly Batch[]): string[] => batches.flatMap(
+      batch => this.mapping.of(batch).map(({ record }) => record.hash)
+    )
+    const kept = new Set(
+      this.#devices.flatMap(other => namesOf(other === device ? device.memory.batches : other.memory.batches))
+    )
     for (const name of namesOf(before)) if (!kept.has(name)) this.lost.add(name)
   }
 
@@ -362,8 +407,14 @@ export class World {
   async #exchange (a: Device, b: Device, framesMax = Infinity): Promise<void> {
     if (a === b) return
     this.exchanges++
-    for (const [one, other] of [[a, b], [b, a]] as const) for (const [device, { keep, undo }] of other.cuts) if (!covers(one.cuts.get(device), keep, undo)) await one.learn(device, [...keep], undo)
-    const sides = [a, b].map(device => ({ device, session: new SyncSession({ replica: replicaOf(device), crypto }) })) as [Side, Side]
+    for (const [one, other] of [[a, b], [b, a]] as const) {
+      for (const [device, { keep, undo }] of other.cuts) {
+        if (!covers(one.cuts.get(device), keep, undo)) await one.learn(device, [...keep], undo)
+      }
+    }
+    const sides = [a, b].map(
+      device => ({ device, session: new SyncSession({ replica: replicaOf(device), crypto }) })
+    ) as [Side, Side]
     const queue: Array<{ to: Side, frame: Uint8Array }> = []
     const drive = async (side: Side, input: SessionInput): Promise<void> => {
       for (const effect of side.session.handle(input, 0)) {
@@ -386,12 +437,17 @@ export class World {
     for (this.rounds = 0; this.rounds <= 6; this.rounds++) {
       const digests = new Set(this.#devices.map(({ stack }) => toBase32(stack.feedsDigest())))
       if (digests.size === 1) return
-      for (const [i, a] of this.#devices.entries()) for (const b of this.#devices.slice(i + 1)) await this.#exchange(...this.random.shuffle([a, b]) as [Device, Device])
+      for (const [i, a] of this.#devices.entries()) for (const b of this.#devices.slice(i + 1)) await this.#exchange(
+        ...this.random.shuffle([a, b]) as [Device, Device]
+      )
       for (const device of this.#devices) this.#compare(device, `round ${this.rounds}`)
     }
     const everywhere = (name: string): boolean => this.#devices.every(({ graph }) => graph.node(name) !== undefined)
     const rows = this.#devices.map(({ graph }) => {
-      const [alone, waiting] = [[...graph.nodes()].map(({ name }) => name).filter(name => !everywhere(name)), [...graph.waiting.values()].map(({ name }) => name)]
+      const [alone, waiting] = [
+        [...graph.nodes()].map(({ name }) => name).filter(name => !everywhere(name)),
+        [...graph.waiting.values()].map(({ name }) => name),
+      ]
       return `\n bare ${[...graph.heads.bare()].map(({ name }) => this.#say(name, graph)).join(' | ')}; holds ${alone.map(name => this.#say(name, graph)).join(' | ')}; waits ${waiting.map(name => this.#say(name, graph)).join(' | ')}`
     })
     this.fail(`not equal after 6 rounds: ${rows.join('')}`)
@@ -403,23 +459,37 @@ export class World {
       const [a, b] = [[...real].sort(), [...modelled].sort()]
       if (a.join() === b.join()) return
       const [more, less] = [a.filter(name => !b.includes(name)), b.filter(name => !a.includes(name))]
-      this.fail(`${when}: ${what} differ: the stack alone ${more.map(name => this.#say(name, graph)).join('; ')}; the model alone ${less.map(name => this.#say(name, graph)).join('; ')}`)
+      this.fail(
+        `${when}: ${what} differ: the stack alone ${more.map(name => this.#say(name, graph)).join('; ')}; the model alone ${less.map(name => this.#say(name, graph)).join('; ')}`
+      )
     }
     const nodes = [...graph.nodes()]
     differ('taken records', nodes.map(({ name }) => name), model.nodes.keys())
-    differ('waiting records', [...graph.waiting.values()].map(({ name }) => name).filter(name => !graph.waiting.isParked(name)), [...model.waiting.keys()].filter(name => !graph.waiting.isParked(name)))
-    differ('void records', nodes.filter(({ why }) => why !== undefined).map(({ name }) => name), [...model.nodes.values()].filter(node => node.void !== undefined).map(({ rec }) => rec.hash))
+    differ(
+      'waiting records',
+      [...graph.waiting.values()].map(({ name }) => name).filter(name => !graph.waiting.isParked(name)),
+      [...model.waiting.keys()].filter(name => !graph.waiting.isParked(name))
+    )
+    differ(
+      'void records', nodes.filter(({ why }) => why !== undefined).map(({ name }) => name),
+      [...model.nodes.values()].filter(node => node.void !== undefined).map(({ rec }) => rec.hash)
+    )
     differ('heads', stack.vector().map(({ hash }) => toHex(hash)), model.vector().map(({ hash }) => hash))
     const { view, unshown } = this.peephole.view(stack)
     const theirs = model.view()
     const isVoid = (name: string): boolean => model.nodes.get(name)?.void !== undefined
-    differ('skipped records', unshown.filter(({ state }) => state === 'skipped').map(({ node }) => node.name), [...theirs.skipped.keys()].filter(name => !isVoid(name)))
+    differ(
+      'skipped records', unshown.filter(({ state }) => state === 'skipped').map(({ node }) => node.name),
+      [...theirs.skipped.keys()].filter(name => !isVoid(name))
+    )
     const shown = [...view.shown()]
     differ('entries', shown.map(({ name }) => name), theirs.entries.keys())
     for (const entry of shown) {
       const fields = theirs.entries.get(entry.name)?.fields ?? new Map()
       for (const [field, values] of entry.fields) {
-        const modelled = (fields.get(field === 'removed' ? '#removed' : field) as Array<{ rec: { hash: string } }> | undefined)?.map(({ rec }) => rec.hash) ?? [entry.name]
+        const modelled = (
+          fields.get(field === 'removed' ? '#removed' : field) as Array<{ rec: { hash: string } }> | undefined
+        )?.map(({ rec }) => rec.hash) ?? [entry.name]
         differ(`values of ${field}`, values.map(({ by }) => by.name), modelled)
       }
     }
@@ -443,14 +513,18 @@ export class World {
     for (const device of this.#devices) {
       for (const name of device.acked) {
         // What stands on a lost record waits for it, for ever.
-        if (faulty.has(device.id) || [...ancestors(this.mapping.known, [name])].some(other => this.lost.has(other))) continue
+        if (
+          faulty.has(device.id) || [...ancestors(this.mapping.known, [name])].some(other => this.lost.has(other))
+        ) continue
         const node = first.graph.node(name)
         if (node === undefined) this.fail(`an acknowledged record is gone: ${this.#say(name, first.graph)}`)
         if (node.why !== undefined) this.fail(`an acknowledged record is void: ${this.#say(name, first.graph)}`)
         const found = hidden.get(name)
         if (found === undefined) continue
         this.skipped++
-        if (found.device !== undefined && !faulty.has(found.device)) this.fail(`an acknowledged record is not shown: ${found.why} ${this.#say(name, first.graph)}`)
+        if (found.device !== undefined && !faulty.has(found.device)) this.fail(
+          `an acknowledged record is not shown: ${found.why} ${this.#say(name, first.graph)}`
+        )
       }
       for (const name of this.failed) if (device.graph.holds(name)) this.fail('a write that was told as failed is held')
     }
@@ -465,7 +539,8 @@ function covers (cut: DeviceCut | undefined, keep: ReadonlySet<string>, undo: bo
 
 function replicaOf ({ stack }: Device): SyncReplica {
   return {
-    stacks: () => [{ key: KEY, name: NAME, digest: stack.feedsDigest() }], vector: () => stack.vector(), path: (_key, want) => stack.path(want), digest: () => stack.feedsDigest(), has: () => true,
+    stacks: () => [{ key: KEY, name: NAME, digest: stack.feedsDigest() }],
+    vector: () => stack.vector(), path: (_key, want) => stack.path(want), digest: () => stack.feedsDigest(), has: () => true,
     origin: () => [], wants: (_key, head) => stack.wants(head), holds: (_key, hash) => stack.holds(hash), longest: (_key, feed, below) => stack.longest(feed, below), missing: () => stack.missing(),
   }
 }

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, fdatasyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, constants, existsSync, fstatSync, fsyncSync, ftruncateSync, fdatasyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import { readdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
@@ -10,10 +10,13 @@ const STORAGE_WORDS: Record<string, readonly [why: string, fix: string]> = {
   EACCES: ['permission denied', 'See who owns it, or choose a path of your own with --dir.'],
 }
 
-/** Undefined when there is no such file. */
+/** Undefined when there is no such file. A pipe or a device in its place would never end, and is refused. @throws ElderError `STORAGE` */
 export function readIfThere (path: string): Uint8Array | undefined {
   try {
-    return new Uint8Array(readFileSync(path))
+    return withFile(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0), 0, fd => {
+      if (!fstatSync(fd).isFile()) throw new Error('it is not a regular file')
+      return new Uint8Array(readFileSync(fd))
+    })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw storageError(path, error)
@@ -103,10 +106,10 @@ export function makePrivateDir (path: string): void {
   }
 }
 
-function withFile (path: string, flags: string, mode: number, use: (fd: number) => void): void {
+function withFile<T> (path: string, flags: string | number, mode: number, use: (fd: number) => T): T {
   const fd = openSync(path, flags, mode)
   try {
-    use(fd)
+    return use(fd)
   } finally {
     closeSync(fd)
   }

@@ -31,8 +31,8 @@ export interface PullerView {
 /** Questions about one stack. */
 export interface Ask { key: StackKey, name: string, wants: Want[] }
 
-/** `step`: how many records further back the next question goes when the answer does not attach. */
-interface Question extends Want { step: number, isHead: boolean }
+/** `step`: how many records further back the next question goes when the answer does not attach. `isClaimed`: a waiting record says where it stands, which may be a lie. */
+interface Question extends Want { step: number, isHead: boolean, isClaimed: boolean }
 interface Current { named: NamedVector, queue: Question[], asked: Question[], count: number, times: Map<string, number> }
 
 /** Questions about one stack in one exchange: far above what a fork takes; the next exchange goes on. */
@@ -72,8 +72,8 @@ export class Puller {
     const asked = this.#current?.named.key === key ? this.#current.asked : []
     if (answers.length > asked.length || asked.length === 0) throw new MalformedError('batches that nobody asked for')
     answers.forEach((batches, i) => {
-      const { feed, from, to } = asked[i] as Question
-      const fits = (batch: Batch): boolean => batch.feed === feed && batch.from <= to && batch.head.seq >= from
+      const { feed, from, to, isClaimed } = asked[i] as Question
+      const fits = (batch: Batch): boolean => isClaimed || (batch.feed === feed && batch.from <= to && batch.head.seq >= from)
       if (!batches.every(fits)) throw new MalformedError('a batch that nobody asked for')
     })
     this.#answer = answers
@@ -106,7 +106,7 @@ export class Puller {
   }
 
   #question (key: StackKey, { feed, seq, hash }: VectorEntry): Question {
-    return { feed, from: this.#view.longest(key, feed, seq) + 1, to: seq, hash, step: 1, isHead: false }
+    return { feed, from: this.#view.longest(key, feed, seq) + 1, to: seq, hash, step: 1, isHead: false, isClaimed: false }
   }
 
   #askMissing ({ named: { key }, queue, times }: Current): void {
@@ -115,7 +115,7 @@ export class Puller {
       const before = times.get(name) ?? 0
       if (before >= TIMES_MAX || queue.some(question => equalBytes(question.hash, place.hash))) continue
       times.set(name, before + 1)
-      queue.unshift(this.#question(key, place))
+      queue.unshift({ ...this.#question(key, place), isClaimed: true })
     }
   }
 
@@ -139,7 +139,7 @@ export class Puller {
     const { prev } = decodeRecord(first.records[0] as Uint8Array)
     if (first.from > 1 && !this.#view.holds(key, prev)) {
       const to = first.from - 1
-      return [{ feed: question.feed, from: Math.max(1, to - question.step), to, hash: prev, step: question.step * 2, isHead: false }]
+      return [{ feed: first.feed, from: Math.max(1, to - question.step), to, hash: prev, step: question.step * 2, isHead: false, isClaimed: false }]
     }
     const isWhole = last.head.seq >= question.to || this.#view.holds(key, question.hash)
     return isWhole ? [] : [{ ...question, from: last.head.seq + 1, step: 1 }]

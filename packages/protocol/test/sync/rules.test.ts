@@ -1,6 +1,10 @@
 /** The small rules of replication, one by one. */
 import { describe, expect, it } from 'vitest'
-import { AntiEntropy, batchOf, checkNamed, encode, decode, LIMITS, liveOf, liveValue, parseStackKey, SETTINGS_STACK, stackIdOf, stackKey, deviceId, type AntiEntropyEffect, type Batch, type DeviceId, type MeshId, type Value, type VectorEntry, type Want } from '../../src/index.ts'
+import {
+  AntiEntropy, batchOf, checkNamed, encode, decode, LIMITS, liveOf, liveValue, parseStackKey, SETTINGS_STACK, stackIdOf,
+  stackKey, deviceId, type AntiEntropyEffect, type Batch, type DeviceId, type MeshId, type Value, type VectorEntry,
+  type Want,
+} from '../../src/index.ts'
 import { Puller } from '../../src/sync/puller.ts'
 import { serve } from '../../src/sync/serve.ts'
 import { crypto, feedOf, keyOf, MapReplica, signerOf } from './support.ts'
@@ -14,13 +18,17 @@ describe('keys of stacks', () => {
     const id = stackIdOf('repo', crypto)
     expect(parseStackKey(stackKey(id))).toEqual({ key: id, id, archivedFrom: undefined })
     expect(parseStackKey(stackKey(id, MESH))).toEqual({ key: `${id}@${MESH}`, id, archivedFrom: MESH })
-    for (const bad of ['', 'x', `${id}@`, `${id}@${MESH}@${MESH}`, id.toUpperCase(), `../${id.slice(3)}`, 7, null]) expect(() => parseStackKey(bad)).toThrow('a stack key')
+    for (const bad of ['', 'x', `${id}@`, `${id}@${MESH}@${MESH}`, id.toUpperCase(), `../${id.slice(3)}`, 7, null]) {
+      expect(() => parseStackKey(bad)).toThrow('a stack key')
+    }
   })
 
   it('belong to one name; the settings have one that nobody can choose', () => {
     expect(checkNamed(keyOf('repo'), 'repo', crypto)).toBe('repo')
     expect(checkNamed(keyOf(SETTINGS_STACK), SETTINGS_STACK, crypto)).toBe(SETTINGS_STACK)
-    for (const name of ['repo2', '', 'No Name', 7, null]) expect(() => checkNamed(keyOf('repo'), name, crypto)).toThrow('does not match')
+    for (const name of ['repo2', '', 'No Name', 7, null]) {
+      expect(() => checkNamed(keyOf('repo'), name, crypto)).toThrow('does not match')
+    }
     expect(() => checkNamed(keyOf(SETTINGS_STACK, MESH), SETTINGS_STACK, crypto)).toThrow('do not travel')
   })
 })
@@ -28,7 +36,9 @@ describe('keys of stacks', () => {
 describe('gossip of a new record', () => {
   const { feed, batches } = feedOf('a', 'repo', [10, 10])
   const [first, second] = batches as [Batch, Batch]
-  const live = (batch: Batch): ReturnType<typeof liveOf> => liveOf(overWire(liveValue(keyOf('repo'), 'repo', batch)), crypto)
+  const live = (batch: Batch): ReturnType<typeof liveOf> => liveOf(
+    overWire(liveValue(keyOf('repo'), 'repo', batch)), crypto
+  )
 
   it('travels whole up to 16 KB, as a head notice beyond', () => {
     expect(live(first)).toMatchObject({ key: keyOf('repo'), head: { feed, seq: 1 }, batch: first })
@@ -44,7 +54,12 @@ describe('gossip of a new record', () => {
 
   it('refuses nonsense and archived stacks', () => {
     const notice = liveValue(keyOf('repo'), 'repo', feedOf('a', 'repo', [20_000]).batches[0] as Batch) as Value[]
-    for (const bad of [null, [], [keyOf('repo'), 'repo', null], [keyOf('repo'), 'other', notice[2] as Value], [keyOf('repo', MESH), 'repo', notice[2] as Value], [keyOf('repo'), 'repo', [1, 2, 3]]]) {
+    for (
+      const bad of [
+        null, [], [keyOf('repo'), 'repo', null], [keyOf('repo'), 'other', notice[2] as Value],
+        [keyOf('repo', MESH), 'repo', notice[2] as Value], [keyOf('repo'), 'repo', [1, 2, 3]],
+      ]
+    ) {
       expect(() => liveOf(bad, crypto)).toThrow()
     }
   })
@@ -106,7 +121,9 @@ describe('asking and answering', () => {
   const last = ({ batches }: { batches: Batch[] }): Batch => batches.at(-1) as Batch
   const key = keyOf('repo')
   const five = (writer: string): ReturnType<typeof feedOf> => feedOf(writer, 'repo', Array.from({ length: 5 }, () => 1))
-  const asking = (view: MapReplica, heads: Batch[]): Puller => new Puller(view, [{ key, name: 'repo', vector: heads.map(head) }])
+  const asking = (view: MapReplica, heads: Batch[]): Puller => new Puller(
+    view, [{ key, name: 'repo', vector: heads.map(head) }]
+  )
   const answer = (puller: Puller, view: MapReplica, answers: Batch[][]): void => {
     puller.answered(key, answers)
     view.apply({ type: 'apply', key, name: 'repo', batches: answers.flat() })
@@ -167,7 +184,9 @@ describe('asking and answering', () => {
     expect(first?.length).toBeLessThan(600)
     expect(more).toEqual([])
     expect(read.length).toBe((first as Batch[]).length + 1)
-    expect(serve([want(batches[0] as Batch), want(batches[1] as Batch, 2)], path)).toEqual([batches.slice(0, 1), batches.slice(1, 2)])
+    expect(
+      serve([want(batches[0] as Batch), want(batches[1] as Batch, 2)], path)
+    ).toEqual([batches.slice(0, 1), batches.slice(1, 2)])
     expect(feed).toBe(first?.[0]?.feed)
   })
 

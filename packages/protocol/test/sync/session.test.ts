@@ -1,22 +1,33 @@
 import * as fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
-import { decodeSync, encode, encodeSync, equalBytes, LIMITS, SyncSession, type SessionEffect, type SyncMessage, type VectorEntry } from '../../src/index.ts'
+import {
+  decodeSync, encode, encodeSync, equalBytes, LIMITS, SyncSession, type SessionEffect, type SyncMessage,
+  type VectorEntry,
+} from '../../src/index.ts'
 import { crypto, exchange, feedOf, keyOf, MapReplica, signerOf } from './support.ts'
 
 // Thousands of stacks and feeds: a second on an idle machine.
 vi.setConfig({ testTimeout: 60_000 })
 
-const types = (sent: Array<{ from: string, frame: Uint8Array }>): string[] => sent.map(({ from, frame }) => `${from} ${decodeSync(frame, crypto).type}`)
+const types = (sent: Array<{ from: string, frame: Uint8Array }>): string[] => sent.map(
+  ({ from, frame }) => `${from} ${decodeSync(frame, crypto).type}`
+)
 const equal = (a: MapReplica, b: MapReplica): boolean => {
   const bs = new Map(b.stacks().map(({ key, digest }) => [key, digest]))
-  return a.stacks().length === bs.size && a.stacks().every(({ key, digest }) => equalBytes(digest, bs.get(key) ?? new Uint8Array(0)))
+  return a.stacks().length === bs.size && a.stacks().every(
+    ({ key, digest }) => equalBytes(digest, bs.get(key) ?? new Uint8Array(0))
+  )
 }
 
-const headsOf = ({ feed, batches }: ReturnType<typeof feedOf>): VectorEntry[] => batches.slice(-1).map(({ head: { seq, hash } }) => ({ feed, seq, hash }))
+const headsOf = ({ feed, batches }: ReturnType<typeof feedOf>): VectorEntry[] => batches.slice(-1).map(
+  ({ head: { seq, hash } }) => ({ feed, seq, hash })
+)
 
 describe('an exchange of stacks', () => {
   it('costs one root each way when both are in sync', () => {
-    const make = (): MapReplica => new MapReplica().put('one', feedOf('a', 'one', [10, 10])).put('two', feedOf('b', 'two', [10]))
+    const make = (): MapReplica => new MapReplica().put(
+      'one', feedOf('a', 'one', [10, 10])
+    ).put('two', feedOf('b', 'two', [10]))
     const { sent, ends } = exchange(make(), make())
     expect(types(sent)).toEqual(['I root', 'R root'])
     expect(sent.map(({ frame }) => frame.length)).toEqual([36, 36])
@@ -34,7 +45,9 @@ describe('an exchange of stacks', () => {
     expect(sent.slice(0, 4).reduce((sum, { frame }) => sum + frame.length, 0)).toBeLessThan(16_000)
     expect(equal(i, r)).toBe(true)
     expect(ends.map(({ reason }) => reason)).toEqual(['done', 'done'])
-    for (const { peer } of ends) expect(i.stacks().every(({ key, digest }) => equalBytes(peer.get(key) ?? new Uint8Array(0), digest))).toBe(true)
+    for (const { peer } of ends) expect(
+      i.stacks().every(({ key, digest }) => equalBytes(peer.get(key) ?? new Uint8Array(0), digest))
+    ).toBe(true)
   })
 
   it('never has more than one question open per side, and every frame fits', () => {
@@ -54,7 +67,10 @@ describe('an exchange of stacks', () => {
 
   it('lists and vectors larger than a frame go over several', () => {
     const [i, r] = [new MapReplica(), new MapReplica()]
-    for (let n = 0; n < 1700; n++) i.put(`a-stack-with-quite-a-long-name-to-fill-frames-${n}`, feedOf('a', `a-stack-with-quite-a-long-name-to-fill-frames-${n}`, [1]))
+    for (let n = 0; n < 1700; n++) i.put(
+      `a-stack-with-quite-a-long-name-to-fill-frames-${n}`,
+      feedOf('a', `a-stack-with-quite-a-long-name-to-fill-frames-${n}`, [1])
+    )
     for (let n = 0; n < 3000; n++) r.put('wide', feedOf(`writer ${n}`, 'wide', [1]))
     const { sent } = exchange(i, r)
     expect(types(sent).filter(type => type === 'I stacks').length).toBeGreaterThan(1)
@@ -64,7 +80,9 @@ describe('an exchange of stacks', () => {
 
   it('an unknown archived stack shows its origin before its first batch; refused, it is left out and the rest goes on', () => {
     const origin = [Uint8Array.of(1, 2), Uint8Array.of(3)]
-    const make = (): MapReplica => new MapReplica().put('old', feedOf('x', 'old', [10, 10]), 'a'.repeat(26), origin).put('new', feedOf('y', 'new', [10]))
+    const make = (): MapReplica => new MapReplica().put(
+      'old', feedOf('x', 'old', [10, 10]), 'a'.repeat(26), origin
+    ).put('new', feedOf('y', 'new', [10]))
     const accepted = new MapReplica()
     expect(types(exchange(accepted, make()).sent)).toContain('R origin')
     expect(accepted.origin(keyOf('old', 'a'.repeat(26)))).toEqual(origin)
@@ -77,7 +95,10 @@ describe('an exchange of stacks', () => {
   it('brings every strand of a forked feed, wherever it left the others, in few questions', () => {
     const trunk = feedOf('x', 'a', Array.from({ length: 300 }, () => 5))
     const fork = feedOf('x', 'a', Array.from({ length: 100 }, () => 6), [], trunk.batches[149])
-    const [i, r] = [new MapReplica().put('a', trunk), new MapReplica().put('a', { batches: [...trunk.batches.slice(0, 150), ...fork.batches] })]
+    const [i, r] = [
+      new MapReplica().put('a', trunk),
+      new MapReplica().put('a', { batches: [...trunk.batches.slice(0, 150), ...fork.batches] }),
+    ]
     const { sent, ends } = exchange(i, r)
     expect(ends.map(({ reason }) => reason)).toEqual(['done', 'done'])
     expect(equal(i, r)).toBe(true)
@@ -106,14 +127,19 @@ describe('an exchange of stacks', () => {
   })
 
   it('whatever two devices hold, one exchange makes them equal', () => {
-    const item = fc.record({ stack: fc.constantFrom('a', 'b', 'c', 'd'), writer: fc.constantFrom('x', 'y', 'z'), length: fc.integer({ min: 1, max: 30 }), leaves: fc.integer({ min: 0, max: 12 }) })
+    const item = fc.record({
+      stack: fc.constantFrom('a', 'b', 'c', 'd'), writer: fc.constantFrom('x', 'y', 'z'),
+      length: fc.integer({ min: 1, max: 30 }), leaves: fc.integer({ min: 0, max: 12 }),
+    })
     const side = fc.array(item, { maxLength: 12 })
     fc.assert(fc.property(side, side, (ours, theirs) => {
       const make = (items: typeof ours, salt: number): MapReplica => {
         const replica = new MapReplica()
         for (const { stack, writer, length, leaves } of items) {
           const feed = feedOf(writer, stack, Array.from({ length }, () => 5))
-          const fork = leaves === 0 || leaves > length ? [] : feedOf(writer, stack, [leaves, salt, 3], [], feed.batches[leaves - 1]).batches
+          const fork = leaves === 0 || leaves > length ? [] : feedOf(
+            writer, stack, [leaves, salt, 3], [], feed.batches[leaves - 1]
+          ).batches
           replica.put(stack, feed).put(stack, { batches: fork })
         }
         return replica
@@ -134,7 +160,9 @@ describe('a session and a hostile or silent peer', () => {
     expect(hello?.type).toBe('send')
     return { session, replica }
   }
-  const send = (session: SyncSession, message: SyncMessage, now = 0): SessionEffect[] => session.handle({ type: 'frame', frame: encodeSync(message) }, now)
+  const send = (
+    session: SyncSession, message: SyncMessage, now = 0
+  ): SessionEffect[] => session.handle({ type: 'frame', frame: encodeSync(message) }, now)
   const reason = (effects: SessionEffect[]): string | undefined => effects.find(effect => effect.type === 'end')?.reason
 
   it('ends after a silence, but not while its own stack is at work', () => {
@@ -145,7 +173,9 @@ describe('a session and a hostile or silent peer', () => {
     const busy = pulling()
     const feed = feedOf('a', 'a', [1])
     send(busy.session, { type: 'buckets', packed: new Uint8Array(4096).fill(1) })
-    send(busy.session, { type: 'vectors', vectors: [{ key: keyOf('a'), name: 'a', vector: headsOf(feed) }], more: false })
+    send(busy.session, {
+      type: 'vectors', vectors: [{ key: keyOf('a'), name: 'a', vector: headsOf(feed) }], more: false,
+    })
     expect(send(busy.session, { type: 'batches', key: keyOf('a'), answers: [feed.batches] })[0]?.type).toBe('apply')
     expect(busy.session.handle({ type: 'tick' }, 100_000)).toEqual([])
   })
@@ -155,7 +185,10 @@ describe('a session and a hostile or silent peer', () => {
     ['batches that nobody asked for', { type: 'batches', key: keyOf('a'), answers: [feedOf('a', 'a', [1]).batches] }],
     ['a root that differs', { type: 'root', root: new Uint8Array(32) }],
     ['done before it began', { type: 'done', held: [], more: false }],
-    ['stacks to the side that opened', { type: 'stacks', differing: new Uint8Array(32), stacks: [], more: false, traceparent: null }],
+    [
+      'stacks to the side that opened',
+      { type: 'stacks', differing: new Uint8Array(32), stacks: [], more: false, traceparent: null },
+    ],
   ])('ends with malformed on %s', (_what, message) => {
     expect(reason(send(pulling().session, message))).toBe('malformed')
   })
@@ -165,7 +198,9 @@ describe('a session and a hostile or silent peer', () => {
     const feed = feedOf('a', 'a', [1])
     send(session, { type: 'buckets', packed: new Uint8Array(4096).fill(1) })
     send(session, { type: 'vectors', vectors: [{ key: keyOf('a'), name: 'a', vector: headsOf(feed) }], more: false })
-    expect(reason(send(session, { type: 'batches', key: keyOf('a'), answers: [feedOf('b', 'a', [1]).batches] }))).toBe('malformed')
+    expect(
+      reason(send(session, { type: 'batches', key: keyOf('a'), answers: [feedOf('b', 'a', [1]).batches] }))
+    ).toBe('malformed')
   })
 
   it('a name that is not the key\'s ends it', () => {
@@ -178,7 +213,9 @@ describe('a session and a hostile or silent peer', () => {
   it('random, truncated and altered frames end it with malformed, or change nothing but the course of a valid exchange', () => {
     const script = (): Uint8Array[] => {
       const r = new MapReplica().put('a', feedOf('a', 'a', [5, 5])).put('b', feedOf('b', 'b', [5]))
-      return exchange(new MapReplica().put('c', feedOf('c', 'c', [5])), r).sent.filter(({ from }) => from === 'R').map(({ frame }) => frame)
+      return exchange(
+        new MapReplica().put('c', feedOf('c', 'c', [5])), r
+      ).sent.filter(({ from }) => from === 'R').map(({ frame }) => frame)
     }
     const frames = script()
     fc.assert(fc.property(fc.nat(frames.length - 1), fc.nat(), fc.integer({ min: 0, max: 255 }), fc.boolean(), (at, place, byte, cut) => {
@@ -199,9 +236,17 @@ describe('a session and a hostile or silent peer', () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), frame => {
       const session = new SyncSession({ replica: new MapReplica(), crypto })
       const effects = session.handle({ type: 'frame', frame }, 0)
-      expect(effects.every(effect => effect.type === 'end' ? effect.reason === 'malformed' : effect.type === 'send')).toBe(true)
+      expect(
+        effects.every(effect => effect.type === 'end' ? effect.reason === 'malformed' : effect.type === 'send')
+      ).toBe(true)
     }), { numRuns: 300 })
-    expect(reason(new SyncSession({ replica: new MapReplica(), crypto }).handle({ type: 'frame', frame: new Uint8Array(LIMITS.frameBytesMax + 1) }, 0))).toBe('malformed')
+    expect(
+      reason(
+        new SyncSession({ replica: new MapReplica(), crypto }).handle(
+          { type: 'frame', frame: new Uint8Array(LIMITS.frameBytesMax + 1) }, 0
+        )
+      )
+    ).toBe('malformed')
   })
 
   it('the crypto of these tests does refuse a wrong signature', () => {

@@ -30,7 +30,10 @@ export function feedOf (writer: string, stack: string, sizes: number[], deps: De
   const feed = feedId(deviceId(signer.publicKey), new Uint8Array(8))
   let { seq, hash } = after?.head ?? { seq: 0, hash: genesisHash(id, feed, crypto) }
   const batches = sizes.map((size, i) => {
-    const bytes = encodeRecord({ seq: ++seq, prev: hash, deps: i === 0 ? deps : [], at: i, agent: null, kind: 'new', body: `${after === undefined ? '' : 'fork '}${'x'.repeat(size)}` })
+    const bytes = encodeRecord({
+      seq: ++seq, prev: hash, deps: i === 0 ? deps : [], at: i, agent: null, kind: 'new',
+      body: `${after === undefined ? '' : 'fork '}${'x'.repeat(size)}`,
+    })
     hash = recordHash(bytes, crypto)
     return { feed, from: seq, records: [bytes], head: signHead(id, feed, seq, hash, signer) }
   })
@@ -59,7 +62,9 @@ export class MapReplica implements Replica {
   holds (key: StackKey, hash: Uint8Array): boolean { return this.held.get(key)?.records.has(toHex(hash)) === true }
   wants (key: StackKey, { hash }: VectorEntry): boolean { return !this.holds(key, hash) }
   longest (key: StackKey, feed: FeedId, below: number): number {
-    return Math.max(0, ...(this.held.get(key)?.feeds.get(feed) ?? []).filter(batch => batch.from < below).map(batch => batch.from))
+    return Math.max(
+      0, ...(this.held.get(key)?.feeds.get(feed) ?? []).filter(batch => batch.from < below).map(batch => batch.from)
+    )
   }
 
   missing (key: StackKey): VectorEntry[] {
@@ -101,14 +106,19 @@ export class MapReplica implements Replica {
   /** Undefined when it does not lead back to the beginning of its feed. */
   #path (key: StackKey, last: Batch): Batch[] | undefined {
     const path: Batch[] = []
-    for (let batch: Batch | undefined = last; batch !== undefined; batch = this.held.get(key)?.records.get(toHex(prevOf(batch)))) path.unshift(batch)
+    for (
+      let batch: Batch | undefined = last; batch !== undefined;
+      batch = this.held.get(key)?.records.get(toHex(prevOf(batch)))
+    ) path.unshift(batch)
     return path[0]?.from === 1 ? path : undefined
   }
 
   #batches (key: StackKey): Batch[] { return [...this.held.get(key)?.records.values() ?? []] }
 
   #of (key: StackKey, name: string): Held {
-    const held = this.held.get(key) ?? { name, records: new Map<string, Batch>(), feeds: new Map<FeedId, Batch[]>(), origin: [] }
+    const held = this.held.get(key) ?? {
+      name, records: new Map<string, Batch>(), feeds: new Map<FeedId, Batch[]>(), origin: [],
+    }
     this.held.set(key, held)
     return held
   }
@@ -126,24 +136,36 @@ function prevOf ({ records: [first] }: Batch): Uint8Array {
 export interface Sent { from: 'I' | 'R', frame: Uint8Array }
 
 /** Runs both sides to the end, one frame at a time. */
-export function exchange (i: MapReplica, r: MapReplica, { acceptOrigin = true } = {}): { sent: Sent[], ends: Array<Extract<SessionEffect, { type: 'end' }>> } {
-  const sides = { I: { session: new SyncSession({ replica: i, crypto }), replica: i }, R: { session: new SyncSession({ replica: r, crypto }), replica: r } }
+export function exchange (i: MapReplica, r: MapReplica, { acceptOrigin = true } = {}): {
+  sent: Sent[], ends: Array<Extract<SessionEffect, { type: 'end' }>>,
+} {
+  const sides = {
+    I: { session: new SyncSession({ replica: i, crypto }), replica: i },
+    R: { session: new SyncSession({ replica: r, crypto }), replica: r },
+  }
   const sent: Sent[] = []
   const queue: Sent[] = []
   const ends: Array<Extract<SessionEffect, { type: 'end' }>> = []
   const drive = (side: 'I' | 'R', input: SessionInput): void => {
     const { session, replica } = sides[side]
     for (const effect of session.handle(input, 0)) {
-      if (effect.type === 'send') { sent.push({ from: side, frame: effect.frame }); queue.push({ from: side, frame: effect.frame }) }
+      if (effect.type === 'send') {
+        sent.push({ from: side, frame: effect.frame })
+        queue.push({ from: side, frame: effect.frame })
+      }
       if (effect.type === 'end') ends.push(effect)
       if (effect.type === 'apply') { replica.apply(effect); drive(side, { type: 'applied' }) }
       if (effect.type === 'origin') {
-        if (acceptOrigin) replica.held.set(effect.key, { name: effect.name, records: new Map(), feeds: new Map(), origin: effect.records })
+        if (acceptOrigin) replica.held.set(effect.key, {
+          name: effect.name, records: new Map(), feeds: new Map(), origin: effect.records,
+        })
         drive(side, { type: 'origin', accepted: acceptOrigin })
       }
     }
   }
   drive('I', { type: 'start' })
-  for (let next = queue.shift(); next !== undefined; next = queue.shift()) drive(next.from === 'I' ? 'R' : 'I', { type: 'frame', frame: next.frame })
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) drive(next.from === 'I' ? 'R' : 'I', {
+    type: 'frame', frame: next.frame,
+  })
   return { sent, ends }
 }
