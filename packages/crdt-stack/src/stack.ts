@@ -5,7 +5,7 @@
  * judge, sign, store, take, acknowledge, tell. Order of a received batch: bounds, chain and signature, store, take.
  */
 import {
-  codeOf, decodeRecord, ElderError, feedDevice, recordHash, toBase32, toHex, vectorDigest, verifyBatch,
+  ElderError, feedDevice, toBase32, toHex, vectorDigest,
   type Batch, type Crypto, type Cuts, type DeviceId, type FeedId, type Signer, type StackId, type Vector, type VectorEntry, type Want,
 } from '@elder-node/protocol'
 import { audit } from './audit.ts'
@@ -16,10 +16,11 @@ import { Edits } from './edits.ts'
 import { glanceAt, isRemoved, outlineOf, toEntry, type EntryState } from './entries.ts'
 import { forksOf, isWithin } from './feeds/forks.ts'
 import { Graph } from './feeds/graph.ts'
-import { heldRecords, type HeldRecord, type Node, type RecordName } from './feeds/node.ts'
+import type { Node, RecordName } from './feeds/node.ts'
 import { pathBatches, windows } from './feeds/path.ts'
 import { Receiver } from './feeds/receiver.ts'
 import type { Damage, FeedStore } from './feeds/store.ts'
+import { decoded, keepsMore, verified } from './feeds/stored.ts'
 import { Writer } from './feeds/writer.ts'
 import { history, type HistoryOptions } from './history.ts'
 import { Serial } from './serial.ts'
@@ -117,7 +118,7 @@ export class Stack {
     // Beside damage a checksum proves less: bytes inside a record may look like a frame. There the signatures count.
     const doubtful = new Set(damaged.map(({ feed }) => feed))
     for (const batch of batches) {
-      const records = doubtful.has(batch.feed) ? verified(graph, batch) : stack.#stored(batch)
+      const records = doubtful.has(batch.feed) ? verified(graph, batch) : decoded(graph, batch)
       for (const record of records) graph.add(record, node => { stack.#shown.load(node) })
     }
     stack.#shown.tidy({ isStale: graph.cuts.size > 0 })
@@ -307,12 +308,6 @@ export class Stack {
     this.#changes.close()
   }
 
-  #stored (batch: Batch): HeldRecord[] {
-    // The disk's checksum held; a record attaches by the hash that names it, and its signature was checked when it came.
-    const { crypto, names } = this.#graph
-    return heldRecords(batch.records.map(bytes => ({ ...decodeRecord(bytes, { isOurs: true }), feed: batch.feed, bytes, hash: recordHash(bytes, crypto) })), batch.head.signature, names)
-  }
-
   #filtered ({ kind, tag, removed = false }: EntryFilter): EntryState[] {
     return [...this.#shown.view.shown()]
       .filter(entry => (kind === undefined || entry.kind === kind) && (removed || !isRemoved(entry)))
@@ -356,25 +351,6 @@ export class Stack {
     const { tip } = this.#writer
     if (tip !== undefined && this.#graph.node(tip.name) !== tip) this.#writer.retire()
   }
-}
-
-/** The records of a stored batch, none when its chain or signature is broken. */
-function verified (graph: Graph, batch: Batch): HeldRecord[] {
-  try {
-    return heldRecords(verifyBatch(graph.id, batch, graph.crypto), batch.head.signature, graph.names)
-  } catch (error) {
-    if (codeOf(error) !== 'MALFORMED') throw error
-    return []
-  }
-}
-
-/** Devices of which these cuts keep something that those before did not. */
-function keepsMore (before: Cuts, cuts: Cuts): Set<DeviceId> {
-  const more = [...before].filter(([device, { keep }]) => {
-    const now = cuts.get(device)
-    return now === undefined || [...now.keep].some(name => !keep.has(name))
-  })
-  return new Set(more.map(([device]) => device))
 }
 
 function closedError (name: string): ElderError { return new ElderError('CLOSED', `the stack ${name} is closed`, 'Open it again.') }

@@ -11,8 +11,8 @@ import { Broken, Peephole, World, type WorldInit } from './oracle/world.ts'
 
 const FIRST = Number(process.env['ORACLE_SEED'] ?? 1)
 const SEEDS = Number(process.env['ORACLE_SEEDS'] ?? 55)
-/** Each found a bug once: deps that came in two batches, a parked record, a lie about a place, a lost signature, a refused strand. */
-const FOUND = [132, 188, 10_768, 10_944, 10_966]
+/** Each found a bug once: deps that came in two batches, a parked record, a lie about a place, a lost signature, a refused strand, a session whose text was skipped. */
+const FOUND = [132, 188, 10_768, 10_944, 10_966, 40_011]
 const SEARCHED = Number(process.env['ORACLE_MUTANTS'] ?? 0)
 
 const peephole = new Peephole()

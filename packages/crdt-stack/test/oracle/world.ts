@@ -183,11 +183,15 @@ class Device {
     }
     this.#noteDisplaced()
     this.take(batches)
-    // What was parked beside a waiting record came back with it: the model is handed it again.
+    this.#takeAgain()
+    this.model.prune()
+  }
+
+  /** What was dropped before may have come back, beside a waiting record or because a cut keeps more: the model is handed it too. */
+  #takeAgain (): void {
     for (const { name } of this.#world.peephole.taken(this.graph)) {
       this.model.take((this.#world.mapping.known.get(name) as Known).record)
     }
-    this.model.prune()
   }
 
   async learn (device: DeviceId, keep: readonly string[], undo: boolean): Promise<void> {
@@ -195,8 +199,10 @@ class Device {
     this.cuts = new Map(this.cuts).set(device, {
       keep: new Set([...before?.keep ?? [], ...keep]), undo: undo || before?.undo === true,
     })
+    this.#world.peephole.taken(this.graph)
     await this.stack.setCuts(this.#cuts())
     this.model.evict(device, [...keep], undo)
+    this.#takeAgain()
     this.model.prune()
   }
 

@@ -1,32 +1,19 @@
 /** What a running node does for its owner: each verb of {@link ElderNode}, handed to the service that does it. */
 import type { Crypto, DeviceId } from '@elder-node/protocol'
-import type { RunningNode, StackStatus } from '../api.ts'
+import type { RunningNode } from '../api.ts'
 import type { Lifetime } from '../lifetime.ts'
 import type { CallOptions, Tried } from '../ports/mesh.ts'
 import type { Builds } from '../services/builds/index.ts'
 import { diagnose, type DiagnosisComponents } from '../services/diagnosis.ts'
 import { leave } from '../services/leaving.ts'
-import type { Membership } from '../services/membership.ts'
-import type { MirrorService } from '../services/mirror.ts'
 import { ping } from '../services/ping.ts'
-import type { Remotes } from '../services/remotes.ts'
-import type { Replication } from '../services/replication.ts'
-import type { Stacks, Which } from '../services/stacks.ts'
-import type { StatusService } from '../services/status.ts'
 import { memberVerbs } from './member-verbs.ts'
-import { stackVerbs } from './stack-verbs.ts'
+import { stackVerbs, type StackVerbsComponents } from './stack-verbs.ts'
 
-export interface FacadeComponents {
+export interface FacadeComponents extends StackVerbsComponents {
   lifetime: Lifetime
-  membership: Membership
   mesh: DiagnosisComponents['mesh'] & { tryAddresses: (device: DeviceId, options: CallOptions) => Promise<Tried[]> }
   builds: Builds
-  stacks: Stacks
-  stackList: (which?: Which) => StackStatus[]
-  replication: Replication
-  remotes: Remotes
-  mirror: MirrorService
-  status: StatusService
   crypto: Crypto
   gitWorks: DiagnosisComponents['gitWorks']
 }

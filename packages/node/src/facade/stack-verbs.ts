@@ -1,13 +1,30 @@
 /** The memory of the mesh, as its owner reads, writes and proves it. */
-import type { ElderNode } from '../api.ts'
+import type { ElderNode, StackStatus } from '../api.ts'
+import type { DiagnosisComponents } from '../services/diagnosis.ts'
+import type { Membership } from '../services/membership.ts'
+import type { MirrorService } from '../services/mirror.ts'
+import type { Remotes } from '../services/remotes.ts'
+import type { Replication } from '../services/replication.ts'
 import { importMirror } from '../services/restore.ts'
 import { proveStack } from '../services/stack-proof.ts'
 import { searchStacks } from '../services/stack-search.ts'
-import type { FacadeComponents } from './facade.ts'
+import type { Stacks, Which } from '../services/stacks.ts'
+import type { StatusService } from '../services/status.ts'
 
 const RESTORE_MS = 600_000
 
-export function stackVerbs (parts: FacadeComponents, author: { agent?: string }): ElderNode['stacks'] {
+export interface StackVerbsComponents {
+  membership: Membership
+  mesh: DiagnosisComponents['mesh']
+  stacks: Stacks
+  stackList: (which?: Which) => StackStatus[]
+  replication: Replication
+  remotes: Remotes
+  mirror: MirrorService
+  status: StatusService
+}
+
+export function stackVerbs (parts: StackVerbsComponents, author: { agent?: string }): ElderNode['stacks'] {
   const { membership, mesh, stacks, stackList, replication, remotes, mirror, status } = parts
   return {
     list: async ({ all = false } = {}) => stackList(all ? 'all' : 'shown'),

@@ -1,5 +1,5 @@
 /** What goes into the machine of a build and what comes out of it, and what it can be told at its beginning. */
-import type { Target } from '../election/claim.ts'
+import type { Target } from '../election/claim-effects.ts'
 import type { ClaimNeeds, ClaimWord } from '../election/messages.ts'
 import type { BuildId, DeviceId } from '../ids.ts'
 

@@ -1,7 +1,8 @@
 /**
  * One build as its requester sees it: attempts, fences, moves. Drawn in docs/ARCHITECTURE.md, "Builds: state machines".
  */
-import { ClaimMachine, type ClaimEffect, type Target, type Won } from '../election/claim.ts'
+import type { ClaimEffect, Target, Won } from '../election/claim-effects.ts'
+import { ClaimMachine } from '../election/claim.ts'
 import type { DeviceId } from '../ids.ts'
 import { BUILD_RULES, rulesOf, withRules, type BuildRules } from '../rules.ts'
 import type { Attempt, BuildEffect, BuildInit, BuildInput, BuildState, Failure } from './inputs-effects.ts'

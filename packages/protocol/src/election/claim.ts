@@ -4,17 +4,9 @@
  */
 import type { BuildId, DeviceId } from '../ids.ts'
 import { CLAIM_RULES, rulesOf, type ClaimRules } from '../rules.ts'
+import type { ClaimEffect, Target, Won } from './claim-effects.ts'
 import type { ClaimNeeds, ClaimWord } from './messages.ts'
 import { stray, UNKNOWN_RTT_MS, Waiting } from './waiting.ts'
-
-/** A builder worth asking, best first in a list. */
-export interface Target {
-  device: DeviceId
-  /** Undefined when never measured. */
-  rttMs: number | undefined
-}
-
-export interface Won { to: DeviceId, lease: string, fence: number }
 
 export type ClaimInput =
   | { type: 'start' }
@@ -27,18 +19,6 @@ export type ClaimInput =
   | { type: 'retarget', order: Target[] }
   | { type: 'stop' }
   | { type: 'tick' }
-
-export type ClaimEffect =
-  | { type: 'send', to: DeviceId, word: ClaimWord }
-  | { type: 'won', won: Won }
-  /** Every builder said no, with its reason. */
-  | { type: 'lost', refused: Array<{ device: DeviceId, reason: string }> }
-  /** Fresher than gossip: feed the table. */
-  | { type: 'busy', device: DeviceId, queue: number, expectedWaitS: number }
-  /** Nobody has a slot: waiting from now on. */
-  | { type: 'waiting' }
-  /** Please rank again and answer with `retarget`. */
-  | { type: 'look' }
 
 export interface ClaimInit {
   build: BuildId

@@ -4,7 +4,7 @@
  */
 import type { BuildId, DeviceId } from '../ids.ts'
 import type { ClaimRules } from '../rules.ts'
-import type { ClaimEffect, Target } from './claim.ts'
+import type { ClaimEffect, Target } from './claim-effects.ts'
 import { LEASE } from './lease.ts'
 import { strayAnswer, type ClaimNeeds, type ClaimWord } from './messages.ts'
 
