@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Batch } from '@elder-node/protocol'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { feedStoreAcceptance } from '../src/acceptance/index.ts'
 import { HEADER } from '../src/fs/frames.ts'
 import { FsFeedStore, Handles } from '../src/fs/index.ts'
@@ -34,8 +34,13 @@ feedStoreAcceptance('framed logs on disk', async () => {
 const signer = createSigner(new Uint8Array(32).fill(9))
 async function openStack (dir: string, handles?: Handles): Promise<Stack> {
   const store = await FsFeedStore.open(dir, handles === undefined ? {} : { handles })
-  return await Stack.open({ store, crypto, signer, wallMs: () => Date.now(), random }, { id: STACK, name: NAME })
+  const stack = await Stack.open({ store, crypto, signer, wallMs: () => Date.now(), random }, { id: STACK, name: NAME })
+  opened.push(stack)
+  return stack
 }
+// A life that never ends, in a test, still gives its files back.
+const opened: Stack[] = []
+afterEach(async () => { for (const stack of opened.splice(0)) await stack.close().catch(() => undefined) })
 
 const feedsIn = (stack: Stack): number => new Set(stack.vector().map(({ feed }) => feed)).size
 const titles = (stack: Stack): string[] => stack.entries().map(({ title }) => title)
