@@ -3,7 +3,7 @@
  * records suffer.
  */
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { decode, encode, feedIdOf, stackIdOf, stackKey } from '@elder-node/protocol'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -223,19 +223,18 @@ describe.concurrent('a byte that changed on the disk of one device', () => {
     const path = join(dir, must(log, 'there is a feed of the other device'))
     writeFileSync(path, readFileSync(path).map((byte, at) => at === 100 ? byte ^ 1 : byte))
     await node.start()
-    const damage = { code: 'FEED_DAMAGED', file: path, message: expect.stringContaining('byte 0') as string }
-    expect(await faultsOf(node)).toMatchObject([damage])
+    const aside = `${path}.damaged-0`
+    expect(await faultsOf(node)).toMatchObject([{ code: 'FEED_DAMAGED', file: aside, message: expect.stringContaining('byte 0') as string }])
     await other.start()
     await converged([node, other], 'one', 'three', 'two')
-    const fix = expect.stringContaining('move that file away') as string
     const verify = async (): Promise<unknown> => (await node.run('stack', 'verify', STACK)).last
-    expect(await verify()).toMatchObject({ ok: false, problems: [{ ...damage, fix }] })
+    expect(await verify()).toMatchObject({ ok: false, problems: [{ code: 'FEED_DAMAGED', file: aside }] })
 
-    // What the fix says.
+    // What the fix says: the file is for a person to look at, and told once.
+    rmSync(aside)
     await node.stop()
-    renameSync(path, join(lab.temp, 'moved-away'))
     await node.start()
-    await converged([node, other], 'one', 'three', 'two')
+    expect(await faultsOf(node)).toEqual([])
     expect(await verify()).toMatchObject({ ok: true, problems: [] })
     await Promise.all([node.stop(), other.stop()])
   }, 120_000)

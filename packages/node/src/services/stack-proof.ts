@@ -9,7 +9,7 @@ import type { DeviceRef, Problem, StackProof } from '../api.ts'
 import type { Mesh } from '../ports/mesh.ts'
 import type { RemoteProof } from './mirror.ts'
 import type { Replication } from './replication.ts'
-import { DAMAGED_FIX, faultProblems } from './stacks/faults.ts'
+import { faultProblems } from './stacks/faults.ts'
 import type { HeldStack } from './stacks/held-stack.ts'
 import type { Stacks } from './stacks.ts'
 
@@ -30,7 +30,7 @@ type Failed = ReadonlyMap<DeviceId, 'silent' | 'busy'>
 const ROUNDS = 4
 const ANSWER_MS = 20_000
 const FIXES: Record<string, string> = {
-  FEED_DAMAGED: `Look after the disk. ${DAMAGED_FIX}`,
+  FEED_DAMAGED: 'Look after the disk. Stop the node and start it: what reads stays, and other devices and remotes send the rest.',
   FEED_BROKEN: 'Stop the node, move that file away and start: other devices and the mirror send the records again.',
   FEED_SHORT: 'Stop the node and start it: other devices and the mirror send the records again.',
   VIEW_DIFFERS: 'Restart the node: it computes the view again. Please report it when it stays.',

@@ -41,10 +41,10 @@ class Rules {
     this.#by = new Map(graph.records.map(record => [record.hash, record]))
   }
 
-  /** Is `a` in the past of `b`? */
+  /** Is `a` in the past of `b`? What entitles a record is in its past too. */
   #saw (b: MemberRecord, a: MemberRecord): boolean {
     const pair = `${b.hash} ${a.hash}`
-    const answer = this.#seen.get(pair) ?? (b.hash === a.hash || b.prev.some(hash => this.#saw(this.#by.get(hash) as MemberRecord, a)))
+    const answer = this.#seen.get(pair) ?? (b.hash === a.hash || [...b.prev, b.grant ?? []].flat().some(hash => this.#saw(this.#by.get(hash) as MemberRecord, a)))
     this.#seen.set(pair, answer)
     return answer
   }

@@ -10,8 +10,8 @@ export function faultProblems (stacks: readonly HeldStack[], nameOf: (device: De
 
 function damaged ({ name, stack }: HeldStack): Problem[] {
   return stack.damaged.map(({ file, at, bytes, feed }) => ({
-    code: 'FEED_DAMAGED', message: `${file}, a file of the stack ${name}, does not read at byte ${at} (${bytes} bytes). They are kept as they are.`,
-    fix: `Look after the disk. ${DAMAGED_FIX} Is it complete? elder-node stack verify ${name}`, file, device: { id: feedDevice(feed), name: '' },
+    code: 'FEED_DAMAGED', message: `A file of the stack ${name} did not read at byte ${at} (${bytes} bytes). It is kept as it was: ${file}`,
+    fix: `Look after the disk. Other devices and remotes send what is missing; then that file is yours to delete. Is it complete? elder-node stack verify ${name}`, file, device: { id: feedDevice(feed), name: '' },
   }))
 }
 
@@ -38,9 +38,6 @@ function unshown (held: HeldStack, nameOf: (device: DeviceId) => string): Proble
     }]
   })
 }
-
-/** Bytes in the middle of a file stay there until a person moves it: nobody else can tell what they were. */
-export const DAMAGED_FIX = 'What reads is shown, and other devices and remotes send the rest. Once they have, stop the node, move that file away and start it.'
 
 /** What an eviction hides is no fault: it was asked for. */
 const EVICTED = 'its device was evicted'
