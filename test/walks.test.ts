@@ -1,4 +1,7 @@
-/** docs/ARCHITECTURE.md can be walked: every file that it names is there, and every room has its line. */
+/**
+ * docs/ARCHITECTURE.md can be walked: every file that it names is there, and every room has its line. Every attack in
+ * docs/THREAT_MODEL.md names its test.
+ */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -46,4 +49,19 @@ test('every room has its line in the table', () => {
   })
   const lines = new Set([...section('The rooms').matchAll(/`([a-z-]+(?:\/[^` ]+)?)`/g)].flatMap(([, path = '']) => expand(path)))
   expect(rooms.filter(room => !lines.has(room))).toEqual([])
+})
+
+test('every attack of the threat model names a test, and each of those is there', () => {
+  const page = readFileSync(join(ROOT, 'docs/THREAT_MODEL.md'), 'utf8')
+  const table = page.split('## Attacks and answers')[1]?.split('\n## ')[0] ?? ''
+  const rows = table.split('\n').filter(line => line.startsWith('| ')).slice(1)
+  const tests = (row: string): string[] =>
+    [...row.matchAll(/[\w/-]*(?:\{[\w,-]+\})?\.test\b/g)].flatMap(([path]) => expand(path))
+  const isTest = (path: string): boolean =>
+    [path, `packages/${path}`].some(place => existsSync(join(ROOT, `${place}.ts`)))
+  expect(rows.length).toBeGreaterThan(60)
+  expect(rows.flatMap(tests).filter(path => !isTest(path))).toEqual([])
+  // What Noise alone promises: no test changes a byte on its way through a relay.
+  const untested = rows.filter(row => tests(row).length === 0).map(row => row.split(' | ')[0])
+  expect(untested).toEqual(['| a relay reads, alters or makes up what it passes on'])
 })

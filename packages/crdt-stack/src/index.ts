@@ -1,13 +1,14 @@
 /**
  * Feeds to stacks: replicated memory for repositories and coding agents.
  *
- * A {@link Stack} is a set of entries, computed from signed append-only feeds, one per device. Devices exchange batches of records in
- * any order and over any path; equal vectors mean equal entries. No method shows a type of Yjs. Subpaths:
+ * A {@link Stack} is a set of entries, computed from signed append-only feeds, each written by one device. Devices
+ * exchange batches of records in any order and over any path; equal vectors mean equal entries. No method shows a type
+ * of Yjs. Subpaths:
  *
  * - `@elder-node/crdt-stack/fs`: feeds on disk
  * - `@elder-node/crdt-stack/mirror`: stacks on a git remote, and back
  * - `@elder-node/crdt-stack/git`: the git behind it
- * - `@elder-node/crdt-stack/acceptance`: for a {@link FeedStore} of your own
+ * - `@elder-node/crdt-stack/acceptance`: for a feed store or a git of your own
  *
  * @example A stack in memory
  * ```ts

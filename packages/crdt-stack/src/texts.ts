@@ -63,7 +63,7 @@ export function newText (entry: string, base: number, initial: string, birth: No
 // ---- what the author of a record may write: the record and its past decide
 
 /** Where the session of `client` ends on the record's own path: another strand's text is not its session. */
-export function endOfSession (text: TextState, node: Node, client: number): number {
+function endOfSession (text: TextState, node: Node, client: number): number {
   const units = text.sessions.get(client)?.units ?? []
   const last = units.at(-1)
   if (last === undefined || node.follows(last.node)) return last?.end ?? 0

@@ -31,6 +31,25 @@ describe('the time of a record', () => {
     await Promise.all([a.close(), b.close()])
   })
 
+  it('is one that every device reads, however far the clock is off', async () => {
+    const [mad, sane] = [createDevice(1), createDevice(2)]
+    const now = mad.clock.ms
+    for (const years of [200, 300, 5_000]) {
+      mad.clock.ms = now + years * 365 * 86_400_000
+      const a = await mad.open()
+      await a.add({ kind: 'note', title: `${years} years ahead` })
+      await a.add({ kind: 'note', title: 'and another' })
+      await a.close()
+    }
+    mad.clock.ms = now
+    const [a, b] = [await mad.open(), await sane.open()]
+    await a.add({ kind: 'note', title: 'today' })
+    await converge([a, b])
+    expect(a.entries()).toHaveLength(7)
+    expect(b.entries()).toHaveLength(7)
+    await Promise.all([a.close(), b.close()])
+  })
+
   it('comes back when the own clock does', async () => {
     const device = createDevice(1)
     const stack = await device.open()

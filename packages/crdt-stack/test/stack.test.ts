@@ -27,6 +27,20 @@ describe('a stack', () => {
     expect(before[0]?.createdAt).toMatch(/^2025-06-15T\d\d:\d\d:\d\d\.\d{3}Z$/)
   })
 
+  it('takes a byte order mark at the start of a text for content: written, sent and read again', async () => {
+    const mark = '\uFEFF'
+    const device = createDevice()
+    const [first, peer] = [await opened(device), await opened()]
+    const { id } = await first.add({ kind: 'note', title: `${mark}title`, body: `${mark}body`, tags: [`${mark}tag`] }, { agent: `${mark}agent` })
+    await first.edit(id, { body: `${mark}${mark}body` }, {}, { overwrite: true })
+    await pull(peer, first)
+    expect(peer.digest()).toEqual(first.digest())
+    await first.close()
+    const second = await opened(device)
+    for (const stack of [second, peer]) expect(stack.entry(id)).toMatchObject({ title: `${mark}title`, body: `${mark}${mark}body`, tags: [`${mark}tag`] })
+    expect((await second.audit()).problems).toEqual([])
+  })
+
   it('continues its feed after a restart', async () => {
     const device = createDevice()
     const first = await opened(device)

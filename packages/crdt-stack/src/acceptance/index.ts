@@ -1,5 +1,6 @@
 /**
- * What every {@link FeedStore} must do. Free of a test runner: pass in its `describe`, `it` and `expect`.
+ * What every {@link FeedStore}, and every git behind a mirror, must do. Free of a test runner: pass in its `describe`,
+ * `it` and `expect`.
  *
  * @packageDocumentation
  */

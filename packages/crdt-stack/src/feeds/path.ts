@@ -40,8 +40,11 @@ export function windows (graph: Graph): Want[] {
   return [...out.values()]
 }
 
-export function want ({ feed, seq, name }: HeldRecord): Want { return { feed, from: windowStart(seq), to: seq, hash: hashOf(name) } }
+function want ({ feed, seq, name }: HeldRecord): Want {
+  return { feed, from: windowStart(seq), to: seq, hash: hashOf(name) }
+}
 
+/** Where the window of a sequence number starts: batches and segments are cut there on every device. */
 export function windowStart (seq: number): number { return Math.floor((seq - 1) / LIMITS.batchRecordsMax) * LIMITS.batchRecordsMax + 1 }
 function windowEnd (seq: number): number { return windowStart(seq) + LIMITS.batchRecordsMax - 1 }
 

@@ -116,6 +116,6 @@ export class WaitingRoom {
   }
 }
 
-export function bytesOf (records: ReadonlyArray<Pick<HeldRecord, 'bytes'>>): number {
+function bytesOf (records: ReadonlyArray<Pick<HeldRecord, 'bytes'>>): number {
   return records.reduce((sum, { bytes }) => sum + bytes.length, 0)
 }

@@ -14,6 +14,8 @@ import { hashOf, higherFirst, type HeldRecord, type Node } from './node.ts'
 
 /** A clock, another device's or our own of earlier, is followed at most this far ahead of the one we have now. */
 const AHEAD_MS_MAX = 300_000
+/** A clock further on (the year 2112) writes this date: a record of which the date is no count could be read by nobody. */
+const WALL_MS_MAX = 2 ** 52 / 1024
 const INCARNATION_BYTES = 8
 
 export interface WriterComponents { graph: Graph, signer: Signer, wallMs: () => number, random: (n: number) => Uint8Array }
@@ -141,7 +143,7 @@ export class Writer {
   }
 
   #at (before: Node | undefined): number {
-    const now = this.#wallMs()
+    const now = Math.min(this.#wallMs(), WALL_MS_MAX)
     const ahead = (now + AHEAD_MS_MAX) * 1024
     const own = before !== undefined && before.record.at <= ahead ? before.record.at : 0
     return nextAt(Math.max(own, this.#graph.lastAt(ahead)), now)

@@ -1,18 +1,18 @@
 /**
  * The framed log of one feed on disk.
  *
- * frame   := magic (4 bytes), length (4 bytes, big endian), crc32 of length and payload (4 bytes, big endian), payload
+ * frame   := magic, length, crc32 of the length, crc32 of the payload, payload          4 bytes each but the last, big endian
  * payload := [from, [record bytes, ...], [seq, hash, signature]]     one batch, as CBOR
  *
  * The order of frames means nothing: a batch attaches to the record that its first `prev` names. So one flipped bit costs its own
  * frame and no other: the reader looks for the next magic from which a whole frame reads. The checksum is zlib's, which Node has
- * in native code.
+ * in native code. The length has one of its own: only a length that is true can say that the file ends too early.
  */
 import { crc32 } from 'node:zlib'
 import { decode, encode, headOf, headValue, type Batch, type FeedId } from '@elder-node/protocol'
 
 const MAGIC = Buffer.from([0xe1, 0xde, 0x72, 0x02])
-export const HEADER: number = MAGIC.length + 8
+export const HEADER: number = MAGIC.length + 12
 /** A batch and its envelope; a length beyond it is damage, not data. */
 const PAYLOAD_MAX = 1_048_576
 
@@ -32,8 +32,9 @@ export function framed (payload: Uint8Array): Uint8Array {
   const view = new DataView(frame.buffer)
   frame.set(MAGIC)
   view.setUint32(MAGIC.length, payload.length)
+  view.setUint32(MAGIC.length + 4, crc32(frame.subarray(MAGIC.length, MAGIC.length + 4)))
+  view.setUint32(MAGIC.length + 8, crc32(payload))
   frame.set(payload, HEADER)
-  view.setUint32(MAGIC.length + 4, checksum(frame, payload.length))
   return frame
 }
 
@@ -60,15 +61,18 @@ export function readLog (feed: FeedId, bytes: Buffer): ReadLog {
 export function unframed (bytes: Buffer): Uint8Array | undefined { return payloadAt(bytes, 0) }
 
 function payloadAt (bytes: Buffer, at: number): Uint8Array | undefined {
-  if (at + HEADER > bytes.length || bytes.compare(MAGIC, 0, MAGIC.length, at, at + MAGIC.length) !== 0) return undefined
-  const length = bytes.readUInt32BE(at + MAGIC.length)
-  if (length > PAYLOAD_MAX || at + HEADER + length > bytes.length) return undefined
-  const frame = bytes.subarray(at, at + HEADER + length)
-  return checksum(frame, length) === bytes.readUInt32BE(at + MAGIC.length + 4) ? frame.subarray(HEADER) : undefined
+  const length = lengthAt(bytes, at)
+  if (length === undefined || at + HEADER + length > bytes.length) return undefined
+  const payload = bytes.subarray(at + HEADER, at + HEADER + length)
+  return crc32(payload) === bytes.readUInt32BE(at + MAGIC.length + 8) ? payload : undefined
 }
 
-function checksum (frame: Uint8Array, length: number): number {
-  return crc32(frame.subarray(HEADER, HEADER + length), crc32(frame.subarray(MAGIC.length, MAGIC.length + 4)))
+/** What a whole header says; undefined when there is none or it does not read. */
+function lengthAt (bytes: Buffer, at: number): number | undefined {
+  if (at + HEADER > bytes.length || bytes.compare(MAGIC, 0, MAGIC.length, at, at + MAGIC.length) !== 0) return undefined
+  const begin = at + MAGIC.length
+  const length = bytes.readUInt32BE(begin)
+  return length <= PAYLOAD_MAX && crc32(bytes.subarray(begin, begin + 4)) === bytes.readUInt32BE(begin + 4) ? length : undefined
 }
 
 function nextFrame (bytes: Buffer, from: number): number {
@@ -83,8 +87,8 @@ function isTorn (bytes: Buffer, at: number): boolean {
   const head = bytes.subarray(at, at + MAGIC.length)
   if (head.compare(MAGIC, 0, head.length) !== 0) return false
   if (at + HEADER > bytes.length) return true
-  const length = bytes.readUInt32BE(at + MAGIC.length)
-  return length <= PAYLOAD_MAX && at + HEADER + length > bytes.length
+  const length = lengthAt(bytes, at)
+  return length !== undefined && at + HEADER + length > bytes.length
 }
 
 function batchOf (feed: FeedId, payload: Uint8Array): Batch | undefined {

@@ -44,7 +44,7 @@ export interface RunningGit {
 }
 
 /** An object may unpack to a thousand times its size, and a file of a repository may be `/dev/zero`. */
-export const MEMORY_BYTES_MAX: number = Math.min(2 * 2 ** 30, Math.floor(totalmem() / 2))
+const MEMORY_BYTES_MAX: number = Math.min(2 * 2 ** 30, Math.floor(totalmem() / 2))
 const FOREIGN_MEMORY_BYTES_MAX = 268_435_456
 const STDERR_CHARS_MAX = 65_536
 const KILL_GRACE_MS = 1_000

@@ -7,7 +7,8 @@
  * stacks/<key>/AGENTS.md, MEMORY.md
  * roster/<hash>                                                    hash: first 16 bytes of sha256 of the record, hex
  */
-import { feedKey, isEntryId, LIMITS, toHex, type Crypto, type FeedId } from '@elder-node/protocol'
+import { feedKey, isEntryId, toHex, type Crypto, type FeedId } from '@elder-node/protocol'
+import { windowStart } from '../feeds/path.ts'
 
 export const HEADER_PATH = 'elder.json'
 
@@ -49,11 +50,6 @@ export function rosterPath (record: Uint8Array, crypto: Crypto): string { return
 
 /** First 16 bytes, hex: how a hash stands in a path. */
 export function shortHash (hash: Uint8Array): string { return toHex(hash.subarray(0, 16)) }
-
-/** Where the window of a sequence number starts: segments are cut there on every device. */
-export function windowStart (seq: number): number {
-  return Math.floor((seq - 1) / LIMITS.batchRecordsMax) * LIMITS.batchRecordsMax + 1
-}
 
 /** What a path of a fetched tree is. Nothing outside the layout is ever touched. */
 export function parsePath (path: string): MirrorPath {

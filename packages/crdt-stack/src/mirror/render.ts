@@ -30,7 +30,7 @@ export function renderEntry (entry: Entry, crypto: Crypto): Uint8Array {
 }
 
 /** JSON with sorted keys; bytes as `{"base32": …}`; characters that YAML would refuse or fold are escaped. */
-export function json (value: unknown): string {
+function json (value: unknown): string {
   if (value instanceof Uint8Array) return json({ base32: toBase32(value) })
   if (Array.isArray(value)) return `[${value.map(json).join(', ')}]`
   if (typeof value === 'object' && value !== null) {

@@ -11,7 +11,7 @@ import { MIRROR_FORMAT, type MirrorHeader } from './types.ts'
 export interface RosterVerdict {
   /** Those that verify. */
   records: Uint8Array[]
-  /** True for a device that was ever a member: cut-offs are masked by the view, not by the restore. */
+  /** True for a device that was ever a member: what lies beyond a cut is masked by the view, not by the restore. */
   mayWrite (device: DeviceId): boolean
 }
 

@@ -9,7 +9,8 @@
  * stand there as a whole, and the path goes on behind it.
  */
 import { batchOf, batchValue, decode, encode, LIMITS, MalformedError, toHex, verifyBatch, type Batch, type ChainedRecord, type Crypto, type StackId } from '@elder-node/protocol'
-import { shortHash, windowStart, type SegmentName } from './layout.ts'
+import { windowStart } from '../feeds/path.ts'
+import { shortHash, type SegmentName } from './layout.ts'
 
 /** Bytes of one segment: a window of the largest records with their frames. */
 export const SEGMENT_BYTES_MAX: number = LIMITS.batchRecordsMax * LIMITS.frameBytesMax

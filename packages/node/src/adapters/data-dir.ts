@@ -14,13 +14,13 @@ export interface DataDir {
   lock: string
   /** The Unix socket of the control API. */
   socket: string
-  /** Membership: `roster.log`, `mesh.cbor`, `addresses.cbor`. */
+  /** Membership: `roster.log`, `mesh.cbor`, `addresses.cbor`. Remotes: `remotes.json`, `remotes-seen.json`. */
   mesh: string
-  /** Feeds of the stacks. */
+  /** A folder for each stack with its name and its feeds; `removed.json`. */
   stacks: string
-  /** Bare git mirrors. */
+  /** Bare git mirrors; `mirrors.json`. */
   mirrors: string
-  /** Histories and logs of builds. */
+  /** `builds.log`, snapshots, sources and what was prepared. */
   builds: string
   config: string
   /** What its owner set: `elder-node config`. */

@@ -19,7 +19,7 @@ const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 export interface BuildEnvironmentInit {
   /** Where files for builds are put when they cannot read the originals: below the engine's root. */
   dir: string
-  /** True when builds run as users of their own ({@link ProcessEngine.separateUsers}). */
+  /** True when builds run as users of their own (`separateUsers` of the engine). */
   separateUsers: boolean
   /** True when builds see the files of an image: PATH is the image's, and of the owner's files they get copies alone. */
   images?: boolean

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { ElderError } from '@elder-node/protocol'
 
-export async function answers (socket: string): Promise<boolean> {
+async function answers (socket: string): Promise<boolean> {
   const probe = connect(socket)
   try {
     await once(probe, 'connect')

@@ -42,7 +42,7 @@ export function privateFiles (dir: string, { log }: PrivateFilesInit = {}): Priv
 }
 
 /** Undefined when there is no such file. @throws ElderError `FILE_DAMAGED`, `STORE_OLD`, `STORAGE` */
-export function readSealed (path: string): Uint8Array | undefined {
+function readSealed (path: string): Uint8Array | undefined {
   const bytes = readIfThere(path)
   if (bytes === undefined) return undefined
   const found = unseal(bytes)

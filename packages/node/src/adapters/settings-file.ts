@@ -1,8 +1,7 @@
 /** `settings.json` in the data directory: what the owner of this device set. The node's own state stays in config.json. */
-import { readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
-import { makePrivateDir, writeAtomic } from './files.ts'
+import { makePrivateDir, readIfThere, writeAtomic } from './files.ts'
 
 type Value = string | number | boolean | string[]
 
@@ -31,12 +30,14 @@ export function writeSettingsFile (path: string, values: Readonly<Record<string,
   writeAtomic(path, new TextEncoder().encode(`${JSON.stringify(sorted, null, 2)}\n`))
 }
 
+/** A folder that is none, or not there yet, holds no settings. */
 function readText (path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8')
+    const bytes = readIfThere(path)
+    return bytes === undefined ? undefined : new TextDecoder().decode(bytes)
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    const { code, message } = (error as Error).cause as NodeJS.ErrnoException
+    if (code === 'ENOTDIR') return undefined
     throw new ElderError('STORAGE', `Cannot read ${path}: ${message}`, 'Check who owns the data directory.', { path }, { cause: error })
   }
 }

@@ -20,6 +20,6 @@ export const DOOR: Codes = {
   'wrong-mesh': met('peer', 'The device belongs to another mesh.', 'Nothing, unless the address was meant: then join with a ticket of that mesh.'),
   'not-issuer': met('peer', 'The issuer of the ticket is no admin.', 'On an admin: `elder-node invite`'),
   'issuer-unreachable': met('peer', 'Only the issuer can redeem a ticket, and the device that was asked cannot reach it.', 'Start the device that issued the ticket, or take one of an admin that is online.'),
-  busy: met('peer', 'The device is still joining itself, or is not able to decide now.', 'It is tried again by itself.'),
+  busy: met('peer', 'The device is still joining itself, or is not able to decide now; or it has refused this one several times, which has to wait.', 'It is tried again by itself.'),
   version: met('peer', 'The device speaks another version of the protocol.', 'Bring both to the same release.'),
 }

@@ -6,7 +6,7 @@ import type { DeviceId, MeshId, RefusalCode, Role, Value } from '@elder-node/pro
 
 export type { RefusalCode } from '@elder-node/protocol'
 
-/** `proof` travels with the refusal: for `revoked`, the revoke record and the chain that entitles it, so that the refused can check it. */
+/** `proof` goes to a removed device, and to one that only a removed device let in: the records that show it. */
 export type Verdict = { ok: true, answer: Value } | { ok: false, code: RefusalCode, proof?: Value }
 
 export interface Admission {

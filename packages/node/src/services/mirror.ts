@@ -62,7 +62,7 @@ export class MirrorService {
   problems (): Problem[] { return [...this.#loops.values()].flatMap(loop => loop.problems.map(({ code, message, fix }) => ({ code, message, fix }))) }
 
   /**
-   * Pulls and pushes now, whoever is the elected pusher, One row per stack and remote; a remote that fails is
+   * Pulls and pushes now, whoever is the elected pusher. One row per stack and remote; a remote that fails is
    * a row that is not `ok`. A rewritten history that was reported before is accepted as it is.
    *
    * @throws ElderError `NO_REMOTE` when there is nothing to sync with.

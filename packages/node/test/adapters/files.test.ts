@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { readIfThere } from '../../src/adapters/files.ts'
+import { readSettingsFile } from '../../src/adapters/settings-file.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'elder-files-'))
 afterAll(() => { rmSync(dir, { recursive: true }) })
@@ -20,4 +21,12 @@ test('a device, a pipe and a folder are refused, and never read without end', ()
   for (const path of [join(dir, 'device'), join(dir, 'pipe'), dir]) {
     expect(() => readIfThere(path)).toThrow(expect.objectContaining({ code: 'STORAGE', message: expect.stringContaining('not a regular file') as string }) as Error)
   }
+})
+
+test('so they are in the place of the settings; a folder that is none holds no settings', () => {
+  const refused = { code: 'STORAGE', message: expect.stringContaining('not a regular file') as string }
+  for (const name of ['device', 'pipe']) {
+    expect(() => readSettingsFile(join(dir, name))).toThrow(expect.objectContaining(refused) as Error)
+  }
+  expect(readSettingsFile(join(dir, 'file', 'settings.json'))).toEqual({})
 })

@@ -1,4 +1,4 @@
-import { decode as cborDecode, encode as cborEncode, rfc8949EncodeOptions } from 'cborg'
+import { decode as cborDecode, encode as cborEncode, rfc8949EncodeOptions, Tokenizer, Type } from 'cborg'
 import { MalformedError } from '../errors.ts'
 import { LIMITS } from '../limits.ts'
 import { checkNesting } from './nesting.ts'
@@ -26,12 +26,34 @@ export function decode (bytes: Uint8Array, maxBytes: number, nestingMax: number 
   checkNesting(bytes, nestingMax)
   try {
     // Of a plain Uint8Array byte strings are copied out; a Buffer's would be views, and one hash would keep a whole read from the network.
-    return cborDecode(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length), {
-      strict: true, allowIndefinite: false, allowUndefined: false, allowNaN: false, allowInfinity: false,
-      allowBigInt: false, rejectDuplicateMapKeys: true,
-    }) as Value
+    const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
+    return cborDecode(plain, { ...STRICT, tokenizer: new WholeTexts(plain, STRICT) }) as Value
   } catch (error) {
     throw new MalformedError(`not canonical CBOR: ${(error as Error).message}`)
+  }
+}
+
+const STRICT = {
+  strict: true, allowIndefinite: false, allowUndefined: false, allowNaN: false, allowInfinity: false, allowBigInt: false,
+  rejectDuplicateMapKeys: true,
+}
+const MARK = '\uFEFF'
+const MARK_BYTES = [0xef, 0xbb, 0xbf]
+/** Bytes of a string's head, by the length's width. */
+const HEAD_BYTES: Record<number, number> = { 24: 2, 25: 3, 26: 5, 27: 9 }
+
+/**
+ * cborg's TextDecoder takes a byte order mark at the start of a text for a sign and drops it. Here it is content: without it the
+ * value would not encode to the bytes it came from, and a note that begins so could be written and never read.
+ */
+class WholeTexts extends Tokenizer {
+  override next (): ReturnType<Tokenizer['next']> {
+    const at = this.pos()
+    const token = super.next()
+    if (token.type !== Type.string) return token
+    const begin = at + (HEAD_BYTES[(this.data[at] as number) & 31] ?? 1)
+    if (MARK_BYTES.every((byte, i) => this.data[begin + i] === byte) && begin + MARK_BYTES.length <= this.pos()) token.value = MARK + String(token.value)
+    return token
   }
 }
 

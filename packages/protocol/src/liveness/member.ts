@@ -1,7 +1,7 @@
 /** What a device knows of the life of one other: the clockwork of its probes. Times are attended milliseconds. */
 import type { Suspicion } from './suspicion.ts'
 
-export const PROBE_MS = 1_000
+const PROBE_MS = 1_000
 /** A suspect is asked more often: it shall have every chance to refute. */
 const SUSPECT_PROBE_MS = 500
 /** Even a device that probes us gets a probe this often, for the round trip. */

@@ -1,4 +1,4 @@
-/** Why a door said no, as it travels: `{no: code, proof?}` at the door and in the answer of the `join` service. */
+/** Why a door said no, as it travels: `{no: code, proof?}` at the door, `{no: code}` from the `join` service. */
 export const REFUSAL_CODES = [
   'not-a-member', 'revoked', 'expired', 'used', 'forged', 'proof', 'wrong-mesh', 'not-issuer', 'issuer-unreachable', 'busy', 'version',
 ] as const

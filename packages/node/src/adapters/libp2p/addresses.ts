@@ -86,7 +86,7 @@ export function networkKind (ip: string, interfaceName = ''): NetworkKind {
   return PRIVATE.test(ip) ? 'lan' : 'public'
 }
 
-export function isLoopback (address: string): boolean { return LOOPBACK.test(ipOf(address) ?? '') }
+function isLoopback (address: string): boolean { return LOOPBACK.test(ipOf(address) ?? '') }
 
 export function isRelayed (address: string): boolean { return address.includes('/p2p-circuit') }
 

@@ -1,7 +1,9 @@
 /**
  * The hello after the connection: who speaks which version, where it can be reached, and which life of it this is.
  *
- *     hello := { versions: [uint], epoch: bytes[8], addresses: [multiaddr], first: bool, relay: bool, at: uint }      the answer to a hello is a hello
+ *     hello := { versions: [uint], epoch: bytes[8], addresses: [multiaddr], first: bool, relay?: bool, at?: uint }
+ *
+ * The answer to a hello is a hello.
  *
  * "Connected" is not "admitted": a device is admitted when it answered our hello and we accepted the answer. `first` says that
  * the sender had no connection to us before; `relay` that it passes connections on for members; `at` its clock, milliseconds since 1970. Nothing here names the device.

@@ -12,7 +12,7 @@ export interface StoredMesh {
   proof: Uint8Array[]
 }
 
-export const MESH_FILE = 'mesh.cbor'
+const MESH_FILE = 'mesh.cbor'
 /** Of the proof: a chain of admins, each invited by the one before. */
 export const PROOF_RECORDS_MAX = 64
 const FILE_BYTES_MAX = 1024 + PROOF_RECORDS_MAX * (LIMITS.memberRecordBytesMax + 8)

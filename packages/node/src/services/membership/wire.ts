@@ -2,9 +2,9 @@
  * What passes the door and the `join` service. All of it comes from devices that are not trusted yet.
  *
  * hello   := {v, mesh, proof} | {v, mesh, ticket, redeem, name}
- * answer  := {v, proof}                 the chains of the listener and, after a redemption, of the dialer
- * refusal := {proof}                    beside the code: the chain of a revoke record
- * join    := {device, ticket, redeem, name} -> {ok: answer} | {no: code, proof}
+ * answer  := {v, proof}                 the chains of the listener and of the dialer
+ * refusal := {proof}                    beside the code, of a removed device: the records that prove it
+ * join    := {device, ticket, redeem, name} -> {ok: answer} | {no: code}
  */
 import { isDeviceName, LIMITS, MalformedError, type Value } from '@elder-node/protocol'
 
