@@ -239,3 +239,38 @@ describe.concurrent('a byte that changed on the disk of one device', () => {
     await Promise.all([node.stop(), other.stop()])
   }, 120_000)
 })
+
+describe.concurrent('a log that was deleted', () => {
+  test('while its node was stopped: the stack is there, and verify says what waits until another device gives it', async () => {
+    const node = await lab.join('holed')
+    const other = await lab.admit('filler', node)
+    await write(other, 'one')
+    await converged([node, other], 'one')
+    await write(node, 'two')
+    await converged([node, other], 'one', 'two')
+    await Promise.all([node.stop(), other.stop()])
+    const dir = join(node.dir, 'stacks', KEY)
+    rmSync(join(dir, must(readdirSync(dir).find(name => name.startsWith(other.id)), 'there is a feed of the other device')))
+    await node.start()
+    const verify = async (): Promise<unknown> => (await node.run('stack', 'verify', STACK)).last
+    const waits = { code: 'RECORDS_WAIT', message: expect.stringContaining('One record of holed (1)') as string }
+    expect(await verify()).toMatchObject({ ok: false, entries: 0, problems: [waits] })
+    expect((await node.run('stack', 'list')).last).toMatchObject({ stacks: [{ name: STACK, entries: 0 }] })
+    await other.start()
+    await converged([node, other], 'one', 'two')
+    expect(await verify()).toMatchObject({ ok: true, problems: [] })
+    await Promise.all([node.stop(), other.stop()])
+  }, 120_000)
+
+  test('under its running node: what is written then, and what was before, is there after a start', async () => {
+    const node = await lab.join('unlinked')
+    await write(node, 'one')
+    const dir = join(node.dir, 'stacks', KEY)
+    for (const name of readdirSync(dir).filter(name => name.endsWith('.log'))) rmSync(join(dir, name))
+    await write(node, 'two')
+    await node.kill()
+    await node.start()
+    expect(await node.titles(STACK)).toEqual(['one', 'two'])
+    await node.stop()
+  }, 120_000)
+})

@@ -51,8 +51,8 @@ const QUIET: Omit<Plan, 'seed'> = { hours: 1, quiet: { delayMs: 10 } }
 const HOSTILE: Omit<Plan, 'seed'> = { hours: 0.5 }
 
 describe('leases in a hostile world', () => {
-  it('keeps every promise over twenty hours of crashes, partitions, loss and drift', () => {
-    for (let seed = 1; seed <= 20; seed++) {
+  it('keeps every promise over eight hours of crashes, partitions, loss and drift', () => {
+    for (let seed = 1; seed <= 8; seed++) {
       const outcome = simulate({ seed, hours: 1 })
       expect(outcome.violations, `seed ${seed}`).toEqual([])
       expect(outcome.done / outcome.builds, `seed ${seed}: ${JSON.stringify(outcome)}`).toBeGreaterThan(0.8)

@@ -68,6 +68,6 @@ function silentIo (): Io {
   const stream = (): PassThrough => new PassThrough().resume()
   return {
     stdin: stream(), stdout: stream(), stderr: stream(), env: {}, cwd: '/', onInterrupt: () => () => {}, onFault: () => () => {}, nowMs: () => 0, exit: () => {},
-    nodeFactory: () => { throw new Error('the reference starts no node') },
+    onUnread: () => {}, nodeFactory: () => { throw new Error('the reference starts no node') },
   }
 }

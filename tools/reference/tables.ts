@@ -10,7 +10,7 @@ import { code, duration, page, table } from './markdown.ts'
 
 export function configPage (): string {
   return page('Settings',
-    'What the owner of a device sets. A flag of `join` (or a value given to `createNode`) goes before the environment variable, that before `settings.json` in the data directory (`elder-node config set`), and that before the default. `elder-node config list --sources` shows where each value comes from.',
+    'What the owner of a device sets. A flag of `join` (or a value given to `createNode`) goes before the environment variable, that before `settings.json` in the data directory (`elder-node config set`), and that before the default. What `join` was told stays: its flags are written to `settings.json`. `elder-node config list --sources` shows where each value comes from.',
     table(['setting', 'is', 'default', 'environment', 'takes hold', ''], SETTINGS.map(({ key, type, byDefault, env, applies, description }) => [
       code(key), `${type.name}, such as ${code(type.example)}`, 'value' in byDefault ? code(shown(byDefault.value)) : byDefault.words, code(env), applies, description,
     ])),

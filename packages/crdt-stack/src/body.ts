@@ -71,6 +71,13 @@ export class Bodies {
     this.#ahead.delete(source.entry)
   }
 
+  /** An accepted update becomes part of the body: of the open document too, where there is one. */
+  extend (source: TextSource, update: Uint8Array): void {
+    const open = this.#open.get(source.entry)
+    if (open !== undefined) Y.applyUpdate(open.doc, update)
+    source.updates.push(update)
+  }
+
   /** Runs the same rules over an own update, already in the document, before it is signed. @throws Refusal */
   check (source: TextSource, scanned: ScannedText, covered: Covered): void {
     this.#judged(source, () => verify(this.#doc(source), scanned, covered))

@@ -6,7 +6,7 @@ import { hashOf, type Node, type RecordName } from './feeds/node.ts'
 import type { Writer } from './feeds/writer.ts'
 import { ENTRY_VERSION, isImmutable, SESSION_BYTES, TEXT_FORMAT } from './schema.ts'
 import { refuseSecrets } from './secrets.ts'
-import { isShownWhole } from './texts.ts'
+import { isShownWhole, sourceOf } from './texts.ts'
 import type { EditOptions, EntryPatch, NewEntry } from './types.ts'
 import type { EntriesView } from './view.ts'
 
@@ -84,7 +84,7 @@ export class Edits {
     const text = view.textOf(entry)
     const session = this.#session(entry.name, open => isShownWhole(text, view.clientOf(open, entry.name, open.session)))
     const client = view.clientOf(session, entry.name, session.session)
-    const update = view.bodies.write(text.source, client, edits)
+    const update = view.bodies.write(sourceOf(text), client, edits)
     try {
       this.#parts.writer.draft('text', { entry: hashOf(entry.name), session: session.session, format: TEXT_FORMAT, update }, agent, [entry.birth, ...text.texts.keys()])
     } catch (error) {

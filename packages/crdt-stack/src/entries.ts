@@ -7,7 +7,7 @@ import { feedDevice, toBase32, type EntryId, type Value } from '@elder-node/prot
 import type { Bodies } from './body.ts'
 import { hashOf, type Node, type RecordName } from './feeds/node.ts'
 import { REMOVED, supersedesOf, tagsOf, titleOf } from './schema.ts'
-import type { TextState } from './texts.ts'
+import { sourceOf, type TextState } from './texts.ts'
 import { isoOf } from './time.ts'
 import type { Author, Entry, Outline, Rival } from './types.ts'
 
@@ -56,13 +56,13 @@ export function touch (entry: EntryState, by: Node): void {
 }
 
 export function bodyOf (entry: EntryState, bodies: Bodies): string {
-  entry.body ??= entry.text === undefined ? '' : bodies.text(entry.text.source)
+  entry.body ??= entry.text === undefined ? '' : bodies.text(sourceOf(entry.text))
   return entry.body
 }
 
 /** The body for a pass over many: a document that was closed is closed again, and nothing is kept. */
 export function glanceAt (entry: EntryState, bodies: Bodies): string {
-  return entry.body ?? (entry.text === undefined ? '' : bodies.glance(entry.text.source))
+  return entry.body ?? (entry.text === undefined ? '' : bodies.glance(sourceOf(entry.text)))
 }
 
 export function isRemoved (entry: EntryState): boolean { return entry.fields.get(REMOVED)?.[0]?.value === true }

@@ -17,11 +17,15 @@ export interface ShownComponents {
   onDropped: () => void
 }
 
+/** An entry that is to be told, with the last record that changed it. */
+interface Told { state: EntryState, view: EntriesView, feed: Node['feed'], seq: number }
+
 export class Shown {
   readonly #parts: ShownComponents
   readonly #faultListeners = new Set<(fault: StackFault) => void>()
   #view: EntriesView
-  #told: StackChange[] = []
+  /** Entries are computed when they are told: one may change a thousand times before, and readers see its latest. */
+  #told: Array<StackChange | Told> = []
   /** A kept head of a cut came: what lies in its past is shown from now on. */
   #isMaskOld = false
 
@@ -54,6 +58,9 @@ export class Shown {
   /** Drops what the bounds do not keep. `isStale`: other cuts apply than when the view was computed. @returns whether another state is shown */
   tidy ({ isStale = false }: { isStale?: boolean } = {}): boolean {
     const { graph, onDropped } = this.#parts
+    // What was read and told of this delivery is its state before anything is dropped.
+    this.#view.settle()
+    this.#told = this.#computed()
     const dropped = graph.prune()
     if (dropped > 0) onDropped()
     const isOld = dropped > 0 || this.#isMaskOld || isStale
@@ -68,13 +75,25 @@ export class Shown {
     this.#isMaskOld = false
     this.#view = this.#newView()
     for (const node of [...this.#parts.graph.nodes()].sort(lowerFirst)) this.#view.fold(node)
+    this.#view.settle()
     if (before === undefined) return
     for (const entry of this.#view.shown()) if (before.get(entry.name) !== stateOf(entry)) this.#tell(entry, entry.newest.at(-1) ?? entry.birth)
   }
 
   /** Tells the readers of changes what came since the last call. */
   settle (): void {
-    for (const change of this.#told.splice(0)) this.#parts.changes.emit(change)
+    for (const change of this.#computed()) this.#parts.changes.emit(change)
+    this.#told = []
+  }
+
+  /** What is told, of each entry its latest state. */
+  #computed (): StackChange[] {
+    const last = new Map(this.#told.map((told, i) => ['state' in told ? told.state : told, i]))
+    return this.#told.flatMap((told, i) => {
+      if (!('state' in told)) return [told]
+      const { state, view, feed, seq } = told
+      return last.get(state) === i ? [{ type: 'entry' as const, entry: toEntry(state, view.bodies), feed, seq }] : []
+    })
   }
 
   /** The entry as it was at a revision; undefined when a record that the revision names is not here. */
@@ -99,6 +118,6 @@ export class Shown {
 
   #tell (entry: EntryState, { feed, seq }: Pick<Node, 'feed' | 'seq'>): void {
     // An entry is not worth computing for nobody.
-    if (this.#parts.changes.isRead) this.#told.push({ type: 'entry', entry: toEntry(entry, this.#view.bodies), feed, seq })
+    if (this.#parts.changes.isRead) this.#told.push({ state: entry, view: this.#view, feed, seq })
   }
 }

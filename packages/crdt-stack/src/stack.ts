@@ -25,7 +25,8 @@ import { Writer } from './feeds/writer.ts'
 import { history, type HistoryOptions } from './history.ts'
 import { Serial } from './serial.ts'
 import { Shown } from './shown.ts'
-import type { Audit, EditOptions, Entry, EntryPatch, Fork, HistoryItem, KnownUntil, NewEntry, Outline, Received, StackChange, StackDigest, StackFault, UnshownRecord } from './types.ts'
+import { isoOf } from './time.ts'
+import type { Audit, EditOptions, Entry, EntryPatch, Fork, HistoryItem, KnownUntil, NewEntry, Outline, Received, StackChange, StackDigest, StackFault, UnshownRecord, WaitingRecords } from './types.ts'
 
 export interface StackComponents {
   store: FeedStore
@@ -157,6 +158,19 @@ export class Stack {
 
   /** What waiting records name and is not here, a bounded list. */
   missing (): VectorEntry[] { return this.#graph.missing(MISSING_MAX) }
+
+  /**
+   * Records that are held and cannot be shown, because something that they lead to is not here; each device's together.
+   * What an eviction hides in any case is left out. `among`: only records of these names (hex).
+   */
+  waiting (among?: ReadonlySet<string>): WaitingRecords[] {
+    return [...this.#graph.waiting.waiting()].flatMap(([device, all]) => {
+      const records = this.#isHidden(device) ? [] : all.filter(({ name }) => among?.has(name) ?? true)
+      if (records.length === 0) return []
+      const oldest = records.reduce((a, b) => b.at < a.at ? b : a)
+      return [{ device, records: records.length, oldestAt: isoOf(oldest.at) }]
+    })
+  }
 
   /**
    * Signed batches along the path that ends at the record of `want`, in order, as long as this device holds them. Each is within
@@ -326,6 +340,13 @@ export class Stack {
     this.#shown.settle()
     const { view } = this.#shown
     return toEntry(view.entries.get(name) as EntryState, view.bodies)
+  }
+
+  /** Does nothing that waits of this device count any more? A kept head that is not taken yet may be among it. */
+  #isHidden (device: DeviceId): boolean {
+    const cut = this.#graph.cuts.get(device)
+    if (cut === undefined) return false
+    return cut.undo === true || [...cut.keep].every(name => this.#graph.node(name) !== undefined)
   }
 
   /** A device that may not write pins nothing. */

@@ -22,7 +22,7 @@ export interface Session {
   units: Units[]
   /** Of void records: others may build on them, and are then skipped. */
   voids: Units[]
-  /** Both by place, made anew when one is added: with two contents under one place a search has to find both. */
+  /** Both by place, made when first asked for: with two contents under one place a search has to find both. */
   places: Places | undefined
 }
 
@@ -32,7 +32,12 @@ interface Places { units: Units[], reach: number[] }
 export interface TextState {
   /** The entry's `new` record, which wrote the first content. */
   readonly birth: Node
+  /** To be asked for by {@link sourceOf}: records may have come since it was read. */
   source: TextSource
+  /** Reads again what is shown and skipped, once for all records that came since; undefined when that is up to date. */
+  reread: (() => void) | undefined
+  /** What the authors of its latest records had seen. */
+  pasts: Past[]
   /** By client. The base client's one record is the entry's `new`. */
   sessions: Map<number, Session>
   base: number
@@ -56,6 +61,7 @@ export function newText (entry: string, base: number, initial: string, birth: No
   const units = { node: birth, clock: 0, end: initial.length }
   return {
     birth, source: { entry, base, initial, state: undefined, updates: [], masks: [] }, base, texts: new Map(), hasConflict: false,
+    reread: undefined, pasts: [],
     sessions: new Map([[base, { feed: birth.feed, units: birth.why === undefined ? [units] : [], voids: birth.why === undefined ? [] : [units], places: undefined }]]),
   }
 }
@@ -72,6 +78,7 @@ function endOfSession (text: TextState, node: Node, client: number): number {
 
 /** Is everything shown that this session wrote? The document lacks what is not, and nothing can follow it there. */
 export function isShownWhole (text: TextState, client: number): boolean {
+  text.reread?.()
   return (text.sessions.get(client)?.units ?? []).every(({ node }) => text.texts.get(node)?.skipped === undefined)
 }
 
@@ -129,8 +136,19 @@ function allAt (session: Session, at: number): Units[] {
   return found.reverse()
 }
 
+/** One more among the others: nearly always the last, so that nothing has to move. */
+function place (places: Places, added: Units): void {
+  const { units, reach } = places
+  let at = lastFrom(units, added.clock) + 1
+  while (at > 0 && byPlace(units[at - 1] as Units, added) > 0) at--
+  units.splice(at, 0, added)
+  for (let i = at; i < units.length; i++) reach[i] = Math.max((units[i] as Units).end, reach[i - 1] ?? 0)
+}
+
+function byPlace (a: Units, b: Units): number { return a.clock - b.clock || lowerFirst(a.node, b.node) }
+
 function placesOf (all: Units[]): Places {
-  const units = all.sort((a, b) => a.clock - b.clock || lowerFirst(a.node, b.node))
+  const units = all.sort(byPlace)
   const reach: number[] = []
   for (const { end } of units) reach.push(Math.max(end, reach.at(-1) ?? 0))
   return { units, reach }
@@ -161,18 +179,18 @@ export function checkDocument (text: TextState, record: TextRecord, bodies: Bodi
   const covered = coveredBy(text, node)
   const isRival = text.hasConflict || overlaps(text, client, scanned)
   if (!isRival) {
+    text.reread?.()
     if (lackedBy(text, record) !== undefined) return
     if (isOwn) bodies.check(text.source, scanned, covered)
     else bodies.apply(text.source, update, scanned, covered)
     return
   }
-  const past = [...text.texts].filter(([other]) => node.sees(other)).sort(([a], [b]) => lowerFirst(a, b))
-  if (hasConflict(text, past.map(([other]) => other))) return
-  const read = countTexts(text, past, () => false)
-  if (needsOf(text, record).some(units => !units.some(({ node }) => node === text.birth || read.counts(node)))) return
-  const updates = past.filter(([other]) => read.counts(other)).map(([, written]) => written.update)
-  const scratch: TextSource = { ...text.source, state: undefined, updates, masks: [] }
-  bodies.try(scratch, update, scanned, covered)
+  const past = pastOf(text, node, bodies, isOwn)
+  if (past.hasConflict) return
+  if (needsOf(text, record).some(units => !units.some(({ node: holder }) => isCounted(text, past, holder)))) return
+  if (isOwn) return bodies.try(past.source, update, scanned, covered)
+  bodies.apply(past.source, update, scanned, covered)
+  past.tried = update
 }
 
 /** Units that it needs and that are not shown, if there are such: in a text without conflict. */
@@ -204,13 +222,85 @@ function overlaps (text: TextState, client: number, { block }: ScannedText): boo
   return units.some(({ clock, end }) => clock < block.end && block.clock < end)
 }
 
-function hasConflict (text: TextState, nodes: readonly Node[]): boolean {
-  const wanted = new Set(nodes)
-  for (const { units } of text.sessions.values()) {
-    const own = units.filter(({ node }) => wanted.has(node)).sort((a, b) => a.clock - b.clock)
-    if (own.some(({ clock }, i) => i > 0 && clock < (own[i - 1] as Units).end)) return true
+// ---- what the author of a record in a text with a conflict had seen
+
+/**
+ * The text in the past of `at`, with its document: most often the next record saw what this one saw, and this one.
+ * Without a conflict in it, what counts follows from the needs alone, and a record that came later changes none of it.
+ */
+interface Past {
+  at: Node
+  /** Two records of it wrote under one (client, clock): so it is in every past that holds this one. */
+  hasConflict: boolean
+  /** Records of it whose text does not count. */
+  skipped: Set<Node>
+  source: TextSource
+  /** The update of `at`: its document holds it, though it is not in its past. */
+  tried: Uint8Array | undefined
+}
+
+/** As many strands of one text as may grow in turn before a past is read from its beginning. */
+const PASTS_MAX = 16
+
+/** `isOwn`: a draft, which may never become part of the graph: nothing is to be built on it. */
+function pastOf (text: TextState, node: Node, bodies: Bodies, isOwn: boolean): Past {
+  const [known] = isOwn ? [] : text.pasts.filter(({ at }) => node.sees(at)).sort((a, b) => b.at.height - a.at.height)
+  const entry = `${text.source.entry} before ${node.name}`
+  const source: TextSource = { ...text.source, entry, state: undefined, updates: [], masks: [] }
+  const past: Past = known ?? { at: node, hasConflict: false, skipped: new Set(), source, tried: undefined }
+  const fresh: Node[] = []
+  for (const other of text.texts.keys()) {
+    if (node.sees(other) && known?.at.sees(other) !== true) fresh.push(other)
+  }
+  grow(text, past, fresh.sort(lowerFirst), bodies, node)
+  past.at = node
+  if (isOwn) return past
+  // The latest last: the first is what goes.
+  text.pasts = [...text.pasts.filter(other => other !== past), past]
+  if (text.pasts.length > PASTS_MAX) forgetPasts(text, bodies, PASTS_MAX)
+  return past
+}
+
+/** `fresh`: what `node` sees and the past lacks, in causal order. */
+function grow (text: TextState, past: Past, fresh: readonly Node[], bodies: Bodies, node: Node): void {
+  const { at: before, tried } = past
+  past.tried = undefined
+  past.hasConflict ||= fresh.some(other => hasRival(text, other, node))
+  if (past.hasConflict) return bodies.drop(past.source.entry)
+  // What was tried and refused, or is not in this past, must not stay in the document.
+  if (tried !== undefined && fresh.includes(before)) bodies.keep(past.source, tried)
+  else if (tried !== undefined) bodies.drop(past.source.entry)
+  for (const other of fresh) {
+    const { client, update } = text.texts.get(other) as Written
+    const needs = needsOf(text, { node: other, client, update, scanned: scanText(update) })
+    const isLacking = needs.some(units => !units.some(({ node: holder }) => isCounted(text, past, holder)))
+    if (isLacking) past.skipped.add(other)
+    else if (tried === undefined || other !== before) bodies.extend(past.source, update)
+  }
+}
+
+function isCounted (text: TextState, { skipped }: Past, node: Node): boolean {
+  return node === text.birth || (text.texts.has(node) && !skipped.has(node))
+}
+
+/** Did another record that `node` sees write under one of its (client, clock)? Void ones do not count. */
+function hasRival (text: TextState, other: Node, node: Node): boolean {
+  const { client, update } = text.texts.get(other) as Written
+  const { block } = scanText(update)
+  const session = text.sessions.get(client)
+  if (block === undefined || session === undefined) return false
+  session.places ??= placesOf([...session.units, ...session.voids])
+  const { units, reach } = session.places
+  for (let i = lastFrom(units, block.end - 1); i >= 0 && (reach[i] as number) > block.clock; i--) {
+    const { node: rival, end } = units[i] as Units
+    if (end > block.clock && rival !== other && rival.why === undefined && node.sees(rival)) return true
   }
   return false
+}
+
+/** Keeps the `count` latest. */
+function forgetPasts (text: TextState, bodies: Bodies, count: number): void {
+  for (const { source } of text.pasts.splice(0, Math.max(0, text.pasts.length - count))) bodies.drop(source.entry)
 }
 
 /** For each unit that a record needs (origins, deletes, its session's unit before), the records in its past that wrote it. */
@@ -237,29 +327,37 @@ function needsOf (text: TextState, { node, client, scanned: { block, deletes } }
 /** Takes a judged record into the text. @returns whether the body is another than before */
 export function addText (text: TextState, record: TextRecord, bodies: Bodies, isMasked: (node: Node) => boolean): boolean {
   const { node, client, update, scanned } = record
-  const isRival = overlaps(text, client, scanned)
+  const isRival = text.hasConflict || overlaps(text, client, scanned)
   const session = text.sessions.get(client) ?? { feed: node.feed, units: [], voids: [], places: undefined }
   text.sessions.set(client, session)
-  session.places = undefined
   const { block } = scanned
   const units = block === undefined || block.client !== client ? [] : [{ node, clock: block.clock, end: block.end }]
+  if (session.places !== undefined) for (const added of units) place(session.places, added)
   if (node.why !== undefined) {
     session.voids.push(...units)
     return false
   }
-  const lacks = isRival || text.hasConflict ? undefined : lackedBy(text, record)
+  const isReread = isRival || text.source.masks.length > 0 || isMasked(node)
+  const lacks = isReread ? undefined : lackedBy(text, record)
   const at = lacks?.map(({ node: other }) => text.texts.get(other)?.skipped?.at ?? (other.why === undefined ? undefined : other)).find(other => other !== undefined)
   const written: Written = { client, update, skipped: lacks === undefined ? undefined : { why: SKIP_NEEDS, at } }
   session.units.push(...units)
   text.texts.set(node, written)
-  text.hasConflict ||= isRival
-  if (text.hasConflict || text.source.masks.length > 0 || isMasked(node)) readAgain(text, bodies, isMasked)
+  text.hasConflict = isRival
+  if (isReread || text.reread !== undefined) text.reread = () => readAgain(text, bodies, isMasked)
   else if (lacks === undefined) bodies.keep(text.source, update)
   return true
 }
 
+/** Where its document is read from. */
+export function sourceOf (text: TextState): TextSource {
+  text.reread?.()
+  return text.source
+}
+
 /** Reads the body from all its records, in the order that every device shares. */
 function readAgain (text: TextState, bodies: Bodies, isMasked: (node: Node) => boolean): void {
+  text.reread = undefined
   const all = [...text.texts].sort(([a], [b]) => lowerFirst(a, b))
   const read = countTexts(text, all, isMasked)
   const [updates, masks]: [Uint8Array[], ScannedDelete[]] = [[], []]
@@ -279,30 +377,47 @@ interface Read { counts: (node: Node) => boolean, skips: ReadonlyMap<Node, Skip>
 
 /** `texts` in causal order. A record beyond a cut, or that builds on such text alone, comes after all others. */
 function countTexts (text: TextState, texts: ReadonlyArray<readonly [Node, Written]>, isLate: (node: Node) => boolean): Read {
-  const scanned = new Map<Node, TextRecord>()
+  const blocks = new Map<Node, ScannedText['block']>()
+  const needs = new Map<Node, Units[][]>()
   const ranks = new Map<Node, number>()
   for (const [node, { client, update }] of texts) {
-    const record = { node, client, update, scanned: scanText(update) }
-    scanned.set(node, record)
-    const needs = needsOf(text, record).map(units => Math.min(1, ...units.map(({ node }) => node === text.birth ? 0 : ranks.get(node) ?? 1)))
-    ranks.set(node, Math.max(isLate(node) ? 1 : 0, 0, ...needs))
+    const scanned = scanText(update)
+    const needed = needsOf(text, { node, client, update, scanned })
+    blocks.set(node, scanned.block)
+    needs.set(node, needed)
+    const isLateToo = ({ node: holder }: Units): boolean => holder !== text.birth && ranks.get(holder) !== 0
+    ranks.set(node, isLate(node) || needed.some(units => units.every(isLateToo)) ? 1 : 0)
   }
   const order = [...texts].sort(([a], [b]) => (ranks.get(a) as number) - (ranks.get(b) as number) || lowerFirst(a, b))
   const taken = new Map<number, Units[]>()
   const [counted, skips] = [new Set<Node>(), new Map<Node, Skip>()]
   const root = (units: readonly Units[]): Node | undefined => units.map(({ node }) => skips.get(node)?.at ?? (node.why === undefined ? undefined : node)).find(at => at !== undefined)
   for (const [node, { client }] of order) {
-    const record = scanned.get(node) as TextRecord
-    const lacking = needsOf(text, record).find(units => !units.some(({ node: other }) => other === text.birth || counted.has(other)))
-    const { block } = record.scanned
+    const isHere = ({ node: other }: Units): boolean => other === text.birth || counted.has(other)
+    const lacking = needs.get(node)?.find(units => !units.some(isHere))
+    const block = blocks.get(node)
     const before = taken.get(client) ?? []
     if (lacking !== undefined) skips.set(node, { why: SKIP_NEEDS, at: root(lacking) })
-    else if (block !== undefined && before.some(({ clock, end }) => clock < block.end && block.clock < end)) skips.set(node, { why: SKIP_TWICE, at: node })
-    else {
+    else if (block !== undefined && !take(before, { node, clock: block.clock, end: block.end })) {
+      skips.set(node, { why: SKIP_TWICE, at: node })
+    } else {
       counted.add(node)
-      if (block !== undefined) before.push({ node, clock: block.clock, end: block.end })
       taken.set(client, before)
     }
   }
   return { counts: node => counted.has(node), skips }
+}
+
+/** Adds to units that rise and share no place. @returns whether they share none with these either */
+function take (taken: Units[], units: Units): boolean {
+  const at = lastFrom(taken, units.clock)
+  if ((taken[at]?.end ?? 0) > units.clock || (taken[at + 1]?.clock ?? Infinity) < units.end) return false
+  taken.splice(at + 1, 0, units)
+  return true
+}
+
+/** At the end of a delivery: reads what came, and keeps a past for each side of a fork, for what follows. */
+export function settleText (text: TextState, bodies: Bodies): void {
+  text.reread?.()
+  forgetPasts(text, bodies, 2)
 }

@@ -14,7 +14,9 @@ import { lowerFirst, type Node, type RecordName } from './feeds/node.ts'
 import { Refusal, refuse } from './refusal.ts'
 import { scanText } from './scanner.ts'
 import { isImmutable, markBody, namedEntry, newBody, REMOVED, setBody, textBody } from './schema.ts'
-import { addText, checkClocks, checkCoverage, checkDocument, newText, type TextRecord, type TextState } from './texts.ts'
+import {
+  addText, checkClocks, checkCoverage, checkDocument, newText, settleText, type TextRecord, type TextState,
+} from './texts.ts'
 
 /** A record that is held and not shown. */
 export interface Unshown { node: Node, state: 'void' | 'skipped', why: string,
@@ -37,6 +39,8 @@ export class EntriesView {
   #read: { node: Node, body: Value } | undefined
   /** Something is held and not shown: worth a look at every record. */
   #hasUnshown = false
+  /** Texts that have something to be settled. */
+  readonly #unsettled = new Set<TextState>()
 
   constructor (stack: StackId, crypto: Crypto, { isMasked }: EntriesInit) {
     this.#stack = stack
@@ -69,6 +73,12 @@ export class EntriesView {
     return entry
   }
 
+  /** At the end of a delivery: reads again, once each, the texts that need it, before a cut changes what they show. */
+  settle (): void {
+    for (const text of this.#unsettled) settleText(text, this.bodies)
+    this.#unsettled.clear()
+  }
+
   #take (node: Node): EntryState | undefined {
     this.#hasUnshown ||= node.why !== undefined || this.#isMasked(node)
     if (node.record.kind === 'new') return this.#born(node)
@@ -80,6 +90,7 @@ export class EntriesView {
   /** What is held and not shown, in causal order. */
   unshown (graph: Graph): Unshown[] {
     if (!this.#hasUnshown) return []
+    this.settle()
     return [...graph.nodes()].sort(lowerFirst).flatMap(node => this.#reason(node) ?? [])
   }
 
@@ -118,6 +129,7 @@ export class EntriesView {
     const text = this.textOf(entry)
     checkClocks(text, record)
     checkCoverage(text, record)
+    this.#unsettled.add(text)
     if (entry.birth.why === undefined) checkDocument(text, record, this.bodies, isOwn)
   }
 
@@ -178,8 +190,10 @@ export class EntriesView {
     const record = this.#readable(node)
     const entry = record === undefined ? undefined : this.entries.get(record.entry)
     if (record === undefined || entry === undefined) return undefined
-    const changed = addText(this.textOf(entry), record, this.bodies, this.#isMasked)
-    this.#hasUnshown ||= record !== undefined && (entry.text?.hasConflict === true || entry.text?.texts.get(node)?.skipped !== undefined)
+    const text = this.textOf(entry)
+    const changed = addText(text, record, this.bodies, this.#isMasked)
+    this.#unsettled.add(text)
+    this.#hasUnshown ||= record !== undefined && (text.hasConflict || text.texts.get(node)?.skipped !== undefined)
     if (!changed) return undefined
     entry.body = undefined
     if (this.#isMasked(node)) entry.digest = undefined

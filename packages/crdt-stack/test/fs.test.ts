@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { cp, mkdir, mkdtemp, open, readdir, readFile, rm, symlink, utimes, writeFile, type FileHandle } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, open, readdir, readFile, rename, rm, symlink, utimes, writeFile, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -369,3 +369,45 @@ async function killRepeatedly (dir: string, kills: number): Promise<void> {
   expect(stack.bareHeads()).toHaveLength(1)
   await stack.close()
 }
+
+describe('a log that goes under a running store', () => {
+  /** Two notes, the log of the feed they are in, and the handles that hold it open. */
+  async function running (): Promise<{ dir: string, stack: Stack, log: string, handles: Handles }> {
+    const dir = await temporary()
+    const handles = new Handles()
+    const stack = await openStack(dir, handles)
+    await stack.add({ kind: 'note', title: 'one' })
+    await stack.add({ kind: 'note', title: 'two' })
+    const [name] = (await readdir(dir)).filter(file => file.endsWith('.log')) as [string]
+    return { dir, stack, log: join(dir, name), handles }
+  }
+  const refused = (log: string): object =>
+    ({ code: 'STORAGE', message: expect.stringContaining(`${log} was removed or replaced`) as string })
+  type Remove = (running: { dir: string, log: string, handles: Handles }) => Promise<void>
+
+  it('by its name alone is written anew, with all that it held', async () => {
+    const { dir, stack, log } = await running()
+    for (const title of ['three', 'four']) {
+      await rm(log)
+      await stack.add({ kind: 'note', title })
+    }
+    await stack.add({ kind: 'note', title: 'five' })
+    await stack.close()
+    const again = await openStack(dir)
+    expect([titles(again), again.damaged, again.missing()]).toEqual([['one', 'two', 'three', 'four', 'five'], [], []])
+    expect(feedsIn(again)).toBe(1)
+  })
+
+  it.each([
+    ['for another file', async ({ log }) => { await writeFile(`${log}.x`, 'other'); await rename(`${log}.x`, log) }],
+    ['while it was not open', async ({ log, handles }) => { await handles.closeAll(); await rm(log) }],
+    ['with its folder', async ({ dir }) => { await rm(dir, { recursive: true }) }],
+  ] as Array<[string, Remove]>)('%s: no write is acknowledged from then on', async (_how, remove) => {
+    const { stack, ...at } = await running()
+    await remove(at)
+    for (const title of ['three', 'four']) {
+      await expect(stack.add({ kind: 'note', title })).rejects.toMatchObject(refused(at.log))
+    }
+    expect(titles(stack)).toEqual(['one', 'two'])
+  })
+})

@@ -1,6 +1,6 @@
 /** Strands of a forked feed on the wire, on remotes and against the bounds; and what they wrote twice under one place of a text. */
 import { feedId, LIMITS, toHex, type Batch, type Cuts, type EntryId, type VectorEntry } from '@elder-node/protocol'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import * as Y from 'yjs'
 import { baseClientId, clientIdOf } from '../src/client-id.ts'
 import type { Stack } from '../src/index.ts'
@@ -335,4 +335,26 @@ describe('a text of which one place was written twice', () => {
     expect(again.digest()).toEqual(reader.digest())
     await converge([again, reader])
   }, 60_000)
+
+  it('reads few documents for a thousand edits, whatever of the fork came first, and again at a start', async () => {
+    const { birth, first, both, left, right } = twins()
+    const [lefts, rights] = [[both[0] as Batch], [both[1] as Batch]]
+    for (let i = 0; i < 900; i++) lefts.push(left.type(0, 0, 'l').batch)
+    for (let i = 0; i < 100; i++) rights.push(right.type(0, 0, 'r').batch)
+    // Every document that is made is asked for its text.
+    const asked = vi.spyOn(Y.Doc.prototype, 'getText')
+    const seen = new Set<string>()
+    const inTurn = lefts.flatMap((batch, i) => [batch, ...rights.slice(i, i + 1)])
+    for (const batches of [[...lefts, ...rights], [...rights, ...lefts], inTurn]) {
+      const device = createDevice()
+      const reader = await device.open({ readonly: true })
+      await reader.receive([birth, first, ...batches])
+      for (const stack of [reader, await device.open({ readonly: true })]) {
+        seen.add(JSON.stringify([stack.digest(), stack.entries(), stack.unshown()]))
+      }
+    }
+    expect(seen.size).toBe(1)
+    expect(asked.mock.calls.length).toBeLessThan(100)
+    asked.mockRestore()
+  })
 })

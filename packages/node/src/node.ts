@@ -53,7 +53,7 @@ import { Settings } from './services/settings.ts'
 import { Stacks, type Which } from './services/stacks.ts'
 import { NAME_FILE } from './services/stacks/shelf.ts'
 import { Sweeper } from './services/stacks/sweeper.ts'
-import { faultProblems } from './services/stacks/faults.ts'
+import { faultProblems, waitingFindings } from './services/stacks/faults.ts'
 import { StatusService } from './services/status.ts'
 import { Telemetry } from './services/telemetry.ts'
 import { uniform } from './services/uniform.ts'
@@ -138,7 +138,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     engine, environment, clock, crypto, signer, log,
     role: of => membership.role(of),
     cache: new GitCache({ dir: join(dir.builds, 'sources') }),
-    prepare: new PrepareCache({ dir: join(dir.builds, 'prepared') }),
+    prepare: new PrepareCache({ dir: join(dir.builds, 'prepared'), log }),
     outputs: new FileOutputReader(),
     network: init.buildNetwork ?? 'full',
     limits: buildLimits(init),
@@ -214,7 +214,8 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     waiting: () => builds.waiting(),
     stacks: () => stackList('kept'),
     found: () => [
-      ...membership.problems(), ...mirror.problems(), ...remotes.problems(), ...stacks.problems(), ...faultProblems(stacks.all(), of => membership.nameOf(of)), ...movedPorts,
+      ...membership.problems(), ...mirror.problems(), ...remotes.problems(), ...stacks.problems(), ...faultProblems(stacks.all(), of => membership.nameOf(of)),
+      ...waitingFindings(stacks.all(), of => membership.nameOf(of)), ...movedPorts,
       ...(resources.lacks === undefined ? [] : [lackProblem(resources.lacks)]),
     ],
   }, { version: VERSION, crashesMs: config.crashesMs })

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { chmod, lstat, mkdir, readdir, readFile, readlink, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,7 +9,7 @@ import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { DiskWatch } from '../src/adapters/disk-watch.ts'
 import { GitCache, type GitCacheInit } from '../src/adapters/git-cache.ts'
 import { GitSource } from '../src/adapters/git-source.ts'
-import { checkSymlinks, checkTree } from '../src/adapters/git-tree.ts'
+import { checkSymlinks, checkTree, parseTree } from '../src/adapters/git-tree.ts'
 import type { Snapshot } from '../src/ports/source.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'elder-git-'))
@@ -288,6 +288,80 @@ describe('snapshot', () => {
     await expect(stat(canary)).rejects.toMatchObject({ code: 'ENOENT' })
   })
 
+  test('what counts is what is on the disk, whatever the index says of it', async () => {
+    const dir = await repository({ assumed: 'old', skipped: 'old', both: 'old', gone: 'old', plain: 'same' })
+    git(dir, 'update-index', '--assume-unchanged', 'assumed', 'both', 'gone')
+    git(dir, 'update-index', '--skip-worktree', 'skipped', 'both')
+    await put(dir, { assumed: 'new', skipped: 'new', both: 'new' })
+    await rm(join(dir, 'gone'))
+    const print = await fingerprint(dir)
+    const from = await source()
+    expect(await listing((await send(from, await from.snapshot(dir, { signal }), await cache())).tree)).toEqual({ assumed: 'new', skipped: 'new', both: 'new', plain: 'same' })
+    expect(await fingerprint(dir)).toBe(print)
+  })
+
+  test('what a sparse checkout has not on the disk stays as committed', async () => {
+    const dir = await repository({ 'in/a': '1', 'out/b': '2', 'out/c': '3' })
+    git(dir, 'sparse-checkout', 'set', 'in')
+    expect(await listing(dir)).toEqual({ 'in/a': '1' })
+    await put(dir, { 'in/a': 'edited', 'out/c': 'there again' })
+    const from = await source()
+    expect(await listing((await send(from, await from.snapshot(dir, { signal }), await cache())).tree)).toEqual({ 'in/a': 'edited', 'out/b': '2', 'out/c': 'there again' })
+  })
+
+  test('an index that names the tree of other content is not believed', async () => {
+    const dir = await repository({ 'build.sh': 'hostile' })
+    const hostile = git(dir, 'rev-parse', 'HEAD^{tree}')
+    await put(dir, { 'build.sh': 'nice' })
+    git(dir, 'commit', '-q', '-a', '-m', 'second')
+    const index = await readFile(join(dir, '.git/index'))
+    const at = index.indexOf(Buffer.from(git(dir, 'rev-parse', 'HEAD^{tree}'), 'hex'))
+    expect(at).toBeGreaterThan(0)
+    index.write(hostile, at, 'hex')
+    createHash('sha1').update(index.subarray(0, -20)).digest().copy(index, index.length - 20)
+    await writeFile(join(dir, '.git/index'), index)
+    expect(git(dir, 'write-tree')).toBe(hostile)
+    const from = await source()
+    expect(await listing((await send(from, await from.snapshot(dir, { signal }), await cache())).tree)).toEqual({ 'build.sh': 'nice' })
+  })
+
+  test.runIf(process.platform === 'linux')('a name that is not UTF-8 is left out whole, and told: committed, edited or new', async () => {
+    const dir = await repository({ keep: 'k' })
+    const named = (name: string): Buffer => Buffer.concat([Buffer.from(`${dir}/`), Buffer.from(name, 'latin1')])
+    await writeFile(named('na\xefve'), 'old')
+    await writeFile(named('same\xef'), 'old')
+    git(dir, 'add', '-A')
+    git(dir, 'commit', '-q', '-m', 'second')
+    await writeFile(named('na\xefve'), 'new')
+    await writeFile(named('new\xef'), 'new')
+    await put(dir, { keep: 'K', 'gr\u00fcn': 'utf-8' })
+    const from = await source()
+    const snapshot = await from.snapshot(dir, { signal })
+    expect(snapshot.warnings?.toSorted()).toEqual(['na\\xefve', 'new\\xef', 'same\\xef'].map(name => `left out: ${name}: its name is not UTF-8; rename it, or list it in .gitignore`))
+    expect(await listing((await send(from, snapshot, await cache())).tree)).toEqual({ keep: 'K', 'gr\u00fcn': 'utf-8' })
+  })
+
+  test.runIf(process.platform === 'linux')('a tracked file that cannot be read is left out whole, not built as it was committed', async () => {
+    const dir = await repository({ keep: 'k', odd: 'old' })
+    await rm(join(dir, 'odd'))
+    execFileSync('mkfifo', [join(dir, 'odd')])
+    const from = await source()
+    const snapshot = await from.snapshot(dir, { signal })
+    expect(await listing((await send(from, snapshot, await cache())).tree)).toEqual({ keep: 'k' })
+  })
+
+  test('a symlink that leaves the tree is refused here, by name and with what to do; an ignored one is not sent', async () => {
+    const dir = await repository({ a: '1' })
+    await mkdir(join(dir, '.venv/bin'), { recursive: true })
+    await symlink('/usr/bin/python3', join(dir, '.venv/bin/python'))
+    const from = await source()
+    const refused = { code: 'SOURCE_INVALID', message: expect.stringContaining('.venv/bin/python -> /usr/bin/python3') as string, fix: expect.stringContaining('.gitignore') as string }
+    await expect(from.snapshot(dir, { signal })).rejects.toMatchObject(refused)
+    await expect(from.snapshot(dir, { signal })).rejects.toMatchObject(refused)
+    await put(dir, { '.gitignore': '.venv\n' })
+    expect(await listing((await send(from, await from.snapshot(dir, { signal }), await cache())).tree)).toEqual({ a: '1', '.gitignore': '.venv\n' })
+  })
+
   test('submodules become empty folders, and say so', async () => {
     const dir = await repository({ a: '1' })
     const inner = join(dir, 'inner')
@@ -343,7 +417,7 @@ describe('transfer', () => {
     await send(from, snapshot, to, 'alice')
     expect(await to.have('alice', snapshot.project, [snapshot.commit], { signal })).toEqual([snapshot.commit])
     expect(await to.have('bob', snapshot.project, [snapshot.commit], { signal })).toEqual([])
-    await expect(to.checkout('bob', snapshot.project, snapshot.commit, await fresh(), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
+    await expect(to.checkout('bob', snapshot.project, snapshot.commit, await fresh(), { signal })).rejects.toMatchObject({ code: 'SOURCE_BROKEN' })
   })
 
   test('many snapshots are kept within bounds and still serve as bases', { timeout: 120_000 }, async () => {
@@ -413,7 +487,7 @@ describe('a hostile sender', () => {
     ['an absolute symlink', 'SOURCE_INVALID', dir => [['120000', 'l', blob(dir, '/etc/passwd')]]],
     ['a symlink up and out', 'SOURCE_INVALID', dir => [['120000', 'l', blob(dir, '../../x')]]],
     ['two entries of one name', 'SOURCE_INVALID', dir => [['120000', 'd', blob(dir, 'e')], ['40000', 'd', tree(dir, [['100644', 'x', blob(dir, 'x')]])]]],
-    ['names that fold together', 'SOURCE_INVALID', dir => [['100644', 'README', blob(dir, 'a')], ['100644', 'readme', blob(dir, 'b')]], { foldsCase: true }],
+    ['names that fold together', 'SOURCE_UNSUPPORTED', dir => [['100644', 'README', blob(dir, 'a')], ['100644', 'readme', blob(dir, 'b')]], { foldsCase: true }],
     ['the same on a file system that keeps them apart', 'accepted', dir => [['100644', 'README', blob(dir, 'a')], ['100644', 'readme', blob(dir, 'b')]], { foldsCase: false }],
     ['too many bytes unpacked', 'SOURCE_TOO_LARGE', dir => [['100644', 'zero', blob(dir, '0'.repeat(100_000))]], { treeBytesMax: 50_000 }],
     ['too many files', 'SOURCE_TOO_LARGE', dir => [['100644', 'a', blob(dir, 'a')], ['100644', 'b', blob(dir, 'a')]], { entriesMax: 1 }],
@@ -424,6 +498,12 @@ describe('a hostile sender', () => {
     }, { entriesMax: 10_000 }],
     ['a pack above the cap', 'SOURCE_TOO_LARGE', dir => [['100644', 'a', blob(dir, 'a'.repeat(10))]], { packBytesMax: 60 }],
   ])('%s: %s', async (_, verdict, entries, init) => { expect(await refused(entries, init)).toBe(verdict) })
+
+  test('names that are not UTF-8 are refused: two of them would be judged as one', () => {
+    const listing = ['l\xfe', 'l\xff'].map(name => `120000 blob ${'a'.repeat(40)}       3\t${name}\0`).join('')
+    expect(() => parseTree(Buffer.from(listing, 'latin1'))).toThrow('the name l\\xfe is not UTF-8')
+    expect(parseTree(Buffer.from(listing)).map(({ path }) => path)).toEqual(['l\xfe', 'l\xff'])
+  })
 
   test('an incomplete, truncated, foreign or interrupted pack leaves nothing and blocks nothing', async () => {
     const dir = await emptyRepository()
@@ -439,11 +519,11 @@ describe('a hostile sender', () => {
       stop.abort()
       throw new Error('stream reset')
     }
-    await expect(to.receive('me', 'p', id, chunks(pack(dir, [id, root])), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
-    await expect(to.receive('me', 'p', id, chunks(whole.subarray(0, whole.length - 5)), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
-    await expect(to.receive('me', 'p', id, chunks(Buffer.from('nonsense')), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
-    await expect(to.receive('me', 'p', id, chunks(), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
-    await expect(to.receive('me', 'p', root, chunks(whole), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
+    await expect(to.receive('me', 'p', id, chunks(pack(dir, [id, root])), { signal })).rejects.toMatchObject({ code: 'SOURCE_BROKEN' })
+    await expect(to.receive('me', 'p', id, chunks(whole.subarray(0, whole.length - 5)), { signal })).rejects.toMatchObject({ code: 'SOURCE_BROKEN' })
+    await expect(to.receive('me', 'p', id, chunks(Buffer.from('nonsense')), { signal })).rejects.toMatchObject({ code: 'SOURCE_BROKEN' })
+    await expect(to.receive('me', 'p', id, chunks(), { signal })).rejects.toMatchObject({ code: 'SOURCE_BROKEN' })
+    await expect(to.receive('me', 'p', root, chunks(whole), { signal })).rejects.toMatchObject({ code: 'SOURCE_BROKEN' })
     await expect(to.receive('me', 'p', '--upload-pack=x', chunks(whole), { signal })).rejects.toMatchObject({ code: 'SOURCE_INVALID' })
     await expect(to.receive('me', 'p', id, interrupted(), { signal: stop.signal })).rejects.toThrow()
     const repo = join(init.dir, (await readdir(init.dir))[0] ?? '')

@@ -18,7 +18,7 @@ const signal = new AbortController().signal
 const isRoot = process.getuid?.() === 0
 let count = 0
 
-describe.for(HOSTILE)('$name', ({ make, files, warns, silent, asRoot }) => {
+describe.for(HOSTILE)('$name', ({ make, files, refused, warns, silent, asRoot }) => {
   const deadlineMs = silent === true ? 1_000 : 30_000
   test.skipIf(asRoot === true && !isRoot)(`is harmless as the source of a build${asRoot === true && !isRoot ? ' (not run: only root can make files of another user)' : ''}`, async () => {
     const { dir, canary } = place(root, ++count)
@@ -31,9 +31,10 @@ describe.for(HOSTILE)('$name', ({ make, files, warns, silent, asRoot }) => {
     expect(process.memoryUsage().rss - before).toBeLessThan(200_000_000)
     if (taken instanceof Error) {
       expect(files, taken.message).toBeUndefined()
-      expect(codeOf(taken), taken.message).toMatch(/^(GIT_FAILED|SOURCE_TOO_LARGE)$/)
+      expect(codeOf(taken), taken.message).toMatch(refused ?? /^(GIT_FAILED|SOURCE_TOO_LARGE)$/)
       return
     }
+    expect(refused).toBeUndefined()
     const repo = join(store, 'source', readdirSync(join(store, 'source')).at(-1) as string)
     for await (const chunk of source.pack(taken, [], { signal })) expect(chunk.length).toBeGreaterThan(0)
     if (files !== undefined) expect(git(repo, 'ls-tree', '-r', '--name-only', taken.commit).split('\n').filter(path => !/^(objects|refs)\//.test(path)).sort()).toEqual(files)

@@ -91,6 +91,13 @@ test('names that not every system can write are left out, and told', async () =>
   await expect(reader.match(dir, ['dist/**'], { signal: AbortSignal.abort() })).rejects.toThrow()
 })
 
+test.runIf(process.platform === 'linux')('a name that is not UTF-8 is left out, and told; the others arrive', async () => {
+  const dir = await tree({ 'dist/ok': '' })
+  await writeFile(Buffer.concat([Buffer.from(`${dir}/dist/na`), Buffer.of(0xef), Buffer.from('ve')]), 'x')
+  const { paths, leftOut } = await reader.match(dir, ['dist/**'], { signal })
+  expect([paths, leftOut]).toEqual([['dist/ok'], ['the file or folder dist/na\ufffdve is left out: not every system can write that name']])
+})
+
 describe('reading', () => {
   test('a hostile swap after matching is refused: symlink, folder behind a symlink, fifo, missing file, path out of the tree', async () => {
     const outside = await tree({ 'd/f': 'secret' })

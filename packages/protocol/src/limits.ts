@@ -54,6 +54,11 @@ export const LIMITS = {
   memberPrevMax: 16,
   /** Membership records of live members that one roster may hold; removals come on top, within the bounds below. */
   rosterRecordsMax: 4096,
+  /**
+   * Membership records that whoever reads a roster takes, removals and what removed members wrote included: the hashes
+   * of so many fit one frame. It is ninety evictions in a mesh of 10,000 stacks, each with the 180 records of its cuts.
+   */
+  rosterKeptMax: 16_384,
   /** Records of one issuer besides removals, and devices that it removes: an admin that invites a device a day for a year writes about 700. */
   recordsPerIssuerMax: 1024,
   /** Removals that one issuer writes of one subject: a revoke with the cuts of 10,000 stacks fills 180 records. */

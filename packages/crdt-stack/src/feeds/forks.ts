@@ -29,8 +29,9 @@ export function beginsFork (graph: Graph, { run, seq, feed, parent }: Node): boo
 
 /**
  * Does everything that is held lie at or below these heads? Where a head is not held, this device is behind: then what it has of
- * that feed up to there counts as below, unless it is younger than the head's `untilMs`: a head that does not exist hides nothing that
- * comes. A record that only names others says nothing by itself.
+ * that feed up to there counts as below, unless it is younger than the head's `untilMs`. That must be no later than
+ * when this device heard of the head, since whoever names one can date it ahead: then a head that does not exist hides
+ * nothing that comes. A record that only names others says nothing by itself.
  */
 export function isWithin (graph: Graph, heads: readonly KnownUntil[]): boolean {
   const tops = heads.flatMap(({ hash }) => graph.node(toHex(hash)) ?? [])

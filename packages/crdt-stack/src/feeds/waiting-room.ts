@@ -44,6 +44,12 @@ export class WaitingRoom {
     this.#count(record, 1)
   }
 
+  /** Records that lack something, each device's together. A parked one lacks nothing. */
+  waiting (): Map<DeviceId, HeldRecord[]> {
+    const lacking = [...this.#records.values()].filter(({ name }) => !this.#parked.has(name))
+    return Map.groupBy(lacking, ({ feed }) => feedDevice(feed))
+  }
+
   isParked (name: RecordName): boolean { return this.#parked.has(name) }
 
   /** Keeps a dropped record that a record of the room names, if there is room. @returns whether it was kept */

@@ -1,6 +1,6 @@
 /** What decides over durability: appending, replacing and naming files so that they survive a power cut. */
 import { constants } from 'node:fs'
-import { open, rename, unlink, type FileHandle } from 'node:fs/promises'
+import { open, rename, stat, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 
@@ -26,6 +26,28 @@ export async function syncDirectory (dir: string): Promise<void> {
   } finally {
     await handle.close()
   }
+}
+
+/**
+ * Was the last name of an open file removed, or given to another? What is written into it is gone once it is closed.
+ * A file system that does not count names is asked for the file itself.
+ */
+export async function isUnlinked (file: FileHandle, path: string): Promise<boolean> {
+  const { nlink, dev, ino } = await file.stat()
+  if (nlink > 0) return false
+  const named = await stat(path).catch(() => undefined)
+  return named === undefined || named.dev !== dev || named.ino !== ino
+}
+
+/** The first `size` bytes of an open file, as far as it has them. */
+export async function readOpen (file: FileHandle, size: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(size)
+  for (let done = 0; done < size;) {
+    const { bytesRead } = await file.read(bytes, done, size - done, done)
+    if (bytesRead === 0) return bytes.subarray(0, done)
+    done += bytesRead
+  }
+  return bytes
 }
 
 /**

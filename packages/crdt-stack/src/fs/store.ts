@@ -6,12 +6,12 @@
  * per directory: the node's lock file sees to that.
  */
 import { link, mkdir, readdir, stat, truncate } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { decode, ElderError, encode, feedKey, feedIdOf, fromHex, toHex, type Batch, type FeedId } from '@elder-node/protocol'
 import type { Damage, FeedStore, LoadedFeeds } from '../feeds/store.ts'
 import { framed, frameOf, readLog, unframed, type Gap, type ReadLog } from './frames.ts'
 import { Handles } from './handles.ts'
-import { appendAll, ioError, readRegular, removeFile, replaceFile, syncDirectory } from './io.ts'
+import { appendAll, ioError, isUnlinked, readOpen, readRegular, removeFile, replaceFile, syncDirectory } from './io.ts'
 
 export interface FsFeedStoreInit {
   /** Shared by all stores of a process: bounds how many files are open. @default a pool of its own */
@@ -30,6 +30,8 @@ export class FsFeedStore implements FeedStore {
   readonly #sizes = new Map<string, number>()
   readonly #queues = new Map<string, Job[]>()
   readonly #flushing = new Map<string, Promise<void>>()
+  /** A log went under this store, and cannot be written anew: whatever comes after it would lead to nothing. */
+  #lost: ElderError | undefined
   #hasNote = true
   #loaded = false
   #closed = false
@@ -73,6 +75,7 @@ export class FsFeedStore implements FeedStore {
 
   async append (batches: readonly Batch[]): Promise<void> {
     this.#check()
+    if (this.#lost !== undefined) throw this.#lost
     const [first] = batches
     if (first === undefined) return
     const name = `${first.feed}.log`
@@ -126,14 +129,44 @@ export class FsFeedStore implements FeedStore {
   /** One write and one fdatasync for everything that waits for this file. All of it is acknowledged, or none. */
   async #commit (name: string, jobs: readonly Job[]): Promise<void> {
     const bytes = Buffer.concat(jobs.map(job => job.bytes))
+    const path = join(this.dir, name)
+    const known = this.#sizes.get(name) ?? 0
     try {
-      const before = await this.#handles.use(join(this.dir, name), 'a', async file => await appendAll(file, bytes))
-      if (before === 0) await syncDirectory(this.dir)
-      this.#sizes.set(name, before + bytes.length)
+      if (this.#lost !== undefined) throw this.#lost
+      // To be read, too: a log whose name was removed is written anew from the file that is still open.
+      const before = await this.#handles.use(path, 'a+', async file => {
+        if (await isUnlinked(file, path)) return await this.#anew(path, bytes, await readOpen(file, known))
+        // One that was removed while it was not open has just been made, and is empty.
+        if ((await file.stat()).size < known) throw this.#lose(path)
+        return await appendAll(file, bytes)
+      })
+      if (before === undefined) await this.#reopen(path)
+      else if (before === 0) await syncDirectory(this.dir)
+      this.#sizes.set(name, (before ?? known) + bytes.length)
       for (const job of jobs) job.resolve()
     } catch (error) {
       for (const job of jobs) job.reject(ioError(error))
     }
+  }
+
+  /** Another file that took the name is left as it is. @throws ElderError `STORAGE` */
+  async #anew (path: string, bytes: Buffer, before: Buffer): Promise<undefined> {
+    const isTaken = await stat(path).then(() => true, () => false)
+    if (isTaken || before.length < (this.#sizes.get(basename(path)) ?? 0)) throw this.#lose(path)
+    await replaceFile(path, Buffer.concat([before, bytes])).catch(() => { throw this.#lose(path) })
+  }
+
+  /** The pool holds the file without a name still. */
+  async #reopen (path: string): Promise<void> {
+    await this.#handles.close(path)
+    await this.#handles.use(path, 'a+', async () => {})
+  }
+
+  #lose (path: string): ElderError {
+    return this.#lost ??= new ElderError(
+      'STORAGE', `${path} was removed or replaced under the running node: nothing was written, and nothing will be`,
+      'Stop the node, bring that file back from a backup if there is one, and start: other devices and remotes send the rest.',
+    )
   }
 
   /** Cuts a torn tail. A log with other bytes that do not read is kept aside as it is, and what reads of it goes on in a new file. */

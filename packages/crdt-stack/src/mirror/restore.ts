@@ -1,11 +1,11 @@
 /** Stacks from a remote alone: no peer, no local state. What does not verify is left out and named. */
 import { codeOf, ElderError, feedDevice, LIMITS, stackId, toHex, type Batch, type ChainedRecord, type Crypto, type DeviceId, type StackId } from '@elder-node/protocol'
 import type { Commit, GitMirror, GitOptions } from '../git/port.ts'
-import { HEADER_BYTES_MAX, parseHeader } from './header.ts'
+import { HEADER_BYTES_MAX, parseHeader, refuseFormat } from './header.ts'
 import { parseKey, rosterPath } from './layout.ts'
 import { parseSegment } from './segments.ts'
 import { readMirror, type MirrorTree, type StackTree, type TreeSegment } from './tree.ts'
-import { MIRROR_FORMAT, type MirrorHeader } from './types.ts'
+import type { MirrorHeader } from './types.ts'
 
 /** What the membership records of a mirror say. */
 export interface RosterVerdict {
@@ -42,7 +42,7 @@ export interface RestoreComponents {
 /** `only`: the folder of the one stack to be read. */
 export interface RestoreOptions extends GitOptions { only?: string }
 
-/** @throws ElderError `MIRROR_EMPTY` when the remote has no mirror, `MIRROR_NEWER`, and whatever {@link GitMirror} throws. */
+/** @throws ElderError `MIRROR_EMPTY` when the remote has no mirror, `MIRROR_NEWER`, `MIRROR_OLDER`, and whatever {@link GitMirror} throws. */
 export async function restoreMirror (components: RestoreComponents, { only, ...options }: RestoreOptions): Promise<RestoredMirror> {
   const { git } = components
   const commit = await git.fetchTip(options)
@@ -68,7 +68,8 @@ async function readHeader (git: GitMirror, tree: MirrorTree, options: GitOptions
   const readable = tree.header !== undefined && tree.header.bytes <= HEADER_BYTES_MAX ? [tree.header] : []
   for await (const { content } of git.readBlobs(readable, options)) header = parseHeader(content)
   if (header === undefined) throw empty(git.url)
-  if (header.format > MIRROR_FORMAT) throw new ElderError('MIRROR_NEWER', `${git.url} was written by a newer elder-node (mirror format ${header.format})`, 'Update this device to the newest release.')
+  const refusal = refuseFormat(header, git.url)
+  if (refusal !== undefined) throw new ElderError(refusal.code, refusal.message, refusal.fix)
   return header
 }
 
@@ -78,7 +79,10 @@ function empty (url: string): ElderError {
 
 async function readRoster ({ git, crypto }: RestoreComponents, tree: MirrorTree, quarantined: Quarantined[], options: GitOptions): Promise<Uint8Array[]> {
   const records: Uint8Array[] = []
-  const readable = tree.roster.filter(file => file.bytes <= LIMITS.doorBytesMax).slice(0, LIMITS.rosterRecordsMax)
+  const fitting = tree.roster.filter(file => file.bytes <= LIMITS.memberRecordBytesMax)
+  const readable = fitting.slice(0, LIMITS.rosterKeptMax)
+  const why = `a roster holds at most ${LIMITS.rosterKeptMax} records`
+  quarantined.push(...fitting.slice(LIMITS.rosterKeptMax).map(({ path }) => ({ path, why })))
   for await (const { file, content } of git.readBlobs(readable, options)) {
     if (rosterPath(content, crypto) === file.path) records.push(content)
     else quarantined.push({ path: file.path, why: 'its name is not the hash of its content' })

@@ -32,7 +32,7 @@ export function mirroredStack (stack: Omit<MirroredStack, 'key'> & { name: strin
 }
 
 export interface MirrorProblem {
-  code: 'MIRROR_SEGMENT' | 'MIRROR_EDITED' | 'MIRROR_REWRITTEN' | 'MIRROR_FOREIGN' | 'MIRROR_NEWER'
+  code: 'MIRROR_SEGMENT' | 'MIRROR_EDITED' | 'MIRROR_REWRITTEN' | 'MIRROR_FOREIGN' | 'MIRROR_NEWER' | 'MIRROR_OLDER'
   message: string
   fix: string
 }

@@ -232,6 +232,21 @@ describe('a remote is not trusted', () => {
     expect(await (await mirrorOf(url)).sync([stack], forever)).toMatchObject({ pushed: false, problems: [{ code: 'MIRROR_NEWER' }] })
   })
 
+  it('neither writes nor restores one of an older format, and names it', async () => {
+    const { url, dir, stack } = await mirrored()
+    const human = humanClone(dir)
+    writeFileSync(join(human.dir, 'elder.json'), JSON.stringify({ format: 1, importer: 1, mesh: MESH, renderer: 1 }))
+    human.push()
+    const before = git(dir, 'rev-parse', 'elder/memory')
+    stack.write('not beside what is older')
+    const told = { code: 'MIRROR_OLDER', message: expect.stringContaining('mirror format 1') as string }
+    const result = await (await mirrorOf(url)).sync([stack], forever)
+    expect(result).toMatchObject({ pushed: false, problems: [told] })
+    expect(result.covered).toEqual(new Set())
+    expect(git(dir, 'rev-parse', 'elder/memory')).toBe(before)
+    await expect(restored(url)).rejects.toMatchObject({ ...told, fix: expect.stringContaining('empty repository') as string })
+  })
+
   it('keeps a person\'s edit beside the next render and says so; node renders are simply replaced', async () => {
     const { dir, stack, mirror } = await mirrored(2)
     const human = humanClone(dir)

@@ -1,5 +1,5 @@
 /** Real stacks through a mirror and back: equal digests, both branches of a fork, and whatever does not verify left out. */
-import { genesisHash, recordHash, encodeRecord, signHead, type Batch, type Want } from '@elder-node/protocol'
+import { genesisHash, LIMITS, recordHash, encodeRecord, signHead, type Batch, type Want } from '@elder-node/protocol'
 import { describe, expect, it, vi } from 'vitest'
 import { mirroredStack, restoreMirror, type MirroredStack, type RestoredMirror } from '../../src/mirror/index.ts'
 import type { Stack } from '../../src/index.ts'
@@ -93,6 +93,18 @@ describe('restore from a remote alone', () => {
     const { stacks, quarantined } = await restore(url)
     expect(stacks[0]?.batches.reduce((sum, batch) => sum + batch.records.length, 0)).toBe(10)
     expect(quarantined).toMatchObject([{ why: 'the records before it are missing or do not lead to it' }])
+  })
+
+  it('brings back every record of a roster as large as one may be', async () => {
+    const { url } = bareRemote()
+    const roster = Array.from({ length: LIMITS.rosterKeptMax }, (_, i) => Buffer.from(`record ${i}`))
+    const stack = new TinyStack('notes')
+    stack.write('a')
+    const parts = { roster: { records: () => roster, receive: () => {} } }
+    await (await mirrorOf(url, {}, parts)).sync([stack], forever)
+    const mirror = await restore(url)
+    expect(mirror.quarantined).toEqual([])
+    expect(new Set(mirror.roster.map(record => Buffer.from(record).toString()))).toEqual(new Set(roster.map(String)))
   })
 
   it('says what is missing when the remote is no mirror', async () => {

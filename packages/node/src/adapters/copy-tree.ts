@@ -1,17 +1,31 @@
 /** Copies that share no inode with their source: by reflink where the file system has it. Never hard links, owners or setuid bits. */
 import { constants } from 'node:fs'
-import { cp, mkdir } from 'node:fs/promises'
+import { cp, mkdir, open } from 'node:fs/promises'
 import { platform } from 'node:os'
 import { dirname, join } from 'node:path'
-import { runTool } from './run-tool.ts'
+import { runTool, type ToolOptions } from './run-tool.ts'
 
 const PATHS_PER_CALL = 200
 
-/** Copies `paths` (relative, files or whole folders) from one folder below another, with their parents. Symlinks stay symlinks. */
-export async function copyPaths (from: string, to: string, paths: string[]): Promise<void> {
+/**
+ * Copies `paths` (relative, files or whole folders) from one folder below another, with their parents. Symlinks stay symlinks.
+ *
+ * @param uid - Who reads and writes, and must own `to`, though not be able to come to it: it is handed in as an open folder. @default this process's user
+ */
+export async function copyPaths (from: string, to: string, paths: string[], uid?: number): Promise<void> {
+  if (uid === undefined) return await copyAs(from, to, paths, {})
+  const handle = await open(to, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    await copyAs(from, '/proc/self/fd/3', paths, { uid, file: handle.fd })
+  } finally {
+    await handle.close()
+  }
+}
+
+async function copyAs (from: string, to: string, paths: string[], options: ToolOptions): Promise<void> {
   for (let at = 0; at < paths.length; at += PATHS_PER_CALL) {
     const some = paths.slice(at, at + PATHS_PER_CALL)
-    if (platform() === 'linux') await runTool('cp', ['-RP', '--preserve=mode,timestamps', '--reflink=auto', '--parents', '-t', to, '--', ...some], { cwd: from })
+    if (platform() === 'linux') await runTool('cp', ['-RP', '--preserve=mode,timestamps', '--reflink=auto', '--parents', '-t', to, '--', ...some], { ...options, cwd: from })
     else for (const path of some) await copyPortable(join(from, path), join(to, path))
   }
 }

@@ -8,9 +8,10 @@ import { join } from 'node:path'
 import { ElderError, LIMITS } from '@elder-node/protocol'
 import type { SourceCache } from '../ports/source.ts'
 import { DiskWatch } from './disk-watch.ts'
+import { readLinks } from './git-links.ts'
 import { gitText, PACK_DEADLINE_MS, RAW_ATTRIBUTES, runGit, startGit, type GitOptions } from './git-run.ts'
 import { KeyedQueue } from './keyed-queue.ts'
-import { checkSymlinks, checkTree, parseTree, type TreeEntry } from './git-tree.ts'
+import { checkSymlinks, checkTree, parseTree, TREE_ENTRIES_MAX } from './git-tree.ts'
 
 export interface GitCacheInit {
   /** Folder of the repositories; made when missing. */
@@ -19,7 +20,7 @@ export interface GitCacheInit {
   packBytesMax?: number
   /** Largest unpacked tree in bytes. @default 2 * LIMITS.sourceBytesMax */
   treeBytesMax?: number
-  /** Files of one tree. @default 200_000 */
+  /** Files of one tree. @default TREE_ENTRIES_MAX */
   entriesMax?: number
   /** All repositories together, in bytes; the ones unused for longest leave first. @default 10 GiB */
   totalBytesMax?: number
@@ -33,6 +34,9 @@ const PACKS_MAX = 40
 /** A few trees that name each other many times list billions of paths: the listing is cut where honest ones end. */
 const LISTING_BYTES_PER_ENTRY = 400
 const COMMIT = /^[0-9a-f]{40}$/
+/** What git says of objects that arrived whole and that nobody should take. Anything else may be the way here, or this disk. */
+const REFUSED = /fsck error|^error: object [0-9a-f]{40}: |invalid .*object/m
+const FSCK = 'Run it again; when it stays, git fsck in the project names what is broken.'
 
 /** A sender that says nothing more must not hold what it has sent. */
 async function * unlessAborted<T> (source: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
@@ -56,7 +60,7 @@ export class GitCache implements SourceCache {
   readonly #queue = new KeyedQueue()
 
   constructor (init: GitCacheInit) {
-    this.#init = { packBytesMax: LIMITS.sourceBytesMax, treeBytesMax: 2 * LIMITS.sourceBytesMax, entriesMax: 200_000, totalBytesMax: 10 * 2 ** 30, ...init }
+    this.#init = { packBytesMax: LIMITS.sourceBytesMax, treeBytesMax: 2 * LIMITS.sourceBytesMax, entriesMax: TREE_ENTRIES_MAX, totalBytesMax: 10 * 2 ** 30, ...init }
     this.#foldsCase = init.foldsCase
   }
 
@@ -95,8 +99,8 @@ export class GitCache implements SourceCache {
 
   async checkout (owner: string, project: string, commit: string, tree: string, { signal }: { signal: AbortSignal }): Promise<void> {
     const repo = this.#repo(owner, project)
-    if (!COMMIT.test(commit) || !await accepted(repo, commit)) throw new ElderError('SOURCE_INVALID', `this device does not have the source ${commit.slice(0, 12)}`)
-    if ((await readdir(tree)).length > 0) throw new ElderError('SOURCE_INVALID', `${tree} is not empty`)
+    if (!COMMIT.test(commit) || !await accepted(repo, commit)) throw new ElderError('SOURCE_BROKEN', `this device does not have the source ${commit.slice(0, 12)}`, 'Run it again: it is sent anew.')
+    if ((await readdir(tree)).length > 0) throw new ElderError('BUILDER_FAILED', `the folder for the source is not empty: ${tree}`, 'Run it again.')
     const index = join(repo, `index.${randomBytes(6).toString('hex')}`)
     const git: GitOptions = { cwd: tree, env: { GIT_DIR: repo, GIT_WORK_TREE: tree, GIT_INDEX_FILE: index }, signal }
     try {
@@ -142,7 +146,7 @@ export class GitCache implements SourceCache {
       index.stdin.end()
       if (bytes === 0) return
       const { code, stderr } = await index.end
-      if (code !== 0) throw new ElderError('SOURCE_INVALID', `the pack was refused: ${stderr.trim().slice(0, 500)}`)
+      if (code !== 0) throw new ElderError(REFUSED.test(stderr) ? 'SOURCE_INVALID' : 'SOURCE_BROKEN', `the pack was refused: ${stderr.trim().slice(0, 500)}`, FSCK)
     } finally {
       index.kill()
       await over
@@ -152,7 +156,7 @@ export class GitCache implements SourceCache {
   /** Everything the commit names is there, and its tree can be written without harm. */
   async #judge (commit: string, git: GitOptions): Promise<void> {
     const { code, stderr } = await runGit(['rev-list', '--objects', '--quiet', `${commit}^{commit}`], { ...git, allow: [1, 128] })
-    if (code !== 0) throw new ElderError('SOURCE_INVALID', `the pack does not hold all of ${commit.slice(0, 12)}: ${stderr.trim().slice(0, 300)}`)
+    if (code !== 0) throw new ElderError('SOURCE_BROKEN', `the pack does not hold all of ${commit.slice(0, 12)}: ${stderr.trim().slice(0, 300)}`, FSCK)
     const entries = parseTree((await runGit(['ls-tree', '-r', '-z', '-l', '--full-tree', commit], { ...git, outputBytesMax: LISTING_BYTES_PER_ENTRY * this.#init.entriesMax })).stdout)
     this.#foldsCase ??= await foldsCase(this.#init.dir)
     checkTree(entries, { entriesMax: this.#init.entriesMax, bytesMax: this.#init.treeBytesMax, foldsCase: this.#foldsCase })
@@ -175,21 +179,6 @@ export class GitCache implements SourceCache {
 
 function accepted (repo: string, commit: string): Promise<boolean> {
   return COMMIT.test(commit) ? access(join(repo, 'refs/elder', commit)).then(() => true, () => false) : Promise.resolve(false)
-}
-
-async function readLinks (entries: TreeEntry[], git: GitOptions): Promise<Map<string, string>> {
-  const links = entries.filter(entry => entry.mode === '120000')
-  if (links.some(link => link.bytes > LIMITS.pathCharsMax)) throw new ElderError('SOURCE_INVALID', 'a symlink\'s target is too long')
-  const { stdout } = await runGit(['cat-file', '--batch=%(objectsize)'], { ...git, stdin: links.map(link => `${link.object}\n`).join('') })
-  const found = new Map<string, string>()
-  let at = 0
-  for (const link of links) {
-    const line = stdout.indexOf(10, at)
-    const bytes = Number(stdout.subarray(at, line).toString())
-    found.set(link.path, stdout.subarray(line + 1, line + 1 + bytes).toString())
-    at = line + 1 + bytes + 1
-  }
-  return found
 }
 
 /** A pack without its index is not seen by git: the index moves last. */

@@ -14,7 +14,7 @@ export const PACK_DEADLINE_MS = 7_200_000
 export interface GitOptions extends Omit<GitCall, 'args' | 'profile' | 'input'> {
   /** `foreign` for a repository of the user's. @default 'own' */
   profile?: 'foreign' | 'own'
-  stdin?: string
+  stdin?: string | Uint8Array
   /** Exit codes that are no failure besides 0. */
   allow?: number[]
 }

@@ -5,13 +5,16 @@
  * A snapshot is a commit without parents that depends on the content alone: the same files are the same commit on any day, and
  * a builder that has none of it receives the files without their history.
  */
+import { isUtf8 } from 'node:buffer'
 import { createHash, randomBytes } from 'node:crypto'
 import { access, constants, lstat, mkdir, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { codeOf, ElderError, LIMITS } from '@elder-node/protocol'
 import type { Snapshot, SourceReader } from '../ports/source.ts'
 import { copyForeign, FOREIGN_FILES, readForeign, SNAPSHOT_FILE_BYTES_MAX } from './foreign-files.ts'
+import { readLinks } from './git-links.ts'
 import { gitFailed, gitText, PACK_DEADLINE_MS, RAW_ATTRIBUTES, runGit, startGit, type GitOptions } from './git-run.ts'
+import { checkSymlinks, checkTree, parseTree, shownName, TREE_ENTRIES_MAX, zeroEnded, type TreeEntry } from './git-tree.ts'
 import { KeyedQueue } from './keyed-queue.ts'
 import { STAGING_PREFIX } from './output-writer.ts'
 import { findWorktree, plainFolder, projectName, type Worktree } from './git-worktree.ts'
@@ -228,15 +231,21 @@ async function isIgnored (path: string, git: GitOptions): Promise<boolean> {
 
 async function commit (repo: string, worktree: Worktree, git: GitOptions, last: Committed | undefined, odd: string[]): Promise<{ snapshot: Snapshot, committed: Committed }> {
   await dropFiltered(repo, git)
-  const { paths, left } = await readable(await changedPaths(git), worktree.root)
+  const unnamed = new Set(await onlyWhatIsThere(worktree.root, git))
+  const { paths, left } = await readable(await changedPaths(git, unnamed), worktree.root)
   left.push(...await update(paths, git))
-  const tree = await gitText(['write-tree', '--missing-ok'], git)
+  // Left out whole: what stands in the index of such a file is an older content.
+  await mark('--force-remove', left.map(({ path }) => path.replace(/\/$/, '')), git)
+  // The index may say which tree its entries are, and nobody compares: an archive's own index could name another.
+  const tree = await gitText(['write-tree', '--missing-ok', '--ignore-cache-tree'], git)
   const kept = last?.tree === tree && (await snapshotsOf(repo)).some(name => name.endsWith(last.commit)) ? last : undefined
-  const committed = kept ?? { tree, commit: await gitText(['commit-tree', tree, '-m', 'build'], git), gitlinks: await gitlinks(git) }
+  const committed = kept ?? { tree, gitlinks: await judged(tree, git), commit: await gitText(['commit-tree', tree, '-m', 'build'], git) }
   const ancestors = await remember(repo, committed.commit)
   const { cwd, root } = worktree
   const project = projectName(root, await firstCommit(repo, worktree, git))
-  const warnings = [...worktree.warnings, ...odd, ...left.slice(0, LEFT_MAX), ...committed.gitlinks]
+  const sentences = [...[...unnamed].map(name => `left out: ${name}: its name is not UTF-8; rename it, or list it in .gitignore`), ...left.map(({ path, why }) => `left out: ${path} ${why}`)]
+  const more = sentences.length > LEFT_MAX ? [`${sentences.length - LEFT_MAX} more files are left out`] : []
+  const warnings = [...worktree.warnings, ...odd, ...sentences.slice(0, LEFT_MAX), ...more, ...committed.gitlinks]
   return { committed, snapshot: { commit: committed.commit, project, cwd, ancestors, root, ...(warnings.length > 0 ? { warnings } : {}) } }
 }
 
@@ -250,16 +259,48 @@ async function firstCommit (repo: string, { git: user }: Worktree, git: GitOptio
   return code === 0 ? stdout.toString().split('\n').filter(Boolean).sort()[0] : undefined
 }
 
-/** Paths that differ from the index: new, changed and deleted ones. Without any there is nothing to add. */
-async function changedPaths (git: GitOptions): Promise<string[]> {
-  return (await runGit(['ls-files', '-z', '-o', '-m', '--exclude-standard'], git)).stdout.toString().split('\0').filter(Boolean)
+/**
+ * The user's index may call a file unchanged without a look at it (`--assume-unchanged`, `--skip-worktree`), and a build would be of
+ * other content than the disk shows. Only what a sparse checkout does not have on the disk stays as committed. Entries whose names
+ * are not UTF-8 leave our copy: not every builder can write them. Returns those names.
+ */
+async function onlyWhatIsThere (root: string, git: GitOptions): Promise<string[]> {
+  const { stdout } = await runGit(['ls-files', '-v', '-z'], git)
+  // `H` for an ordinary entry; `S` for one that is skipped; in lower case one that is assumed unchanged.
+  const odd = zeroEnded(stdout).filter(line => line[0] !== 0x48 || !isUtf8(line)).map(line => ({ tag: String.fromCharCode(line[0] ?? 0), name: line.subarray(2) }))
+  const unnamed = odd.filter(({ name }) => !isUtf8(name)).map(({ name }) => name)
+  await mark('--force-remove', unnamed, git)
+  const named = odd.filter(({ name }) => isUtf8(name)).map(({ tag, name }) => ({ tag, name: name.toString() }))
+  await mark('--no-assume-unchanged', named.filter(({ tag }) => tag !== tag.toUpperCase()).map(({ name }) => name), git)
+  const skipped = named.filter(({ tag }) => tag.toUpperCase() === 'S').map(({ name }) => name)
+  const there: string[] = []
+  for (let at = 0; at < skipped.length; at += 256) {
+    await Promise.all(skipped.slice(at, at + 256).map(name => lstat(join(root, name)).then(() => { there.push(name) }, () => {})))
+  }
+  await mark('--no-skip-worktree', there, git)
+  return unnamed.map(shownName)
 }
+
+async function mark (option: string, names: Array<string | Buffer>, git: GitOptions): Promise<void> {
+  if (names.length > 0) await runGit(['update-index', option, '-z', '--stdin'], { ...git, stdin: Buffer.concat(names.flatMap(name => [Buffer.from(name as string), Buffer.of(0)])) })
+}
+
+/** Paths that differ from the index: new, changed and deleted ones. Without any there is nothing to add. */
+async function changedPaths (git: GitOptions, unnamed: Set<string>): Promise<string[]> {
+  const { stdout } = await runGit(['ls-files', '-z', '-o', '-m', '--exclude-standard'], git)
+  if (isUtf8(stdout)) return stdout.toString().split('\0').filter(Boolean)
+  const names = zeroEnded(stdout)
+  for (const name of names) if (!isUtf8(name)) unnamed.add(shownName(name))
+  return names.filter(name => isUtf8(name)).map(String)
+}
+
+interface Left { path: string, why: string }
 
 /**
  * Before anything is hashed: a home directory taken for a project would otherwise be copied whole into the private repository. What
  * cannot be read is left out, and said.
  */
-async function readable (paths: string[], root: string): Promise<{ paths: string[], left: string[] }> {
+async function readable (paths: string[], root: string): Promise<{ paths: string[], left: Left[] }> {
   const left: string[] = []
   let bytes = 0
   for (let at = 0; at < paths.length; at += 256) {
@@ -273,15 +314,15 @@ async function readable (paths: string[], root: string): Promise<{ paths: string
     if (bytes > NEW_BYTES_MAX) throw new ElderError('SOURCE_TOO_LARGE', `${root} holds more than ${NEW_BYTES_MAX} bytes of files that git does not know yet`, 'Is this the project\'s folder? List what a build does not need in .gitignore.')
   }
   const out = new Set(left)
-  return { paths: paths.filter(path => !out.has(path)), left: left.map(path => `left out: ${path} cannot be read`) }
+  return { paths: paths.filter(path => !out.has(path)), left: left.map(path => ({ path, why: 'cannot be read' })) }
 }
 
 /**
  * Plumbing, since `git add` runs `git status` in every repository inside the tree, and with it what their settings name. A path that
  * fails twice is left out, and said; the first time it may just have changed.
  */
-async function update (paths: string[], git: GitOptions): Promise<string[]> {
-  const left: string[] = []
+async function update (paths: string[], git: GitOptions): Promise<Left[]> {
+  const left: Left[] = []
   const failed = new Set<string>()
   for (let todo = paths; todo.length > 0;) {
     const stdin = todo.map(path => `${path.replace(/\/$/, '')}\0`).join('')
@@ -290,7 +331,7 @@ async function update (paths: string[], git: GitOptions): Promise<string[]> {
     const path = /^fatal: Unable to process path (.*)$/m.exec(stderr)?.[1]
     if (path === undefined || failed.size > FAILED_MAX) throw gitFailed(['update-index'], code, stderr)
     if (failed.has(path)) {
-      left.push(`left out: ${path} ${stderr.includes('is a directory') ? 'is a repository of its own without a commit' : `(${/^error: (.*)$/m.exec(stderr)?.[1] ?? 'git cannot add it'})`}`)
+      left.push({ path, why: stderr.includes('is a directory') ? 'is a repository of its own without a commit' : `(${/^error: (.*)$/m.exec(stderr)?.[1] ?? 'git cannot add it'})` })
       todo = todo.filter(other => other.replace(/\/$/, '') !== path)
     }
     failed.add(path)
@@ -303,14 +344,21 @@ async function update (paths: string[], git: GitOptions): Promise<string[]> {
  * the user's attributes; from then on those of {@link RAW_ATTRIBUTES} stand above them, and no filter runs.
  */
 async function dropFiltered (repo: string, git: GitOptions): Promise<void> {
-  const filtered = (await runGit(['ls-files', '-z', '--', '.', ':(exclude,attr:!filter)', ':(exclude,attr:-filter)'], git)).stdout.toString()
+  const filtered = (await runGit(['ls-files', '-z', '--', '.', ':(exclude,attr:!filter)', ':(exclude,attr:-filter)'], git)).stdout
   await writeFile(join(repo, 'info/attributes'), RAW_ATTRIBUTES)
-  if (filtered !== '') await runGit(['update-index', '--force-remove', '-z', '--stdin'], { ...git, stdin: filtered })
+  await mark('--force-remove', zeroEnded(filtered), git)
 }
 
-async function gitlinks (git: GitOptions): Promise<string[]> {
-  const entries = (await runGit(['ls-files', '-s', '-z'], git)).stdout.toString().split('\0')
-  return entries.filter(entry => entry.startsWith('160000 ')).map(entry => `${entry.slice(entry.indexOf('\t') + 1)} is a repository of its own (submodule): the build sees an empty folder there`)
+/** Every builder would refuse such a tree, so it costs none of them anything. Returns a sentence for each submodule. */
+async function judged (tree: string, git: GitOptions): Promise<string[]> {
+  const entries = parseTree((await runGit(['ls-tree', '-r', '-z', '--full-tree', tree], git)).stdout)
+  checkTree(entries, { entriesMax: TREE_ENTRIES_MAX, bytesMax: Infinity, foldsCase: false })
+  checkSymlinks(await readLinks(entries, git))
+  return gitlinks(entries)
+}
+
+function gitlinks (entries: TreeEntry[]): string[] {
+  return entries.filter(({ mode }) => mode === '160000').map(({ path }) => `${path} is a repository of its own (submodule): the build sees an empty folder there`)
 }
 
 /** Names of the refs, `<when>-<commit>`, newest first. */

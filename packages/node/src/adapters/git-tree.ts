@@ -1,13 +1,37 @@
 /** Judges a commit's tree before a file of it is written: paths, sizes, symlinks. Pure. */
+import { isUtf8 } from 'node:buffer'
 import { ElderError, isGitsOwn, LIMITS } from '@elder-node/protocol'
 
 export interface TreeEntry { mode: string, object: string, bytes: number, path: string }
 export interface TreeBounds { entriesMax: number, bytesMax: number, foldsCase: boolean }
 
-const invalid = (message: string): ElderError => new ElderError('SOURCE_INVALID', message)
+/** Files that a builder takes in one tree. */
+export const TREE_ENTRIES_MAX = 200_000
+const RENAME = 'Rename it, or list it in .gitignore; if git tracks it: git rm --cached'
+const POINT_INSIDE = 'Make it relative and point inside the project, or list it in .gitignore; if git tracks it: git rm --cached'
 
-/** Reads `git ls-tree -r -z -l`. */
+const invalid = (message: string, fix = RENAME): ElderError => new ElderError('SOURCE_INVALID', message, fix)
+
+/** The parts of a listing with `-z`, as bytes. */
+export function zeroEnded (listing: Buffer): Buffer[] {
+  const found: Buffer[] = []
+  for (let at = 0, end = listing.indexOf(0); end >= 0; at = end + 1, end = listing.indexOf(0, at)) found.push(listing.subarray(at, end))
+  return found
+}
+
+/** Bytes of a name that are no UTF-8, readable: `na\\xefve`. */
+export function shownName (name: Buffer): string {
+  return isUtf8(name) ? name.toString() : name.toString('latin1').replaceAll(/[\x80-\xff]/g, char => `\\x${char.charCodeAt(0).toString(16)}`)
+}
+
+/**
+ * Reads `git ls-tree -r -z`, with `-l` or without. Two names that are not UTF-8 would be read as one, and one of them judged.
+ *
+ * @throws ElderError `SOURCE_INVALID`
+ */
 export function parseTree (listing: Buffer): TreeEntry[] {
+  const odd = isUtf8(listing) ? undefined : zeroEnded(listing).find(line => !isUtf8(line))
+  if (odd !== undefined) throw invalid(`the name ${shownName(odd.subarray(odd.indexOf(9) + 1))} is not UTF-8`)
   return listing.toString().split('\0').filter(Boolean).map(line => {
     const tab = line.indexOf('\t')
     const [mode = '', , object = '', bytes = ''] = line.slice(0, tab).split(/ +/)
@@ -15,14 +39,14 @@ export function parseTree (listing: Buffer): TreeEntry[] {
   })
 }
 
-/** @throws ElderError `SOURCE_INVALID`, `SOURCE_TOO_LARGE` */
+/** @throws ElderError `SOURCE_INVALID`, `SOURCE_TOO_LARGE`, `SOURCE_UNSUPPORTED` */
 export function checkTree (entries: TreeEntry[], { entriesMax, bytesMax, foldsCase }: TreeBounds): void {
-  if (entries.length > entriesMax) throw new ElderError('SOURCE_TOO_LARGE', `the source has ${entries.length} files, the bound is ${entriesMax}`)
+  if (entries.length > entriesMax) throw new ElderError('SOURCE_TOO_LARGE', `the source has ${entries.length} files, the bound is ${entriesMax}`, 'List what a build does not need in .gitignore.')
   const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0)
-  if (bytes > bytesMax) throw new ElderError('SOURCE_TOO_LARGE', `the source unpacks to ${bytes} bytes, the bound is ${bytesMax}`)
+  if (bytes > bytesMax) throw new ElderError('SOURCE_TOO_LARGE', `the source unpacks to ${bytes} bytes, the bound is ${bytesMax}`, 'List what a build does not need in .gitignore.')
   for (const { mode, path } of entries) {
     if (!/^(100644|100755|100664|120000|160000)$/.test(mode)) throw invalid(`${path} has the mode ${mode}`)
-    if (path.length > LIMITS.pathCharsMax) throw invalid('a path is too long')
+    if (path.length > LIMITS.pathCharsMax) throw invalid(`a path is longer than ${LIMITS.pathCharsMax} characters: ${path.slice(0, 80)}…`)
     if (path.split('/').some(isForbidden)) throw invalid(`${JSON.stringify(path)} is no path of a source tree`)
   }
   if (foldsCase) checkCollisions(entries)
@@ -40,7 +64,7 @@ function checkCollisions (entries: TreeEntry[]): void {
     for (let end = path.indexOf('/'); ; end = path.indexOf('/', end + 1)) {
       const part = end < 0 ? path : path.slice(0, end)
       const folded = part.normalize('NFC').toLowerCase()
-      if ((names.get(folded) ?? part) !== part) throw invalid(`${part} and ${names.get(folded)} are one name on this device's file system`)
+      if ((names.get(folded) ?? part) !== part) throw new ElderError('SOURCE_UNSUPPORTED', `${part} and ${names.get(folded)} are one name on this builder's file system`, 'Build on another device with --on, or rename one of them.')
       names.set(folded, part)
       if (end < 0) break
     }
@@ -55,7 +79,7 @@ function checkCollisions (entries: TreeEntry[]): void {
  */
 export function checkSymlinks (links: Map<string, string>): void {
   for (const [path, target] of links) {
-    if (!staysInside(path, target, links)) throw invalid(`the symlink ${path} -> ${target.slice(0, 200)} leaves the tree`)
+    if (!staysInside(path, target, links)) throw invalid(`the symlink ${path} -> ${target.slice(0, 200)} leaves the tree`, POINT_INSIDE)
   }
 }
 

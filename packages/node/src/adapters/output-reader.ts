@@ -66,17 +66,17 @@ export class FileOutputReader implements OutputReader {
   }
 
   async * #file (root: string, path: string, bytesMax: number, signal: AbortSignal): AsyncGenerator<OutputPart, OutputFile> {
-    if (!isOutputPath(path)) throw new ElderError('OUTPUT_INVALID', `${JSON.stringify(path)} cannot be an output's path`)
+    if (!isOutputPath(path)) throw new ElderError('OUTPUT_INVALID', `${JSON.stringify(path)} cannot be an output's path`, 'Rename it, or leave it out of --out.')
     const { handle, bytes, executable } = await openInside(root, path)
     try {
-      if (bytes > bytesMax) throw new ElderError('OUTPUT_INVALID', `the outputs are larger than ${this.#bytesMax} bytes`, 'Name fewer outputs.')
+      if (bytes > bytesMax) throw new ElderError('OUTPUT_INVALID', `the outputs are larger than ${this.#bytesMax} bytes`, 'Name fewer outputs, or let the command make less.')
       const mode = executable ? 0o755 : 0o644
       yield { type: 'file', file: { path, mode, bytes } }
       const hash = createHash('sha256')
       for (let at = 0; at < bytes;) {
         signal.throwIfAborted()
         const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(Math.min(LIMITS.chunkBytesMax, bytes - at)), 0, null, at)
-        if (bytesRead === 0) throw new ElderError('OUTPUT_INVALID', `the output ${path} became shorter while it was read`)
+        if (bytesRead === 0) throw new ElderError('OUTPUT_INVALID', `the output ${path} became shorter while it was read`, 'Does something of the command still run? Let it wait for all that it started.')
         const data = buffer.subarray(0, bytesRead)
         hash.update(data)
         at += bytesRead
@@ -118,7 +118,8 @@ async function * walk (root: string, dir: string, enters: (dir: string) => boole
   for (const entry of entries) {
     const path = dir === '' ? entry.name : `${dir}/${entry.name}`
     if (isGitsOwn(entry.name)) continue
-    if (!isOutputPath(path)) yield { path, kind: BAD_NAME }
+    // What is not UTF-8 was read with this sign in its place, and no file has that name.
+    if (!isOutputPath(path) || entry.name.includes('\ufffd')) yield { path, kind: BAD_NAME }
     else if (!entry.isDirectory()) yield { path, kind: entry.isFile() ? 'file' : kindOf(entry) }
     else if (enters(path)) yield * walk(root, path, enters)
   }

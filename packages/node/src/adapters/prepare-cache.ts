@@ -4,12 +4,14 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { chown, lstat, mkdir, mkdtemp, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fromUtf8, utf8 } from '@elder-node/protocol'
+import type { Logger } from '../ports/log.ts'
 import type { PreparedTrees, PrepareParts } from '../ports/prepare.ts'
 import { copyPaths, diskBytes, dropSetuid } from './copy-tree.ts'
 import { KeyedQueue } from './keyed-queue.ts'
+import { removeAll } from './remove-all.ts'
 import { seal, STORE_FORMAT, unseal } from './sealed.ts'
 
 export interface PrepareCacheInit {
@@ -17,6 +19,8 @@ export interface PrepareCacheInit {
   dir: string
   /** All entries together; the ones unused for longest leave first. @default 5 GiB */
   bytesMax?: number
+  /** Hears what could not be removed. @default nobody */
+  log?: Logger
 }
 
 interface Meta { paths: string[], bytes: number }
@@ -35,12 +39,14 @@ const META = 'meta'
 export class PrepareCache implements PreparedTrees {
   readonly #dir: string
   readonly #bytesMax: number
+  readonly #log: Logger | undefined
   readonly #queue = new KeyedQueue()
   #swept: Promise<void> | undefined
 
-  constructor ({ dir, bytesMax = 5 * 2 ** 30 }: PrepareCacheInit) {
+  constructor ({ dir, bytesMax = 5 * 2 ** 30, log }: PrepareCacheInit) {
     this.#dir = dir
     this.#bytesMax = bytesMax
+    this.#log = log
   }
 
   async furnish (parts: PrepareParts, tree: string, run: () => Promise<void>, options: { signal: AbortSignal }): Promise<'reused' | 'prepared'> {
@@ -67,14 +73,18 @@ export class PrepareCache implements PreparedTrees {
    * first; when that fails, the next prepares itself. `prepare` must have ended with every process of it gone.
    */
   async prepare (key: string, tree: string, prepare: () => Promise<void>, { signal }: { signal: AbortSignal }): Promise<'reused' | 'prepared'> {
-    this.#swept ??= this.#sweep()
+    this.#swept ??= this.#sweep().catch((error: unknown) => {
+      this.#swept = undefined
+      throw error
+    })
     await this.#swept
     const outcome = await this.#queue.run(key, async () => {
       signal.throwIfAborted()
       if (await this.#apply(key, tree)) return 'reused'
       const before = await listing(tree)
       await prepare()
-      await this.#store(key, tree, before)
+      // The tree is prepared all the same: a build need not fail because its next one will prepare again.
+      await this.#store(key, tree, before).catch((error: unknown) => { this.#log?.warn({ err: error, key }, 'a prepared tree could not be kept') })
       return 'prepared'
     })
     if (outcome === 'prepared') await this.#trim(key)
@@ -98,25 +108,33 @@ export class PrepareCache implements PreparedTrees {
     try {
       const paths: string[] = []
       for await (const path of added(tree, '', before)) paths.push(path)
-      await mkdir(join(staging, 'files'))
-      await copyPaths(tree, join(staging, 'files'), paths)
-      await dropSetuid(join(staging, 'files'))
+      const files = join(staging, 'files')
+      await mkdir(files, { mode: 0o700 })
+      const owner = await ownerOf(tree)
+      if (owner !== undefined) await chown(files, owner, owner)
+      await copyPaths(tree, files, paths, owner)
+      await dropSetuid(files)
       const meta: Meta = { paths, bytes: await diskBytes(staging) }
       await writeFile(join(staging, META), seal(utf8(JSON.stringify(meta))))
-      await rm(join(this.#dir, key), { recursive: true, force: true })
+      await removeAll(join(this.#dir, key))
       await rename(staging, join(this.#dir, key))
     } finally {
-      await rm(staging, { recursive: true, force: true })
+      await this.#discard(staging)
     }
   }
 
-  /** Staging folders of an earlier life, and entries that do not read: nobody would count what they take. */
+  /** Staging folders of an earlier life, and entries that do not read: nobody would count what they take. What one left must not fail the builds of others. */
   async #sweep (): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
     for (const name of await readdir(this.#dir)) {
       const entry = join(this.#dir, name)
-      if (await readMeta(entry) === undefined) await rm(entry, { recursive: true, force: true })
+      if (await readMeta(entry) === undefined) await this.#discard(entry)
     }
+  }
+
+  /** What stays is tried again at the next start. */
+  async #discard (path: string): Promise<void> {
+    await removeAll(path).catch((error: unknown) => { this.#log?.error({ err: error, path }, 'a prepared tree could not be removed') })
   }
 
   async #trim (current: string): Promise<void> {
@@ -127,10 +145,19 @@ export class PrepareCache implements PreparedTrees {
     for (const { name, bytes, usedMs } of entries.sort((a, b) => (a.usedMs ?? 0) - (b.usedMs ?? 0))) {
       if (total <= this.#bytesMax) return
       if (usedMs === undefined || name === current) continue
-      await this.#queue.run(name, () => rm(join(this.#dir, name), { recursive: true, force: true }))
+      await this.#queue.run(name, () => this.#discard(join(this.#dir, name)))
       total -= bytes
     }
   }
+}
+
+/**
+ * The user whose rights are enough to read a tree; undefined: this process's own. Root's would be too many: a build that swaps a
+ * folder for a symlink meanwhile would have any file of the disk in its entry.
+ */
+async function ownerOf (tree: string): Promise<number | undefined> {
+  const { uid } = await lstat(tree)
+  return process.getuid?.() !== 0 || uid === 0 ? undefined : uid
 }
 
 /** An entry whose list does not read is none: it is prepared anew. */

@@ -3,11 +3,25 @@ import { ElderError } from '@elder-node/protocol'
 
 const SAID_CHARS_MAX = 2000
 
+export interface ToolOptions {
+  /** @default / */
+  cwd?: string
+  /** The user it runs as, with its group of the same number and no other; only root can. @default this process's */
+  uid?: number | undefined
+  /** A file of this process that it has as number 3. */
+  file?: number | undefined
+  /** It is killed then. @default never */
+  timeoutMs?: number
+}
+
 /** Runs a small system tool to its end and returns what it printed. Its environment is its own. @throws ElderError `TOOL_FAILED` */
-export function runTool (program: string, args: string[], { cwd = '/' }: { cwd?: string } = {}): Promise<string> {
+export function runTool (program: string, args: string[], { cwd = '/', uid, file, timeoutMs }: ToolOptions = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     // Without a file descriptor to spare there are no pipes: only the error comes.
-    const child: ChildProcess = spawn(program, args, { cwd, env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child: ChildProcess = spawn(program, args, {
+      cwd, env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'pipe', ...(file === undefined ? [] : [file])],
+      ...(uid === undefined ? {} : { uid, gid: uid }), ...(timeoutMs === undefined ? {} : { timeout: timeoutMs, killSignal: 'SIGKILL' }),
+    })
     let out = ''
     let said = ''
     child.once('error', reject)

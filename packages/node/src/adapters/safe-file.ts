@@ -40,5 +40,5 @@ async function whereIs (handle: FileHandle, full: string): Promise<string> {
 }
 
 function refuse (path: string, why: string): ElderError {
-  return new ElderError('OUTPUT_INVALID', `the output ${path} was not read: ${why}`)
+  return new ElderError('OUTPUT_INVALID', `the output ${path} was not read: ${why}`, 'Let the command write a plain file there, and end all that it started; or leave it out of --out.')
 }

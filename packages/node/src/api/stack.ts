@@ -55,7 +55,9 @@ export interface OpenStack {
 /** `scope`: `device` for a folder, which no other device hears of; `mesh` for what every device mirrors to. */
 export interface RemoteInfo { stack: string, url: string, scope: 'mesh' | 'device', addedBy: Author, state: MirrorStatus['state'], lastPush: string | null, message: string | null }
 
-export interface RestoredStack { stack: string, name: string, digest: string, feeds: string, entries: number, archived: boolean }
+export interface RestoredStack { stack: string, name: string, digest: string, feeds: string, entries: number, archived: boolean,
+  /** What the mirror gave and the stack cannot show: it lacks what comes before. */
+  problems: Problem[] }
 
 /** `all`: archived stacks too, where none is named. */
 export interface SearchFilter { stack?: string, all?: boolean, kind?: string, tag?: string, limit?: number }

@@ -34,13 +34,20 @@ export const MEMORY: Codes = {
   ),
   RECORD_VOID: met(
     'problem finding',
-    'A record breaks a rule of the stack. It is kept and not shown; the records of other devices are.',
+    'A record breaks a rule of the stack. It is kept and not shown; nor is what others built on it.',
     'Look after the device that the message names: its version, its disk, its owner.',
   ),
   RECORD_SKIPPED: met(
     'problem finding',
     'A record is right, but changes an entry or a text that is not shown, so it is not shown either.',
-    'Look after the device that the message names; it wrote what the record builds on.',
+    'It is kept: `elder-node stack log <stack> --entry <id>` lists what was written, and ' +
+      '`elder-node stack show <stack> <id> --at <revision>` reads each earlier text. Write the paragraph again, and ' +
+      'look after the device that the message names; it wrote what the record builds on.',
+  ),
+  RECORDS_WAIT: met(
+    'problem finding',
+    'Records of a stack are here, and something that they lead to is not: a log was deleted, or its device is away. They are kept.',
+    'Start the other devices, and read the remotes: `elder-node stack sync`. Else stop the node and bring the log back from a backup.',
   ),
   FEED_BROKEN: met('finding', 'A record on disk breaks the chain or its signature.', 'Move the file away and start again: other devices and the mirror send its records.'),
   FEED_SHORT: met('finding', 'The disk holds fewer records of a feed than were acknowledged.', 'Start the node again: other devices send the rest; then `elder-node stack verify`'),
@@ -62,6 +69,10 @@ export const MIRRORS: Codes = {
   MIRROR_EMPTY: error('The repository can be read, and holds no mirror: no branch elder/memory.', 'Check the URL; on a device of the mesh: `elder-node stack remote list`'),
   MIRROR_UNVERIFIED: error('The mirror holds no stack, or no membership records, whose signatures hold. Nothing was taken.', 'Restore from another remote or device: `elder-node stack restore <url>`'),
   MIRROR_NEWER: met('error problem', 'The mirror was written by a newer version, in a format that this one does not know.', 'Update this device.'),
+  MIRROR_OLDER: met(
+    'error problem', 'The mirror was written by an older version, in a format that this one does not write or read. It is left as it is.',
+    'Use an empty repository, or move the branch elder/memory there out of the way. To read it: the version that wrote it.',
+  ),
   MIRROR_TOO_LARGE: met('error problem', 'The remote sends more, or names more files, than a mirror has: a host without an end, or another use of the branch. Nothing of it was kept.', 'Look who can push there. It is tried again by itself, less and less often; at once: `elder-node stack sync`'),
   MIRROR_FOREIGN: met('problem', 'The remote holds the mirror of another mesh; nothing is pushed there.', 'Use an empty repository, or take its stacks in: `elder-node stack restore <url>`'),
   MIRROR_SEGMENT: met('problem finding', 'A file on the remote does not verify and was skipped.', 'Nothing is lost: `elder-node stack sync` writes anew what this device holds. Look who can push to the remote.'),

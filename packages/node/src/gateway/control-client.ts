@@ -21,7 +21,7 @@ export class ControlClient {
   /** @throws ElderError `NO_MESH`, `NOT_RUNNING`, `EVICTED` when the node will not run again, or what the node answered */
   async call<M extends ControlCall> (method: M, params: ControlMethods[M], options: ControlOptions): Promise<ControlAnswers[M]> {
     for await (const reply of this.#replies(method, params, options.signal)) if ('result' in reply) return reply.result as ControlAnswers[M]
-    throw broken()
+    throw await this.#broken()
   }
 
   /** Leaving the loop, or aborting `signal`, cancels the call. */
@@ -30,7 +30,7 @@ export class ControlClient {
       if ('end' in reply) return
       if ('event' in reply) yield reply.event as ControlAnswers[M]
     }
-    throw broken()
+    throw await this.#broken()
   }
 
   async * #replies (method: ControlMethod, params: unknown, signal: AbortSignal): AsyncGenerator<ControlReply> {
@@ -41,7 +41,8 @@ export class ControlClient {
       socket.write(`${JSON.stringify({ schema: CONTROL_SCHEMA, method, params })}\n`)
       for await (const line of readJsonLines(socket, CONTROL_LIMITS.replyBytesMax)) yield parseControlReply(method, line)
     } catch (error) {
-      throw signal.aborted ? signal.reason : ['ECONNRESET', 'EPIPE'].includes(codeOf(error)) ? broken() : error
+      if (signal.aborted) throw signal.reason
+      throw ['ECONNRESET', 'EPIPE'].includes(codeOf(error)) ? await this.#broken() : error
     } finally {
       signal.removeEventListener('abort', abort)
       socket.destroy()
@@ -66,10 +67,19 @@ export class ControlClient {
     const { dir, socket, flag } = this.#location
     if (codeOf(cause) === 'EACCES') return notYours(socket, cause)
     if (!hasMesh(dir)) return new ElderError('NO_MESH', `no mesh here yet: ${dir} belongs to no mesh`, `elder-node join${flag}   (founds one; with --ticket-file <path> it joins another device's)`, { dir })
-    const { fateOfDir } = await import('./fate.ts')
-    const fate = fateOfDir(dir)
+    const fate = await this.#fate()
     if (fate !== undefined) return fate
     return new ElderError('NOT_RUNNING', `the node of ${dir} is not running`, `elder-node join${flag}`, { dir }, { cause })
+  }
+
+  /** It ended in the middle of a call. What put the device out stands on its disk by then, and says more than that. */
+  async #broken (): Promise<ElderError> {
+    return await this.#fate() ?? broken()
+  }
+
+  async #fate (): Promise<ElderError | undefined> {
+    const { fateOfDir } = await import('./fate.ts')
+    return fateOfDir(this.#location.dir)
   }
 }
 

@@ -1,4 +1,4 @@
-/** Why no node runs here, when it will not run again. Loaded only after a command found none. */
+/** Why no node runs here, when it will not run again. Loaded only after a command found none, or lost it. */
 import type { ElderError } from '@elder-node/protocol'
 import { nodeCrypto } from '../adapters/crypto.ts'
 import { dataDirAt } from '../adapters/data-dir.ts'

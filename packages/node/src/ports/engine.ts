@@ -44,6 +44,16 @@ export type RunEvent =
   /** Last event. `signal` when the command was killed by one; `reason` when a limit was the cause. */
   | { type: 'exit', exitCode: number, signal: string | null, reason: 'memory' | 'pids' | 'disk' | null }
 
+/** Nothing of earlier builds runs any more, but files of theirs could not be removed. No reason to give up: the next sweep tries again. */
+export class LeftoverError extends Error {
+  readonly folders: string[]
+
+  constructor (folders: string[]) {
+    super(`${folders.length} folders of earlier builds could not be removed`)
+    this.folders = folders
+  }
+}
+
 export interface Engine {
   readonly name: EngineName
   /** One line for `status` and the log: version, isolation, what is not isolated. */
@@ -63,7 +73,7 @@ export interface Engine {
    * the last event is `exit` with `signal: 'SIGKILL'`. When this node dies by SIGKILL, every process is gone within 2 s too.
    */
   run (spec: RunSpec, options: { signal: AbortSignal }): AsyncIterable<RunEvent>
-  /** Kills and removes whatever an earlier node left behind. Before the first lease. */
+  /** Kills and removes whatever an earlier node left behind. Before the first lease. Throws {@link LeftoverError} when all is ended and files stay. */
   sweep (): Promise<void>
   /** Gives back what the engine claimed on this machine. After the last build; never rejects. */
   close? (): Promise<void>

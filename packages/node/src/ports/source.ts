@@ -18,7 +18,7 @@ export interface Snapshot {
 }
 
 export interface SourceReader {
-  /** Takes the snapshot. Works in a git worktree and in a plain folder. @throws ElderError `NOT_A_FOLDER`, `GIT_FAILED`, `GIT_MISSING`, `SOURCE_TOO_LARGE` */
+  /** Takes the snapshot. Works in a git worktree and in a plain folder. @throws ElderError `NOT_A_FOLDER`, `GIT_FAILED`, `GIT_MISSING`, `SOURCE_INVALID`, `SOURCE_TOO_LARGE` */
   snapshot (dir: string, options: { signal: AbortSignal }): Promise<Snapshot>
   /** A thin pack of the snapshot against the commits the builder has. Chunks of at most LIMITS.chunkBytesMax. */
   pack (snapshot: Snapshot, have: string[], options: { signal: AbortSignal }): AsyncIterable<Uint8Array>
@@ -34,7 +34,7 @@ export interface SourceReader {
 export interface SourceCache {
   /** Which of the commits are already here. */
   have (owner: string, project: string, commits: string[], options: { signal: AbortSignal }): Promise<string[]>
-  /** Takes a pack; bounded; hooks, alternates and configuration of the sender never apply. @throws ElderError `SOURCE_INVALID`, `SOURCE_TOO_LARGE` */
+  /** Takes a pack; bounded; hooks, alternates and configuration of the sender never apply. @throws ElderError `SOURCE_INVALID`, `SOURCE_TOO_LARGE`, `SOURCE_UNSUPPORTED`, `SOURCE_BROKEN` */
   receive (owner: string, project: string, commit: string, pack: AsyncIterable<Uint8Array>, options: { signal: AbortSignal }): Promise<void>
   /** Writes the commit's files into an empty folder. No hooks, no filters, symlinks only inside the tree. */
   checkout (owner: string, project: string, commit: string, tree: string, options: { signal: AbortSignal }): Promise<void>

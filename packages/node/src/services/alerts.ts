@@ -4,7 +4,7 @@ import type { Clock, LoopMonitor } from '../ports/host.ts'
 import type { Logger } from '../ports/log.ts'
 import { every } from '../timers.ts'
 import { AlertBook } from './alerts/alert-book.ts'
-import { findingsOf, type World } from './alerts/conditions.ts'
+import { findingsOf, type Found, type World } from './alerts/conditions.ts'
 
 export interface AlertsComponents {
   clock: Clock
@@ -15,7 +15,7 @@ export interface AlertsComponents {
   waiting: () => World['waiting']
   stacks: () => StackStatus[]
   /** What services found themselves. */
-  found: () => Problem[]
+  found: () => Found[]
   log: Logger
 }
 

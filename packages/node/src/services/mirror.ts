@@ -90,7 +90,7 @@ export class MirrorService {
   /**
    * Reads a mirror from its remote alone and verifies it; changes nothing here. The stacks service imports what it returns.
    *
-   * @throws ElderError `MIRROR_EMPTY`, `MIRROR_NEWER`, `GIT_UNREACHABLE`, `GIT_AUTH`
+   * @throws ElderError `MIRROR_EMPTY`, `MIRROR_NEWER`, `MIRROR_OLDER`, `GIT_UNREACHABLE`, `GIT_AUTH`
    */
   async restore (url: string, { signal }: { signal: AbortSignal }): Promise<RestoredMirror> {
     const { openGit, crypto, membership, log } = this.#parts

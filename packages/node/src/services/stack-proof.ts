@@ -9,7 +9,7 @@ import type { DeviceRef, Problem, StackProof } from '../api.ts'
 import type { Mesh } from '../ports/mesh.ts'
 import type { RemoteProof } from './mirror.ts'
 import type { Replication } from './replication.ts'
-import { faultProblems } from './stacks/faults.ts'
+import { faultProblems, recordsWait } from './stacks/faults.ts'
 import type { HeldStack } from './stacks/held-stack.ts'
 import type { Stacks } from './stacks.ts'
 
@@ -47,7 +47,10 @@ export async function proveStack (parts: StackProofComponents, name: string, { s
   return {
     stack: name, digest: audit.digest, feeds: audit.feeds, entries: held.entries(), records: audit.records, signatures: audit.signatures,
     writers: audit.perFeed.map(({ feed, records }) => ({ device: { id: feedDevice(feed), name: parts.nameOf(feedDevice(feed)) }, feed, records })),
-    devices, remotes, problems: [...diskProblems(audit, faultProblems([held], parts.nameOf)), ...deviceProblems(devices), ...remoteProblems(name, remotes)],
+    devices, remotes, problems: [
+      ...diskProblems(audit, faultProblems([held], parts.nameOf)), ...recordsWait(held, parts.nameOf),
+      ...deviceProblems(devices), ...remoteProblems(name, remotes),
+    ],
   }
 }
 

@@ -77,7 +77,9 @@ export class Stacks {
     this.#components = components
     this.#shelf = new Shelf(components)
     const settings = stackKey(stackIdOf(SETTINGS_STACK, components.crypto))
-    this.book = new StackBook({ settings: () => this.held(settings), open: () => this.ensure(SETTINGS_STACK) })
+    const { files, clock } = components
+    const open = (): Promise<HeldStack> => this.ensure(SETTINGS_STACK)
+    this.book = new StackBook({ settings: () => this.held(settings), open, files, clock })
   }
 
   /** Opens every stack on the disk; one that cannot be opened stands in {@link broken} and keeps the others from nothing. */
@@ -86,6 +88,8 @@ export class Stacks {
     for (const [key, name] of stacks.#shelf.names()) {
       await stacks.#ensure(key, name).catch((error: unknown) => { stacks.#broken.set(key, { name, code: codeOf(error), message: (error as Error).message }) })
     }
+    // The settings may have been opened after the stacks that they speak of.
+    stacks.#hear()
     return stacks
   }
 
@@ -112,13 +116,17 @@ export class Stacks {
 
   /** The same as they are held here. */
   which (which: Which): HeldStack[] {
-    return this.all().filter(held => held.name !== SETTINGS_STACK && !held.stack.isEmpty &&
+    return this.all().filter(held => held.name !== SETTINGS_STACK && !held.isBlank() &&
       (which === 'all' || this.book.removed(held) === undefined) && (which !== 'shown' || this.book.archived(held) === undefined))
   }
 
   /** Never fails: reading a stack that is not there throws `NO_SUCH_STACK`, and the first `add` makes it. `agent`: writes what names no other. */
   open (name: string, init: { agent?: string } = {}): OpenStack {
-    return new NamedStack({ find: () => this.find(name), forWriting: () => this.#forWriting(name), claiming: (claim, write) => this.book.origins.claiming(name, claim, write) }, { name, ...init })
+    return new NamedStack({
+      find: () => this.find(name), forWriting: () => this.#forWriting(name),
+      keep: (held, author) => this.book.keep(held, author),
+      claiming: (claim, write) => this.book.origins.claiming(name, claim, write),
+    }, { name, ...init })
   }
 
   problems (): Problem[] {
@@ -163,7 +171,7 @@ export class Stacks {
 
   #known (name: string): HeldStack {
     const held = this.named(name)
-    if (held === undefined || held.stack.isEmpty) throw noSuchStack(name)
+    if (held === undefined || held.isBlank()) throw noSuchStack(name)
     return held
   }
 
@@ -288,20 +296,22 @@ export class Stacks {
     return held
   }
 
-  /** Deletes a removed stack from this device. Of one that gained records in between, nothing. */
+  /** Deletes a removed stack from this device. Of one that gained records since the removal was heard of, nothing. */
   async drop (key: StackKey): Promise<void> {
     const held = this.#held.get(key)
-    if (held === undefined || this.#closed || this.book.removed(held) === undefined) return
+    if (held === undefined || this.#closed || this.book.expiring(held) === undefined) return
     this.#held.delete(key)
     const dropping = this.#delete(held)
     this.#dropping.set(key, dropping)
     await dropping.finally(() => { this.#dropping.delete(key) })
   }
 
-  async #delete ({ key, stack }: HeldStack): Promise<void> {
+  async #delete (held: HeldStack): Promise<void> {
+    const { key, stack } = held
     await stack.close()
     await this.#components.dropStore(key)
     this.#shelf.forget(key)
+    this.book.forget(held)
   }
 
   /** Finishes what is under way and closes every store. Never rejects. */
@@ -338,6 +348,8 @@ export class Stacks {
     const held = new HeldStack({ key, name, archivedFrom, stack, mayWrite })
     this.#count(founder ?? stack.soleAuthor())
     this.#held.set(key, held)
+    // Before any record comes in.
+    this.book.hear(held)
     this.#broken.delete(key)
     // The roster may have changed while the disk was read: whoever asks for cuts from now on finds this stack.
     await stack.setCuts(cuts(id))
@@ -353,8 +365,12 @@ export class Stacks {
   }
 
   #tellMoved (held: HeldStack): void {
-    if (held.moved()) this.#moved.tell(held)
+    if (!held.moved()) return
+    if (held.name === SETTINGS_STACK) this.#hear()
+    this.#moved.tell(held)
   }
+
+  #hear (): void { for (const held of this.all()) this.book.hear(held) }
 }
 
 /** Offers batches again while some moved and others had no room: what waits is bounded for each device. */

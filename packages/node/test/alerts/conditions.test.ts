@@ -56,6 +56,7 @@ test('every finding says what, about whom, and what to do; a name of another dev
   const all = findingsOf({
     ...FINE, devices: [device(SELF, { disk: { totalBytes: 100, freeBytes: 1 }, slots: { total: 2, free: 1 } }), device(MINI, { disk: { totalBytes: 100, freeBytes: 1 }, memory: { totalBytes: 100, freeBytes: 1 }, version: '9' }), { ...down, id: 'c'.repeat(52), name: 'pi' }],
     expected: new Set(['c'.repeat(52)]), waiting: [waiting], stacks: [{ ...STACK, copies: 1, mirrors: [mirror('failing', 5, 'no route')] }], loopLagS: 2, crashesMs: Array.from({ length: 5 }, () => NOW),
+    found: [{ code: 'RECORDS_WAIT', message: 'm.', fix: 'f' }],
   })
   const alone = findingsOf({ ...FINE, devices: [device(SELF), down], addresses: [] })
   expect(new Set([...all, ...alone].map(({ code }) => code))).toEqual(new Set(ALERT_CODES))

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { ElderError, encodeFrame } from '@elder-node/protocol'
 import type { BuildEvent } from '../../src/api.ts'
+import { LeftoverError, type Engine } from '../../src/ports/engine.ts'
 import { Farm, waitScript } from './farm.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -14,6 +15,18 @@ async function collect (events: AsyncIterable<BuildEvent>): Promise<BuildEvent[]
 }
 
 describe('a build', () => {
+  it('runs on a device whose earlier builds left what cannot be removed', async () => {
+    farm = new Farm()
+    const runsOn: Engine = {
+      name: 'process', description: 'scripted, no isolation', check: async () => {}, createTree: async id => `/tree/${id}`,
+      removeTree: async () => { throw new Error('not empty') }, sweep: async () => { throw new LeftoverError(['/tree/old.0']) },
+      async * run () { yield { type: 'exit', exitCode: 0, signal: null, reason: null } },
+    }
+    await farm.add('mini', { runsOn })
+    const laptop = await farm.add('laptop', { slots: 0 })
+    expect(await (await laptop.builds.build({ command: ['true'] })).result).toMatchObject({ state: 'done', exitCode: 0, builder: { name: 'mini' } })
+  })
+
   it('runs on another device, streams its log, and returns outputs', async () => {
     farm = new Farm()
     const builder = await farm.add('mini')
@@ -47,6 +60,18 @@ describe('a build', () => {
     await farm.add('mini', { script: async function * () { yield { type: 'exit', exitCode: 3, signal: null, reason: null } } })
     const laptop = await farm.add('laptop', { slots: 0 })
     expect(await (await laptop.builds.build({ command: ['false'] })).result).toMatchObject({ state: 'done', exitCode: 3, attempt: 1 })
+  })
+
+  it('ends with what every builder would say of its outputs: the command runs once, and nobody is blamed', async () => {
+    farm = new Farm()
+    const said = { code: 'OUTPUT_INVALID', message: 'the outputs are larger than 1 bytes', fix: 'Name fewer outputs.' }
+    const disk = { match: () => Promise.reject(new ElderError(said.code, said.message, said.fix)) }
+    const builders = [await farm.add('mini', { disk }), await farm.add('pi', { disk })]
+    const laptop = await farm.add('laptop', { slots: 0 })
+    const build = await laptop.builds.build({ command: ['make'], outputs: ['**'] })
+    expect(await build.result).toMatchObject({ state: 'failed', exitCode: 125, attempt: 1, error: { ...said, fix: expect.stringContaining(said.fix) as string } })
+    expect((await collect(build.events)).map(({ event }) => event)).not.toContain('moved')
+    await eventually(() => { expect(builders.flatMap(({ host }) => host.leases())).toEqual([]) })
   })
 
   it('says 125 and every reason when nobody may run it', async () => {

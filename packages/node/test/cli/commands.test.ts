@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
-import { Desk } from '../support/cli.ts'
+import { Desk, type Ran } from '../support/cli.ts'
 import { renderStatus } from '../../src/gateway/render/status.ts'
 import { MINI, SELF } from '../support/fake-node.ts'
 
@@ -100,6 +100,27 @@ describe('stack', () => {
     expect(JSON.parse(readFileSync(join(work, '.stack/stack.json'), 'utf8'))).toMatchObject({ stack: 'my-repo' })
     writeFileSync(join(work, '.stack/stack.json'), '{"stack":"other"}')
     expect((await desk.run(['stack', 'add', '--kind', 'note', '--title', 't', '--json'], { cwd: work })).json()[0]).toMatchObject({ stack: 'other' })
+  })
+
+  test('a restore that is not whole says what waits', async () => {
+    const { restored } = desk.node
+    const problem = { code: 'RECORDS_WAIT', message: '9 records of mini (9) wait.', fix: 'Start mini.' }
+    desk.node.restored = { ...restored, entries: 0, problems: [problem] }
+    const argv = ['stack', 'restore', 'http://127.0.0.1/a.git']
+    const [text, json] = [await desk.run(argv), await desk.run([...argv, '--json'])]
+    desk.node.restored = restored
+    expect(text.stdout).toContain('my-repo: 0 entries, archived\n')
+    expect(text.stdout).toContain('! 9 records of mini (9) wait.   fix: Start mini.\n')
+    expect(json.json()[0]).toMatchObject({ stacks: [{ problems: [problem] }] })
+  })
+
+  test('a text on standard input that is not UTF-8 is refused; a mark of the byte order is no part of it', async () => {
+    const argv = ['stack', 'add', 'bytes', '--kind', 'note', '--title', 'x', '--body', '-', '--json']
+    const add = async (stdin: Buffer): Promise<Ran> => await desk.run(argv, { stdin })
+    const refused = await add(Buffer.from([0x63, 0x61, 0x66, 0xe9]))
+    expect(refused.code).toBe(2)
+    expect(refused.json()[0]).toMatchObject({ error: { code: 'USAGE', message: 'standard input is not UTF-8 text' } })
+    expect((await add(Buffer.from('\uFEFFcafé'))).json()[0]).toMatchObject({ entry: { body: 'café' } })
   })
 
   test('remotes, sync, restore', async () => {

@@ -36,6 +36,30 @@ test('every flag reaches the node', async () => {
   expect(inits[0]).toMatchObject({ dir: desk.dir, ticket: 'elder1abc', name: 'pi', listen: ['/ip4/127.0.0.1/tcp/0', '/ip6/::1/tcp/0'], announce: ['/ip4/10.0.0.1/tcp/1'], slots: 0, engine: 'process', mdns: false, timeoutMs: 5000 })
 })
 
+test('what join was told stays: its flags are settings from then on', async () => {
+  const given = ['--slots', '2', '--engine', 'process', '--trust-builds', '--name', 'My mini', '--no-mdns']
+  const places = ['--listen', '/ip4/127.0.0.1/tcp/0', '--announce', '/dns4/a.example/tcp/1', '--announce', '/ip4/10.0.0.1/tcp/1']
+  await desk.run(['join', ...given, ...places, '--relay', 'off'], { nodeFactory, onStart: until('Stop') })
+  const settings = async (): Promise<Record<string, unknown>> => {
+    const [list] = (await desk.run(['config', 'list', '--json'])).json() as [{ settings: Array<Record<string, unknown>> }]
+    return Object.fromEntries(list.settings.filter(({ source }) => source === 'file').map(({ key, value }) => [key, value]))
+  }
+  const kept = {
+    slots: 2, engine: 'process', 'build.trust': true, name: 'my-mini', mdns: false, relay: 'off',
+    listen: ['/ip4/127.0.0.1/tcp/0'], announce: ['/dns4/a.example/tcp/1', '/ip4/10.0.0.1/tcp/1'],
+  }
+  expect(await settings()).toEqual(kept)
+  await desk.run(['join'], { nodeFactory, onStart: until('Stop') })
+  expect(await settings()).toEqual(kept)
+  await desk.run(['join', '--slots', '1'], { nodeFactory, onStart: until('Stop') })
+  expect(await settings()).toEqual({ ...kept, slots: 1 })
+})
+
+test('a start that fails keeps no flag', async () => {
+  await desk.run(['join', '--slots', '2'], { nodeFactory: async () => { throw new ElderError('LOCKED', 'why', 'the fix') } })
+  expect((await desk.run(['config', 'get', 'slots', '--json'])).json()[0]).toMatchObject({ source: 'default' })
+})
+
 test('60 s for the admission; what no flag says is left to the settings', async () => {
   await desk.run(['join', 'elder1word'], { nodeFactory, onStart: until('Stop') })
   expect(inits[0]).toMatchObject({ ticket: 'elder1word', timeoutMs: 60_000 })

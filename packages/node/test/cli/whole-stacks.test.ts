@@ -1,5 +1,6 @@
 /** Whole stacks: made by a slip and told, archived, removed and brought back, on every device. */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { randomBytes } from 'node:crypto'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { LIMITS } from '@elder-node/protocol'
 import { nearNames } from '../../src/gateway/cli/near-name.ts'
 import { Sweeper } from '../../src/services/stacks/sweeper.ts'
@@ -164,16 +165,90 @@ describe('stack rm --all-of', () => {
   })
 })
 
-describe('the disk of a removed stack', () => {
-  const DAY_MS = 86_400_000
-  const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
-  /** Looks at it so many days from now. */
-  const sweep = async ({ stacks, disk }: StackNode, days: number): Promise<void> => {
-    const clock = { wallMs: () => Date.now() + days * DAY_MS, monotonicMs: () => 0 }
-    await new Sweeper({ stacks, files: disk.files, clock, log: silent }).sweep()
-  }
-  const onDisk = ({ disk }: StackNode): number => disk.feeds.size
+const DAY_MS = 86_400_000
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+/** Looks at it so many days from now. */
+const sweep = async ({ stacks, disk }: StackNode, days: number): Promise<void> => {
+  const clock = { wallMs: () => Date.now() + days * DAY_MS, monotonicMs: () => 0 }
+  await new Sweeper({ stacks, files: disk.files, clock, log: silent }).sweep()
+}
+const onDisk = ({ disk }: StackNode): number => disk.feeds.size
 
+describe('a removal by a hostile member, with heads that will never exist and a date ahead', () => {
+  let rogue: Seat
+  beforeEach(async () => {
+    rogue = await office.seat()
+    await office.mesh.connectAll()
+    await laptop.run(note('fmtt', 'slip'))
+    await mini.run(note('fmtt', 'slip too'))
+    await agree({ fmtt: ['slip', 'slip too'] })
+    await eventually(async () => { expect(await rogue.held()).toEqual({ fmtt: ['slip', 'slip too'] }) })
+  })
+
+  const forge = async (days: number): Promise<void> => {
+    const heads = rogue.node.stacks.find('fmtt').stack.vector()
+      .map(({ feed }) => [feed, 2 ** 40, randomBytes(32).toString('hex')])
+    const { stack } = await rogue.node.stacks.ensure('_mesh')
+    const ms = Date.now() + days * DAY_MS
+    const ahead = vi.spyOn(Date, 'now').mockReturnValue(ms)
+    const adding = stack.add({ kind: 'removal', title: 'fmtt', body: JSON.stringify({ stack: 'fmtt', heads }) })
+    await adding.finally(() => { ahead.mockRestore() })
+  }
+  const heard = async ({ node }: Seat): Promise<void> => {
+    await eventually(() => { expect(node.stacks.list()).toEqual([]) })
+  }
+
+  test.each([0, 2, 365])('dated %i days ahead: a write after it takes it back, and is shown everywhere', async days => {
+    await forge(days)
+    await agree({})
+    const wrote = await mini.run(note('fmtt', 'precious'))
+    expect(wrote.code).toBe(0)
+    expect(one(wrote.stderr)).toContain('a write shows it again')
+    // At once where it was written, not when it has travelled.
+    expect(await mini.held()).toEqual({ fmtt: ['slip', 'slip too', 'precious'] })
+    await agree({ fmtt: ['slip', 'slip too', 'precious'] })
+    for (const { node } of [laptop, mini]) {
+      await sweep(node, 0)
+      await sweep(node, 40)
+      expect(onDisk(node)).toBe(2)
+    }
+    await agree({ fmtt: ['slip', 'slip too', 'precious'] })
+  })
+
+  test('what a device that had not heard of it writes is shown; a write where it is shown takes it back', async () => {
+    office.mesh.cut(rogue.node, mini.node)
+    office.mesh.cut(laptop.node, mini.node)
+    await forge(2)
+    await heard(laptop)
+    await mini.run(note('fmtt', 'precious'))
+    office.mesh.cut(rogue.node, laptop.node)
+    await office.mesh.network.connect(laptop.node.device, mini.node.device)
+    await eventually(async () => { expect(await laptop.held()).toEqual({ fmtt: ['slip', 'slip too', 'precious'] }) })
+    await sweep(laptop.node, 0)
+    await sweep(laptop.node, 40)
+    expect(onDisk(laptop.node)).toBe(2)
+    await laptop.run(note('fmtt', 'more'))
+    await agree({ fmtt: ['slip', 'slip too', 'precious', 'more'] })
+  })
+
+  test('what came after it was heard of is never deleted, hidden or not, and --undo brings it back', async () => {
+    office.mesh.cut(rogue.node, mini.node)
+    office.mesh.cut(laptop.node, mini.node)
+    await mini.run(note('fmtt', 'early'))
+    await forge(2)
+    await heard(laptop)
+    await office.mesh.connectAll()
+    await eventually(() => { expect(laptop.node.stacks.settle('fmtt').entries()).toBe(3) })
+    await agree({})
+    for (const days of [0, 40, 400]) await sweep(laptop.node, days)
+    expect(onDisk(laptop.node)).toBe(2)
+    expect(await laptop.json(['stack', 'rm', '--all-of', 'fmtt', '--undo']))
+      .toMatchObject({ removed: false, entries: 3 })
+    await agree({ fmtt: ['slip', 'slip too', 'early'] })
+  })
+})
+
+describe('the disk of a removed stack', () => {
   test('is kept for 30 days after this device heard of it, whatever date the removal has, then freed', async () => {
     const { node } = laptop
     await laptop.run(note('fmtt', 'slip'))
@@ -227,5 +302,39 @@ describe('the disk of a removed stack', () => {
     laptop.node.disk.files.contents.set('removed.json', new Uint8Array([1, 2, 3]))
     await sweep(laptop.node, 100)
     expect(onDisk(laptop.node)).toBe(2)
+  })
+
+  test('another removal is another thirty days', async () => {
+    await laptop.run(note('fmtt', 'slip'))
+    await laptop.run(['stack', 'rm', '--all-of', 'fmtt', '--yes'])
+    await sweep(laptop.node, 0)
+    await laptop.run(['stack', 'rm', '--all-of', 'fmtt', '--undo'])
+    await laptop.run(['stack', 'rm', '--all-of', 'fmtt', '--yes'])
+    await sweep(laptop.node, 31)
+    expect(onDisk(laptop.node)).toBe(2)
+    await sweep(laptop.node, 62)
+    expect(onDisk(laptop.node)).toBe(1)
+  })
+
+  test('nothing is deleted while the disk does not take when it was heard of', async () => {
+    await laptop.run(note('fmtt', 'slip'))
+    await agree({ fmtt: ['slip'] })
+    const { node } = mini
+    const { files } = node.disk
+    const replace = files.replace.bind(files)
+    const full = vi.spyOn(files, 'replace').mockImplementation((name, bytes) => {
+      if (name.endsWith('/removed.cbor')) throw new Error('full')
+      replace(name, bytes)
+    })
+    await laptop.run(['stack', 'rm', '--all-of', 'fmtt', '--yes'])
+    await agree({})
+    await sweep(node, 0)
+    await sweep(node, 31)
+    expect(onDisk(node)).toBe(2)
+    full.mockRestore()
+    await sweep(node, 31)
+    expect(onDisk(node)).toBe(2)
+    await sweep(node, 62)
+    expect(onDisk(node)).toBe(1)
   })
 })

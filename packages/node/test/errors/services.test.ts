@@ -1,5 +1,5 @@
 /** Refusals of the services that no other test meets, each by its code. */
-import { deviceId, stackIdOf, LIMITS, stackKey, type MeshId } from '@elder-node/protocol'
+import { deviceId, feedDevice, recordHash, stackIdOf, LIMITS, stackKey, toHex, type Batch, type MeshId } from '@elder-node/protocol'
 import type { RestoredMirror } from '@elder-node/crdt-stack/mirror'
 import { afterEach, describe, expect, test } from 'vitest'
 import { receiveSource } from '../../src/services/builds/source-receive.ts'
@@ -9,7 +9,7 @@ import { importMirror } from '../../src/services/restore.ts'
 import { Farm } from '../builds/farm.ts'
 import { TestMesh } from '../support/membership.ts'
 import { MemoryFiles } from '../support/memory-files.ts'
-import { crypto, StackMesh } from '../support/stacks.ts'
+import { batchesOf, crypto, rosterOf, StackMesh, stackOf } from '../support/stacks.ts'
 
 const OTHER = 'b'.repeat(26) as MeshId
 const bounds = LIMITS as { rosterRecordsMax: number, recordsPerIssuerMax: number, stacksMax: number }
@@ -27,6 +27,13 @@ describe('membership', () => {
     bounds[bound] = 3
     const invitations = (): void => { for (let n = 0; n < 3; n++) founder.membership.invite({}) }
     expect(invitations).toThrow(expect.objectContaining({ code: 'ROSTER_FULL', message: expect.stringMatching(message) as string }) as Error)
+  })
+
+  test('a ticket that would be good for longer than a year: USAGE', async () => {
+    const founder = await new TestMesh().node('laptop')
+    const invited = (days: number) => (): unknown => founder.membership.invite({ expiresMs: days * 86_400_000 })
+    for (const days of [366, 99_999, Infinity, Number.NaN]) expect(invited(days)).toThrow(expect.objectContaining({ code: 'USAGE', message: expect.stringContaining('at most 365 days') as string }) as Error)
+    expect(invited(365)).not.toThrow()
   })
 
   test('a mesh file that was overwritten: MESH_DAMAGED', () => {
@@ -57,7 +64,7 @@ describe('stacks', () => {
   })
 
   test.each([
-    ['REMOTE_URL', 'ext::sh -c id'], ['REMOTE_URL', '--upload-pack=id'], ['REMOTE_URL', 'relative/path'], ['REMOTE_URL', 'https://host/$(id)'], ['REMOTE_URL', 'https://host/a;id'], ['REMOTE_URL', "/srv/a'b"], ['REMOTE_URL', 'https://host/\u001b[2J'], ['REMOTE_URL', `https://host/${'x'.repeat(400)}`],
+    ['REMOTE_URL', 'ext::sh -c id'], ['REMOTE_URL', '--upload-pack=id'], ['REMOTE_URL', 'ssh://-oProxyCommand=id/x'], ['REMOTE_URL', 'ssh://git@-oProxyCommand=id/x'], ['REMOTE_URL', '-l@host:x'], ['REMOTE_URL', 'relative/path'], ['REMOTE_URL', 'https://host/$(id)'], ['REMOTE_URL', 'https://host/a;id'], ['REMOTE_URL', "/srv/a'b"], ['REMOTE_URL', 'https://host/\u001b[2J'], ['REMOTE_URL', `https://host/${'x'.repeat(400)}`],
     ['REMOTE_CREDENTIALS', 'https://me:secret@host/repo'], ['REMOTE_CREDENTIALS', 'https://token@host/repo'], ['REMOTE_CREDENTIALS', 'ssh://git:secret@host/repo'],
   ])('%s: %s', async (code, url) => {
     const node = await stacks.node()
@@ -68,8 +75,36 @@ describe('stacks', () => {
   test('a mirror of which nothing verifies, and records that are of no mesh: MIRROR_UNVERIFIED', async () => {
     const node = await stacks.node()
     const mirror = { stacks: [], roster: [], quarantined: [{ path: 'stacks/repo/a', why: 'its signature is wrong' }] } as unknown as RestoredMirror
-    await expect(importMirror(mirror, { stacks: node.stacks, mesh: OTHER })).rejects.toMatchObject({ code: 'MIRROR_UNVERIFIED', message: expect.stringContaining('its signature is wrong') as string })
+    await expect(importMirror(mirror, { stacks: node.stacks, mesh: OTHER, nameOf: of => of })).rejects.toMatchObject({ code: 'MIRROR_UNVERIFIED', message: expect.stringContaining('its signature is wrong') as string })
     expect(() => archiveRules([Buffer.from('no record')], OTHER, crypto)).toThrow(expect.objectContaining({ code: 'MIRROR_UNVERIFIED' }) as Error)
+  })
+})
+
+describe('a mirror that lacks one feed', () => {
+  test.each(['this mesh', 'another'])('of %s: what it gave and cannot be shown is counted: RECORDS_WAIT', async of => {
+    const origin = 'a'.repeat(26) as MeshId
+    const [laptop, mini, fresh] = [await stacks.node(), await stacks.node(), await stacks.node()]
+    const add = async (node: typeof mini, title: string): Promise<void> => { await node.stacks.open('repo').add({ kind: 'note', title }) }
+    await add(laptop, 'one')
+    await mini.stacks.receive(stackKey(stackIdOf('repo', crypto)), 'repo', batchesOf(stackOf(laptop, 'repo')))
+    await add(mini, 'two')
+    await add(mini, 'three')
+    const { id } = stackOf(mini, 'repo')
+    const namesOf = (batches: Batch[]): Set<string> =>
+      new Set(batches.flatMap(({ records }) => records.map(bytes => toHex(recordHash(bytes, crypto)))))
+    const content = (batches: Batch[]): RestoredMirror => ({
+      commit: '', mesh: origin, roster: rosterOf(origin, [laptop.device, mini.device]), quarantined: [],
+      stacks: [{ id, name: 'repo', key: 'repo', mesh: origin, batches, names: namesOf(batches) }],
+    }) as unknown as RestoredMirror
+    const all = batchesOf(stackOf(mini, 'repo'))
+    const restore = (batches: Batch[]): ReturnType<typeof importMirror> =>
+      importMirror(content(batches), {
+        stacks: fresh.stacks, mesh: of === 'another' ? OTHER : origin, nameOf: device => device === mini.device ? 'mini' : 'laptop',
+      })
+    const [holed] = await restore(all.filter(({ feed }) => feedDevice(feed) === mini.device))
+    const message = expect.stringMatching(/^2 records of mini \(2\) of the stack repo are read from the mirror/) as string
+    expect(holed).toMatchObject({ entries: 0, problems: [{ code: 'RECORDS_WAIT', message }] })
+    expect((await restore(all))[0]).toMatchObject({ entries: 3, problems: [] })
   })
 })
 

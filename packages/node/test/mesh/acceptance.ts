@@ -436,8 +436,10 @@ export function meshAcceptance (name: string, { make, idle, remove, removedAtThe
       expect(heard.flat().every(message => message === `${a.self} "fails"`)).toBe(true)
       expect(heard[0]).toEqual([])
       await observer.broadcast('advert', 'of an observer')
-      expect(await b.broadcast('advert', { n: 3 })).toBeGreaterThan(0)
-      await eventually(() => { expect([0, 2, 3].every(i => heard[i]?.at(-1) === `${b.self} {"n":3}`)).toBe(true) })
+      await eventually(async () => {
+        expect(await b.broadcast('advert', { n: 3 })).toBeGreaterThan(0)
+        expect([0, 2, 3].every(i => heard[i]?.at(-1) === `${b.self} {"n":3}`)).toBe(true)
+      }, { intervalMs: 50 })
       expect(heard.flat().some(message => message.includes('observer'))).toBe(false)
     })
 

@@ -1,14 +1,17 @@
 /** What stacks hold and do not show, as `status` and `stack verify` say it: the device at fault, once for each kind of fault. */
+import type { UnshownRecord } from '@elder-node/crdt-stack'
 import {
   deviceId, encodeRecord, feedId, genesisHash, recordHash, signHead, toHex,
-  type Batch, type Dep, type DeviceCut, type DeviceId, type Value,
+  stackId, type Batch, type Dep, type DeviceCut, type DeviceId, type Value,
 } from '@elder-node/protocol'
 import { afterEach, describe, expect, it } from 'vitest'
 import { randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
-import { faultProblems } from '../../src/services/stacks/faults.ts'
+import { AlertBook } from '../../src/services/alerts/alert-book.ts'
+import { faultProblems, recordsWait, waitingFindings } from '../../src/services/stacks/faults.ts'
 import type { HeldStack } from '../../src/services/stacks/held-stack.ts'
 import { crypto, StackMesh, stackOf, type StackNode } from '../support/stacks.ts'
 
+const STACK = stackId('repo', crypto)
 let mesh = new StackMesh()
 afterEach(async () => {
   await mesh.stop()
@@ -19,7 +22,7 @@ afterEach(async () => {
 class Rogue {
   readonly #signer = signerFromSeed(randomBytes(32))
   readonly device = deviceId(this.#signer.publicKey)
-  readonly #feed = feedId(this.device, randomBytes(8))
+  readonly feed = feedId(this.device, randomBytes(8))
   readonly #stack: HeldStack['stack']['id']
   #last: Dep | undefined
 
@@ -30,11 +33,12 @@ class Rogue {
   /** `sees`: the head of another feed that it names. */
   write (kind: string, body: Value, ...sees: Dep[]): Batch {
     const seq = (this.#last?.seq ?? 0) + 1
-    const prev = this.#last?.hash ?? genesisHash(this.#stack, this.#feed, crypto)
+    const prev = this.#last?.hash ?? genesisHash(this.#stack, this.feed, crypto)
     const bytes = encodeRecord({ seq, prev, deps: sees, at: seq, agent: null, kind, body })
     const hash = recordHash(bytes, crypto)
-    this.#last = { feed: this.#feed, seq, hash }
-    return { feed: this.#feed, from: seq, records: [bytes], head: signHead(this.#stack, this.#feed, seq, hash, this.#signer) }
+    this.#last = { feed: this.feed, seq, hash }
+    const head = signHead(this.#stack, this.feed, seq, hash, this.#signer)
+    return { feed: this.feed, from: seq, records: [bytes], head }
   }
 }
 
@@ -79,8 +83,29 @@ describe('a stack with records that are not shown', () => {
     await receive(node, follower.write('set', { entry: rogue.last.hash, field: 'title', value: 'x' }, rogue.last))
     expect(problemsOf(node, rogue)).toMatchObject([
       { code: 'RECORD_VOID', device: { id: rogue.device } },
-      { code: 'RECORD_SKIPPED', message: expect.stringContaining('its entry is not shown. At fault: mini.') as string, device: { id: rogue.device } },
+      {
+        code: 'RECORD_SKIPPED', device: { id: rogue.device },
+        message: expect.stringContaining('its entry is not shown. At fault: mini.') as string,
+        fix: expect.stringMatching(/^Look after mini: .*Hidden and kept: 1 of somebody\. No command reads/) as string,
+      },
     ])
+  })
+
+  it('says whose records a text written twice hides, and how to read them', () => {
+    const [bad, good, mine] = [new Rogue(STACK), new Rogue(STACK), new Rogue(STACK)]
+    const names = new Map([[bad.device, 'mini'], [good.device, 'laptop'], [mine.device, 'this']])
+    const record = ({ feed }: Rogue, seq: number): UnshownRecord =>
+      ({ feed, seq, kind: 'text', state: 'skipped', why: 'it builds on text that is not shown', device: bad.device })
+    const unshown = [record(mine, 4), record(good, 2), record(good, 3)]
+    const faults = (): ReturnType<HeldStack['faults']> => ({ forks: [], unshown })
+    const held = { name: 'repo', stack: { damaged: [] }, faults } as unknown as HeldStack
+    const [problem, ...others] = faultProblems([held], device => names.get(device) ?? '')
+    expect(others).toEqual([])
+    expect(problem?.message).toMatch(/^3 records .* At fault: mini\.$/)
+    expect(problem?.fix).toContain('Hidden and kept: 2 of laptop, 1 of this.')
+    expect(problem?.fix).toContain('elder-node stack log repo --entry <id>')
+    expect(problem?.fix).toContain('elder-node stack show repo <id> --at <revision>')
+    expect(problem?.fix).not.toContain('lost')
   })
 
   it('says nothing of what an eviction hides, nor while all is shown', async () => {
@@ -95,5 +120,60 @@ describe('a stack with records that are not shown', () => {
     await node.stacks.applyCuts()
     expect(await node.stacks.open('repo').list()).toHaveLength(1)
     expect(problemsOf(node, other)).toEqual([])
+  })
+})
+
+describe('a stack with records that wait for others', () => {
+  const note = { kind: 'note', fields: { title: 'x' }, body: '', v: 1 }
+  /** Two devices, one of which names the other's record: that record, and what waits for it. */
+  const holed = async (node: StackNode): Promise<{ gone: Batch, first: Batch, second: Batch, follower: Rogue }> => {
+    const { id } = (await node.stacks.ensure('repo')).stack
+    const [lost, follower] = [new Rogue(id), new Rogue(id)]
+    const gone = lost.write('new', note)
+    return { gone, first: follower.write('new', note, lost.last), second: follower.write('new', note), follower }
+  }
+  const waits = (node: StackNode): ReturnType<typeof recordsWait> => recordsWait(heldOf(node), () => 'mini')
+
+  it('says how many, of whom and what to do, until what they name comes; the stack is there', async () => {
+    const node = await mesh.node()
+    const { gone, first, second } = await holed(node)
+    expect(node.stacks.list()).toEqual([])
+    await receive(node, first, second)
+    expect(waits(node)).toMatchObject([{
+      code: 'RECORDS_WAIT', fix: expect.stringContaining('elder-node stack sync') as string,
+      message: expect.stringMatching(/^2 records of mini \(2\) in the stack repo are not shown: .* of 1970-01-01T/) as string,
+    }])
+    expect(node.stacks.list()).toMatchObject([{ name: 'repo', entries: 0 }])
+    expect(await node.stacks.open('repo').list()).toEqual([])
+    await receive(node, gone)
+    expect(waits(node)).toEqual([])
+    expect(await node.stacks.open('repo').list()).toHaveLength(3)
+  })
+
+  it('is told after a minute, also when more come meanwhile', async () => {
+    const node = await mesh.node()
+    const { gone, first, second } = await holed(node)
+    const book = new AlertBook()
+    const told = (atMs: number): string[] =>
+      book.evaluate(waitingFindings(node.stacks.all(), () => 'mini'), atMs).map(({ code }) => code)
+    await receive(node, first)
+    expect(told(0)).toEqual([])
+    await receive(node, second)
+    expect([told(59_000), told(60_000)]).toEqual([[], ['RECORDS_WAIT']])
+    await receive(node, gone)
+    expect(told(61_000)).toEqual([])
+  })
+
+  it('is not told of an evicted device, unless a head that the eviction keeps is among them', async () => {
+    let cuts = new Map<DeviceId, DeviceCut>()
+    const node = await mesh.node({ cuts: () => cuts })
+    const { first, follower } = await holed(node)
+    await receive(node, first)
+    const head = toHex(follower.last.hash)
+    for (const [keep, undo, told] of [[[head], false, 1], [[], false, 0], [[head], true, 0]] as const) {
+      cuts = new Map([[follower.device, { keep: new Set(keep), undo }]])
+      await node.stacks.applyCuts()
+      expect(waits(node)).toHaveLength(told)
+    }
   })
 })

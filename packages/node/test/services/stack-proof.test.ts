@@ -1,5 +1,5 @@
 /** Search over stacks, and the proof of one: what agrees, what is offline, what differs, and what a damaged disk says. */
-import type { Batch, DeviceId } from '@elder-node/protocol'
+import { feedDevice, type Batch, type DeviceId } from '@elder-node/protocol'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { StackProof } from '../../src/api.ts'
 import { proveStack } from '../../src/services/stack-proof.ts'
@@ -61,6 +61,25 @@ describe('verify', () => {
     }
     const { problems } = await prove(a)
     expect(problems).toMatchObject([{ code: 'FEED_BROKEN', message: expect.stringContaining('record 2') as string, fix: expect.stringContaining('move that file away') as string }])
+  })
+
+  it('records that lack what they name are a fault, in a stack that shows nothing for it too', async () => {
+    const [a, b] = [await mesh.node(), await mesh.node()]
+    await mesh.connectAll()
+    await write(a, 'one')
+    await eventually(() => { expect(b.stacks.named('repo')?.entries()).toBe(1) })
+    await write(b, 'two')
+    await eventually(() => { expect(a.stacks.named('repo')?.entries()).toBe(2) })
+    await mesh.stop(a)
+    await mesh.stop(b)
+    // As a log that was deleted while the node was stopped.
+    for (const { batches } of b.disk.feeds.values()) {
+      batches.splice(0, batches.length, ...batches.filter(({ feed }) => feedDevice(feed) === b.device))
+    }
+    mesh.nodes.splice(0)
+    const alone = await mesh.node({ disk: b.disk })
+    const wait = { code: 'RECORDS_WAIT', message: expect.stringContaining('One record of device-0 (1)') as string }
+    expect(await prove(alone)).toMatchObject({ entries: 0, problems: [wait] })
   })
 
   it('a damaged remote is a fault; one that is behind or away is not', async () => {

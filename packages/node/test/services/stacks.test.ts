@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FsFeedStore } from '@elder-node/crdt-stack/fs'
 import { codeOf, deviceId, encodeRecord, feedId, genesisHash, LIMITS, recordHash, signHead, stackIdOf, stackKey, SETTINGS_STACK, type Batch, type MeshId, type StackKey } from '@elder-node/protocol'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { privateFiles } from '../../src/adapters/private-files.ts'
 import { Stacks } from '../../src/services/stacks.ts'
@@ -317,6 +317,43 @@ describe('an archived stack whose origin does not read', () => {
     await mesh.network.connect(again.device, b.device)
     await eventually(async () => { expect(await digestOf(again, 'memory')).toEqual(await digestOf(b, 'memory')) })
     expect(again.stacks.problems()).toEqual([])
+  })
+})
+
+describe('when a removal was heard of', () => {
+  const DAY_MS = 86_400_000
+  const titles = async ({ stacks }: StackNode): Promise<string[]> => {
+    return (await stacks.open('repo').list()).map(({ title }) => title)
+  }
+  const give = async (from: StackNode, to: StackNode, name: string): Promise<void> => {
+    await to.stacks.receive(stackKey(stackIdOf(name, crypto)), name, batchesOf((await from.stacks.ensure(name)).stack))
+  }
+  const later = async (): Promise<void> => { await new Promise(resolve => { setTimeout(resolve, 5) }) }
+
+  it.each([
+    ['is known after a start: what was written since is shown', undefined],
+    ['does not read: the removal hides nothing that it does not name', new Uint8Array(7)],
+  ])('%s', async (_, damage) => {
+    const [a, other, rogue] = [await mesh.node(), await mesh.node(), await mesh.node()]
+    await note(other, 'repo', 'old')
+    await give(other, a, 'repo')
+    const heads = stackOf(a, 'repo').vector().map(({ feed }) => [feed, 2 ** 40, 'f'.repeat(64)])
+    const settings = await rogue.stacks.ensure(SETTINGS_STACK)
+    const ms = Date.now() + 2 * DAY_MS
+    const ahead = vi.spyOn(Date, 'now').mockReturnValue(ms)
+    const body = JSON.stringify({ stack: 'repo', heads })
+    await settings.stack.add({ kind: 'removal', title: 'repo', body }).finally(() => { ahead.mockRestore() })
+    await give(rogue, a, SETTINGS_STACK)
+    expect(a.stacks.list()).toEqual([])
+    await later()
+    await note(other, 'repo', 'later')
+    await give(other, a, 'repo')
+    expect(await titles(a)).toEqual(['old', 'later'])
+    await mesh.stop(a)
+    const { files } = a.disk
+    if (damage !== undefined) files.contents.set(`${stackKey(stackIdOf('repo', crypto))}/removed.cbor`, damage)
+    await later()
+    expect(await titles(await mesh.node({ disk: a.disk }))).toEqual(['old', 'later'])
   })
 })
 

@@ -13,7 +13,7 @@ import { FakeNode } from './fake-node.ts'
 export interface Ran { code: number, stdout: string, stderr: string, json: () => Array<Record<string, unknown>> }
 export interface RunOptions {
   /** Several are several lines of a terminal. */
-  stdin?: string | string[]
+  stdin?: string | Buffer | string[]
   env?: NodeJS.ProcessEnv
   cwd?: string
   /** Both streams are a terminal of this size. */
@@ -45,12 +45,13 @@ export class Desk implements AsyncDisposable {
     let nowMs = 0
     const exited = Promise.withResolvers<number>()
     const running = runCli(argv, {
-      stdin: Object.assign(Readable.from([options.stdin ?? []].flat().map(text => Buffer.from(text))), { isTTY: options.tty !== undefined }), stdout: stdout.stream, stderr: stderr.stream,
+      stdin: Object.assign(Readable.from([options.stdin ?? []].flat().map(text => Buffer.from(text as string))), { isTTY: options.tty !== undefined }), stdout: stdout.stream, stderr: stderr.stream,
       env: { ELDER_NODE_DIR: this.dir, ...options.env }, cwd: options.cwd ?? this.dir,
       onInterrupt: (listener) => { interrupt = listener; return () => { interrupt = () => {} } },
       onFault: (listener) => { fault = listener; return () => { fault = () => {} } },
       nowMs: () => nowMs,
       exit: (code) => exited.resolve(code),
+      onUnread: () => {},
       nodeFactory: async () => options.nodeFactory ?? (() => { throw new Error('this command must not load the node') }),
     })
     options.onStart?.((laterMs = 1000) => { nowMs += laterMs; interrupt() }, { stdout: stdout.text }, (error) => fault(error))

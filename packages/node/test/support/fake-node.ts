@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { ElderError, originOf, stackNamesOf } from '@elder-node/protocol'
 import type { DeviceId, EntryId, FeedId } from '@elder-node/protocol'
 import type { EntryPatch, NewEntry } from '@elder-node/crdt-stack'
-import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, Departure, DeviceStatus, Diagnosis, ElderNode, Evictee, LeaveOptions, OpenStack, PingEvent, PingOptions, RemoteInfo, Role, RunningBuild, ShownEntry, StackProof, Status } from '../../src/api.ts'
+import type { BuildEvent, BuildRequest, BuildStatus, CandidateExplanation, Departure, DeviceStatus, Diagnosis, ElderNode, Evictee, LeaveOptions, OpenStack, PingEvent, PingOptions, RemoteInfo, RestoredStack, Role, RunningBuild, ShownEntry, StackProof, Status } from '../../src/api.ts'
 
 export const SELF = { id: 'a'.repeat(52), name: 'laptop' }
 export const MINI = { id: 'b'.repeat(52), name: 'mini' }
@@ -43,6 +43,7 @@ export const untilCancelled: Script = async function * (_request, cancelled) {
 }
 
 export class FakeNode implements ElderNode {
+  restored: RestoredStack = { stack: 's', name: 'my-repo', digest: 'dig', feeds: 'fee', entries: 1, archived: true, problems: [] }
   readonly device = SELF
   readonly mesh = { id: 'm'.repeat(26), name: 'bramble' }
   joined: 'founded' | 'admitted' | 'returned' = 'founded'
@@ -171,7 +172,7 @@ export class FakeNode implements ElderNode {
       .flatMap(([name, entries]) => entries.filter((entry) => entry.title.includes(query) && (kind === undefined || entry.kind === kind)).map(({ body, ...entry }) => ({ stack: name, score: 1.5, snippet: body, entry }))),
     verify: async (stack) => ({ ...await (await this.#open(stack)).digest(), ...this.proof }),
     sync: async () => this.#remotes.map(({ stack, url }) => ({ stack, url, ok: !url.includes('broken'), commit: 'c'.repeat(40), message: url.includes('broken') ? 'no route' : null })),
-    restore: async () => [{ stack: 's', name: 'my-repo', digest: 'dig', feeds: 'fee', entries: 1, archived: true }],
+    restore: async () => [this.restored],
   }
 
   #open (name: string): OpenStack {

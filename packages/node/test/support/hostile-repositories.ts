@@ -13,6 +13,8 @@ export interface HostileRepository {
   make (dir: string, canary: string): string | undefined
   /** What a snapshot of it holds; undefined where a refusal with a code is as good. */
   files?: string[]
+  /** The code that its source is refused with. */
+  refused?: string
   /** One sentence of the warnings. */
   warns?: RegExp
   /** Something in it never says a word: the deadline ends it. */
@@ -215,7 +217,7 @@ export const HOSTILE: HostileRepository[] = [
     },
   },
   {
-    name: 'thirty tracked .gitattributes that are /dev/zero', files: ['a', ...Array.from({ length: 30 }, (_, i) => `d${i}/.gitattributes`)].sort(),
+    name: 'thirty tracked .gitattributes that are /dev/zero', refused: 'SOURCE_INVALID',
     make (dir) {
       repository(dir)
       for (let i = 0; i < 30; i++) {

@@ -15,7 +15,9 @@ const LOOK_MS_MIN = 500
 const GONE_MAX = 8
 const TERMINAL: ReadonlySet<BuildState> = new Set(['done', 'failed', 'cancelled'])
 /** A builder that fails so lacks what the build needs: no fault of its own, and asked again it says the same. */
-export const UNABLE_CODES: ReadonlySet<string> = new Set(['ENGINE_UNAVAILABLE', 'IMAGE_INVALID', 'IMAGE_MISSING', 'IMAGE_UNAVAILABLE', 'IMAGE_UNSUPPORTED', 'SEALED_UNSUPPORTED'])
+export const UNABLE_CODES: ReadonlySet<string> = new Set(['ENGINE_UNAVAILABLE', 'IMAGE_INVALID', 'IMAGE_MISSING', 'IMAGE_UNAVAILABLE', 'IMAGE_UNSUPPORTED', 'SEALED_UNSUPPORTED', 'SOURCE_UNSUPPORTED'])
+/** What every builder would answer: it is about the source or the outputs, and the command may have run already. */
+const FINAL_CODES: ReadonlySet<string> = new Set(['CWD_INVALID', 'OUTPUT_INVALID', 'SOURCE_INVALID'])
 /** The way to the builder, or this device itself, may be the reason: three of them say nothing about the build. */
 const BLAMELESS: ReadonlySet<string> = new Set(['BUILDER_LOST', 'LEASE_GONE'])
 
@@ -190,6 +192,7 @@ export class BuildMachine {
   }
 
   #failed (current: HeldLease, { code, message, fix }: Failure, now: number): BuildEffect[] {
+    if (FINAL_CODES.has(code)) return this.#end('failed', { code, message, fix }, now)
     if (UNABLE_CODES.has(code)) this.#unable.set(current.device, { code, message, fix })
     return this.#move(current, code, message, now)
   }

@@ -115,7 +115,7 @@ function answersOf (value: Value | undefined): Batch[][] {
 }
 
 function recordsOf (value: Value | undefined): Uint8Array[] {
-  const records = arrayOf(value, LIMITS.rosterRecordsMax)
+  const records = arrayOf(value, LIMITS.rosterKeptMax)
   if (!records.every(record => record instanceof Uint8Array && record.length <= LIMITS.memberRecordBytesMax)) throw new MalformedError('membership records are short byte strings')
   return records as Uint8Array[]
 }

@@ -198,7 +198,8 @@ export class SyncSession {
     const asking = this.#asking
     if (asking === undefined || asking.key !== key || this.#busy) throw new MalformedError('an origin that nobody asked for')
     asking.records.push(...records)
-    if (asking.records.length > LIMITS.rosterRecordsMax) throw new MalformedError('more membership records than a roster holds')
+    const isTooMany = asking.records.length > LIMITS.rosterKeptMax
+    if (isTooMany) throw new MalformedError('more membership records than a roster holds')
     if (more) return []
     this.#busy = true
     return [{ type: 'origin', key, name: asking.name, records: asking.records }]

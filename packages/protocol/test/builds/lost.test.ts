@@ -44,10 +44,23 @@ test('a builder that cannot is not asked again, and its own word is the end; ano
   expect(machine.attempts.map(({ device }) => device)).toEqual(['one', 'two'])
 })
 
+test.each(['SOURCE_INVALID', 'OUTPUT_INVALID', 'CWD_INVALID'])('%s is the end at once, in the words of the builder, who is not called lost', code => {
+  const machine = new BuildMachine({ build, needs: { memoryBytes: null, cpus: null }, localFallback: true })
+  const device = 'one' as DeviceId
+  machine.handle({ type: 'start' }, 0)
+  const [claim] = machine.handle({ type: 'ranked', order: [{ device, rttMs: 1 }] }, 0)
+  machine.handle({ type: 'word', from: device, word: { type: 'grant', build, fence: claim?.type === 'send' ? claim.word.fence : 0, lease: 'l', stamp: 0, ttlMs: 1 } }, 0)
+  const failure = { code, message: 'the symlink x leaves the tree', fix: 'Make it relative.' }
+  const effects = machine.handle({ type: 'failed', from: device, lease: 'l', ...failure }, 0)
+  expect(effects.map(({ type }) => type)).toEqual(['abandon', 'send', 'ended'])
+  expect(effects.at(-1)).toMatchObject({ state: 'failed', failure })
+  expect(machine.attempts.map(({ outcome }) => outcome)).toEqual([code])
+})
+
 test('three builders that fail in the same way: POISON; in different ways: the last one', () => {
   const failing = (codeOf: (lease: string) => string) => tried((machine, lease, now) => machine.handle({ type: 'failed', from: lease as DeviceId, lease, code: codeOf(lease), message: 'm', fix: '' }, now))
   expect(failing(() => 'ENGINE_FAILED')).toEqual({ code: 'POISON', attempts: ['ENGINE_FAILED', 'ENGINE_FAILED', 'ENGINE_FAILED'] })
-  expect(failing(lease => lease === 'two' ? 'SOURCE_INVALID' : 'ENGINE_FAILED').code).toBe('ENGINE_FAILED')
+  expect(failing(lease => lease === 'two' ? 'SOURCE_BROKEN' : 'ENGINE_FAILED').code).toBe('ENGINE_FAILED')
 })
 
 test('a lease that is gone before the build began is no attempt and no poison; a builder that never gives one is left alone in the end', () => {

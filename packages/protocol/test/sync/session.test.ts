@@ -92,6 +92,19 @@ describe('an exchange of stacks', () => {
     expect([...wary.held.values()].map(({ name }) => name)).toEqual(['new'])
   })
 
+  it('an origin of as many membership records as a roster may have travels; one more does not', () => {
+    const key = keyOf('old', 'a'.repeat(26))
+    const originOf = (count: number): Uint8Array[] => Array.from({ length: count }, (_, i) => Uint8Array.of(i >> 8, i))
+    const heard = (origin: Uint8Array[]): Uint8Array[] => {
+      const [i, r] = [new MapReplica(), new MapReplica().put('old', feedOf('x', 'old', [10]), 'a'.repeat(26), origin)]
+      exchange(i, r)
+      return i.origin(key)
+    }
+    const origin = originOf(LIMITS.rosterKeptMax)
+    expect(heard(origin)).toEqual(origin)
+    expect(heard(originOf(LIMITS.rosterKeptMax + 1))).toEqual([])
+  })
+
   it('brings every strand of a forked feed, wherever it left the others, in few questions', () => {
     const trunk = feedOf('x', 'a', Array.from({ length: 300 }, () => 5))
     const fork = feedOf('x', 'a', Array.from({ length: 100 }, () => 6), [], trunk.batches[149])

@@ -14,6 +14,9 @@ const UIDS_PER_NODE = 64
 const FIRST = 70_000
 const BLOCKS = 156
 
+/** Of any node on this machine. */
+export function isBuildUser (uid: number): boolean { return uid >= FIRST && uid < FIRST + BLOCKS * UIDS_PER_NODE }
+
 interface Claim { pid: number, start: string, boot: string, namespace: string, owner: string }
 export interface UidBlock { first: number, count: number, release: () => Promise<void> }
 

@@ -9,7 +9,7 @@ import { DiskWatch } from '../disk-watch.ts'
 import { CANCELLED, DISK_FULL, signalOf, type ExitEvent } from '../engine-common/exit.ts'
 import { Opening } from '../engine-common/opening.ts'
 import { checkId, checkTree } from '../engine-common/spec-checks.ts'
-import { folderOf, foldersIn, makeFolder, removeFolder } from '../engine-common/trees.ts'
+import { folderOf, makeFolder, removeFolder, sweepFolders } from '../engine-common/trees.ts'
 import { checkSpec, prepareContainer } from './build-files.ts'
 import type { ContainerClient } from './client.ts'
 import { LABEL } from './container-config.ts'
@@ -134,7 +134,7 @@ export class ContainerEngine implements Engine {
   async sweep (): Promise<void> {
     const { root, node, client } = await this.#opening.get()
     for (const { Id } of await client.list(`${LABEL.node}=${node}`)) await client.remove(Id)
-    for (const folder of await foldersIn(root)) await removeFolder(folder, undefined)
+    await sweepFolders(root)
   }
 
   async close (): Promise<void> {

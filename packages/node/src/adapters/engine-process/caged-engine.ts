@@ -8,7 +8,7 @@ import { DiskWatch } from '../disk-watch.ts'
 import { CANCELLED, DISK_FULL, signalOf } from '../engine-common/exit.ts'
 import { Opening } from '../engine-common/opening.ts'
 import { checkId, checkTree, workingDirectory } from '../engine-common/spec-checks.ts'
-import { folderOf, foldersIn, makeFolder, ownTree, removeFolder, slotOf } from '../engine-common/trees.ts'
+import { folderOf, makeFolder, ownTree, removeFolder, slotOf, sweepFolders } from '../engine-common/trees.ts'
 import { findTool } from '../system-tools.ts'
 import type { Cage, Caged } from './cage.ts'
 import { buildScript } from './script.ts'
@@ -84,7 +84,7 @@ export class CagedEngine implements Engine {
   async sweep (): Promise<void> {
     const { root, cage } = await this.#opening.get()
     await cage.sweep()
-    for (const folder of await foldersIn(root)) await removeFolder(folder, undefined)
+    await sweepFolders(root)
   }
 
   async close (): Promise<void> {

@@ -16,7 +16,11 @@ export interface InputOptions {
   wrong?: ((text: string) => string | undefined) | undefined
 }
 
-/** `hint` is shown when a person sits at the terminal. @throws ElderError `TOO_LARGE`, or the system's error */
+/**
+ * `hint` is shown when a person sits at the terminal.
+ *
+ * @throws ElderError `TOO_LARGE`, `USAGE` when it is not UTF-8, or the system's error
+ */
 export async function readInput (io: Io, path: string, { bytesMax, hint, signal, complete, wrong }: InputOptions): Promise<string> {
   if (path === '-') return await readStdin(io, { bytesMax, hint, signal, complete, wrong })
   const file = resolve(io.cwd, path)
@@ -24,7 +28,7 @@ export async function readInput (io: Io, path: string, { bytesMax, hint, signal,
   const found = await stat(file)
   if (found.isDirectory()) throw new ElderError('NO_SUCH_FILE', `${file} is a folder`, 'Give the path of a file in it, or - to read standard input.')
   if (found.size > bytesMax) throw tooLarge(path, bytesMax)
-  return await readFile(file, 'utf8')
+  return decoded(await readFile(file), file)
 }
 
 async function readStdin (io: Io, { bytesMax, hint, signal, complete, wrong }: InputOptions): Promise<string> {
@@ -46,7 +50,16 @@ async function readStdin (io: Io, { bytesMax, hint, signal, complete, wrong }: I
     io.stderr.write(`${told}\n`)
     chunks = []
   }
-  return Buffer.concat(chunks).toString('utf8')
+  return decoded(Buffer.concat(chunks), 'standard input')
+}
+
+/** A mark of the byte order, as some editors write it, is no part of the text. Bytes of another encoding are not guessed. */
+function decoded (bytes: Uint8Array, what: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw new ElderError('USAGE', `${what} is not UTF-8 text`, 'Convert it first, for instance: iconv -f latin1 -t utf-8')
+  }
 }
 
 function tooLarge (what: string, bytesMax: number): ElderError {

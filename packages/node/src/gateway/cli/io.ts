@@ -19,6 +19,8 @@ export interface Io {
   nowMs (): number
   /** Ends the process now: the second Ctrl-C. */
   exit (code: number): void
+  /** What the process exits with when the reader of its output leaves before it ends. @default 0: it has seen enough */
+  onUnread (code: number): void
   /** Loads the node itself, libp2p included: only `join` calls it. */
   nodeFactory (): Promise<NodeFactory>
 }
@@ -26,7 +28,7 @@ export interface Io {
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const FAULTS = ['uncaughtException', 'unhandledRejection'] as const
 
-export function processIo (nodeFactory: Io['nodeFactory']): Io {
+export function processIo (nodeFactory: Io['nodeFactory'], onUnread: Io['onUnread'] = () => {}): Io {
   return {
     stdin: process.stdin,
     stdout: process.stdout,
@@ -43,6 +45,7 @@ export function processIo (nodeFactory: Io['nodeFactory']): Io {
     },
     nowMs: () => performance.now(),
     exit: (code) => process.exit(code),
+    onUnread,
     nodeFactory,
   }
 }

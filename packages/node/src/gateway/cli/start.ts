@@ -16,16 +16,20 @@ async function nodeFactory (): Promise<NodeFactory> {
 
 /** Runs the command and ends the process with its code, once all output is written. */
 export async function start (argv: string[]): Promise<void> {
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', leave)
-  const code = await runCli(argv, processIo(nodeFactory))
+  let unread: number = EXIT.ok
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', (error) => { leave(error, unread) })
+  const code = await runCli(argv, processIo(nodeFactory, (code) => { unread = code }))
   process.exitCode = code
   await Promise.all([process.stdout, process.stderr].map((stream) => new Promise<void>((resolve) => { stream.write('', () => resolve()) })))
   process.exit(code)
 }
 
-/** `elder-node builds logs x | head`: the reader has seen enough. Any other end of an output is an error, told where it can be. */
-function leave (error: NodeJS.ErrnoException): void {
-  if (error.code === 'EPIPE') process.exit(0)
+/**
+ * `elder-node builds logs x | head`: the reader has seen enough, and `unread` says what that means for the command.
+ * Any other end of an output is an error, told where it can be.
+ */
+function leave (error: NodeJS.ErrnoException, unread: number): void {
+  if (error.code === 'EPIPE') process.exit(unread)
   const why = error.code === 'ENOSPC' ? 'no space is left where it goes' : error.message
   try { writeSync(2, `error: the output cannot be written: ${why}\nfix: Free some disk space, or send it elsewhere.\n`) } catch { /* stderr is the one that failed */ }
   process.exit(EXIT.error)

@@ -16,7 +16,7 @@ export interface AlertFacts {
 
 export type AlertCode =
   | 'NO_NETWORK' | 'RESTART_LOOP' | 'DEVICE_DOWN' | 'DISK_LOW' | 'MEMORY_HIGH' | 'LOOP_BLOCKED' | 'QUEUE_STUCK'
-  | 'ONLY_COPY' | 'MIRROR_BEHIND' | 'MIRROR_STALE' | 'VERSION_SKEW'
+  | 'RECORDS_WAIT' | 'ONLY_COPY' | 'MIRROR_BEHIND' | 'MIRROR_STALE' | 'VERSION_SKEW'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -41,6 +41,9 @@ export const ALERTS: Readonly<Record<AlertCode, AlertFacts>> = {
   MEMORY_HIGH: { when: 'more than 90 % of the memory of an online device is used', holdMs: 5 * MINUTE_MS },
   LOOP_BLOCKED: { when: 'the event loop of this node stalls for more than 1 s in every window of 15 s', holdMs: MINUTE_MS },
   QUEUE_STUCK: { when: 'a build of this device waits for a slot while an online device that would take it has a free one', holdMs: MINUTE_MS },
+  RECORDS_WAIT: {
+    when: 'records of a stack are here and lack something that they lead to, which no device and no remote has sent', holdMs: MINUTE_MS,
+  },
   ONLY_COPY: { when: 'a stack with entries is on no other device, and on no remote in full', holdMs: 0 },
   MIRROR_BEHIND: { when: 'a remote did not take what it should', holdMs: 0 },
   MIRROR_STALE: { when: 'changes of a stack have not been on one of its remotes for 4 hours', holdMs: THRESHOLDS.mirrorStaleMs, settleMs: 2 * MINUTE_MS },

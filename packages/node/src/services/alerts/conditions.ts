@@ -3,6 +3,9 @@ import type { DeviceStatus, Problem, StackStatus } from '../../api.ts'
 import type { Finding } from './alert-book.ts'
 import { THRESHOLDS } from './catalogue.ts'
 
+/** `about` of {@link Finding}, where the message changes and the problem is the same. @default the message */
+export type Found = Problem & Partial<Pick<Finding, 'about'>>
+
 export interface World {
   /** This device first or anywhere; others as their adverts say. */
   devices: readonly DeviceStatus[]
@@ -14,7 +17,7 @@ export interface World {
   waiting: ReadonlyArray<{ id: string, candidates: readonly string[] }>
   stacks: readonly StackStatus[]
   /** What services found themselves. */
-  found: readonly Problem[]
+  found: readonly Found[]
   version: string
   loopLagS: number
   /** Wall clock of the starts that followed an end that was not clean, milliseconds. */
@@ -25,7 +28,7 @@ export interface World {
 export function findingsOf (world: World): Finding[] {
   const offline = noNetwork(world)
   return [
-    ...offline, ...restartLoop(world), ...world.found.map(problem => ({ ...problem, about: problem.message })),
+    ...offline, ...restartLoop(world), ...world.found.map(problem => ({ about: problem.message, ...problem })),
     // Who is cut off cannot tell who is down.
     ...world.devices.flatMap(device => device.online ? [...diskLow(device, world), ...memoryHigh(device, world)] : offline.length > 0 ? [] : deviceDown(device, world)),
     ...loopBlocked(world), ...queueStuck(world), ...world.stacks.filter(isOnlyCopy).map(onlyCopy), ...mirrorsBehind(world), ...mirrorsStale(world), ...versionSkew(world),

@@ -1,6 +1,6 @@
 /** The builder: gives slots, runs what holds a lease, and frees the slot in every path. */
 import { decodeRequestFrame, ElderError, encodeFrame, hasRole, SlotMachine, traceIdOf, type ClaimNeeds, type ClaimWord, type DeviceId, type Lease, type RequestFrame, type Role, type SlotEffect, type SlotInput } from '@elder-node/protocol'
-import type { Logger } from '../../ports/log.ts'
+import { LeftoverError } from '../../ports/engine.ts'
 import type { FrameStream } from '../../ports/mesh.ts'
 import { after } from '../../timers.ts'
 import type { Capacity } from '../resources/own-advert.ts'
@@ -18,7 +18,6 @@ export interface HostComponents extends Omit<RunComponents, 'engine'> {
   rttMs: (device: DeviceId) => number | undefined
   /** Tells the resources what is free here. */
   offer: (capacity: Capacity) => void
-  log: Logger
 }
 
 export interface HostInit {
@@ -54,9 +53,20 @@ export class BuildHost {
     const { engine, network, log } = this.#components
     if (engine?.name === 'process' && network === 'none') log.warn({ network }, 'every build is refused: the process engine cannot cut builds off from the network')
     this.configure(slots)
-    if (engine !== undefined) await engine.sweep()
+    await this.#sweep()
     this.#drive({ type: 'swept' })
     this.#offer()
+  }
+
+  /** A build must not be able to keep the node from starting. */
+  async #sweep (): Promise<void> {
+    const { engine, log } = this.#components
+    try {
+      await engine?.sweep()
+    } catch (error) {
+      if (!(error instanceof LeftoverError)) throw error
+      log.error({ folders: error.folders }, 'what earlier builds left could not be removed: remove it by hand')
+    }
   }
 
   configure (slots: number): void {

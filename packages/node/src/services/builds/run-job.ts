@@ -2,6 +2,7 @@
 import { ElderError, encodeOutputPart, formatTraceparent, inputDigest, manifestDigest, nextSpan, signResult, utf8, type BuildNetwork, type BuildResult, type BuildTimings, type Crypto, type ManifestFile, type Signer } from '@elder-node/protocol'
 import type { Engine, Limits, RunEvent, RunSpec } from '../../ports/engine.ts'
 import type { Clock } from '../../ports/host.ts'
+import type { Logger } from '../../ports/log.ts'
 import type { PreparedTrees } from '../../ports/prepare.ts'
 import type { OutputReader, SourceCache } from '../../ports/source.ts'
 import type { Job } from './job.ts'
@@ -23,6 +24,7 @@ export interface RunComponents {
   network: BuildNetwork
   /** A build could not run, for no fault of its own: code of the error. @default nobody is told */
   couldNotRun?: (code: string) => void
+  log: Logger
 }
 
 /** Exit code of a command that was ended at its deadline. */
@@ -51,8 +53,13 @@ export async function runJob (job: Job, components: RunComponents): Promise<void
   } catch (error) {
     if (!signal.aborted) await report(job, error, components)
   } finally {
-    if (tree !== undefined) await engine.removeTree(tree).catch(() => {})
+    if (tree !== undefined) await remove(tree, components)
   }
+}
+
+/** What stays is swept at the next start: the build's result does not depend on it. */
+async function remove (tree: string, { engine, log }: RunComponents): Promise<void> {
+  await engine.removeTree(tree).catch((error: unknown) => { log.error({ err: error, tree }, 'what a build left could not be removed') })
 }
 
 async function source (job: Job, { cache }: RunComponents): Promise<void> {

@@ -3,14 +3,14 @@ import type { SourceCache } from '../../ports/source.ts'
 
 /**
  * The builder's half of the source exchange: `source {ancestors}` -> `have`, then packs until `pack-end`, then `source-ready`.
- * @throws ElderError `SOURCE_INVALID`, `SOURCE_TOO_LARGE`, `SOURCE_BROKEN`
+ * @throws ElderError `SOURCE_INVALID`, `SOURCE_TOO_LARGE`, `SOURCE_UNSUPPORTED`, `SOURCE_BROKEN`
  */
 export async function receiveSource (
   cache: SourceCache, owner: string, source: { project: string, commit: string }, frames: AsyncIterator<RequestFrame>,
   send: (frame: BuilderFrame) => Promise<unknown>, signal: AbortSignal,
 ): Promise<void> {
   const ask = await nextFrame(frames, signal)
-  if (ask.type !== 'source') throw new ElderError('SOURCE_INVALID', `expected source, got ${ask.type}`)
+  if (ask.type !== 'source') throw new ElderError('SOURCE_BROKEN', `expected source, got ${ask.type}`)
   const here = await cache.have(owner, source.project, [source.commit, ...ask.ancestors], { signal })
   if (here.includes(source.commit)) {
     await send({ type: 'have', commits: null })
@@ -25,7 +25,7 @@ async function * packs (frames: AsyncIterator<RequestFrame>, signal: AbortSignal
   for (let bytes = 0; ;) {
     const frame = await nextFrame(frames, signal)
     if (frame.type === 'pack-end') return
-    if (frame.type !== 'pack') throw new ElderError('SOURCE_INVALID', `expected pack, got ${frame.type}`)
+    if (frame.type !== 'pack') throw new ElderError('SOURCE_BROKEN', `expected pack, got ${frame.type}`)
     bytes += frame.data.length
     if (bytes > LIMITS.sourceBytesMax) throw new ElderError('SOURCE_TOO_LARGE', `the source exceeds ${LIMITS.sourceBytesMax} bytes`, 'Ignore what need not travel in .gitignore.')
     yield frame.data

@@ -1,6 +1,7 @@
 /** What an admin does to the roster: tickets, evictions, lost devices, new admins. Each is one signed record, durable when it returns. */
 import { deviceId, deviceOfAddress, ElderError, formatTicket, encode, hasRole, LIMITS, type Cut, type DeviceId, type MemberContent, type Role, type RosterMember, type Signer } from '@elder-node/protocol'
 import type { RandomBytes } from '../../ports/host.ts'
+import { durationText } from '../../quantities.ts'
 import { findDevice, findGone } from './find-device.ts'
 import { writeRecord, writeRecords, type WriterComponents } from './writer.ts'
 
@@ -14,7 +15,7 @@ export interface AdministrationComponents extends WriterComponents {
 export interface InviteOptions {
   /** What the invited device may do. @default 'builder' */
   role?: Role
-  /** How long the ticket is good, in milliseconds. @default 900_000 */
+  /** How long the ticket is good, in milliseconds: at most 365 days. @default 900_000 */
   expiresMs?: number
   /** Multiaddrs of this node, each ending in `/p2p/<peer id>`; at most eight are used. @default those of the attached mesh */
   addresses?: string[]
@@ -24,6 +25,8 @@ export interface InviteOptions {
 export interface Invitation { ticket: string, role: Role, expiresMs: number }
 
 const TICKET_MS = 15 * 60_000
+/** Whoever finds a forgotten ticket gets in with it. */
+const TICKET_MS_MAX = 365 * 86_400_000
 /** What a record holds besides its cuts: two keys, a signature, the heads it names. */
 const REVOKE_BYTES = 1024
 
@@ -36,9 +39,10 @@ export class Administration {
     this.#self = deviceId(components.signer.publicKey)
   }
 
-  /** @throws ElderError `NOT_ADMIN`, `NO_ADDRESS`, `DISK_FULL`, `STORAGE`, `ROSTER_FULL` */
+  /** @throws ElderError `NOT_ADMIN`, `USAGE`, `NO_ADDRESS`, `DISK_FULL`, `STORAGE`, `ROSTER_FULL` */
   invite ({ role = 'builder', expiresMs = TICKET_MS, addresses = [] }: InviteOptions): Invitation {
     this.#demandAdmin('invite a device')
+    if (!(expiresMs <= TICKET_MS_MAX)) throw new ElderError('USAGE', `a ticket is good for at most 365 days, and ${durationText(expiresMs)} were asked for`, 'Give less, as --expires 1h or --expires 30d; a ticket lets one device in, whenever it comes.')
     const { random, signerFromSeed, clock, crypto, book, meshSecret } = this.#components
     const dialable = addresses.filter(address => deviceOfAddress(address) !== undefined)
     if (dialable.length === 0) throw new ElderError('NO_ADDRESS', 'This node has no address that another device could dial.', 'Connect to a network, or start with --announce <multiaddr>.')

@@ -23,8 +23,10 @@ const PREFIX_BYTES = 16
 const REQUEST_MS = 5000
 const INTERVAL_MS = 30_000
 const GOES_MS = 2_000
-/** Batches of one exchange: a full roster is sixteen. */
-const ROUNDS_MAX = 32
+/** Batches of one exchange: twice those of a full roster of short records. What is left waits for the next meeting. */
+const ROUNDS_MAX: number = 2 * LIMITS.rosterKeptMax / LIMITS.batchRecordsMax
+/** Of a frame, for what stands around hashes and records. */
+const ENVELOPE_BYTES = 4096
 
 export class RosterSync {
   readonly #book: RecordBook
@@ -79,7 +81,8 @@ export class RosterSync {
     const mine = new Set(this.#records().map(prefixOf))
     const missing = [...have].filter(prefix => !mine.has(prefix))
     const surplus = this.#records().filter(record => !have.has(prefixOf(record)))
-    const give = this.#batchOf(surplus)
+    // Hashes and records go in one frame: with many hashes fewer records fit beside them.
+    const give = this.#batchOf(surplus, LIMITS.frameBytesMax - ENVELOPE_BYTES - PREFIX_BYTES * missing.length)
     const reply = mapOf(await this.#request(device, { want: joined(missing), give }))
     const fresh = this.#book.add(recordsOf(reply['records'], LIMITS.batchRecordsMax), device)
     return fresh.length < missing.length || give.length < surplus.length
@@ -162,10 +165,11 @@ export class RosterSync {
   #records (): readonly MemberRecord[] { return this.#book.graph.records }
 
   /** The first records that fit one message, ancestors first: a record is only kept where what it stands on is known. */
-  #batchOf (records: readonly MemberRecord[]): Uint8Array[] {
+  #batchOf (records: readonly MemberRecord[], room: number = LIMITS.batchBytesMax): Uint8Array[] {
+    const bytesMax = Math.min(room, LIMITS.batchBytesMax)
     let bytes = 0
     return records.toSorted((a, b) => this.#book.graph.compare(a, b)).slice(0, LIMITS.batchRecordsMax)
-      .filter(record => (bytes += record.bytes.length + 8) <= LIMITS.batchBytesMax).map(record => record.bytes)
+      .filter(record => (bytes += record.bytes.length + 8) <= bytesMax).map(record => record.bytes)
   }
 }
 
@@ -174,7 +178,8 @@ function prefixOf ({ hash }: MemberRecord): string { return hash.slice(0, 2 * PR
 function joined (prefixes: readonly string[]): Uint8Array { return new Uint8Array(Buffer.from(prefixes.join(''), 'hex')) }
 
 function prefixesOf (value: Value | undefined): Set<string> {
-  if (!(value instanceof Uint8Array) || value.length % PREFIX_BYTES !== 0 || value.length > PREFIX_BYTES * LIMITS.rosterRecordsMax * 2) throw new MalformedError('hashes are a bounded byte string')
+  const isBounded = value instanceof Uint8Array && value.length <= PREFIX_BYTES * LIMITS.rosterKeptMax
+  if (!isBounded || value.length % PREFIX_BYTES !== 0) throw new MalformedError('hashes are a bounded byte string')
   const hex = Buffer.from(value).toString('hex')
   return new Set(hex.match(/.{32}/g) ?? [])
 }

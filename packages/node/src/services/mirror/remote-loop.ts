@@ -17,7 +17,7 @@ interface Dirty { firstMs: number, lastMs: number }
 export interface PassOptions { push: 'due' | 'all', acceptRewrite?: boolean, signal: AbortSignal }
 
 /** These need a person: nothing is pushed until then. */
-const STOPS = new Set<MirrorProblem['code']>(['MIRROR_REWRITTEN', 'MIRROR_FOREIGN', 'MIRROR_NEWER'])
+const STOPS = new Set<MirrorProblem['code']>(['MIRROR_REWRITTEN', 'MIRROR_FOREIGN', 'MIRROR_NEWER', 'MIRROR_OLDER'])
 /** Trying these again costs this device as much as the first time: each time it waits twice as long. */
 const COSTLY = new Set(['MIRROR_TOO_LARGE', 'DISK_FULL'])
 const COSTLY_WAIT_MS_MAX = 21_600_000

@@ -34,6 +34,9 @@ export class HeldStack {
   /** Entries that are not removed. */
   entries (): number { return this.#entries ??= this.stack.entries().length }
 
+  /** Does it hold nothing at all? With records that wait for others the stack is there, though it shows nothing. */
+  isBlank (): boolean { return this.stack.isEmpty && this.stack.waiting().length === 0 }
+
   /** To be called after every append and receive. @returns whether the feeds are others than before */
   moved (): boolean {
     const before = this.#feeds

@@ -11,6 +11,8 @@ export interface OpenStackComponents {
   find: () => HeldStack
   /** Creates it when it is missing. @throws ElderError `FORBIDDEN` | `ARCHIVED` | `STACK_NAME` */
   forWriting: () => Promise<HeldStack>
+  /** To be awaited before each write: no removal hides it. */
+  keep: (held: HeldStack, author: ByAgent) => Promise<void>
   /** Runs a write that makes the stack one of a repository. @throws ElderError `STACK_ORIGIN` */
   claiming: <T>(claim: Claim, write: () => Promise<T>) => Promise<T>
 }
@@ -23,21 +25,27 @@ export class NamedStack implements OpenStack {
   readonly name: string
   readonly #find: () => HeldStack
   readonly #forWriting: () => Promise<HeldStack>
+  readonly #keep: OpenStackComponents['keep']
   readonly #claiming: OpenStackComponents['claiming']
   readonly #agent: ByAgent
 
   /** `agent`: in whose name it writes when a call names no other. */
-  constructor ({ find, forWriting, claiming }: OpenStackComponents, { name, agent }: { name: string } & ByAgent) {
+  constructor ({ find, forWriting, keep, claiming }: OpenStackComponents, { name, agent }: { name: string } & ByAgent) {
     this.name = name
     this.#agent = agent === undefined ? {} : { agent }
     this.#find = find
     this.#forWriting = forWriting
+    this.#keep = keep
     this.#claiming = claiming
   }
 
   async add (entry: NewEntry, { claim, ...options }: AddOptions = {}): Promise<ShownEntry> {
-    const { stack } = await this.#forWriting()
-    const write = (): Promise<Entry> => stack.add(entry, this.#author(options))
+    const held = await this.#forWriting()
+    const author = this.#author(options)
+    const write = async (): Promise<Entry> => {
+      await this.#keep(held, author)
+      return await held.stack.add(entry, author)
+    }
     const written = claim === undefined ? await write() : await this.#claiming(claim, write)
     // Nothing can replace what nobody knew.
     return { ...written, supersededBy: null }
@@ -45,9 +53,11 @@ export class NamedStack implements OpenStack {
 
   async edit (id: string, patch: EntryPatch, { base, overwrite, ...options }: ByAgent & EditOptions = {}): Promise<ShownEntry> {
     this.#find()
-    const { stack } = await this.#forWriting()
+    const held = await this.#forWriting()
+    const { stack } = held
     const now = this.#lookUp(id)
     if (base !== undefined && overwrite !== true) refuseStaleFields(stack, now, patch, base)
+    await this.#keep(held, this.#author(options))
     try {
       return shownEntry(stack, await stack.edit(now.id, patch, this.#author(options), { ...(base === undefined ? {} : { base }), ...(overwrite === undefined ? {} : { overwrite }) }))
     } catch (error) {
@@ -57,8 +67,10 @@ export class NamedStack implements OpenStack {
 
   async remove (id: string, options: ByAgent = {}): Promise<void> {
     this.#find()
-    const { stack } = await this.#forWriting()
-    await stack.remove(this.#lookUp(id).id, this.#author(options))
+    const held = await this.#forWriting()
+    const { id: whole } = this.#lookUp(id)
+    await this.#keep(held, this.#author(options))
+    await held.stack.remove(whole, this.#author(options))
   }
 
   async get (id: string, { at }: { at?: string } = {}): Promise<ShownEntry> {

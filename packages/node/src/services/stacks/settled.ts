@@ -8,12 +8,12 @@
  * `stack` is the stack's name, `<name>@<mesh>` for one of another mesh. Entries come from other devices: what does not
  * read counts for nothing.
  */
-import type { Author, Entry, KnownUntil } from '@elder-node/crdt-stack'
-import { fromHex, originOf, STACK_NAME, toHex, type FeedId, type Vector } from '@elder-node/protocol'
+import type { Author, Entry } from '@elder-node/crdt-stack'
+import { fromHex, originOf, STACK_NAME, toHex, type FeedId, type Vector, type VectorEntry } from '@elder-node/protocol'
 
 /** An entry that settles something. */
 export interface Settled { id: string, at: string, by: Author }
-export interface Removal extends Settled { heads: readonly KnownUntil[] }
+export interface Removal extends Settled { heads: readonly VectorEntry[] }
 
 export interface SettledStacks {
   /** The first that a stack was made for at the head. */
@@ -37,7 +37,7 @@ export function settledIn (entries: Entry[]): SettledStacks {
     if (entry.kind === 'origin' && isOrigin(origin) && isNew) push(found.origins, stack, origin)
     if (entry.kind === 'archive') push(found.archives, stack, settled)
     if (entry.kind !== 'removal' || !isHeads(heads)) continue
-    push(found.removals, stack, { ...settled, heads: heads.map(head => headOf(head, Date.parse(settled.at))) })
+    push(found.removals, stack, { ...settled, heads: heads.map(headOf) })
   }
   return found
 }
@@ -45,8 +45,8 @@ export function settledIn (entries: Entry[]): SettledStacks {
 /** As a removal names them. */
 export function headsOf (vector: Vector): Heads { return vector.map(({ feed, seq, hash }) => [feed, seq, toHex(hash)]) }
 
-function headOf ([feed, seq, hash]: Heads[number], untilMs: number): KnownUntil {
-  return { feed, seq, hash: fromHex(hash) as Uint8Array, untilMs }
+function headOf ([feed, seq, hash]: Heads[number]): VectorEntry {
+  return { feed, seq, hash: fromHex(hash) as Uint8Array }
 }
 
 function push<T> (map: Map<string, T[]>, key: string, value: T): void {

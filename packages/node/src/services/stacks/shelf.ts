@@ -11,7 +11,8 @@ import type { PrivateFiles } from '../../ports/files.ts'
 export const NAME_FILE = 'stack.cbor'
 const ARCHIVE_FILE = 'archive.cbor'
 const NAME_BYTES_MAX = 1024
-const ARCHIVE_BYTES_MAX = LIMITS.rosterRecordsMax * LIMITS.memberRecordBytesMax
+/** Each record with what CBOR puts before it, and before all of them. */
+const ARCHIVE_BYTES_MAX = LIMITS.rosterKeptMax * (LIMITS.memberRecordBytesMax + 3) + 9
 
 /** A stack on this disk whose name does not read. */
 export interface Nameless { key: StackKey, path: string, message: string }

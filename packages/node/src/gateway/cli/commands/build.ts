@@ -58,7 +58,7 @@ TRACEPARENT (W3C) of this command is gone on with: one trace id in the events,
 in the logs of every device, and in the build's own TRACEPARENT.
 
 The command's exit code is passed on; 124 deadline, 125 the mesh could not run
-it, 130 cancelled (Ctrl-C).`)
+it, 130 cancelled (Ctrl-C, or the reader of the output left: | head -1).`)
     .action(act(async (context, options: BuildOptions, args) => await run(context, buildParams(context, options, args[0] ?? '.', rest), options)))
 }
 
@@ -75,12 +75,15 @@ async function run (context: Context, params: ControlParams<'build'>, options: B
     output.note('cancelling the build; Ctrl-C again leaves at once')
     client.call('builds.cancel', { id }, { signal }).catch(() => leave.abort(new ElderError('CANCELLED', 'cancelled')))
   })
+  // A reader of the output that leaves takes the build with it: `build … | head -1` must not look like a success.
+  if (options.detach !== true && options.dryRun !== true) io.onUnread(EXIT.cancelled)
   try {
     for await (const event of client.stream('build', params, { signal: AbortSignal.any([signal, leave.signal]) })) {
       id = event.build
       if (options.detach === true && event.event !== 'result') return detached(context, id)
       if (options.dryRun === true && event.event === 'elected') return explainOnly(context, event)
       if (options.dryRun !== true || event.event === 'result') printer.print(event)
+      if (event.event === 'result') io.onUnread(printer.exitCode)
     }
   } catch (error) {
     return fail(printer, error, cancelled)

@@ -17,7 +17,7 @@ const LIST = '  elder-node config list\n  elder-node config list --sources\n  el
 
 export function register (command: Command, { act }: Kit): void {
   command.action(act(list)).option('--sources', 'where each value comes from')
-    .addHelpText('after', `\nA flag of \`join\` goes before the environment, that before settings.json,\nthat before the default.\n${help(LIST)}\n  elder-node config set slots 2`)
+    .addHelpText('after', `\nA flag of \`join\` goes before the environment, that before settings.json,\nthat before the default. What \`join\` was told stays in settings.json.\n${help(LIST)}\n  elder-node config set slots 2`)
   command.command('list').description('every setting').option('--sources', 'where each value comes from').action(act(list)).addHelpText('after', help(LIST))
   command.command('get').description('one value, alone on a line').argument('<key>', 'see config list').action(act(get))
     .addHelpText('after', help('  elder-node config get slots\n  elder-node config get mirror.idle --json'))

@@ -1,5 +1,6 @@
 /** `join`: runs this node in the foreground. The only command that loads the network. */
 import { resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { codeOf, ElderError, toDeviceName } from '@elder-node/protocol'
 import type { Command } from 'commander'
 import { dataDirAt } from '../../../adapters/data-dir.ts'
@@ -15,6 +16,8 @@ import type { Ready } from '../detach.ts'
 import { EXIT } from '../failure.ts'
 import { guardFaults } from '../fault-guard.ts'
 import { announce, sayLeft, sayOldName, stopped } from '../join-words.ts'
+import { settingsOfFlags, withPlainName } from '../join-flags.ts'
+import type { JoinFlags } from '../join-flags.ts'
 import { addLaterOptions } from '../later.ts'
 import { ENGINES } from '../node-factory.ts'
 import type { EngineChoice, JoinInit, JoinedNode } from '../node-factory.ts'
@@ -22,9 +25,7 @@ import { openNodeLog } from '../node-log.ts'
 import { reserveRecoveryFile, type RecoveryFile } from '../recovery-file.ts'
 import { doorsOf, readTicket } from '../ticket.ts'
 
-interface Options {
-  ticketFile?: string, saveRecovery?: string, name?: string, listen?: string[], announce?: string[], relay?: string, slots?: string, engine?: string, trustBuilds?: true, mdns: boolean, detach?: true
-}
+interface Options extends JoinFlags { ticketFile?: string, saveRecovery?: string, detach?: true }
 
 const ADMISSION_MS = 60_000
 /** What `leave` gets to hear the end of its own call. */
@@ -54,6 +55,8 @@ Examples:
   elder-node join --detach                     in the background
   ssh mini elder-node invite | elder-node join --ticket-file -
 
+Flags that are settings stay: later starts go on with them until you say
+otherwise, with another flag or with elder-node config (list, set, unset).
 Runs until Ctrl-C; again Ctrl-C leaves at once. --timeout bounds the admission
 (default 60s, exit 6), not the running node. /healthz, /readyz and /metrics
 answer programs on this machine, on the port that is printed; to have none:
@@ -72,7 +75,7 @@ async function join (context: Context, options: Options, words: string[]): Promi
   const guard = guardFaults(io, log)
   try {
     const node = await enter(context, { ...init, log, signal: stopping.signal }, guard.crashed, recoveryFile)
-    return await serve(context, node, { stopping: stopping.signal, crashed: guard.crashed, log, recoverySaved: recoveryFile !== undefined, wish: options.name, trustBuilds: options.trustBuilds === true })
+    return await serve(context, node, { stopping: stopping.signal, crashed: guard.crashed, log, recoverySaved: recoveryFile !== undefined, flags: options })
   } finally {
     guard.release()
   }
@@ -134,18 +137,18 @@ function checkAddress (address: string): void {
 
 function isRelayChoice (text: string): text is NonNullable<JoinInit['relay']> { return ['auto', 'on', 'off'].includes(text) }
 
-interface Running { stopping: AbortSignal, crashed: Promise<never>, log: NonNullable<JoinInit['log']>, recoverySaved: boolean, wish: string | undefined, trustBuilds: boolean }
+interface Running { stopping: AbortSignal, crashed: Promise<never>, log: NonNullable<JoinInit['log']>, recoverySaved: boolean, flags: JoinFlags }
 
 /** Answers the control socket until a signal comes, the mesh says that this device is out, or a fault ends it. */
-async function serve (context: Context, node: JoinedNode, { stopping, crashed, log, recoverySaved, wish, trustBuilds }: Running): Promise<number> {
+async function serve (context: Context, node: JoinedNode, { stopping, crashed, log, recoverySaved, flags }: Running): Promise<number> {
   let graceMs = 0
   try {
-    if (trustBuilds) keepTrust(context)
+    keepFlags(context, flags)
     const control = await serveControl(node, context.location.socket, { log, exposed: node.exposed })
     try {
       const ready = await readyOf(node)
       announce(context, ready, { recoverySaved })
-      sayOldName(context, ready, wish)
+      sayOldName(context, ready, flags.name)
       tellParent(context.io, ready)
       const evicted = await Promise.race([node.evicted, node.left.then(departed => { graceMs = FAREWELL_MS; sayLeft(context, departed.mesh) }), aborted(stopping), crashed])
       if (evicted !== undefined) throw evicted
@@ -161,11 +164,20 @@ async function serve (context: Context, node: JoinedNode, { stopping, crashed, l
   return EXIT.ok
 }
 
-/** Said once, it holds for every later start, as a service too. */
-function keepTrust ({ location }: Context): void {
+/**
+ * Said once, it holds for every later start, as a service too. After the start: what kept a node from starting is not kept. A node that runs
+ * is not ended because its disk is full.
+ */
+function keepFlags ({ location, output }: Context, flags: JoinFlags): void {
   const { settings } = dataDirAt(location.dir)
-  const stored = readSettingsFile(settings)
-  if (stored['build.trust'] !== true) writeSettingsFile(settings, { ...stored, 'build.trust': true })
+  try {
+    const given = settingsOfFlags(withPlainName(flags))
+    const stored = readSettingsFile(settings)
+    const isKept = Object.entries(given).every(([key, value]) => isDeepStrictEqual(stored[key], value))
+    if (!isKept) writeSettingsFile(settings, { ...stored, ...given })
+  } catch (error) {
+    output.warn(`the flags hold for this start only: ${(error as Error).message}`)
+  }
 }
 
 async function readyOf (node: JoinedNode): Promise<Ready> {

@@ -3,8 +3,6 @@ import { homedir, userInfo } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { ElderError } from '@elder-node/protocol'
 import type { Command } from 'commander'
-import { settingOf, valueOf } from '../../../device-config/resolve.ts'
-import type { StoredSettings } from '../../../device-config/resolve.ts'
 import { packageRoot } from '../../../package-root.ts'
 import { plain } from '../../render/units.ts'
 import { installService, planService } from '../../service/install.ts'
@@ -17,11 +15,13 @@ import type { System } from '../../service/system.ts'
 import type { Kit } from '../command.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../failure.ts'
+import { settingsOfFlags } from '../join-flags.ts'
+import type { JoinFlags } from '../join-flags.ts'
 import { readTicket } from '../ticket.ts'
 import { VERSION } from '../../../version.ts'
 
 interface Where { system?: true }
-interface Install extends Where { ticketFile?: string, print?: true, dryRun?: true, name?: string, listen?: string[], announce?: string[], relay?: string, slots?: string, engine?: string, mdns: boolean }
+interface Install extends Where, Omit<JoinFlags, 'trustBuilds'> { ticketFile?: string, print?: true, dryRun?: true }
 
 const collect = (value: string, all: string[] = []): string[] => [...all, value]
 const examples = (lines: string): string => `\nExamples:\n${lines}`
@@ -45,7 +45,7 @@ async function install (context: Context, options: Install): Promise<number> {
   const system = machine(io.env)
   const scope = scopeOf(system, options, { asRoot: options.print !== true && options.dryRun !== true })
   const ticket = await readTicket(io, { file: options.ticketFile, signal: context.signal })
-  const init: InstallInit = { scope, dir: dirFor(context, scope), program: fileURLToPath(packageRoot), version: VERSION, node: process.execPath, ticket, settings: settingsOf(options), userName: userInfo().username }
+  const init: InstallInit = { scope, dir: dirFor(context, scope), program: fileURLToPath(packageRoot), version: VERSION, node: process.execPath, ticket, settings: settingsOfFlags(options), userName: userInfo().username }
   const places = placesOf(context)
   if (options.print === true || options.dryRun === true) {
     const { plan, unit } = await planService(system, places, init)
@@ -104,14 +104,3 @@ function dirFor ({ globals, io, location }: Context, scope: Scope): string {
 }
 
 function placesOf ({ io }: Context): Places { return { home: io.env.HOME ?? homedir(), env: io.env } }
-
-/** @throws ElderError `SETTING_VALUE` */
-function settingsOf ({ name, listen, announce, relay, slots, engine, mdns }: Install): StoredSettings {
-  const given = { name, listen: listen?.join(' '), announce: announce?.join(' '), relay, slots, engine, mdns: mdns ? undefined : 'no' }
-  return Object.fromEntries(Object.entries(given).flatMap(([key, words]) => {
-    if (words === undefined) return []
-    const setting = settingOf(key)
-    const value = valueOf(setting, words, `--${key}`)
-    return [[key, setting.type.json?.(value) ?? words]]
-  }))
-}

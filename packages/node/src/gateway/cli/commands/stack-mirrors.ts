@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { nearest } from '../../../device-config/nearest.ts'
 import type { ControlAnswers } from '../../control-handlers.ts'
 import { authorJson } from '../../render/stack.ts'
+import { renderProblems } from '../../render/status.ts'
 import { table } from '../../render/table.ts'
 import { ago, plain } from '../../render/units.ts'
 import { wrap } from '../../render/width.ts'
@@ -109,5 +110,9 @@ function rowOf ({ ok, stack, url, commit, message }: Synced, { paint, width }: O
 async function restoreAll ({ client, output, signal }: Context, _options: object, [url = '']: string[]): Promise<void> {
   const done = output.progress('reading and verifying the mirror')
   const stacks = await client.call('stack.restore', { url }, { signal }).finally(done)
-  output.answer('stack-restore', { stacks }, () => stacks.map((one) => `${plain(one.name)}: ${one.entries} ${one.entries === 1 ? 'entry' : 'entries'}${one.archived ? ', archived' : ''}\n  digest  ${one.digest}\n  feeds   ${one.feeds}`).join('\n'))
+  output.answer('stack-restore', { stacks }, () => stacks.flatMap(one => [
+    `${plain(one.name)}: ${one.entries} ${one.entries === 1 ? 'entry' : 'entries'}${one.archived ? ', archived' : ''}`,
+    `  digest  ${one.digest}`, `  feeds   ${one.feeds}`,
+    ...renderProblems(one.problems, output.paint, output.width),
+  ]).join('\n'))
 }
