@@ -52,8 +52,8 @@ test('a device that is gone: ping names each address and what went wrong there; 
 
   expect((await mini.run('config', 'set', 'announce', '/dns4/mini.example/tcp/4707')).code).toBe(0)
   expectRefusal(await mini.run('config', 'set', 'annouce', 'x'), 2, { code: 'SETTING_UNKNOWN', names: /did you mean announce/, fix: /config get announce/ })
-  // Kept of the join: these nodes run builds without isolation.
-  expect(JSON.parse(readFileSync(join(mini.dir, 'settings.json'), 'utf8'))).toEqual({ announce: ['/dns4/mini.example/tcp/4707'], 'build.trust': true })
+  // Beside what `join` was told.
+  expect(JSON.parse(readFileSync(join(mini.dir, 'settings.json'), 'utf8'))).toMatchObject({ announce: ['/dns4/mini.example/tcp/4707'], 'build.trust': true, engine: 'process' })
   await mini.start()
   await until('the address that was set is told', () => mini.call('status', {}).then(({ self }) => self.addresses.some(address => address.startsWith('/dns4/mini.example/tcp/4707'))))
   await desk.sees('desk', 'mini', 'pi')

@@ -71,8 +71,8 @@ export interface UnshownRecord { feed: FeedId, seq: number, kind: string, state:
   device: DeviceId | undefined }
 
 /**
- * Records of one device that are held and lack something that they lead to. `oldestAt`: when the first of them was written,
- * by the clock of that device.
+ * Records of one device that are held and lack something that they lead to.
+ * `oldestAt`: when the first of them was written, by the clock of that device.
  */
 export interface WaitingRecords { device: DeviceId, records: number, oldestAt: string }
 

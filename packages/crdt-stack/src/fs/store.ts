@@ -165,7 +165,7 @@ export class FsFeedStore implements FeedStore {
   #lose (path: string): ElderError {
     return this.#lost ??= new ElderError(
       'STORAGE', `${path} was removed or replaced under the running node: nothing was written, and nothing will be`,
-      'Stop the node, bring that file back from a backup if there is one, and start: other devices and remotes send the rest.',
+      'Stop the node, bring that file back from a backup if there is one, and start: others send the rest.',
     )
   }
 

@@ -6,7 +6,7 @@ import { utf8 } from '@elder-node/protocol'
 import { describe, expect, it, vi } from 'vitest'
 import { gitMirrorAcceptance } from '../../src/acceptance/git.ts'
 import { openNativeGit, type Commit, type GitMirror, type TreeFile } from '../../src/git/index.ts'
-import { cleanUp, folder, server } from './remote.ts'
+import { folder, server } from './remote.ts'
 
 const options = { signal: new AbortController().signal }
 
@@ -133,11 +133,14 @@ describe('the cache', () => {
     const { url } = await server()
     const home = folder()
     writeFileSync(join(home, 'config'), '[core]\n\thooksPath = /nowhere\n\tautocrlf = true\n[user]\n\tuseConfigOnly = true\n[push]\n\tgpgSign = if-asked\n')
-    process.env['GIT_DIR'] = '/nowhere'
-    process.env['GIT_INDEX_FILE'] = '/nowhere'
-    process.env['GIT_CONFIG_GLOBAL'] = join(home, 'config')
-    cleanUp(() => { for (const name of ['GIT_DIR', 'GIT_INDEX_FILE', 'GIT_CONFIG_GLOBAL']) delete process.env[name] })
-    const git = await open(url)
-    expect(await git.push(await commit(git, undefined, 'a\r\nb\n'), options)).toBe('ok')
+    // Other files of tests run in this process: it is theirs again in every case.
+    const elsewhere = { GIT_DIR: '/nowhere', GIT_INDEX_FILE: '/nowhere', GIT_CONFIG_GLOBAL: join(home, 'config') }
+    Object.assign(process.env, elsewhere)
+    try {
+      const git = await open(url)
+      expect(await git.push(await commit(git, undefined, 'a\r\nb\n'), options)).toBe('ok')
+    } finally {
+      for (const name of Object.keys(elsewhere)) delete process.env[name]
+    }
   })
 })

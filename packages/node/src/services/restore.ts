@@ -18,7 +18,8 @@ export async function importMirror (mirror: RestoredMirror, { stacks, mesh, name
       await stacks.receive(own.key, name, batches)
       taken.push({ held: own, names })
     } else {
-      const held = await stacks.importArchived({ key: stackKey(id, origin as MeshId), name, batches, roster: mirror.roster })
+      const key = stackKey(id, origin as MeshId)
+      const held = await stacks.importArchived({ key, name, batches, roster: mirror.roster })
       taken.push({ held, names })
     }
   }

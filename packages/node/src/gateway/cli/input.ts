@@ -53,12 +53,13 @@ async function readStdin (io: Io, { bytesMax, hint, signal, complete, wrong }: I
   return decoded(Buffer.concat(chunks), 'standard input')
 }
 
-/** A mark of the byte order, as some editors write it, is no part of the text. Bytes of another encoding are not guessed. */
+/** A mark of the byte order is no part of the text. Bytes of another encoding are not guessed. */
 function decoded (bytes: Uint8Array, what: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch {
-    throw new ElderError('USAGE', `${what} is not UTF-8 text`, 'Convert it first, for instance: iconv -f latin1 -t utf-8')
+    const fix = 'Convert it first, for instance: iconv -f latin1 -t utf-8'
+    throw new ElderError('USAGE', `${what} is not UTF-8 text`, fix)
   }
 }
 

@@ -22,10 +22,10 @@ export function recordsWait (held: HeldStack, nameOf: NameOf): Problem[] {
   const oldest = waiting.map(({ oldestAt }) => oldestAt).reduce((a, b) => b < a ? b : a)
   return [{
     code: 'RECORDS_WAIT',
-    message: `${text} in the stack ${held.name} ${it} not shown: something before is missing here, and nobody has sent it. ` +
-      `The oldest is of ${oldest}, by the clock of its device.`,
-    fix: 'Start the other devices, and read the remotes: elder-node stack sync   (else stop the node and bring the missing ' +
-      `log back into stacks/${held.key} from a backup)`,
+    message: `${text} in the stack ${held.name} ${it} not shown: something before is missing here, ` +
+      `and nobody has sent it. The oldest is of ${oldest}, by the clock of its device.`,
+    fix: 'Start the other devices, and read the remotes: elder-node stack sync   (else stop the node and ' +
+      `bring the missing log back into stacks/${held.key} from a backup)`,
   }]
 }
 
@@ -41,7 +41,8 @@ export function restoredWait (held: HeldStack, names: ReadonlySet<string>, nameO
   const { text, it } = counted(waiting, nameOf)
   return [{
     code: 'RECORDS_WAIT',
-    message: `${text} of the stack ${held.name} ${it} read from the mirror and not shown: the mirror lacks what comes before.`,
+    message: `${text} of the stack ${held.name} ${it} read from the mirror and not shown: ` +
+      'the mirror lacks what comes before.',
     fix: 'They are kept. Restore from another remote too, or start a device that holds the stack. ' +
       `Is it complete? elder-node stack verify ${held.folder}`,
   }]
