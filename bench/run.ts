@@ -33,6 +33,12 @@ const { values: flags } = parseArgs({ options: { quick: { type: 'boolean' }, smo
 const mode = flags.smoke === true ? 'smoke' : flags.quick === true ? 'quick' : 'full'
 const counts = { smoke: SMOKE, quick: QUICK, full: FULL }[mode]
 const sizes = flags.devices?.map(Number) ?? counts.sizes
+const PARTS = ['start', 'headless', 'mesh', 'builds', 'restore', 'requests']
+const unknown = flags.part?.find(part => !PARTS.includes(part))
+if (unknown !== undefined) {
+  process.stderr.write(`there is no part ${unknown}: ${PARTS.join(', ')}\n`)
+  process.exit(2)
+}
 const wanted = (part: string): boolean => flags.part === undefined || flags.part.includes(part)
 const report = new Report(text => { process.stderr.write(`${text}\n`) })
 // The smoke test looks whether the harness runs, not at figures: no bundling for it.
