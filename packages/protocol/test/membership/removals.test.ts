@@ -80,6 +80,18 @@ function answers (rules: Rules): Array<Set<string>> {
     .filter(counts => records.every(record => rules.agrees(record, counts)))
 }
 
+/** Histories with several answers, or none: one in a hundred is, so chance alone would now and then try none. */
+const UNDECIDED: Array<[Step[]]> = [
+  [[
+    { issuer: 0, subject: 0, act: 'leave', role: 'admin', known: 3 }, { issuer: 0, subject: 2, act: 'admit', role: 'admin', known: 2 },
+    { issuer: 0, subject: 0, act: 'revoke', role: 'admin', known: 6 },
+  ]],
+  [[
+    { issuer: 1, subject: 2, act: 'leave', role: 'admin', known: 4 }, { issuer: 0, subject: 3, act: 'revoke', role: 'admin', known: 0 },
+    { issuer: 1, subject: 2, act: 'leave', role: 'admin', known: 7 },
+  ]],
+]
+
 test('where the rules have one answer the resolver gives it; where they have several or none, it gives nobody what one of them refuses', () => {
   let alone = 0
   let several = 0
@@ -98,9 +110,9 @@ test('where the rules have one answer the resolver gives it; where they have sev
     for (const record of rules.records.filter(record => given(record) && counts.has(record.hash))) {
       expect(possible.every(answer => answer.has(record.hash))).toBe(true)
     }
-  }), { numRuns: 200 })
+  }), { numRuns: 200, examples: UNDECIDED })
   expect(alone).toBeGreaterThan(120)
-  expect(several).toBeGreaterThan(0)
+  expect(several).toBeGreaterThanOrEqual(UNDECIDED.length)
 })
 
 test('whoever sees only the proof of an eviction believes it, also when the evicted had admitted the evictor', () => {
