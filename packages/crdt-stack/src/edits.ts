@@ -6,7 +6,7 @@ import { hashOf, type Node, type RecordName } from './feeds/node.ts'
 import type { Writer } from './feeds/writer.ts'
 import { ENTRY_VERSION, isImmutable, SESSION_BYTES, TEXT_FORMAT } from './schema.ts'
 import { refuseSecrets } from './secrets.ts'
-import { isShownWhole, sourceOf } from './texts.ts'
+import { isShownWhole, sourceOf } from './text/shown.ts'
 import type { EditOptions, EntryPatch, NewEntry } from './types.ts'
 import type { EntriesView } from './view.ts'
 

@@ -7,7 +7,8 @@ import { feedDevice, toBase32, type EntryId, type Value } from '@elder-node/prot
 import type { Bodies } from './body.ts'
 import { hashOf, type Node, type RecordName } from './feeds/node.ts'
 import { REMOVED, supersedesOf, tagsOf, titleOf } from './schema.ts'
-import { sourceOf, type TextState } from './texts.ts'
+import { sourceOf } from './text/shown.ts'
+import type { TextState } from './text/state.ts'
 import { isoOf } from './time.ts'
 import type { Author, Entry, Outline, Rival } from './types.ts'
 

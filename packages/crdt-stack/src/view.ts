@@ -14,9 +14,9 @@ import { lowerFirst, type Node, type RecordName } from './feeds/node.ts'
 import { Refusal, refuse } from './refusal.ts'
 import { scanText } from './scanner.ts'
 import { isImmutable, markBody, namedEntry, newBody, REMOVED, setBody, textBody } from './schema.ts'
-import {
-  addText, checkClocks, checkCoverage, checkDocument, newText, settleText, type TextRecord, type TextState,
-} from './texts.ts'
+import { checkClocks, checkCoverage, checkDocument } from './text/judge.ts'
+import { addText, settleText } from './text/shown.ts'
+import { newText, type TextRecord, type TextState } from './text/state.ts'
 
 /** A record that is held and not shown. */
 export interface Unshown { node: Node, state: 'void' | 'skipped', why: string,
