@@ -8,6 +8,20 @@ import { converge, createDevice, crypto, NAME, pull, random, STACK } from './sup
 
 const note = async (stack: Stack, title: string): Promise<void> => { await stack.add({ kind: 'note', title }) }
 
+/** Both go on from the same record: one where it is, one from a copy of its disk. */
+async function twoLives (): Promise<{ left: Stack, right: Stack }> {
+  const device = createDevice()
+  const first = await device.open()
+  await note(first, 'common')
+  await first.close()
+  const backup = { ...device.memory, batches: [...device.memory.batches] }
+  const left = await device.open()
+  const right = await Stack.open(
+    { store: new MemoryFeedStore(backup), crypto, signer: device.signer, wallMs: () => device.clock.ms++, random }, { id: STACK, name: NAME },
+  )
+  return { left, right }
+}
+
 describe('a stack is within heads', () => {
   it('that name all it holds, and no longer after one more record of anybody', async () => {
     const [a, b] = [await createDevice().open(), await createDevice().open()]
@@ -35,15 +49,9 @@ describe('a stack is within heads', () => {
   })
 
   it('of one strand, but not with another strand of that feed', async () => {
-    const device = createDevice()
-    const first = await device.open()
-    await note(first, 'common')
-    await first.close()
-    const backup = { ...device.memory, batches: [...device.memory.batches] }
-    const left = await device.open()
+    const { left, right } = await twoLives()
     await note(left, 'left')
     await note(left, 'left too')
-    const right = await Stack.open({ store: new MemoryFeedStore(backup), crypto, signer: device.signer, wallMs: () => device.clock.ms++, random }, { id: STACK, name: NAME })
     await note(right, 'right')
     await pull(left, right)
     expect(left.entries()).toHaveLength(4)
@@ -57,14 +65,8 @@ describe('a stack is within heads', () => {
   })
 
   it('when somebody only took note of what was there', async () => {
-    const device = createDevice()
-    const first = await device.open()
-    await note(first, 'common')
-    await first.close()
-    const backup = { ...device.memory, batches: [...device.memory.batches] }
-    const left = await device.open()
+    const { left, right } = await twoLives()
     await note(left, 'left')
-    const right = await Stack.open({ store: new MemoryFeedStore(backup), crypto, signer: device.signer, wallMs: () => device.clock.ms++, random }, { id: STACK, name: NAME })
     await note(right, 'right')
     const [a, b] = [await createDevice().open(), await createDevice().open()]
     // Before it takes the second strand, a device writes down what it holds.

@@ -11,6 +11,9 @@ import { GitCache, type GitCacheInit } from '../src/adapters/git-cache.ts'
 import { GitSource } from '../src/adapters/git-source.ts'
 import { checkSymlinks, checkTree, parseTree } from '../src/adapters/git-tree.ts'
 import type { Snapshot } from '../src/ports/source.ts'
+import { needs } from './support/when.ts'
+
+const isLinux = needs(process.platform === 'linux', 'Linux, where a name is bytes')
 
 const base = mkdtempSync(join(tmpdir(), 'elder-git-'))
 afterAll(() => { rmSync(base, { recursive: true, force: true }) })
@@ -325,7 +328,7 @@ describe('snapshot', () => {
     expect(await listing((await send(from, await from.snapshot(dir, { signal }), await cache())).tree)).toEqual({ 'build.sh': 'nice' })
   })
 
-  test.runIf(process.platform === 'linux')('a name that is not UTF-8 is left out whole, and told: committed, edited or new', async () => {
+  test.runIf(isLinux)('a name that is not UTF-8 is left out whole, and told: committed, edited or new', async () => {
     const dir = await repository({ keep: 'k' })
     const named = (name: string): Buffer => Buffer.concat([Buffer.from(`${dir}/`), Buffer.from(name, 'latin1')])
     await writeFile(named('na\xefve'), 'old')
@@ -341,7 +344,7 @@ describe('snapshot', () => {
     expect(await listing((await send(from, snapshot, await cache())).tree)).toEqual({ keep: 'K', 'gr\u00fcn': 'utf-8' })
   })
 
-  test.runIf(process.platform === 'linux')('a tracked file that cannot be read is left out whole, not built as it was committed', async () => {
+  test.runIf(isLinux)('a tracked file that cannot be read is left out whole, not built as it was committed', async () => {
     const dir = await repository({ keep: 'k', odd: 'old' })
     await rm(join(dir, 'odd'))
     execFileSync('mkfifo', [join(dir, 'odd')])
