@@ -74,10 +74,12 @@ export interface BuildRules extends ClaimRules {
   silence: boolean
   /** A lease that is gone before its build began costs no attempt. */
   waitAgain: boolean
+  /** While nobody else takes the build, a builder that was lost has time to come back. */
+  comeBack: boolean
 }
 
 export const BUILD_RULES: BuildRules = {
-  ...CLAIM_RULES, currentOnly: true, ownBuilder: true, once: true, exclusiveWait: true, silence: true, waitAgain: true,
+  ...CLAIM_RULES, currentOnly: true, ownBuilder: true, once: true, exclusiveWait: true, silence: true, waitAgain: true, comeBack: true,
 }
 
 /** The rules of the failure detector. */

@@ -31,7 +31,7 @@ export interface Outcome { violations: string[], hash: string, builds: number, d
 
 interface Process { build: BuildId, lease: string, exclusive: boolean }
 interface Host { slots: number, processes: Map<string, Process>, life: number, machine: SlotMachine, returning: Set<string>, granted: Map<string, { lease: string, fence: number }>, line: LineWatch }
-interface Build { machine: BuildMachine, requester: string, exclusive: boolean, accepted: number, electedMs: number, begun: Set<string> }
+interface Build { machine: BuildMachine, requester: string, exclusive: boolean, accepted: number, electedMs: number, lostMs: number, begun: Set<string> }
 
 const BUILDERS = 3
 const REQUESTERS = 4
@@ -49,6 +49,8 @@ const WAYS = 3
 const IDLE_MS_MAX = 500
 /** Asked again for longer than this, a builder that stands still for a moment has its chance. */
 const PATIENCE_MS = 2_000
+/** A lost builder is waited for so long while nobody else takes the build. */
+const AWAY_MS = 10_000
 
 export class LeaseFarm {
   readonly world: World<Message>
@@ -238,7 +240,7 @@ export class LeaseFarm {
     const machine = new BuildMachine(withRules({
       build: id, needs: { memoryBytes: null, cpus: null }, exclusive, ...(this.#count % 3 === 0 ? { waitMs: WAIT_MS } : {}),
     }, this.#plan.buildRules ?? {}))
-    this.#builds.set(id, { machine, requester: name, exclusive, accepted: 0, electedMs: 0, begun: new Set() })
+    this.#builds.set(id, { machine, requester: name, exclusive, accepted: 0, electedMs: 0, lostMs: -Infinity, begun: new Set() })
     const now = this.world.clockOf(name)
     this.#effects(name, id, machine.handle({ type: 'start' }, now), now)
   }
@@ -303,6 +305,7 @@ export class LeaseFarm {
       if (effect.type === 'open') this.#fromFormerBuilders(name, id, effect)
       if (effect.type === 'echo') this.#send(name, effect.to, { type: 'echo', build: id, lease: effect.lease, stamp: effect.stamp })
       if (effect.type === 'moved') this.#moved++
+      if (effect.type === 'moved' && effect.code === 'BUILDER_LOST') (this.#builds.get(id) as Build).lostMs = now
       if (effect.type === 'again') this.#again++
       if (effect.type === 'moved' && effect.code === 'LEASE_GONE' && before !== undefined && !this.#builds.get(id)?.begun.has(before)) this.#violate('a lease that was gone before its build began cost an attempt')
       if (effect.type === 'elect') (this.#builds.get(id) as Build).electedMs = now
@@ -313,9 +316,10 @@ export class LeaseFarm {
   }
 
   #gaveUp (id: BuildId, { failure, refused }: Extract<BuildEffect, { type: 'ended' }>, now: number): void {
-    const { electedMs } = this.#builds.get(id) as Build
+    const { electedMs, lostMs } = this.#builds.get(id) as Build
     const silent = failure.code === 'NO_CANDIDATE' && refused.some(({ reason }) => reason === 'no answer')
     if (silent && now - electedMs < PATIENCE_MS) this.#violate('a build gave up on a builder that only stood still')
+    if (failure.code === 'NO_CANDIDATE' && now - lostMs < AWAY_MS) this.#violate('a build gave up on a builder that was only away')
   }
 
   /**

@@ -3,6 +3,7 @@
  */
 import type { ClaimEffect, Target, Won } from '../election/claim-effects.ts'
 import { ClaimMachine } from '../election/claim.ts'
+import { LEASE } from '../election/lease.ts'
 import type { DeviceId } from '../ids.ts'
 import { BUILD_RULES, rulesOf, withRules, type BuildRules } from '../rules.ts'
 import type { Attempt, BuildEffect, BuildInit, BuildInput, BuildState, Failure } from './inputs-effects.ts'
@@ -146,7 +147,7 @@ export class BuildMachine {
     this.#state = 'queued'
     this.#claim = undefined
     this.#awaiting = { sinceMs: now, lookAtMs: Math.min(now + LOOK_MS, this.#waitsUntilMs) }
-    return [{ type: 'await', refused }]
+    return [{ type: 'await', refused, waitMs: this.#waitsUntilMs - now }]
   }
 
   /** Adverts come in bursts: one look is enough for those of half a second. */
@@ -202,6 +203,8 @@ export class BuildMachine {
     this.#failures.push({ device: current.device, code })
     const effects: BuildEffect[] = [...this.#abandon(current, why), { type: 'moved', from: current.device, attempt: this.#attempt, why, code }]
     const same = new Set(this.#failures.filter(f => f.code === code && !BLAMELESS.has(code) && !UNABLE_CODES.has(code)).map(f => f.device))
+    // It may only be away: another Wi-Fi, a cable. As long as its lease may hold, a build that nobody else takes waits for it.
+    if (code === 'BUILDER_LOST' && this.#rules.comeBack) this.#waitsUntilMs = Math.max(this.#waitsUntilMs, now + LEASE.ttlMs)
     if (same.size >= 3) return [...effects, ...this.#end('failed', { code: 'POISON', message: `the build failed on three builders in the same way: ${why}`, fix: 'Look at the log of the last attempt; the build itself may break its builder.' }, now)]
     if (this.#failures.length < (this.#init.attemptsMax ?? 3)) return [...effects, ...this.#elect(false)]
     if (this.#init.localFallback === true && !this.#localTried) return [...effects, ...this.#elect(true)]

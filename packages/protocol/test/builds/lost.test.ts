@@ -1,5 +1,5 @@
 /** A build whose builders are lost, or all fail: how often it is tried, and what it is called in the end. */
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { BuildMachine, type BuildEffect, type BuildId, type DeviceId } from '../../src/index.ts'
 
 const build = 'a'.repeat(26) as BuildId
@@ -90,4 +90,39 @@ test('a lease that lapsed while it ran costs an attempt, and three of them are n
     return machine.handle({ type: 'failed', from: lease as DeviceId, lease, code: 'LEASE_GONE', message: 'm', fix: '' }, now)
   })
   expect(lapsed).toEqual({ code: 'LEASE_GONE', attempts: ['LEASE_GONE', 'LEASE_GONE', 'LEASE_GONE'] })
+})
+
+describe('the only builder is lost', () => {
+  const away = (init: { localFallback?: boolean } = {}): { machine: BuildMachine, lost: BuildEffect[], win: (now: number) => BuildEffect[] } => {
+    const machine = new BuildMachine({ build, needs: { memoryBytes: null, cpus: null }, ...init })
+    const device = 'pi' as DeviceId
+    const win = (now: number): BuildEffect[] => {
+      const [claim] = machine.handle({ type: 'ranked', order: [{ device, rttMs: 1 }] }, now)
+      return machine.handle({ type: 'word', from: device, word: { type: 'grant', build, fence: claim?.type === 'send' ? claim.word.fence : 0, lease: `l${now}`, stamp: 0, ttlMs: 1 } }, now)
+    }
+    machine.handle({ type: 'start' }, 0)
+    win(0)
+    machine.handle({ type: 'reset', from: device, lease: 'l0', reason: 'reset' }, 0)
+    machine.handle({ type: 'reset', from: device, lease: 'l0', reason: 'unreachable' }, 0)
+    return { machine, lost: machine.handle({ type: 'ranked', order: [] }, 0), win }
+  }
+
+  test('it has the time of its lease to come back, and gets the build again', () => {
+    const { machine, lost, win } = away()
+    expect(lost).toEqual([{ type: 'await', refused: [], waitMs: 10_000 }])
+    expect(machine.handle({ type: 'news' }, 4_000)).toMatchObject([{ type: 'elect', attempt: 2 }])
+    expect(win(4_000)).toMatchObject([{ type: 'open', to: 'pi', fence: 2, attempt: 2, again: false }])
+  })
+
+  test('it does not come back: nobody took the build', () => {
+    const { machine } = away()
+    expect(machine.handle({ type: 'tick' }, 5_000)).toMatchObject([{ type: 'elect' }])
+    expect(machine.handle({ type: 'ranked', order: [] }, 5_000)).toMatchObject([{ type: 'await', waitMs: 5_000 }])
+    expect(machine.handle({ type: 'tick' }, 10_000)).toMatchObject([{ type: 'elect' }])
+    expect(machine.handle({ type: 'ranked', order: [] }, 10_000)).toMatchObject([{ type: 'ended', failure: { code: 'NO_CANDIDATE' } }])
+  })
+
+  test('this device has the build at once, when it may', () => {
+    expect(away({ localFallback: true }).lost).toMatchObject([{ type: 'elect', localOnly: true }])
+  })
 })

@@ -106,7 +106,7 @@ export class BuildRun {
     switch (effect.type) {
       case 'send': void this.#ask(effect.to, effect.word); break
       case 'elect': void this.#elect(effect.localOnly); break
-      case 'await': this.#await(); break
+      case 'await': this.#await(effect.waitMs); break
       case 'look': void this.#hooks.elect(false).then(({ order }) => { this.#drive({ type: 'ranked', order }) }, () => {}); break
       case 'busy': this.#hooks.busy(effect.device, effect.queue, effect.expectedWaitS); break
       case 'open': this.#open(effect); break
@@ -258,9 +258,9 @@ export class BuildRun {
   }
 
   /** Nobody can be asked: looks again when something changes. */
-  #await (): void {
+  #await (waitMs: number): void {
     const { message } = this.#hooks.nobody() ?? { message: `nobody can build it now (${listRefusals(this.elected.candidates)})` }
-    this.#story.queued(`${message}; waiting up to ${durationText(this.init.request.waitMs ?? 0)}`)
+    this.#story.queued(`${message}; waiting up to ${durationText(waitMs)}`)
     void this.#listen()
   }
 
