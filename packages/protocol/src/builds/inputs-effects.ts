@@ -35,7 +35,7 @@ export type BuildEffect =
   | { type: 'send', to: DeviceId, word: ClaimWord }
   /** Rank and answer with `ranked`. `avoid` failed this build before: last in the order. */
   | { type: 'elect', attempt: number, avoid: DeviceId[], localOnly: boolean }
-  /** Nobody can be asked now, and the build waits so long: say `news` when something changes; it looks again by itself too. */
+  /** Nobody can be asked now, and the build waits `waitMs` in all: say `news` when something changes; it looks again by itself too. */
   | { type: 'await', refused: Array<{ device: DeviceId, reason: string }>, waitMs: number }
   /** Rank again while waiting, answer with `ranked`. */
   | { type: 'look' }

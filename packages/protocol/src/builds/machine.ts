@@ -34,7 +34,8 @@ export class BuildMachine {
   #failures: Array<{ device: DeviceId, code: string }> = []
   #localTried = false
   #endsAtMs = Infinity
-  #waitsUntilMs = -Infinity
+  /** How long it waits while nobody can be asked, and until when. */
+  #wait = { forMs: 0, untilMs: -Infinity }
   /** Set while nobody can be asked. */
   #awaiting: { sinceMs: number, lookAtMs: number } | undefined
 
@@ -83,7 +84,7 @@ export class BuildMachine {
 
   #start (now: number): BuildEffect[] {
     this.#endsAtMs = now + (this.#init.deadlineMs ?? Infinity)
-    this.#waitsUntilMs = now + (this.#init.waitMs ?? -Infinity)
+    this.#waitAtLeast(this.#init.waitMs ?? 0, now)
     return this.#elect(false)
   }
 
@@ -136,7 +137,7 @@ export class BuildMachine {
 
   #lost (refused: Array<{ device: DeviceId, reason: string }>, now: number): BuildEffect[] {
     if (this.#init.localFallback === true && !this.#localTried) return this.#elect(true)
-    if (now < this.#waitsUntilMs) return this.#await(refused, now)
+    if (now < this.#wait.untilMs) return this.#await(refused, now)
     const [unable] = [...this.#unable.values()].slice(-1)
     if (unable !== undefined) return this.#end('failed', unable, now, refused)
     const after = this.#failures.length > 0 ? ` after ${this.#failures.length} failed attempts` : ''
@@ -146,8 +147,12 @@ export class BuildMachine {
   #await (refused: Array<{ device: DeviceId, reason: string }>, now: number): BuildEffect[] {
     this.#state = 'queued'
     this.#claim = undefined
-    this.#awaiting = { sinceMs: now, lookAtMs: Math.min(now + LOOK_MS, this.#waitsUntilMs) }
-    return [{ type: 'await', refused, waitMs: this.#waitsUntilMs - now }]
+    this.#awaiting = { sinceMs: now, lookAtMs: Math.min(now + LOOK_MS, this.#wait.untilMs) }
+    return [{ type: 'await', refused, waitMs: this.#wait.forMs }]
+  }
+
+  #waitAtLeast (forMs: number, now: number): void {
+    if (now + forMs > this.#wait.untilMs) this.#wait = { forMs, untilMs: now + forMs }
   }
 
   /** Adverts come in bursts: one look is enough for those of half a second. */
@@ -204,7 +209,7 @@ export class BuildMachine {
     const effects: BuildEffect[] = [...this.#abandon(current, why), { type: 'moved', from: current.device, attempt: this.#attempt, why, code }]
     const same = new Set(this.#failures.filter(f => f.code === code && !BLAMELESS.has(code) && !UNABLE_CODES.has(code)).map(f => f.device))
     // It may only be away: another Wi-Fi, a cable. As long as its lease may hold, a build that nobody else takes waits for it.
-    if (code === 'BUILDER_LOST' && this.#rules.comeBack) this.#waitsUntilMs = Math.max(this.#waitsUntilMs, now + LEASE.ttlMs)
+    if (code === 'BUILDER_LOST' && this.#rules.comeBack) this.#waitAtLeast(LEASE.ttlMs, now)
     if (same.size >= 3) return [...effects, ...this.#end('failed', { code: 'POISON', message: `the build failed on three builders in the same way: ${why}`, fix: 'Look at the log of the last attempt; the build itself may break its builder.' }, now)]
     if (this.#failures.length < (this.#init.attemptsMax ?? 3)) return [...effects, ...this.#elect(false)]
     if (this.#init.localFallback === true && !this.#localTried) return [...effects, ...this.#elect(true)]

@@ -117,7 +117,7 @@ describe('the only builder is lost', () => {
   test('it does not come back: nobody took the build', () => {
     const { machine } = away()
     expect(machine.handle({ type: 'tick' }, 5_000)).toMatchObject([{ type: 'elect' }])
-    expect(machine.handle({ type: 'ranked', order: [] }, 5_000)).toMatchObject([{ type: 'await', waitMs: 5_000 }])
+    expect(machine.handle({ type: 'ranked', order: [] }, 5_000)).toMatchObject([{ type: 'await', waitMs: 10_000 }])
     expect(machine.handle({ type: 'tick' }, 10_000)).toMatchObject([{ type: 'elect' }])
     expect(machine.handle({ type: 'ranked', order: [] }, 10_000)).toMatchObject([{ type: 'ended', failure: { code: 'NO_CANDIDATE' } }])
   })
