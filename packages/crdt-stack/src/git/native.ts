@@ -8,8 +8,8 @@ import { watchFetch } from './fetch-watch.ts'
 import { gitFailure, lastLine, RACES, redact, rejection } from './failure.ts'
 import { MIRROR_BRANCH, type BlobId, type Commit, type GitMirror, type GitOptions, type NewCommit, type TreeFile, type TreeOptions } from './port.ts'
 import { isPathRemote, servingOptions } from './profiles.ts'
-import { runGit, startGit, type GitCall, type GitOutput } from './run.ts'
-import { Listing } from './tree-listing.ts'
+import { LIST_MEMORY_BYTES_MAX, runGit, startGit, type GitCall, type GitOutput } from './run.ts'
+import { Listing, tooLarge } from './tree-listing.ts'
 
 export interface NativeGitInit {
   /** Folder of the bare cache: this object's alone, made when missing. */
@@ -31,6 +31,7 @@ const TIP_REF = 'refs/elder/tip'
 const COMMIT = /^[0-9a-f]{40}$/
 /** Blobs are read in groups of about this many bytes. */
 const GROUP_BYTES = 16_777_216
+const OUT_OF_MEMORY = /^(?:fatal|error): out of memory/im
 /** Fetches that moved the tip between two collections of loose objects. */
 const FETCHES_PER_GC = 200
 
@@ -58,7 +59,10 @@ class NativeGit implements GitMirror {
 
   async fetchTip ({ signal }: GitOptions): Promise<Commit | undefined> {
     await this.#mend(signal)
-    const listed = await this.#network('read', { args: ['ls-remote', '--refs', ...servingOptions(this.#init.url, 'upload-pack'), '--', this.#init.url, MIRROR_BRANCH], signal, outputBytesMax: 65_536 })
+    const { url } = this.#init
+    const args = ['ls-remote', '--refs', ...servingOptions(url, 'upload-pack'), '--', url, MIRROR_BRANCH]
+    const bounds = { outputBytesMax: 65_536, memoryBytesMax: LIST_MEMORY_BYTES_MAX }
+    const listed = await this.#network('read', { args, signal, ...bounds })
     const tip = listed.stdout.toString('utf8', 0, 40) as Commit
     if (!COMMIT.test(tip)) return undefined
     if (await this.#resolve(TIP_REF, signal) !== tip) await this.#fetch(signal)
@@ -174,6 +178,8 @@ class NativeGit implements GitMirror {
   }
 
   #failure (action: string, result: GitOutput): ElderError {
+    // Tried again soon it would cost as much each time.
+    if (OUT_OF_MEMORY.test(result.stderr)) return tooLarge(this.url, 'git needs more memory for it than it may take')
     const seconds = Math.round((this.#init.networkMs ?? 120_000) / 1000)
     const error = gitFailure(action, this.#init.url, result.timedOut ? `fatal: no answer within ${seconds} s (timed out)` : result.stderr)
     if (error.code === 'GIT_FAILED') this.#suspect = true

@@ -3,7 +3,7 @@ import { ElderError } from '@elder-node/protocol'
 import { lastLine, redact } from './failure.ts'
 import { MIRROR_BRANCH } from './port.ts'
 import { isPathRemote, servingOptions } from './profiles.ts'
-import { runGit } from './run.ts'
+import { LIST_MEMORY_BYTES_MAX, runGit } from './run.ts'
 
 interface Verdict { code: string, says: RegExp, what: string, fix: (url: string) => string }
 
@@ -26,7 +26,9 @@ const VERDICTS: Verdict[] = [
  */
 export async function checkRemote (url: string, { signal, deadlineMs = 10_000 }: { signal: AbortSignal, deadlineMs?: number }): Promise<void> {
   const args = ['ls-remote', '--heads', ...servingOptions(url, 'upload-pack'), '--', url, MIRROR_BRANCH]
-  const { code, stderr, timedOut } = await runGit({ profile: isPathRemote(url) ? 'path' : 'network', args, deadlineMs, signal })
+  const profile = isPathRemote(url) ? 'path' : 'network'
+  const bounds = { deadlineMs, memoryBytesMax: LIST_MEMORY_BYTES_MAX }
+  const { code, stderr, timedOut } = await runGit({ profile, args, signal, ...bounds })
   if (code !== 0) throw remoteFailure(url, stderr, timedOut ? deadlineMs : undefined)
 }
 

@@ -46,6 +46,8 @@ export interface RunningGit {
 /** An object may unpack to a thousand times its size, and a file of a repository may be `/dev/zero`. */
 const MEMORY_BYTES_MAX: number = Math.min(2 * 2 ** 30, Math.floor(totalmem() / 2))
 const FOREIGN_MEMORY_BYTES_MAX = 268_435_456
+/** Of git while it lists the branches of a remote, which it holds all at once: more than two million of them fit. */
+export const LIST_MEMORY_BYTES_MAX = 268_435_456
 const STDERR_CHARS_MAX = 65_536
 const KILL_GRACE_MS = 1_000
 const PRLIMIT = ['/usr/bin/prlimit', '/bin/prlimit'].find(path => existsSync(path))

@@ -2,14 +2,34 @@
 import { randomBytes } from 'node:crypto'
 import { createServer, type Server, type ServerResponse } from 'node:http'
 
+/** A host whose list of branches has no end. */
+export function endlessList (): { http: Server, sent: () => number } {
+  let sent = 0
+  const line = (n: number): string => `${'12'.repeat(20)} refs/heads/${String(n).padStart(200, '0')}\n`
+  const lines = Buffer.from(Array.from({ length: 4096 }, (_, n) => packet(line(n))).join(''))
+  const pour = (response: ServerResponse): void => {
+    while (!response.destroyed && response.write(lines)) sent += lines.length
+    sent += lines.length
+    response.once('drain', () => { pour(response) })
+  }
+  const http = createServer((_request, response) => {
+    response.setHeader('content-type', 'application/x-git-upload-pack-advertisement')
+    response.write(`${packet('# service=git-upload-pack\n')}0000${packet(`${'12'.repeat(20)} refs/heads/a\0side-band-64k\n`)}`)
+    pour(response)
+  })
+  return { http, sent: () => sent }
+}
+
+function packet (text: string): string { return (text.length + 4).toString(16).padStart(4, '0') + text }
+
 /**
  * A host that answers as git does, with one branch, and then sends a pack without end. `asked`: when a pack was asked for, by
- * `performance.now()`. With `dumb`, it knows only the protocol of plain files, and the first of them has no end.
+ * `performance.now()`. With `dumb`, it knows only the protocol of plain files, and the first of them has no end. It breaks off after
+ * `bytesMax` bytes.
  */
-export function endless ({ dumb = false } = {}): { http: Server, sent: () => number, asked: () => number[] } {
+export function endless ({ dumb = false, bytesMax = Infinity } = {}): { http: Server, sent: () => number, asked: () => number[] } {
   let sent = 0
   const asked: number[] = []
-  const packet = (text: string): string => (text.length + 4).toString(16).padStart(4, '0') + text
   const http = createServer((request, response) => {
     if (dumb) {
       if (request.url?.includes('/info/refs') === true) return void response.end(`${'12'.repeat(20)}\trefs/heads/elder/memory\n`)
@@ -33,6 +53,7 @@ export function endless ({ dumb = false } = {}): { http: Server, sent: () => num
       sent += blob.length
       if (!response.destroyed) response.write(packed(blob))
     }
+    if (sent > bytesMax) response.destroy()
     if (!response.destroyed) setTimeout(pour, 5, response, packed)
   }
   return { http, sent: () => sent, asked: () => asked }

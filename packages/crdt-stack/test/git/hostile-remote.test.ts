@@ -8,7 +8,8 @@ import { utf8 } from '@elder-node/protocol'
 import { describe, expect, it } from 'vitest'
 import { watchFetch } from '../../src/git/fetch-watch.ts'
 import { checkRemote, openIsomorphicGit, openNativeGit, type Commit, type GitMirror } from '../../src/git/index.ts'
-import { endless } from './endless.ts'
+import { endless, endlessList } from './endless.ts'
+import { Listing } from '../../src/git/tree-listing.ts'
 import { folder, listening, server } from './remote.ts'
 
 const options = { signal: new AbortController().signal }
@@ -39,12 +40,35 @@ describe('a folder as remote', () => {
       expect(existsSync(canary), 'a command of the remote ran').toBe(false)
     }
     git(dir, '', 'config', '--unset', 'receive.procReceiveRefs')
-    git(dir, '', 'symbolic-ref', 'HEAD', 'refs/heads/main')
     const mirror = await openNativeGit({ dir: join(folder(), 'cache'), url: dir }, options)
+    // Its settings say that files are written for what is checked out, through its filters.
+    await expect(mirror.push(await commit(mirror, 'text'), options)).rejects.toMatchObject({ code: 'GIT_REJECTED' })
+    expect([existsSync(canary), existsSync(join(dir, 'file'))]).toEqual([false, false])
+    git(dir, '', 'symbolic-ref', 'HEAD', 'refs/heads/main')
     const made = await commit(mirror, 'text')
     expect(await mirror.push(made, options)).toBe('ok')
     expect(await mirror.fetchTip(options)).toBe(made)
     expect(existsSync(canary), 'a command of the remote ran').toBe(false)
+  })
+
+  it('is not tidied up: collecting what is loose runs more of its settings, and is for its owner to begin', async () => {
+    const dir = join(folder(), 'tidy.git')
+    execFileSync('git', ['init', '--quiet', '--bare', dir])
+    for (const text of ['a', 'b']) {
+      const mirror = await openNativeGit({ dir: join(folder(), 'cache'), url: dir }, options)
+      const tip = await mirror.fetchTip(options)
+      await mirror.push(await mirror.commitTree({ parent: tip, changes: [{ path: text, content: utf8(text) }], message: 'test', atMs: 0 }, options), options)
+      git(dir, '', 'repack', '-q')
+    }
+    appendFileSync(join(dir, 'config'), '[gc]\n\tauto = 1\n\tautoPackLimit = 1\n\tautoDetach = false\n[receive]\n\tautogc = true\n')
+    const packs = (): string[] => readdirSync(join(dir, 'objects/pack')).filter(name => name.endsWith('.pack')).sort()
+    const before = packs()
+    expect(before).toHaveLength(2)
+    const mirror = await openNativeGit({ dir: join(folder(), 'cache'), url: dir }, options)
+    const parent = await mirror.fetchTip(options)
+    const made = await mirror.commitTree({ parent, changes: [{ path: 'c', content: utf8('c') }], message: 'test', atMs: 0 }, options)
+    expect(await mirror.push(made, options)).toBe('ok')
+    expect(packs()).toEqual(before)
   })
 })
 
@@ -59,12 +83,24 @@ describe('a pack without end', () => {
     expect(readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter(name => /tmp_|\.(lock|temp)$/.test(name))).toEqual([])
   })
 
+  it('that breaks off leaves nothing of it', async () => {
+    const url = `${await listening(endless({ bytesMax: 2_000_000 }).http)}/memory.git`
+    const dir = join(folder(), 'cache')
+    const mirror = await openNativeGit({ dir, url }, options)
+    for (let pass = 0; pass < 2; pass++) await expect(mirror.fetchTip(options)).rejects.toMatchObject({ code: 'GIT_UNREACHABLE' })
+    expect(readdirSync(join(dir, 'objects'), { recursive: true, encoding: 'utf8' }).filter(name => name.includes('tmp_'))).toEqual([])
+  })
+
   it('is noticed when it came in a moment, too: MIRROR_TOO_LARGE', async () => {
-    const { url } = await server()
+    const { url, repository } = await server()
     const writer = await openNativeGit({ dir: join(folder(), 'cache'), url }, options)
     await writer.push(await commit(writer, randomBytes(100_000).toString('base64')), options)
     const mirror = await openNativeGit({ dir: join(folder(), 'cache'), url, bytesMax: 10_000 }, options)
     await expect(mirror.fetchTip(options)).rejects.toMatchObject({ code: 'MIRROR_TOO_LARGE' })
+    // It is fetched again once it is small: what was too much does not stay.
+    const small = git(repository, '', '-c', 'user.name=x', '-c', 'user.email=x@y', 'commit-tree', '-m', 'x', git(repository, '', 'mktree'))
+    git(repository, '', 'update-ref', 'refs/heads/elder/memory', small)
+    expect(await mirror.fetchTip(options)).toBe(small)
   })
 
   it('ends before the disk is full: DISK_FULL', async () => {
@@ -81,6 +117,27 @@ describe('a pack without end', () => {
     const mirror = await openIsomorphicGit({ dir: join(folder(), 'cache'), url, answerBytesMax: 3_000_000 }, options)
     await expect(mirror.fetchTip(options)).rejects.toMatchObject({ code: 'GIT_UNREACHABLE', message: expect.stringContaining('3000000 bytes') as string })
   })
+})
+
+describe('a list of branches without end', () => {
+  it.runIf(process.platform === 'linux')('is not held: MIRROR_TOO_LARGE, which is tried less and less often', async () => {
+    const { http, sent } = endlessList()
+    const url = `${await listening(http)}/memory.git`
+    const mirror = await openNativeGit({ dir: join(folder(), 'cache'), url }, options)
+    await expect(mirror.fetchTip(options)).rejects.toMatchObject({ code: 'MIRROR_TOO_LARGE' })
+    expect(sent()).toBeLessThan(500_000_000)
+  })
+})
+
+it('an object that git itself would not make is not taken', async () => {
+  const { url, repository } = await server()
+  const blob = git(repository, 'x', 'hash-object', '-w', '--stdin')
+  const entry = Buffer.concat([Buffer.from('100644 .git\0'), Buffer.from(blob, 'hex')])
+  const tree = git(repository, entry, 'hash-object', '-w', '-t', 'tree', '--stdin', '--literally')
+  const made = git(repository, '', '-c', 'user.name=x', '-c', 'user.email=x@y', 'commit-tree', '-m', 'x', tree)
+  git(repository, '', 'update-ref', 'refs/heads/elder/memory', made)
+  const mirror = await openNativeGit({ dir: join(folder(), 'cache'), url }, options)
+  await expect(mirror.fetchTip(options)).rejects.toMatchObject({ message: expect.stringMatching(/hasDotgit|fsck|index-pack/) as string })
 })
 
 /** A commit whose few trees name each other: 8 levels of 8 names are 16 million paths. */
@@ -129,4 +186,34 @@ describe.for([['native git', openNativeGit], ['isomorphic-git', openIsomorphicGi
     await expect(mirror.fetchTip(options)).rejects.toMatchObject({ code: 'GIT_UNREACHABLE', message: expect.stringMatching(/is now at|another address/) as string })
     expect(asked).toEqual([])
   })
+})
+
+it('more files than a mirror has, and four times as many names, are the end of a listing: MIRROR_TOO_LARGE', () => {
+  const line = (i: number): string => `100644 blob ${'12'.repeat(20)} 1\tf${i}\0`
+  const read = (count: number, wants: (path: string) => boolean): number => {
+    const listing = new Listing('https://git.example.org/m.git', { filesMax: 3, wants })
+    listing.read(Buffer.from(Array.from({ length: count }, (_, i) => line(i)).join('')))
+    return listing.files.length
+  }
+  const tooLarge = expect.objectContaining({ code: 'MIRROR_TOO_LARGE' }) as Error
+  expect([read(3, () => true), read(12, path => path === 'f1')]).toEqual([3, 1])
+  expect(() => read(4, () => true)).toThrow(tooLarge)
+  expect(() => read(13, () => false)).toThrow(tooLarge)
+})
+
+it('a path without end is not gathered: MIRROR_TOO_LARGE', () => {
+  const listing = new Listing('https://git.example.org/m.git', {})
+  listing.read(Buffer.alloc(10_000, 'x'))
+  expect(() => { listing.read(Buffer.alloc(10_000, 'x')) }).toThrow(expect.objectContaining({ code: 'MIRROR_TOO_LARGE' }) as Error)
+})
+
+it('folders below each other without end are left where no path of ours lies, with isomorphic-git', async () => {
+  const { url, repository } = await server()
+  const blob = git(repository, 'x', 'hash-object', '-w', '--stdin')
+  let tree = git(repository, `100644 blob ${blob}\tf\n`, 'mktree')
+  for (let level = 0; level < 40; level++) tree = git(repository, `040000 tree ${tree}\td\n100644 blob ${blob}\tf\n`, 'mktree')
+  git(repository, '', 'update-ref', 'refs/heads/elder/memory', git(repository, '', '-c', 'user.name=x', '-c', 'user.email=x@y', 'commit-tree', '-m', 'x', tree))
+  const mirror = await openIsomorphicGit({ dir: join(folder(), 'cache'), url }, options)
+  const files = await mirror.readTree(await mirror.fetchTip(options) as Commit, options)
+  expect(Math.max(...files.map(({ path }) => path.split('/').length))).toBe(17)
 })

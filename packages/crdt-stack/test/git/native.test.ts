@@ -1,6 +1,6 @@
 /** Native git against a bare repository over file:// and over HTTP, and what it says when a remote is ill. */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { utf8 } from '@elder-node/protocol'
 import { describe, expect, it, vi } from 'vitest'
@@ -81,6 +81,8 @@ describe('a remote that is ill', () => {
     const canary = join(folder(), 'canary')
     await expect(open(`ext::touch ${canary}`)).rejects.toMatchObject({ code: 'GIT_URL' })
     await expect(open(`--upload-pack=touch\t${canary}`)).rejects.toMatchObject({ code: 'GIT_URL' })
+    for (const url of ['ext::id', 'fd::3', '--upload-pack=id', 'https://host/a b', 'https://host/\0']) await expect(open(url), url).rejects.toMatchObject({ code: 'GIT_URL' })
+    expect(existsSync(canary)).toBe(false)
   })
 })
 
