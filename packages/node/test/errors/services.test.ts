@@ -64,7 +64,11 @@ describe('stacks', () => {
   })
 
   test.each([
-    ['REMOTE_URL', 'ext::sh -c id'], ['REMOTE_URL', '--upload-pack=id'], ['REMOTE_URL', 'ssh://-oProxyCommand=id/x'], ['REMOTE_URL', 'ssh://git@-oProxyCommand=id/x'], ['REMOTE_URL', '-l@host:x'], ['REMOTE_URL', 'relative/path'], ['REMOTE_URL', 'https://host/$(id)'], ['REMOTE_URL', 'https://host/a;id'], ['REMOTE_URL', "/srv/a'b"], ['REMOTE_URL', 'https://host/\u001b[2J'], ['REMOTE_URL', `https://host/${'x'.repeat(400)}`],
+    ['REMOTE_URL', 'ext::sh -c id'], ['REMOTE_URL', '--upload-pack=id'], ['REMOTE_URL', 'ssh://-oProxyCommand=id/x'], ['REMOTE_URL', 'ssh://git@-oProxyCommand=id/x'], ['REMOTE_URL', '-l@host:x'],
+    // git decodes an address before ssh reads it.
+    ['REMOTE_URL', 'ssh://%2doProxyCommand=id/x'], ['REMOTE_URL', 'ssh://git@%2DoProxyCommand=id/x'], ['REMOTE_URL', 'ssh://%2dl@host/x'],
+    ['REMOTE_URL', 'git@-oProxyCommand:x'], ['REMOTE_URL', '-oProxyCommand:x'], ['REMOTE_URL', 'git@host:-x'], ['REMOTE_URL', 'ext::id'], ['REMOTE_URL', 'fd::3'], ['REMOTE_URL', 'http::https://host/x'],
+    ['REMOTE_URL', 'relative/path'], ['REMOTE_URL', 'https://host/$(id)'], ['REMOTE_URL', 'https://host/a;id'], ['REMOTE_URL', "/srv/a'b"], ['REMOTE_URL', 'https://host/\u001b[2J'], ['REMOTE_URL', `https://host/${'x'.repeat(400)}`],
     ['REMOTE_CREDENTIALS', 'https://me:secret@host/repo'], ['REMOTE_CREDENTIALS', 'https://token@host/repo'], ['REMOTE_CREDENTIALS', 'ssh://git:secret@host/repo'],
   ])('%s: %s', async (code, url) => {
     const node = await stacks.node()

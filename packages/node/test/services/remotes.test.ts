@@ -134,6 +134,17 @@ describe('a folder', () => {
     await expect(again.remotes.add('--all', bare('two.git'))).rejects.toMatchObject({ code: 'FILE_DAMAGED' })
     expect(again.disk.files.contents.get('remotes.json')).toEqual(Uint8Array.of(1, 2, 3))
   })
+
+  it('alone is taken from the list of this device: what travels stands in the settings, where it ends with who added it', async () => {
+    const a = await mesh.node()
+    const [path, stack] = [bare(), '--all']
+    const list = [{ stack, url: HTTPS }, { stack: '../x', url: path }, { url: path }, null, { stack, url: path }]
+    a.disk.files.replace('remotes.json', Buffer.from(JSON.stringify(list)))
+    await mesh.stop(a)
+    const again = await mesh.node({ disk: a.disk })
+    expect(again.remotes.problems()).toEqual([])
+    expect(again.remotes.all().map(({ url, scope }) => [url, scope])).toEqual([[path, 'device']])
+  })
 })
 
 describe('the remotes of a device that is evicted', () => {
@@ -167,6 +178,16 @@ describe('the remotes of a device that is evicted', () => {
     expect(a.remotes.of(b.device)).toEqual([])
     expect(a.remotes.of(a.device)).toEqual([{ stack: '--all', url }])
   })
+})
+
+it('what ends with a device is what nobody else has added', async () => {
+  const [a, b] = [await mesh.node(), await mesh.node()]
+  await mesh.connectAll()
+  for (const node of [a, b]) await plant(node, HTTPS)
+  await plant(b, 'https://git.example/other.git')
+  await eventually(() => { expect(a.settings.remotes()).toHaveLength(2) })
+  await eventually(() => { expect(a.remotes.of(b.device)).toEqual([{ stack: '--all', url: 'https://git.example/other.git' }]) })
+  expect(a.remotes.of(a.device)).toEqual([])
 })
 
 describe('a remote that another device added', () => {

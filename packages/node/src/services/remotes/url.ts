@@ -3,7 +3,11 @@ import { ElderError } from '@elder-node/protocol'
 
 const URL_CHARS_MAX = 400
 /** https, http, ssh and git, and `user@host:path`. Never `ext::`, never an option: ssh would read a host or user that begins with `-` as one. */
-const TRAVELS = [/^(?:https?|ssh|git):\/\/(?!-|[^/]*@-)[^\s/]+(?:\/\S*)?$/, /^(?:[A-Za-z0-9._][A-Za-z0-9._-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!\/\/)[^\s:][^\s]*$/]
+const TRAVELS = [
+  // git decodes the host before ssh reads it.
+  /^(?:https?|ssh|git):\/\/(?!(?:[^/]*@)?(?:-|%2d))[^\s/]+(?:\/\S*)?$/i,
+  /^(?:[A-Za-z0-9._][A-Za-z0-9._-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!\/\/)[^\s:-][^\s]*$/,
+]
 /** A folder of one device: git runs there with that device's rights, so the address never comes from another one. */
 const STAYS = [/^file:\/\/\/[^\s]+$/, /^\/[^\s]+$/]
 /** What a shell, a terminal or a unit would read as more than an address: it stands in commands that are there to be copied. Escaped as %xx it may come. */
