@@ -65,6 +65,18 @@ describe('an output in the source tree', () => {
     expect([await text(root, 'dist/new.js'), await text(root, 'dist/new.js.from-mini'), await text(root, 'dist/old.js')]).toEqual(['mine', 'built', 'built'])
   })
 
+  test('of a name as long as one may be stands beside under a shorter one', async () => {
+    const long = `${'\u00fc'.repeat(126)}.js`
+    const { root, bring } = await send({ [`d/${long}`]: 'sent', 'd/run': 'sent' }, ['d/*'])
+    await put(root, { [`d/${long}`]: 'mine', 'd/run': 'mine' })
+    const built = await bring({ [`d/${long}`]: 'built', 'd/run': 'built' })
+    const [run, cut] = built.toSorted((a, b) => a.path.length - b.path.length).map(({ beside }) => beside ?? '')
+    expect([run, cut]).toEqual(['d/run.from-mini', expect.stringMatching(/^d\/\u00fc+\.from-mini$/) as string])
+    expect([await text(root, `d/${long}`), await text(root, cut as string)]).toEqual(['mine', 'built'])
+    expect((await lstat(join(root, run as string))).mode & 0o777).toBe(0o644)
+    expect(await bring({ [`d/${long}`]: 'again' })).toMatchObject([{ beside: `${cut as string}.2` }])
+  })
+
   test('is compared in a folder of the tree too, and nowhere else', async () => {
     const { root, bring } = await send({ 'out/a': 'sent' }, ['a'], 'out')
     await put(root, { 'out/a': 'edited' })
@@ -78,15 +90,17 @@ describe('an output in the source tree', () => {
   })
 
   test('a symlink that took a file\'s place stays, one that was sent is replaced, and what was deleted comes anew', async () => {
-    const root = await fresh({ a: 'sent', gone: 'sent', target: 't' })
+    const root = await fresh({ a: 'sent', gone: 'sent', named: 'sent', target: 't' })
     await symlink('target', join(root, 'link'))
     const snapshot = await source.snapshot(root, { signal })
     const sent: SentTree = { root, builder: 'mini', ids: paths => source.ids(snapshot, paths, { signal }), present: Promise.resolve(new Set()) }
-    await Promise.all([rm(join(root, 'a')), rm(join(root, 'gone'))])
+    await Promise.all(['a', 'gone', 'named'].map(name => rm(join(root, name))))
     await symlink('target', join(root, 'a'))
-    const built = await fresh({ a: 'built', gone: 'built', link: 'built' })
-    const written = await writer.write(root, reader.read(built, ['a', 'gone', 'link'], { signal }), { outputs: ['**'], signal, sent })
-    expect(written.map(({ beside }) => beside)).toEqual(['a.from-mini', undefined, undefined])
+    // Its target reads as the output does.
+    await symlink('built', join(root, 'named'))
+    const built = await fresh({ a: 'built', gone: 'built', link: 'built', named: 'built' })
+    const written = await writer.write(root, reader.read(built, ['a', 'gone', 'link', 'named'], { signal }), { outputs: ['**'], signal, sent })
+    expect(written.map(({ beside }) => beside)).toEqual(['a.from-mini', undefined, undefined, 'named.from-mini'])
     expect([(await lstat(join(root, 'a'))).isSymbolicLink(), (await lstat(join(root, 'link'))).isFile(), await text(root, 'target')]).toEqual([true, true, 't'])
   })
 })

@@ -165,6 +165,7 @@ describe('a hostile builder', () => {
     ['a bare repository in other letters', repository('x/', { HEAD: 'head', objects: 'OBJECTS' })],
     ['the hooks of a bare repository that is there', several({ 'bare/hooks/post-receive': '#!/bin/sh\n' })],
     ['a file that is a folder, too', [...good, ...file('a', 'x'), ...file('a/b', 'y'), end(row('good', 'g'), row('a', 'x'), row('a/b', 'y'))]],
+    ['a folder that is a file, too', [...good, ...file('a/b', 'y'), ...file('A', 'x'), end(row('good', 'g'), row('a/b', 'y'), row('A', 'x'))]],
     ['a symlinked folder on the way', [...good, ...file('link/evil', 'x'), end(row('good', 'g'), row('link/evil', 'x'))]],
     ['a file on the way', [...good, ...file('plain/evil', 'x'), end(row('good', 'g'), row('plain/evil', 'x'))]],
     ['a folder in the place', [...good, ...file('folder', 'x'), end(row('good', 'g'), row('folder', 'x'))]],

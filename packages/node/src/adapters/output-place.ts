@@ -1,12 +1,16 @@
 /** Where one output goes: in its place, or beside a file that is no longer what was sent. */
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { chmod, link, lstat, mkdir, readlink, realpath, rename, rm } from 'node:fs/promises'
-import { dirname, join, relative, sep } from 'node:path'
+import { constants, createReadStream } from 'node:fs'
+import { chmod, copyFile, lstat, mkdir, readlink, realpath, rename } from 'node:fs/promises'
+import { basename, dirname, join, relative, sep } from 'node:path'
 import type { OutputFile, SentTree } from '../ports/source.ts'
 
 /** Names tried for a file beside: nobody keeps more of one. */
 const BESIDE_MAX = 10_000
+/** Of a file's name, on every file system that is in use. */
+const NAME_BYTES_MAX = 255
+/** Not a link: some file systems have none. */
+const ANEW = constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE
 
 export interface Placing {
   /** Absolute folder below which the outputs go. */
@@ -66,19 +70,24 @@ export class Places {
 
   /** Never over a file that is there: a second one gets a number. */
   async #beside (staged: string, path: string): Promise<string> {
-    const name = `${path}.from-${this.#sent?.builder ?? ''}`
+    const name = besideOf(path, `.from-${this.#sent?.builder ?? ''}`)
     for (let i = 1; i < BESIDE_MAX; i++) {
       const beside = i === 1 ? name : `${name}.${i}`
-      if (await link(staged, join(this.#target, beside)).then(() => true, (error: NodeJS.ErrnoException) => {
+      if (await copyFile(staged, join(this.#target, beside), ANEW).then(() => true, (error: NodeJS.ErrnoException) => {
         if (error.code === 'EEXIST') return false
         throw error
-      })) {
-        await rm(staged)
-        return beside
-      }
+      })) return beside
     }
     throw new Error(`there are ${BESIDE_MAX} files beside ${path}`)
   }
+}
+
+/** With room for a number behind it; a name that is too long for both is cut. */
+function besideOf (path: string, suffix: string): string {
+  let name = basename(path)
+  const bytesMax = NAME_BYTES_MAX - suffix.length - `.${BESIDE_MAX}`.length
+  while (Buffer.byteLength(name) > bytesMax) name = name.slice(0, -1)
+  return `${path.slice(0, path.length - basename(path).length)}${name}${suffix}`
 }
 
 async function within (root: string, target: string): Promise<string | undefined> {
