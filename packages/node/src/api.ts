@@ -92,7 +92,7 @@ export interface RunningNode extends ElderNode {
   readonly joined: 'founded' | 'admitted' | 'returned'
   /** Given once, when the mesh was founded: keep it off every device. It proves the founder after a total loss. */
   readonly recovery?: string
-  /** A build runs here as the user of this node, and could speak to its control socket: invite, promote and evict are refused there. */
+  /** A build runs here as the user of this node, and could speak to its control socket: invite, promote, evict and leave are refused there. */
   readonly exposed: () => boolean
   /** Resolves with `EVICTED` when this device learns that it is no member any more; then stop it. */
   readonly evicted: Promise<ElderError>

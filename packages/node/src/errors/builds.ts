@@ -34,7 +34,7 @@ export const ENGINES: Codes = {
   ENGINE_UNAVAILABLE: met('error build finding', 'The engine that was chosen cannot run here; the message says why.', '`elder-node doctor` shows each engine with its fix; `elder-node config set engine auto` takes the best that works.'),
   ENGINE_FAILED: met('build error', 'The engine broke while it started or ran the build: its daemon, the limits, or more slots than it has users for.', 'On the builder: `elder-node doctor`; build elsewhere meanwhile: `--on <device>`'),
   PROCESS_ADMIN: met('error', 'The `process` engine as an ordinary user, on a device that may invite and evict: every build could do the same.', 'Use `--engine auto`; or trust every build: `elder-node join --engine process --trust-builds`; or `--slots 0`.'),
-  PROCESS_RUNS: met('error', 'A build of the `process` engine runs as the user of this node, and could be the one that asks for invite, promote or evict.', 'Repeat the command when `elder-node status` shows no build here.'),
+  PROCESS_RUNS: met('error', 'A build of the `process` engine runs as the user of this node, and could be the one that asks for invite, promote, evict or leave.', 'Repeat the command when `elder-node status` shows no build here.'),
   SEALED_UNSUPPORTED: met('build', '`--sealed` cuts the network off, and the engine `process` cannot.', 'Drop `--sealed`, or choose a builder with Docker, Podman or sandbox: `--on <device>`'),
   IMAGE_UNSUPPORTED: met('build', 'An image was named, and the engine of that builder runs none.', 'Choose a builder with Docker or Podman: `--on <device>`; or leave the image out.'),
   IMAGE_INVALID: met('error build', 'What stands for an image is not the name of one.', 'Write it as Docker does: `node:24`, `registry.example/owner/name:tag`.'),

@@ -91,7 +91,7 @@ function watchForEnd (lines: AsyncGenerator<unknown>, leave: () => void): void {
 interface Caller { signal: AbortSignal, exposed: ControlServerInit['exposed'] }
 
 /** Who belongs to the mesh: a build that speaks as this node's user must not decide that. */
-const MEMBERSHIP: ReadonlySet<ControlMethod> = new Set(['invite', 'promote', 'evict'])
+const MEMBERSHIP: ReadonlySet<ControlMethod> = new Set(['invite', 'promote', 'evict', 'leave'])
 
 async function answer (node: ElderNode, connection: Socket, request: unknown, { signal, exposed }: Caller): Promise<void> {
   const parsed = parseControlRequest(request)

@@ -59,14 +59,14 @@ test('an error keeps code, fix and data on its way; a stack trace never leaves',
   expect(await raw('{"schema":"elder/control.v1","method":"evict","params":{"device":"x"}}\n')).not.toContain('.ts:')
 })
 
-test('while a build runs as the user of the node, nobody is invited, promoted or evicted over the socket; the rest goes on', async () => {
+test('while a build runs as the user of the node, nobody is invited, promoted or evicted over the socket, nor leaves; the rest goes on', async () => {
   let exposed = true
   const dir = join(desk.dir, 'exposed')
   mkdirSync(dir, { mode: 0o700 })
   const at = locate(dir, {})
   const server = await serveControl(desk.node, at.socket, { exposed: () => exposed })
   const client = new ControlClient(at)
-  const calls = [() => client.call('invite', {}, { signal: signal() }), () => client.call('promote', { device: 'x' }, { signal: signal() }), () => client.call('evict', { device: 'x' }, { signal: signal() })]
+  const calls = [() => client.call('invite', {}, { signal: signal() }), () => client.call('promote', { device: 'x' }, { signal: signal() }), () => client.call('evict', { device: 'x' }, { signal: signal() }), () => client.call('leave', { force: true }, { signal: signal() })]
   for (const call of calls) await expect(call()).rejects.toMatchObject({ code: 'PROCESS_RUNS' })
   expect(await client.call('devices', {}, { signal: signal() })).toHaveLength(2)
   exposed = false
