@@ -10,7 +10,7 @@ const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9\u00b9\u00b2\u00b3]|lp
  * `.git::$INDEX_ALLOCATION`, or with characters that are passed over?
  */
 export function isGitsOwn (name: string): boolean {
-  const folded = trimmed((name.normalize('NFC').replace(PASSED_OVER, '').toLowerCase().split(':', 1)[0]) ?? '')
+  const folded = trimmed((name.replace(PASSED_OVER, '').toLowerCase().split(':', 1)[0]) ?? '')
   return folded === '.git' || /^git~\d+$/.test(folded)
 }
 

@@ -13,7 +13,7 @@ const decodeAll = (frames: Uint8Array[]): OutputPart[] => {
 }
 
 /** Names that are something else on some system, and names that only look like it. */
-const ODD = ['.git.', '.git ', '.git . ', '.GiT', '.git::$INDEX_ALLOCATION', '.git:x', 'git~1', 'GIT~12', '.g\u200cit', 'C:x', 'c:', 'a:b', 'con', 'NUL.txt', 'aux.', 'Com1.log', 'lpt\u00b9', 'conout$', 'a.', 'a ', '...', ' ']
+const ODD = ['.git.', '.git ', '.git . ', '.GiT', '.git::$INDEX_ALLOCATION', '.git:x', 'git~1', 'GIT~12', '.g\u200cit', 'C:x', 'c:', 'a:b', 'con', 'NUL.txt', 'nul .txt', 'aux.', 'Com1.log', 'lpt\u00b9', 'conout$', 'a.', 'a ', '...', ' ']
 const PLAIN = ['.gitignore', '.github', 'git', 'a.git', '.gita', 'console', 'nul-x', 'com', 'com10', 'auxiliary.c', ' a', 'a b', '.a.b', 'x~1']
 
 describe('outputs on the wire', () => {
