@@ -186,6 +186,17 @@ export const HOSTILE: HostileRepository[] = [
     },
   },
   {
+    name: 'a core.worktree beside it that agrees', files: ['a'], warns: /says that its work tree is/,
+    make (dir) {
+      const [asked, other] = [repository(join(dir, 'x')), join(dir, 'y')]
+      settings(asked, `[core]\n\tworktree = ${other}\n`)
+      mkdirSync(other)
+      writeFileSync(join(other, 'b'), 'b')
+      writeFileSync(join(other, '.git'), `gitdir: ${join(asked, '.git')}\n`)
+      return asked
+    },
+  },
+  {
     name: 'core.worktree that names a repository above', files: ['a'], warns: /says that its work tree is/,
     make (dir) {
       repository(dir)
@@ -241,6 +252,14 @@ export const HOSTILE: HostileRepository[] = [
   ...['shallow', 'HEAD', 'config', 'packed-refs', 'commondir'].map((name): HostileRepository => ({
     name: `.git/${name} that is /dev/zero`, make (dir) { zero(join(repository(dir), '.git', name)) },
   })),
+  {
+    name: 'alternates that are /dev/zero',
+    make (dir) { zero(join(repository(dir), '.git/objects/info/alternates')) },
+  },
+  {
+    name: 'alternates that are a pipe', silent: true,
+    make (dir) { pipe(join(repository(dir), '.git/objects/info/alternates')) },
+  },
   {
     name: '.git/config that is a pipe', silent: true,
     make (dir) {
