@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import type { Connection, Stream, StreamHandler } from '@libp2p/interface'
 import type { Registrar } from '@libp2p/interface-internal'
+import { Buckets } from '../../src/adapters/libp2p/bucket.ts'
 import { Gatekeeper } from '../../src/adapters/libp2p/gate.ts'
 import { guard } from '../../src/adapters/libp2p/guard.ts'
 import { deviceOfSeed, peerIdOf } from '../../src/adapters/libp2p/peer-id.ts'
@@ -61,4 +62,14 @@ describe('the guard', () => {
     stream.receive(1_000)
     expect(stream.aborted).toEqual(['more than 16384 bytes on one stream'])
   })
+})
+
+test('buckets are bounded: who has not come for four thousand others is forgotten, and has a full one', () => {
+  const buckets = new Buckets(() => 0)
+  const take = (name: string): boolean => buckets.take(name, { burst: 1, perSecond: 1 })
+  expect([take('a'), take('a')]).toEqual([true, false])
+  for (let n = 0; n < 4095; n++) take(`other ${n}`)
+  expect(take('a')).toBe(false)
+  for (let n = 0; n < 4096; n++) take(`another ${n}`)
+  expect(take('a')).toBe(true)
 })

@@ -2,8 +2,10 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { lpStream } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
-import type { Connection, Libp2p } from '@libp2p/interface'
+import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
 import { beforeEach, describe, expect, test } from 'vitest'
+import { KadGuard, PROVIDER_VALID_MS } from '../../src/adapters/libp2p/kad-guard.ts'
+import { deviceOfSeed, peerIdOf } from '../../src/adapters/libp2p/peer-id.ts'
 import { TestMesh, soon, until } from './harness.ts'
 import type { TestNode } from './harness.ts'
 import { dial, idOf, memberProber } from './prober.ts'
@@ -134,5 +136,62 @@ describe('a member', () => {
     }))
     expect(answers).toContain('reset')
     expect(await send(other, message('PING'))).toBeInstanceOf(Uint8Array)
+  })
+})
+
+describe('the guard of many devices', () => {
+  /** The guard in front of a library that keeps nothing and answers everything. */
+  function guarded (isMember = true): { guard: KadGuard, ask: (peer: PeerId, message: object) => Promise<unknown>, patched: number[], at: { nowMs: number } } {
+    const at = { nowMs: 0 }
+    const patched: number[] = []
+    const rpc = { handleMessage: async (_peer: PeerId, _message: object): Promise<unknown> => 'answered' }
+    const dht = { rpc, providers: { addProvider: async () => {}, removeProvider: async () => {} }, routingTable: { remove: async () => {} } }
+    const peerStore = { get: async () => { throw new Error('not known') }, patch: async (_peer: PeerId, { multiaddrs }: { multiaddrs: unknown[] }) => { patched.push(multiaddrs.length) } }
+    const guard = new KadGuard({ dht, peerStore, isMember: () => isMember, nowMs: () => at.nowMs } as unknown as ConstructorParameters<typeof KadGuard>[0])
+    return { guard, ask: (peer, message) => rpc.handleMessage(peer, message), patched, at }
+  }
+  const peerOf = (n: number): PeerId => peerIdOf(deviceOfSeed(key(n).subarray(2)))
+  const record = (peer: PeerId, n: number, multiaddrs: Uint8Array[] = []): object =>
+    ({ type: 'ADD_PROVIDER', key: key(n), providers: [{ id: peer.toMultihash().bytes, multiaddrs }] })
+
+  test('keeps four thousand records in all: nobody gives way to another, and there is room again when they have run out', async () => {
+    const { guard, ask, at } = guarded()
+    for (let device = 0; device < 64; device++) for (let n = 0; n < 64; n++) await ask(peerOf(device), record(peerOf(device), n))
+    expect(guard.size).toBe(4096)
+    await expect(ask(peerOf(64), record(peerOf(64), 0))).rejects.toThrow('no room')
+    // A newer one of its own takes the place of its oldest.
+    await ask(peerOf(0), record(peerOf(0), 100))
+    expect(guard.size).toBe(4096)
+    at.nowMs += PROVIDER_VALID_MS + 1
+    await ask(peerOf(64), record(peerOf(64), 0))
+    expect(guard.size).toBe(1)
+  })
+
+  test('answers nobody who is no member, whoever let the stream in', async () => {
+    const { ask, guard } = guarded(false)
+    await expect(ask(peerOf(1), record(peerOf(1), 0))).rejects.toThrow('not a member')
+    await expect(ask(peerOf(1), { type: 'PING' })).rejects.toThrow('not a member')
+    expect(guard.size).toBe(0)
+    expect(await guarded().ask(peerOf(1), { type: 'PING' })).toBe('answered')
+  })
+
+  test('answers a device so often at once, then so often a second, and keys of one form only', async () => {
+    const { ask, at } = guarded()
+    const ping = (n: number): Promise<unknown> => ask(peerOf(n), { type: 'PING' })
+    for (let n = 0; n < 256; n++) expect(await ping(1)).toBe('answered')
+    await expect(ping(1)).rejects.toThrow('too many')
+    expect(await ping(2)).toBe('answered')
+    at.nowMs += 1_000
+    expect(await ping(1)).toBe('answered')
+    for (const odd of [Buffer.concat([key(1), Buffer.alloc(100)]), key(1).subarray(0, 33), Buffer.concat([Uint8Array.of(0x16, 0x20), key(1).subarray(2)])]) {
+      await expect(ask(peerOf(2), { type: 'GET_PROVIDERS', key: odd })).rejects.toThrow('is not answered')
+      await expect(ask(peerOf(2), { ...record(peerOf(2), 1), key: odd })).rejects.toThrow('sha2-256')
+    }
+  })
+
+  test('takes eight addresses of one that it does not know', async () => {
+    const { ask, patched } = guarded()
+    await ask(peerOf(1), record(peerOf(1), 0, Array.from({ length: 40 }, (_, n) => multiaddr(`/ip4/10.1.2.${n}/tcp/4000`).bytes)))
+    expect(patched).toEqual([8])
   })
 })

@@ -106,7 +106,7 @@ const line = (text: string): Buffer => Buffer.concat([Buffer.of(text.length + 1)
 
 test.each([
   ['8 addresses keep 256 silent sockets', 8, 32, false], ['60 addresses keep 300 silent sockets', 60, 5, false],
-  ['an evicted device keeps 256 from 8 addresses that knock, and say no more', 8, 32, true],
+  ['an evicted device keeps 480 from 8 addresses that knock, and say no more', 8, 60, true],
 ])('a newcomer is in within seconds while %s at the port', { timeout: 60_000 }, async (_name, addresses, each, knocks) => {
   const mesh = new TestMesh()
   const node = mesh.node()

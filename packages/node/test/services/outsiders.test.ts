@@ -1,7 +1,8 @@
 /** What devices that are no members, or none any more, can do to the roster through a door, a mirror and a member that has not heard. */
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { deviceId, LIMITS, parseTicket, signMemberRecord, signRedemption, type DeviceId, type MemberContent, type Value } from '@elder-node/protocol'
 import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
+import { Patience } from '../../src/services/membership/patience.ts'
 import { eventually } from '../support/eventually.ts'
 import { TestMesh, type TestNode } from '../support/membership.ts'
 
@@ -127,6 +128,18 @@ describe('after an admin was evicted', () => {
   })
 })
 
+test('a roster that is full of what a live admin gives still takes that the admin is evicted', async () => {
+  const bounds = LIMITS as { -readonly [Name in keyof typeof LIMITS]: number }
+  const before = bounds.rosterRecordsMax
+  onTestFinished(() => { bounds.rosterRecordsMax = before })
+  bounds.rosterRecordsMax = held(pi) + 3
+  const give = Array.from({ length: 20 }, (_, n) => forged(admission(subject(n))).bytes)
+  await rogue.mesh.request(pi.device, 'roster', { give }, { signal })
+  expect(held(pi)).toBe(bounds.rosterRecordsMax)
+  await founder.membership.evict('rogue')
+  await eventually(() => { expect(pi.membership.isRevoked(rogue.device)).toBe(true) })
+})
+
 describe('a dialer that is refused again and again', () => {
   const stranger = subject(7)
   const ask = async (who = stranger): Promise<string> => {
@@ -157,5 +170,14 @@ describe('a dialer that is refused again and again', () => {
     await mesh.connect(late, pi)
     await late.membership.joined({ signal })
     expect(await ask(late.device)).toBe('ok')
+  })
+
+  test('is one of a thousand that are remembered: the one refused longest ago is forgotten', () => {
+    const patience = new Patience({ monotonicMs: () => 0 })
+    for (let n = 0; n < 5; n++) patience.refused(stranger)
+    for (let n = 0; n < 1023; n++) patience.refused(subject(20_000 + n))
+    expect(patience.isOver(stranger)).toBe(true)
+    patience.refused(subject(30_000))
+    expect(patience.isOver(stranger)).toBe(false)
   })
 })

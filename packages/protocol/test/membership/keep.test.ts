@@ -78,6 +78,17 @@ test('a live admin is bounded too: devices it admits, devices it removes', () =>
   expect([held.length, held.filter(({ content }) => content.type === 'revoke').length]).toEqual([2 * LIMITS.recordsPerIssuerMax, LIMITS.recordsPerIssuerMax])
 })
 
+test.each<[string, number, (n: number) => MemberContent]>([
+  ['revokes that each add a head', LIMITS.removalsPerSubjectMax, n => ({ type: 'revoke', subject: idOf(1), cuts: [{ stack: 'a'.repeat(26) as never, heads: [n.toString(16).padStart(64, '0')] }], undo: false })],
+  ['losses', LIMITS.removalsPerSubjectMax, () => ({ type: 'lost', subject: idOf(1) })],
+])('of one issuer and subject are kept as many %s as the bound, the earliest', (_name, bound, content) => {
+  const book = new MeshBook()
+  book.admit(0, 1, 'builder', 'pi')
+  const flood = Array.from({ length: bound + 40 }, (_, n) => standIn(book.genesis, n, content(n), { grant: book.genesis.hash, seq: n + 2 }))
+  const held = kept(book, [...book.records, ...flood.toReversed()]).filter(record => flood.includes(record))
+  expect(held.map(({ seq }) => seq).sort((a, b) => a - b)).toEqual(flood.slice(0, bound).map(({ seq }) => seq))
+})
+
 test.each<[string, (n: number, before: string) => Partial<MemberRecord>]>([
   ['named one after the other', (_n, before) => ({ prev: [before] })],
   ['each granted by the one before', (n, before) => ({ prev: [before], grant: before, issuer: device(n - 1) })],
