@@ -4,7 +4,12 @@ import { createHash } from 'node:crypto'
 import { LIMITS } from '@elder-node/protocol'
 import { describe, expect, it, vi } from 'vitest'
 import { restoreMirror, type MirrorSync } from '../../src/mirror/index.ts'
-import { bareRemote, crypto, forever, gitOf, mirrorOf, TinyStack } from './support.ts'
+import { newStacks } from '../../src/mirror/adopt.ts'
+import { SEGMENT_BYTES_MAX } from '../../src/mirror/segments.ts'
+import { takeSegments } from '../../src/mirror/take.ts'
+import { readMirror, sortTree, type StackTree } from '../../src/mirror/tree.ts'
+import type { Commit, GitMirror, TreeFile } from '../../src/git/index.ts'
+import { bareRemote, crypto, forever, gitOf, MESH, mirrorOf, TinyStack } from './support.ts'
 
 // A dozen git processes per test, on machines that may be busy.
 vi.setConfig({ testTimeout: 30_000 })
@@ -117,5 +122,54 @@ describe('what is put there', () => {
     const mirror = await mirrorOf(url, {}, { roster: { ...roster, mayWrite }, adopt: async key => { asked.push(key); return undefined } })
     await mirror.sync([stack], forever)
     expect(asked).toEqual(['ours'])
+  })
+
+  it('a header and a membership record that are far too long, and one that is not what its name says: none is taken', async () => {
+    const { url, dir, stack } = await mirrored()
+    const header = JSON.stringify({ format: 2, importer: 1, mesh: MESH, renderer: 1, padding: 'x'.repeat(100_000) })
+    const record = 'x'.repeat(LIMITS.doorBytesMax + 1)
+    const hash = createHash('sha256').update(record).digest('hex').slice(0, 32)
+    byHand(dir, [['elder.json', header], [`roster/${hash}`, record], [`roster/${'0'.repeat(32)}`, 'of another name']].map(([path, text]) => `M 100644 inline ${path}\ndata ${text?.length}\n${text}\n`).join(''))
+    await expect(restore(url)).rejects.toMatchObject({ code: 'MIRROR_EMPTY' })
+    const heard: number[] = []
+    const mirror = await mirrorOf(url, {}, { roster: { ...roster, receive: records => { heard.push(...records.map(({ length }) => length)) } } })
+    expect(await mirror.sync([stack], forever)).toMatchObject({ pushed: true, covered: new Set(['notes']) })
+    expect(heard).toEqual([])
+    expect((await restore(url)).mesh).toBe(MESH)
+  })
+
+  it('hundreds of false segments of several stacks: told as one is', async () => {
+    const { url, dir, stack, mirror } = await mirrored()
+    const other = new TinyStack('other')
+    other.write('one')
+    await mirror.sync([stack, other], forever)
+    const bad = (one: TinyStack): string => Array.from({ length: 100 }, (_, i) => `M 100644 inline stacks/${one.key}/feeds/${one.feed}/1-2.${i.toString(16).padStart(32, '0')}\ndata 1\nx\n`).join('')
+    byHand(dir, bad(stack) + bad(other))
+    expect((await mirror.sync([stack, other], { ...forever, push: () => false })).problems).toHaveLength(LIMITS.mirrorProblemsMax)
+    const fresh = await gitOf(url)
+    const tree = await readMirror(fresh, await fresh.fetchTip(forever) as Commit, forever)
+    const taken = await takeSegments(fresh, stack, tree.stacks.get('notes') as StackTree, new Set(), crypto, forever)
+    expect([taken.bad.length, taken.problems.length]).toEqual([100, LIMITS.mirrorProblemsMax])
+  })
+
+  it('a segment that is far too long, more folders than a mesh has stacks, and what is not ours: passed over', async () => {
+    const { feed } = new TinyStack('notes')
+    const file = (key: string, bytes: number): TreeFile => ({ path: `stacks/${key}/feeds/${feed}/1-1.${'ab'.repeat(16)}`, blob: `${key}` as TreeFile['blob'], bytes })
+    const tree = sortTree([file('notes', SEGMENT_BYTES_MAX), file('notes', SEGMENT_BYTES_MAX + 1)]).stacks.get('notes')
+    expect([tree?.segments.length, tree?.junk.length]).toEqual([1, 1])
+    const many = Array.from({ length: LIMITS.stacksMax + 10 }, (_, i) => file(`made-up-${i}`, 10))
+    const junk = Array.from({ length: 1000 }, (_, i) => ({ ...file('notes', 1), path: `stacks/notes/feeds/junk/${i}` }))
+    const others = ['README', 'docs/a', 'stacks/x', 'stacks/NOT A STACK/feeds/x', 'roster/x'].map(path => ({ ...file('notes', 1), path }))
+    let looked = 0
+    let held: TreeFile[] = []
+    const git = {
+      readTree: async (_commit: Commit, { wants }: { wants: (path: string) => boolean }) => held = [...many, ...junk, ...others].filter(({ path }) => wants(path)),
+      readBlobs (files: TreeFile[]) { looked += files.length; return [] },
+    } as unknown as GitMirror
+    const { folders, stacks } = await readMirror(git, 'x' as Commit, forever)
+    expect(folders.size).toBe(LIMITS.stacksMax)
+    expect([held.length - many.length, held.filter(one => junk.includes(one)).length]).toEqual([LIMITS.mirrorProblemsMax, LIMITS.mirrorProblemsMax])
+    for await (const _key of newStacks({ git, crypto, mayWrite: () => true }, stacks, new Set(), forever));
+    expect(looked).toBe(LIMITS.stacksMax)
   })
 })

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openNativeGit } from '@elder-node/crdt-stack/git'
-import { deviceId, type DeviceId } from '@elder-node/protocol'
+import { deviceId, ElderError, type DeviceId } from '@elder-node/protocol'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createGitCaches } from '../../src/adapters/git-caches.ts'
 import { electPusher } from '../../src/services/mirror/elect.ts'
@@ -157,6 +157,37 @@ describe('the mirror service', () => {
     await settled(() => { expect(state(service)).toBe('ok') })
     expect(commits(dir)).toBe(5)
     expect((await service.restore(url, forever)).stacks[0]?.batches).toHaveLength(1)
+  })
+
+  it('looks at a remote that is too large at least every six hours, also after many times', async () => {
+    const source = new Source('https://git.example/m.git')
+    const service = serve(source, { ...FAST, pullMs: 60_000 }, { openGit: async () => { throw new ElderError('MIRROR_TOO_LARGE', 'it has no end', 'Look there.') } })
+    source.write('a')
+    for (let pass = 0; pass < 40; pass++) await service.sync('notes')
+    const timers = vi.spyOn(globalThis, 'setTimeout')
+    await service.sync('notes')
+    const waits = timers.mock.calls.map(([, ms]) => ms ?? 0)
+    timers.mockRestore()
+    expect(Math.max(...waits)).toBeGreaterThan(3_600_000)
+    expect(Math.max(...waits)).toBeLessThan(24_000_000)
+  })
+
+  it('says what is wrong on a remote once, however often it is looked at', async () => {
+    const { url, dir } = await remote()
+    const source = new Source(url)
+    const warned: string[] = []
+    const quiet = (): void => {}
+    const log = { debug: quiet, info: quiet, error: quiet, warn: (_fields: object, message: string) => { warned.push(message) } }
+    const service = serve(source, { idleMs: 60_000, pullMs: 60_000 }, { log: log as MirrorComponents['log'] })
+    source.write('a')
+    await service.sync('notes')
+    const junk = 'commit refs/heads/elder/memory\ncommitter A <a@b> 1 +0000\ndata 1\nx\nfrom refs/heads/elder/memory^0\nM 100644 inline stacks/notes/feeds/README\ndata 1\nx\n'
+    execFileSync('git', ['-C', dir, 'fast-import', '--quiet'], { input: junk })
+    for (let pass = 0; pass < 3; pass++) {
+      await service.sync('notes')
+      expect(service.problems()).toMatchObject([{ code: 'MIRROR_SEGMENT' }])
+    }
+    expect(warned.filter(message => message.includes('README'))).toHaveLength(1)
   })
 
   it('tries a remote that sends without end less and less often, and a person at once', async () => {
