@@ -45,7 +45,7 @@ describe('file descriptors', () => {
   })
 
   test.runIf(posix)('that run out are no fault nobody caught where a program is started', async () => {
-    expect(await underLimit(64, 'no-descriptor-child.ts', folder())).toBe('refused,undefined,refused,refused \n')
+    expect(await underLimit(64, 'no-descriptor-child.ts', folder())).toBe('EMFILE,undefined,GIT_MISSING,EMFILE \n')
   })
 
   test.runIf(posix)('suffice for 200 stacks under a limit of 64, written, closed and opened again', async () => {

@@ -2,6 +2,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { runGit } from '@elder-node/crdt-stack/git'
+import { codeOf } from '@elder-node/protocol'
 import { heldBytes } from '../src/adapters/disk-watch.ts'
 import { tryBwrap } from '../src/adapters/engine-sandbox/probe.ts'
 import { runTool } from '../src/adapters/run-tool.ts'
@@ -20,4 +21,4 @@ const outcomes = await Promise.allSettled([
 ])
 await setImmediate()
 for (const fd of eaten) closeSync(fd)
-console.log(outcomes.map(outcome => outcome.status === 'fulfilled' ? String(outcome.value) : 'refused').join(), uncaught.join())
+console.log(outcomes.map(outcome => outcome.status === 'fulfilled' ? String(outcome.value) : codeOf(outcome.reason)).join(), uncaught.join())

@@ -1,5 +1,5 @@
 /** The composition: one real node, alone. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -7,6 +7,7 @@ import { rootName } from '../src/adapters/engine-common/root.ts'
 import { readConfig, writeConfig } from '../src/adapters/node-config.ts'
 import type { RunningNode } from '../src/api.ts'
 import { createNode } from '../src/node.ts'
+import { eventually } from './support/eventually.ts'
 
 let dir: string
 let node: RunningNode | undefined
@@ -61,6 +62,49 @@ test('two nodes in one process: each has its own directory, port and stacks', as
     rmSync(other, { recursive: true, force: true })
   }
   expect((await one.stacks.list()).map(({ name }) => name)).toEqual(['notes'])
+})
+
+test('what an evicted device named as a mirror is left at once by the one that evicts it', async () => {
+  const other = mkdtempSync(join(tmpdir(), 'elder-node-'))
+  const one = await start()
+  const { ticket } = await one.invite()
+  const two = await createNode({ dir: other, ticket, listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, engine: 'none' })
+  try {
+    await (await one.stacks.open('notes')).add({ kind: 'note', title: 'one', body: '' })
+    // Nobody answers there, and that is what a sync says as long as it is a remote.
+    await two.stacks.addRemote('--all', 'http://127.0.0.1:9/memory.git')
+    await eventually(async () => { expect(await one.stacks.remotes()).toHaveLength(1) })
+    expect(await one.stacks.sync()).toMatchObject([{ ok: false }])
+    expect(await one.evictee(two.device.id)).toMatchObject({ remotes: [{ stack: '--all', url: 'http://127.0.0.1:9/memory.git' }] })
+    await one.evict(two.device.id)
+    await expect(one.stacks.sync()).rejects.toMatchObject({ code: 'NO_REMOTE' })
+    expect((await one.status()).problems.map(({ code }) => code)).toContain('REMOTE_STOPPED')
+  } finally {
+    await two.stop()
+    rmSync(other, { recursive: true, force: true })
+  }
+})
+
+test('the build of a device that is evicted ends on its builder at once', async () => {
+  const [other, project] = ['elder-node-', 'elder-project-'].map(name => mkdtempSync(join(tmpdir(), name))) as [string, string]
+  writeFileSync(join(project, 'a'), 'a')
+  const one = await start({ engine: 'process', trustBuilds: true, slots: 1 })
+  const { ticket } = await one.invite()
+  const two = await createNode({ dir: other, ticket, listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, engine: 'none' })
+  const free = async (): Promise<number | undefined> =>
+    (await one.devices()).find(({ id }) => id === one.device.id)?.slots.free
+  try {
+    await two.build({ source: project, command: ['sleep', '600'], waitMs: 30_000 })
+    await eventually(async () => { expect(await free()).toBe(0) })
+    const began = performance.now()
+    await one.evict(two.device.id)
+    await eventually(async () => { expect(await free()).toBe(1) })
+    // A lease lapses after 10 s, and its builder waits 10 s for the requester to come back.
+    expect(performance.now() - began).toBeLessThan(9_000)
+  } finally {
+    await two.stop()
+    for (const folder of [other, project]) rmSync(folder, { recursive: true, force: true })
+  }
 })
 
 test('the process engine takes its empty folder away', async () => {

@@ -1,9 +1,9 @@
 /** Somebody else listens where a node's control socket should be: a command says nothing to it. */
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:net'
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer, Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { ControlClient } from '../../src/gateway/control-client.ts'
 import { serveControl } from '../../src/gateway/control-server.ts'
 import { locate } from '../../src/gateway/location.ts'
@@ -77,6 +77,14 @@ describe('a command', () => {
     expect(heard).toBe('')
   })
 
+  test.runIf(posix)('says nothing to the node of another user, unless it is root', async () => {
+    const { client } = await squat()
+    const spy = vi.spyOn(process, 'getuid').mockReturnValue(STRANGER)
+    onTestFinished(() => { spy.mockRestore() })
+    await expect(build(client)).rejects.toMatchObject({ code: 'NOT_YOURS' })
+    expect(heard).toBe('')
+  })
+
   test.runIf(isRoot)('of root commands the node of the user whose data directory it is', async () => {
     const { client, socket, folder } = await squat()
     for (const path of [socket, folder, join(temp, 'data')]) chownSync(path, STRANGER, STRANGER)
@@ -113,4 +121,36 @@ test.runIf(isRoot)('a node does not listen in a folder of another user', async (
   mkdirSync(folder, { mode: 0o700 })
   chownSync(folder, STRANGER, STRANGER)
   await expect(serveControl(new FakeNode(), join(folder, 'x.sock'))).rejects.toMatchObject({ code: 'SOCKET_FOLDER' })
+})
+
+describe.runIf(posix)('the socket of a node', () => {
+  const serve = async (): Promise<number> => {
+    const folder = join(temp, 'runtime')
+    mkdirSync(folder, { mode: 0o700 })
+    const { socket, close } = await serveControl(new FakeNode(), join(folder, 'x.sock'))
+    onTestFinished(async () => { await close() })
+    return statSync(socket).mode & 0o777
+  }
+
+  test('is its owner\'s alone from its first moment', async () => {
+    const masks: number[] = []
+    const listen = Server.prototype.listen as (this: Server, ...args: unknown[]) => Server
+    const spy = vi.spyOn(Server.prototype, 'listen').mockImplementation(function (this: Server, ...args: unknown[]): Server {
+      const mask = process.umask(0o077)
+      process.umask(mask)
+      masks.push(mask)
+      return listen.apply(this, args)
+    })
+    onTestFinished(() => { spy.mockRestore() })
+    const before = process.umask(0o022)
+    onTestFinished(() => { process.umask(before) })
+    expect(await serve()).toBe(0o600)
+    expect([masks, process.umask(0o022)]).toEqual([[0o177], 0o022])
+  })
+
+  test('is so where the mask of new files does not count', async () => {
+    const spy = vi.spyOn(process, 'umask').mockReturnValue(0)
+    onTestFinished(() => { spy.mockRestore() })
+    expect(await serve()).toBe(0o600)
+  })
 })
