@@ -1,7 +1,15 @@
+import { feedStoreAcceptance } from '@elder-node/crdt-stack/acceptance'
 import { AntiEntropy, Comparison, SyncSession, type DeviceId, type SessionEffect, type SessionInput } from '@elder-node/protocol'
 import { describe, expect, it } from 'vitest'
 import type { Parts, SimDevice } from './sync/device.ts'
+import { SimDisk, SimStore } from './sync/disk.ts'
 import { CLEAN, ROUGH, SimMesh, type MeshInit } from './sync/mesh.ts'
+
+feedStoreAcceptance('the disk of the simulator', async () => {
+  const disk = new SimDisk()
+  const synced = async (): Promise<void> => { await new Promise(resolve => { setImmediate(resolve) }) }
+  return { open: async () => new SimStore(disk, synced, Math.random), dispose: async () => {} }
+}, { describe, it, expect })
 
 /** A run from a seed: what is wrong at its end, and the hash of everything that happened. */
 type Scenario = (seed: number, parts: Partial<Parts>) => Promise<{ wrong: string | undefined, hash: string }>

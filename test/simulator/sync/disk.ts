@@ -36,6 +36,8 @@ export class SimStore implements FeedStore {
   readonly #synced: () => Promise<void>
   readonly #random: () => number
   readonly #faults: DiskFaults
+  readonly #writing = new Set<Promise<void>>()
+  #closed = false
 
   /** `synced` resolves after the time that the disk takes. */
   constructor (disk: SimDisk, synced: () => Promise<void>, random: () => number, faults: DiskFaults = {}) {
@@ -47,17 +49,36 @@ export class SimStore implements FeedStore {
 
   /** In another order each time: it must mean nothing. */
   async load (): Promise<LoadedFeeds> {
-    const { durable, damaged, cleanEnd } = this.#disk
-    const batches = durable.map(batch => ({ batch, order: this.#random() })).sort((a, b) => a.order - b.order).map(({ batch }) => batch)
-    return {
-      batches: batches.filter(batch => !damaged.has(batch)), cleanEnd,
-      damaged: [...damaged].map(({ feed }) => ({ feed, file: `${feed}.log`, at: 0, bytes: 1 })),
-    }
+    const { batches, damaged } = this.#read()
+    const ordered = batches.map(batch => ({ batch, order: this.#random() })).sort((a, b) => a.order - b.order)
+    return { batches: ordered.map(({ batch }) => batch), damaged, cleanEnd: this.#disk.cleanEnd }
   }
 
-  async reread (): ReturnType<FeedStore['reread']> { return { batches: [...this.#disk.durable], damaged: [] } }
+  async reread (): ReturnType<FeedStore['reread']> {
+    this.#check()
+    return this.#read()
+  }
 
   async append (batches: readonly Batch[]): Promise<void> {
+    this.#check()
+    const writing = this.#write(batches)
+    this.#writing.add(writing)
+    await writing.finally(() => { this.#writing.delete(writing) })
+  }
+
+  async forgetCleanEnd (): Promise<void> {
+    this.#check()
+    if (this.#faults.keepsCleanEnd !== true) this.#disk.cleanEnd = undefined
+  }
+
+  async close (cleanEnd?: { feed: FeedId, name: string }): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await Promise.allSettled(this.#writing)
+    if (cleanEnd !== undefined) this.#disk.cleanEnd = cleanEnd
+  }
+
+  async #write (batches: readonly Batch[]): Promise<void> {
     const disk = this.#disk
     disk.unsynced.push(...batches)
     await this.#synced()
@@ -66,7 +87,13 @@ export class SimStore implements FeedStore {
     disk.durable.push(...batches)
   }
 
-  async forgetCleanEnd (): Promise<void> { if (this.#faults.keepsCleanEnd !== true) this.#disk.cleanEnd = undefined }
+  #read (): Pick<LoadedFeeds, 'batches' | 'damaged'> {
+    const { durable, damaged } = this.#disk
+    return {
+      batches: durable.filter(batch => !damaged.has(batch)),
+      damaged: [...damaged].map(({ feed }) => ({ feed, file: `${feed}.log`, at: 0, bytes: 1 })),
+    }
+  }
 
-  async close (cleanEnd?: { feed: FeedId, name: string }): Promise<void> { if (cleanEnd !== undefined) this.#disk.cleanEnd = cleanEnd }
+  #check (): void { if (this.#closed) throw new ElderError('CLOSED', 'the feed store is closed') }
 }

@@ -108,11 +108,26 @@ export function feedStoreAcceptance (name: string, make: () => Promise<StorePlac
       await store.close()
     })
 
-    check('refuses everything after close', async place => {
+    check('ends what is being written before it is closed', async place => {
       const store = await place.open()
       await store.load()
+      const batches = [1, 2, 3].map(from => batch(ONE, from, 1))
+      const written = Promise.all(batches.map(one => store.append([one])))
       await store.close()
-      await expect(store.append([batch(ONE, 1, 1)])).rejects.toMatchObject({ code: 'CLOSED' })
+      expect(seen((await (await place.open()).load()).batches)).toEqual(seen(batches))
+      await written
+    })
+
+    check('refuses everything after close, and closes once', async place => {
+      const store = await place.open()
+      await store.load()
+      await store.append([batch(ONE, 1, 1)])
+      await store.close()
+      await store.close({ feed: ONE, name: 'ab'.repeat(32) })
+      for (const call of [() => store.append([batch(ONE, 2, 1)]), () => store.reread(), () => store.forgetCleanEnd()]) {
+        await expect(call()).rejects.toMatchObject({ code: 'CLOSED' })
+      }
+      expect((await (await place.open()).load()).cleanEnd).toEqual(undefined)
     })
   })
 }
