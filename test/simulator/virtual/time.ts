@@ -8,7 +8,7 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { createRequire, syncBuiltinESMExports } from 'node:module'
-import type { Clock } from '../../../packages/node/src/ports/host.ts'
+import { MachineClock } from '../../../packages/node/src/adapters/clock.ts'
 import { EventQueue } from '../event-queue.ts'
 
 export interface Life {
@@ -56,6 +56,7 @@ export class VirtualTime {
   events = 0
   readonly #queue = new EventQueue<Due>()
   readonly #lives = new AsyncLocalStorage<Life>()
+  readonly #clocks = new WeakMap<Life, MachineClock>()
   #order = 0
 
   spawn (name: string, { rate = 1, wallAheadMs = 0 }: { rate?: number, wallAheadMs?: number } = {}): Life {
@@ -78,8 +79,12 @@ export class VirtualTime {
 
   kill (life: Life): void { life.alive = false }
 
-  clockOf (life: Life): Clock {
-    return { wallMs: () => Math.floor(EPOCH_MS + this.now + life.wallAheadMs), monotonicMs: () => (this.now - life.bootMs) * life.rate + 1_000 }
+  /** The clock that ships, on the hands of this life. No machine sleeps here: processes are stopped. */
+  clockOf (life: Life): MachineClock {
+    const monotonicMs = (): number => (this.now - life.bootMs) * life.rate + 1_000
+    const clock = this.#clocks.get(life) ?? new MachineClock({ wallMs: () => this.#wallMs(life), monotonicMs, sinceBootMs: monotonicMs })
+    this.#clocks.set(life, clock)
+    return clock
   }
 
   /** Everything that is due up to then, each after all that the one before set off has settled. */
@@ -107,7 +112,7 @@ export class VirtualTime {
     AbortSignal.timeout = ms => this.#lives.getStore() === undefined ? real.signalTimeout(ms) : this.#timeoutSignal(ms)
     Date.now = () => {
       const life = this.#lives.getStore()
-      return life === undefined ? real.dateNow() : this.clockOf(life).wallMs()
+      return life === undefined ? real.dateNow() : this.#wallMs(life)
     }
     performance.now = () => this.#lives.getStore() === undefined ? real.performanceNow() : this.now
     Object.assign(timersPromises, later.promises)
@@ -123,6 +128,8 @@ export class VirtualTime {
     Object.assign(timersPromises, { setTimeout: real.sleep, setImmediate: real.turn })
     syncBuiltinESMExports()
   }
+
+  #wallMs (life: Life): number { return Math.floor(EPOCH_MS + this.now + life.wallAheadMs) }
 
   #push (at: number, act: () => void, life: Life | undefined, timer?: VirtualTimer): void {
     this.#queue.push({ at, order: this.#order++, life, timer, act })

@@ -46,7 +46,7 @@ describe('founding and joining', () => {
     const { ticket } = founder.membership.invite({})
     const pi = await mesh.node('pi', { ticket })
     await mesh.connect(pi, founder)
-    mesh.nowMs += 86_400_000
+    mesh.clock.pass(86_400_000)
     const again = await mesh.node('pi', { ticket, seed: 2, files: pi.files })
     expect(again.membership.me?.name).toBe('pi')
     const stranger = await mesh.node('stranger')
@@ -131,7 +131,7 @@ describe('tickets that do not let in', () => {
     const founder = await mesh.node('mini')
     const { ticket, expiresMs } = founder.membership.invite({ expiresMs: 60_000 })
     const pi = await mesh.node('pi', { ticket })
-    mesh.nowMs = expiresMs + 1
+    mesh.clock.set(expiresMs + 1)
     await expect(mesh.connect(pi, founder)).rejects.toThrow('refused:expired')
     await expect(pi.membership.joined({ signal })).rejects.toThrow(throwing('TICKET_EXPIRED'))
     await expect(mesh.node('late', { ticket })).rejects.toThrow(throwing('TICKET_EXPIRED'))
@@ -142,11 +142,11 @@ describe('tickets that do not let in', () => {
     const mesh = new TestMesh()
     const founder = await mesh.node('mini')
     const pi = await mesh.joined(founder, 'pi')
-    const real = parseTicket(founder.membership.invite({}).ticket, mesh.nowMs, crypto)
+    const real = parseTicket(founder.membership.invite({}).ticket, mesh.clock.wallMs(), crypto)
     for (const seed of [9, 2]) {
       const signer = signerFromSeed(crypto.sha256(Uint8Array.of(seed)))
       const grant = pi.membership.me?.grant ?? ''
-      const record = signMemberRecord({ mesh: real.mesh, seq: 1, at: mesh.nowMs, grant, prev: [], content: { type: 'ticket', ticketKey: signerFromSeed(real.seed).publicKey, role: 'admin', expiresMs: mesh.nowMs + 1e6 } }, signer, crypto)
+      const record = signMemberRecord({ mesh: real.mesh, seq: 1, at: mesh.clock.wallMs(), grant, prev: [], content: { type: 'ticket', ticketKey: signerFromSeed(real.seed).publicKey, role: 'admin', expiresMs: mesh.clock.wallMs() + 1e6 } }, signer, crypto)
       const forger = await mesh.node('forger', { ticket: formatTicket({ ...real, record }, crypto) })
       await expect(mesh.connect(forger, founder)).rejects.toThrow('refused:not-issuer')
       await expect(mesh.connect(forger, pi)).rejects.toThrow('refused:not-issuer')

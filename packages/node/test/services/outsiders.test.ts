@@ -153,7 +153,7 @@ describe('a dialer that is refused again and again', () => {
     for (let n = 0; n < 4; n++) {
       // The question that ends the wait is refused too, and begins the next.
       let waitedMs = 0
-      for (; await ask() === 'busy'; waitedMs += 500) mesh.nowMs += 500
+      for (; await ask() === 'busy'; waitedMs += 500) mesh.clock.pass(500)
       waits.push(waitedMs)
     }
     expect(waits).toEqual([...waits].sort((a, b) => a - b))

@@ -12,6 +12,7 @@ import { mirrorSource } from '../../src/services/mirror-source.ts'
 import { Remotes, type RemotesComponents } from '../../src/services/remotes.ts'
 import { MESH, remote as server } from '../../../crdt-stack/test/mirror/support.ts'
 import { eventually } from '../support/eventually.ts'
+import { HandClock } from '../support/hand-clock.ts'
 import { MemoryFiles } from '../support/memory-files.ts'
 import { crypto, StackMesh, type StackNode } from '../support/stacks.ts'
 
@@ -196,23 +197,23 @@ describe('a remote that another device added', () => {
   it('is told once, for a day; what was there when this device came is not: REMOTE_NEW', async () => {
     const [a, b] = [await mesh.node(), await mesh.node()]
     await mesh.connectAll()
-    let nowMs = 1_780_000_000_000
+    const clock = new HandClock()
     const files = new MemoryFiles()
-    const open = (): Remotes => new Remotes({ settings: a.settings, files, clock: { wallMs: () => nowMs, monotonicMs: () => nowMs }, self: a.device, isEvicted: () => false, nameOf: () => 'desk', look: async () => {} } satisfies RemotesComponents)
+    const open = (): Remotes => new Remotes({ settings: a.settings, files, clock, self: a.device, isEvicted: () => false, nameOf: () => 'desk', look: async () => {} } satisfies RemotesComponents)
     const told = (remotes: Remotes): string[] => remotes.problems().map(({ code, message }) => `${code} ${message}`)
     await b.remotes.add('--all', 'https://git.example/old.git')
     await eventually(() => { expect(a.remotes.all()).toHaveLength(1) })
     const first = open()
     expect(told(first)).toEqual([])
-    nowMs += 3_600_000
+    clock.pass(3_600_000)
     await a.remotes.add('--all', 'https://git.example/own.git')
     await b.remotes.add('notes', HTTPS)
     await eventually(() => { expect(a.remotes.all()).toHaveLength(3) })
     expect(first.problems()).toMatchObject([{ code: 'REMOTE_NEW', fix: expect.stringContaining(`stack remote rm notes ${HTTPS}`) as string }])
     expect(told(first)).toEqual([`REMOTE_NEW desk added a remote: the stack notes is mirrored to ${HTTPS} from now on.`])
-    nowMs += DAY_MS / 2
+    clock.pass(DAY_MS / 2)
     expect(told(open())).toHaveLength(1)
-    nowMs += DAY_MS / 2
+    clock.pass(DAY_MS / 2)
     expect(told(first)).toEqual([])
     expect(told(open())).toEqual([])
   })

@@ -1,8 +1,9 @@
 /** Nodes that have only membership, on a memory network: found, join, evict. */
 import { deviceId, type DeviceId, type StackId } from '@elder-node/protocol'
-import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
+import { nodeCrypto, randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import type { Membership } from '../../src/services/membership.ts'
 import { openMembership, type OpenInit } from '../../src/services/membership/open-membership.ts'
+import { HandClock } from './hand-clock.ts'
 import { MemoryFiles } from './memory-files.ts'
 import { MemoryNetwork, type MemoryMesh } from './memory-mesh.ts'
 
@@ -18,8 +19,7 @@ export interface TestNode {
 
 export class TestMesh {
   readonly network = new MemoryNetwork()
-  /** Milliseconds since 1970, by hand. */
-  nowMs = 1_800_000_000_000
+  readonly clock = new HandClock()
   #seed = 0
 
   /** `seed` and `files` of an earlier node make it the same device, restarted. */
@@ -28,9 +28,7 @@ export class TestMesh {
     const crypto = nodeCrypto()
     const signer = signerFromSeed(crypto.sha256(Uint8Array.of(seed)))
     const device = deviceId(signer.publicKey)
-    const clock = { wallMs: () => this.nowMs, monotonicMs: () => this.nowMs }
-    const random = (length: number): Uint8Array => crypto.sha256(Uint8Array.of(++this.#draws & 255, this.#draws >> 8, 77)).slice(0, length)
-    const { membership, recoverySecret } = openMembership({ crypto, signer, signerFromSeed, clock, random, files }, { deviceName: name, ...rest })
+    const { membership, recoverySecret } = openMembership({ crypto, signer, signerFromSeed, clock: this.clock, random: randomBytes, files }, { deviceName: name, ...rest })
     const mesh = this.network.join(device, membership)
     membership.attach(mesh)
     const heads: TestNode['heads'] = new Map()
@@ -38,8 +36,6 @@ export class TestMesh {
     await mesh.start()
     return { device, membership, mesh, files, recoverySecret, heads }
   }
-
-  #draws = 0
 
   /** Invites on `host`, joins, and waits until it is a member. */
   async joined (host: TestNode, name: string, init: { via?: TestNode, role?: 'observer' | 'member' | 'builder' | 'admin', seed?: number } = {}): Promise<TestNode> {
