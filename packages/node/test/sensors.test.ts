@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { LinuxSensors, openSensors, OtherSensors } from '../src/adapters/sensors.ts'
+import { sensorsAcceptance } from './ports/sensors.ts'
+import { MemorySensors } from './support/memory-sensors.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'elder-sensors-'))
 afterAll(() => { rmSync(base, { recursive: true, force: true }) })
@@ -39,17 +41,16 @@ test('linux: on battery only while it discharges and nothing else feeds the mach
   expect(await onBattery()).toBe(false)
 })
 
-test('this machine has plausible readings', async () => {
-  for (const sensors of [openSensors({ dir: base }, {}), new OtherSensors({ dir: base })]) {
-    const [facts, sample] = await Promise.all([sensors.facts(), sensors.sample()])
-    expect(facts.platform).toBe(`${process.platform}/${process.arch}`)
-    expect(facts.cores).toBeGreaterThan(0)
-    expect(facts.cpuModel).not.toBe('')
-    expect(sample.memoryFreeBytes).toBeGreaterThan(1e6)
-    expect(sample.memoryFreeBytes).toBeLessThanOrEqual(facts.memoryTotalBytes)
-    expect(sample.load).toBeGreaterThanOrEqual(0)
-    expect(sample.load).toBeLessThanOrEqual(1)
-  }
+sensorsAcceptance('this machine', async () => openSensors({ dir: base }, {}))
+sensorsAcceptance('a machine without files of Linux', async () => new OtherSensors({ dir: base }))
+sensorsAcceptance('a file', async () => {
+  await put({ 'readings.json': '{"load":0.9,"cores":64,"memoryFreeBytes":1000000}' })
+  return openSensors({ dir: base }, { ELDER_SENSORS: join(base, 'readings.json') })
+})
+sensorsAcceptance('in memory', async () => new MemorySensors())
+
+test('this machine is known by its platform', async () => {
+  for (const sensors of [openSensors({ dir: base }, {}), new OtherSensors({ dir: base })]) expect((await sensors.facts()).platform).toBe(`${process.platform}/${process.arch}`)
 })
 
 test('ELDER_SENSORS: the file\'s fields replace the real ones, at every sample; what does not fit is left out; a file that never was readable is told', async () => {

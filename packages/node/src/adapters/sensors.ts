@@ -66,7 +66,7 @@ export class LinuxSensors implements Sensors {
 
   constructor (init: SensorsInit) { this.#init = { proc: '/proc', sys: '/sys', ...init } }
 
-  facts (): Promise<HostFacts> { return this.#facts ??= readFacts() }
+  async facts (): Promise<HostFacts> { return { ...await (this.#facts ??= readFacts()) } }
 
   async sample (): Promise<HostSample> {
     const { proc, sys, dir } = this.#init
@@ -117,7 +117,7 @@ export class OtherSensors implements Sensors {
 
   constructor ({ dir }: SensorsInit) { this.#dir = dir }
 
-  facts (): Promise<HostFacts> { return this.#facts ??= readFacts() }
+  async facts (): Promise<HostFacts> { return { ...await (this.#facts ??= readFacts()) } }
 
   async sample (): Promise<HostSample> {
     const times = cpus().map(cpu => cpu.times)

@@ -6,6 +6,7 @@ import { electBuilder } from '../../src/services/builds/ranking.ts'
 import { ResourceService } from '../../src/services/resources.ts'
 import { ownAdvert } from '../../src/services/resources/own-advert.ts'
 import { eventually } from '../support/eventually.ts'
+import { MemorySensors } from '../support/memory-sensors.ts'
 
 const GIB = 2 ** 30
 const device = (name: string): DeviceId => deviceId(createHash('sha256').update(name).digest())
@@ -67,11 +68,7 @@ test('an engine whose daemon does not answer, or whose check fails after a build
   const log = { debug () {}, info () {}, warn () {}, error () {} }
   const resources = new ResourceService({
     mesh: { self: device('self'), onGossip () {}, on: () => () => {}, peers: () => [], broadcast: async (_topic: string, message: unknown) => { why.push(decodeAdvert(message as never).lacks); return told.push(decodeAdvert(message as never).slots.total) } } as never,
-    sensors: {
-      facts: async () => ({ platform: 'linux/x64', cores: 4, memoryTotalBytes: 8 * GIB, cpuModel: 'fake', hostname: 'fake' }),
-      sample: async () => ({ load: 0, pressure: undefined, memoryFreeBytes: 4 * GIB, diskFreeBytes: GIB, diskTotalBytes: GIB, onBattery: false }),
-    },
-    clock: { wallMs: () => Date.now(), monotonicMs: () => performance.now() }, directory: undefined, role: () => 'builder', random: Math.random, log,
+    sensors: new MemorySensors(), clock: { wallMs: () => Date.now(), monotonicMs: () => performance.now() }, directory: undefined, role: () => 'builder', random: Math.random, log,
     lacks: async () => lacks,
     images: async () => { if (!answers) throw new Error('connect ECONNREFUSED'); return [] },
   }, { epoch: 1, version: '0.1.0', engine: 'docker', slots: 2, imagesMs: 20, coalesceMs: 1 })
