@@ -10,6 +10,7 @@ export interface Process { build: string, host: string }
 const KILL_MS = 1_500
 const ORPHAN_MS = 2_000
 const BUILD_ID_CHARS = 26
+const KILLED: RunEvent = { type: 'exit', exitCode: 137, signal: 'SIGKILL', reason: null }
 
 export class Host {
   readonly name: string
@@ -42,6 +43,7 @@ export class Host {
   }
 
   async * #run (key: string, spec: RunSpec, life: Life, signal: AbortSignal, early: boolean): AsyncGenerator<RunEvent> {
+    if (signal.aborted) return yield KILLED
     const build = spec.id.slice(0, BUILD_ID_CHARS)
     const process: Process = { build, host: this.name }
     this.processes.set(key, process)
@@ -62,6 +64,6 @@ export class Host {
       if (signal.aborted) kill()
       signal.addEventListener('abort', kill, { once: true })
     })
-    yield { type: 'exit', exitCode: isKilled ? 137 : 0, signal: isKilled ? 'SIGKILL' : null, reason: null }
+    yield isKilled ? KILLED : { type: 'exit', exitCode: 0, signal: null, reason: null }
   }
 }

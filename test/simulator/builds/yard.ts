@@ -7,8 +7,8 @@ import { deviceId, type DeviceId } from '@elder-node/protocol'
 import type { BuildEvent } from '../../../packages/node/src/api.ts'
 import { nodeCrypto, signerFromSeed } from '../../../packages/node/src/adapters/crypto.ts'
 import { Farm, type Device } from '../../../packages/node/test/builds/farm.ts'
-import { openDoor, type Doorkeeper } from '../../../packages/node/test/support/memory-mesh.ts'
 import { MemoryFiles } from '../../../packages/node/test/support/memory-files.ts'
+import { MemoryRoster, type Doorkeeper } from '../../../packages/node/test/support/memory-roster.ts'
 import { seededRandom } from '../random.ts'
 import { VirtualNetwork } from '../virtual/network.ts'
 import { VirtualTime, type Life } from '../virtual/time.ts'
@@ -31,9 +31,10 @@ interface Machine {
   life: Life | undefined
   device: Device | undefined
   epoch: number
-  /** Devices that it knows are out. */
+  /** Devices that it knows are out, since when. */
   out: Map<DeviceId, number>
-  removed: Set<(device: DeviceId) => void>
+  /** The same, as the node that runs now was told. */
+  roster: MemoryRoster
 }
 
 interface Asked { id: string, life: Life, requester: Machine, exclusive: boolean, endedMs: number | undefined, cancel: () => void }
@@ -101,7 +102,7 @@ export class Yard {
     const host = new Host(name, this.time, this.#random, process => { this.#began(machine, process) })
     const machine: Machine = {
       name, slots, host, id: deviceId(signerFromSeed(crypto.sha256(Buffer.from(`yard ${name}`))).publicKey), files: new MemoryFiles(),
-      life: undefined, device: undefined, epoch: 0, out: new Map(), removed: new Set(),
+      life: undefined, device: undefined, epoch: 0, out: new Map(), roster: new MemoryRoster(),
     }
     this.#machines.push(machine)
     return machine
@@ -114,7 +115,8 @@ export class Yard {
     const life = this.time.spawn(name, { rate: 0.98 + 0.04 * this.#random() })
     const epoch = ++machine.epoch
     machine.life = life
-    machine.removed = new Set()
+    machine.roster = new MemoryRoster('builder')
+    for (const device of machine.out.keys()) machine.roster.remove(device)
     this.#network.begins(machine.id, life)
     const { mutant } = this.#plan
     const engine = host.engine(life, epoch, { early: mutant === 'early', deaf: mutant === 'kill' })
@@ -128,14 +130,8 @@ export class Yard {
   }
 
   #doorOf (machine: Machine): Doorkeeper {
-    return {
-      ...openDoor('builder'), role: device => machine.out.has(device) ? undefined : 'builder',
-      decide: async device => machine.out.has(device) ? { ok: false, code: 'revoked' } : { ok: true, answer: {} },
-      onRemoved: listener => {
-        if (this.#plan.mutant !== 'close') machine.removed.add(listener)
-        return () => { machine.removed.delete(listener) }
-      },
-    }
+    const door = machine.roster.door()
+    return this.#plan.mutant === 'close' ? { ...door, onRemoved: () => () => {} } : door
   }
 
   /** A plain supervisor: every other device, about once a second. */
@@ -221,11 +217,16 @@ export class Yard {
       if (other === machine) continue
       this.time.at(this.time.now + 5_000 * this.#random(), () => {
         other.out.set(machine.id, this.time.now)
-        const { life, removed } = other
-        if (life !== undefined) this.time.within(life, () => { for (const listener of removed) listener(machine.id) })
+        const { life, roster } = other
+        if (life !== undefined) this.time.within(life, () => { roster.remove(machine.id) })
       })
     }
-    this.time.at(this.time.now + 120_000, () => { for (const other of this.#machines) other.out.delete(machine.id) })
+    this.time.at(this.time.now + 120_000, () => {
+      for (const other of this.#machines) {
+        other.out.delete(machine.id)
+        other.roster.admit(machine.id, 'builder')
+      }
+    })
   }
 
   // --- what must be so

@@ -12,6 +12,7 @@ import { readLinks } from './git-links.ts'
 import { gitText, PACK_DEADLINE_MS, RAW_ATTRIBUTES, runGit, startGit, type GitOptions } from './git-run.ts'
 import { KeyedQueue } from './keyed-queue.ts'
 import { checkSymlinks, checkTree, parseTree, TREE_ENTRIES_MAX } from './git-tree.ts'
+import { unlessAborted } from './unless-aborted.ts'
 
 export interface GitCacheInit {
   /** Folder of the repositories; made when missing. */
@@ -37,22 +38,6 @@ const COMMIT = /^[0-9a-f]{40}$/
 /** What git says of objects that arrived whole and that nobody should take. Anything else may be the way here, or this disk. */
 const REFUSED = /fsck error|^error: object [0-9a-f]{40}: |invalid .*object/m
 const FSCK = 'Run it again; when it stays, git fsck in the project names what is broken.'
-
-/** A sender that says nothing more must not hold what it has sent. */
-async function * unlessAborted<T> (source: AsyncIterable<T>, signal: AbortSignal | undefined): AsyncGenerator<T> {
-  const iterator = source[Symbol.asyncIterator]()
-  const { promise, reject } = Promise.withResolvers<never>()
-  promise.catch(() => undefined)
-  const abort = (): void => { reject(signal?.reason as Error) }
-  if (signal?.aborted === true) abort()
-  signal?.addEventListener('abort', abort, { once: true })
-  try {
-    for (let next = await Promise.race([promise, iterator.next()]); next.done !== true; next = await Promise.race([promise, iterator.next()])) yield next.value
-  } finally {
-    signal?.removeEventListener('abort', abort)
-    void iterator.return?.().catch(() => undefined)
-  }
-}
 
 export class GitCache implements SourceCache {
   readonly #init: Required<Omit<GitCacheInit, 'foldsCase'>>

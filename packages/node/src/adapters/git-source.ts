@@ -143,10 +143,12 @@ export class GitSource implements SourceReader {
     this.#reads.set(name, reading)
     const eldest = this.#reads.keys().next()
     if (this.#reads.size > READS_MAX && eldest.done === false) this.#reads.delete(eldest.value)
-    return await reading.join(signal).catch((error: unknown) => {
+    const bytes = await reading.join(signal).catch((error: unknown) => {
       if (this.#reads.get(name) === reading) this.#reads.delete(name)
       throw error
     })
+    // A copy: the answer is kept for others.
+    return bytes === undefined ? undefined : new Uint8Array(bytes)
   }
 
   async ids (snapshot: Snapshot, paths: string[], { signal }: { signal: AbortSignal }): Promise<Map<string, string>> {

@@ -49,10 +49,23 @@ describe('a build', () => {
     const builder = await farm.add('mini')
     const laptop = await farm.add('laptop', { slots: 0 })
     await (await laptop.builds.build({ command: ['a'] })).result
-    const bytes = builder.received
+    const bytes = builder.cache.received
     await (await laptop.builds.build({ command: ['a'] })).result
     expect(bytes).toBeGreaterThan(0)
-    expect(builder.received).toBe(bytes)
+    expect(builder.cache.received).toBe(bytes)
+  })
+
+  it('sends only what has changed since a build that its builder ran', async () => {
+    farm = new Farm()
+    const builder = await farm.add('mini')
+    const laptop = await farm.add('laptop', { slots: 0 })
+    farm.source.set('large', 'x'.repeat(100_000)).set('small', 'one')
+    await (await laptop.builds.build({ command: ['a'] })).result
+    const whole = builder.cache.received
+    farm.source.set('small', 'two')
+    expect(await (await laptop.builds.build({ command: ['a'] })).result).toMatchObject({ exitCode: 0 })
+    expect(builder.cache.received - whole).toBeGreaterThan(0)
+    expect(builder.cache.received - whole).toBeLessThan(1_000)
   })
 
   it('passes the exit code of a failing command, once, on one builder', async () => {
@@ -224,6 +237,6 @@ describe('what a build and its builder say to each other', () => {
     await stream.send(encodeFrame({ type: 'prefetch', project: 'p', commit: 'c'.repeat(40) }))
     await expect(stream[Symbol.asyncIterator]().next()).rejects.toThrow('the stream broke')
     expect(idle.mesh.broken).toEqual([expect.stringContaining('runs no builds')])
-    expect(idle.received).toBe(0)
+    expect(idle.cache.received).toBe(0)
   })
 })

@@ -5,12 +5,15 @@ import type { Role } from '../../src/api.ts'
 import type { Engine, EngineName, RunEvent, RunSpec } from '../../src/ports/engine.ts'
 import type { PrivateFiles } from '../../src/ports/files.ts'
 import type { Clock } from '../../src/ports/host.ts'
-import type { OutputReader, SourceCache, SourceReader } from '../../src/ports/source.ts'
+import type { OutputReader, SourceCache } from '../../src/ports/source.ts'
 import { BuildHost, BuildLink, Builds } from '../../src/services/builds/index.ts'
 import { ResourceService } from '../../src/services/resources.ts'
 import { MemoryFiles } from '../support/memory-files.ts'
 import { MemoryReader, MemoryWriter } from '../support/memory-outputs.ts'
-import { MemoryNetwork, openDoor, type Doorkeeper, type MemoryMesh } from '../support/memory-mesh.ts'
+import { MemoryNetwork, type MemoryMesh } from '../support/memory-mesh.ts'
+import { MemoryRoster, type Doorkeeper } from '../support/memory-roster.ts'
+import { MemorySensors } from '../support/memory-sensors.ts'
+import { MemoryCache, MemorySource } from '../support/memory-source.ts'
 
 export type Script = (spec: RunSpec, signal: AbortSignal) => AsyncIterable<RunEvent>
 
@@ -38,7 +41,7 @@ export interface Device {
   running: { now: number, max: number }
   /** What outputs were written, path to text. */
   written: Map<string, string>
-  received: number
+  cache: MemoryCache
   stop: () => Promise<void>
 }
 
@@ -91,10 +94,10 @@ export class Farm {
 
   /** What every snapshot could not take. */
   warnings: string[] = []
-  /** Files of every snapshot: path to text. */
+  /** Files of the folder that everybody builds: path to text. */
   readonly source: Map<string, string> = new Map()
-  /** What the source is sent as. */
-  packs: (thin: boolean) => AsyncIterable<Uint8Array> = async function * (thin) { yield Buffer.from(thin ? 'thin' : 'whole pack') }
+  /** Waited for after each chunk of a source. */
+  pace: () => Promise<void> = async () => {}
   signerOf: (signer: Signer) => Signer = signer => signer
 
   async add (name: string, init: DeviceInit = {}): Promise<Device> {
@@ -102,32 +105,30 @@ export class Farm {
     const clock = this.#world.clockOf(name)
     const id = deviceId(signer.publicKey)
     const role = init.role ?? 'builder'
-    const door = init.door ?? { ...openDoor(), role: device => this.#roles.get(device) }
+    const door = init.door ?? this.#roster.door()
     const mesh = this.network.join(id, door)
-    this.#roles.set(id, role)
+    this.#roster.admit(id, role)
     const running = { now: 0, max: 0 }
     const written = new Map<string, string>()
     const { slots = 1 } = init
-    const engine = init.runsOn ?? fakeEngine(init.engine ?? 'process', init.script ?? echoScript, running)
+    const trees = new Map<string, Map<string, string>>()
+    const engine = init.runsOn ?? scriptedEngine(init.engine ?? 'process', init.script ?? echoScript, running, trees)
     const epoch = init.epoch ?? 1
     const roleOf = (device: DeviceId): Role | undefined => door.role(device)
-    const sensors = {
-      facts: async () => ({ platform: 'linux/x64', cores: 4, memoryTotalBytes: 2 ** 33, cpuModel: 'fake', hostname: name }),
-      sample: async () => ({ load: 0.1, pressure: undefined, memoryFreeBytes: 2 ** 32, diskFreeBytes: 2 ** 35, diskTotalBytes: 2 ** 36, onBattery: false }),
-    }
-    const resources = new ResourceService({ mesh, sensors, clock, directory: undefined, role: roleOf, random: this.#world.random, log }, { epoch, version: '0.1.0', engine: engine.name, slots })
-    const device = { id, name, mesh, resources, running, written, received: 0 } as Device
+    const resources = new ResourceService({ mesh, sensors: new MemorySensors(name), clock, directory: undefined, role: roleOf, random: this.#world.random, log }, { epoch, version: '0.1.0', engine: engine.name, slots })
+    const cache = new MemoryCache(trees)
+    const device = { id, name, mesh, resources, running, written, cache } as Device
     const ref = (other: DeviceId): { id: string, name: string } => ({ id: other, name: this.devices.find(d => d.id === other)?.name ?? other.slice(0, 8) })
     const link = new BuildLink({ mesh })
     device.host = new BuildHost({
-      engine, cache: { ...fakeCache(device), ...init.disk }, outputs: outputsOf(init.disk), prepare: undefined, clock, crypto, signer: this.signerOf(signer), environment: requested => ({ PATH: '/bin', ...requested }),
+      engine, cache: cacheOf(cache, init.disk), outputs: outputsOf(init.disk), prepare: undefined, clock, crypto, signer: this.signerOf(signer), environment: requested => ({ PATH: '/bin', ...requested }),
       limits: { cpus: 4, memoryBytes: 2 ** 33, pidsMax: 256, diskBytes: 2 ** 34 }, platform: 'linux/x64', network: init.network ?? 'full', role: roleOf,
       ask: (to, word) => link.ask(to, word),
       rttMs: to => mesh.peers().find(peer => peer.device === to)?.rttMs,
       offer: capacity => { resources.offer(capacity) }, log,
     }, { epoch })
     const resolve = (text: string): DeviceId => (this.devices.find(d => d.name === text) as Device).id
-    device.builds = new Builds({ mesh, link, resources, reader: fakeSource(() => this.warnings, this.source, thin => this.packs(thin)), writer: new MemoryWriter(written), files: init.files ?? memoryFiles(), crypto, clock, randomBytes: this.#world.randomBytes, resolve, ref, log }, { explore: this.#explore, settleMs: 500 })
+    device.builds = new Builds({ mesh, link, resources, reader: this.#reader, writer: new MemoryWriter(written), files: init.files ?? memoryFiles(), crypto, clock, randomBytes: this.#world.randomBytes, resolve, ref, log }, { explore: this.#explore, settleMs: 500 })
     link.serve(device)
     device.stop = async () => {
       await device.builds.stop()
@@ -145,21 +146,21 @@ export class Farm {
     return device
   }
 
-  readonly #roles = new Map<DeviceId, Role>()
+  readonly #roster = new MemoryRoster()
+  readonly #reader = new MemorySource(() => this.source, { warnings: () => this.warnings, pace: () => this.pace() })
 
-  /** Everybody has heard: what follows in node.ts, and no connection to it. */
+  /** Everybody has heard: what follows in node.ts. */
   evict (gone: Device): void {
-    this.#roles.delete(gone.id)
-    for (const { id, resources, host } of this.devices) {
-      this.network.disconnect(id, gone.id)
-      for (const part of [resources, host]) part.forget(gone.id)
-    }
+    this.#roster.remove(gone.id)
+    for (const { resources, host } of this.devices) for (const part of [resources, host]) part.forget(gone.id)
   }
 
   async stop (): Promise<void> { await Promise.all(this.devices.map(device => device.stop())) }
 }
 
-async function * echoScript (spec: RunSpec): AsyncIterable<RunEvent> {
+const KILLED: RunEvent = { type: 'exit', exitCode: 137, signal: 'SIGKILL', reason: null }
+
+export async function * echoScript (spec: RunSpec): AsyncIterable<RunEvent> {
   yield { type: 'log', stream: 'stdout', data: Buffer.from(`${spec.command.join(' ')}\n`) }
   yield { type: 'exit', exitCode: 0, signal: null, reason: null }
 }
@@ -173,44 +174,31 @@ export function waitScript (release?: Promise<void>): Script {
       signal.addEventListener('abort', () => { resolve() }, { once: true })
     })
     await Promise.race([killed, ...(release === undefined ? [] : [release])])
-    yield signal.aborted ? { type: 'exit', exitCode: 137, signal: 'SIGKILL', reason: null } : { type: 'exit', exitCode: 0, signal: null, reason: null }
+    yield signal.aborted ? KILLED : { type: 'exit', exitCode: 0, signal: null, reason: null }
   }
 }
 
-function fakeEngine (name: EngineName, script: Script, running: { now: number, max: number }): Engine {
+/** Runs the script in the place of a command. `trees`: what there is in them. */
+export function scriptedEngine (name: EngineName, script: Script, running = { now: 0, max: 0 }, trees = new Map<string, unknown>()): Engine {
   return {
-    name, description: 'scripted, no isolation', check: async () => {}, createTree: async id => `/tree/${id}`, removeTree: async () => {}, sweep: async () => {},
+    name, description: 'scripted, no isolation', check: async () => {}, createTree: async id => `/tree/${id}`, sweep: async () => {},
+    removeTree: async tree => { trees.delete(tree) },
     async * run (spec, { signal }) {
+      if (signal.aborted) return yield KILLED
       running.now++
       running.max = Math.max(running.max, running.now)
-      try { yield * script(spec, signal) } finally { running.now-- }
+      try {
+        yield { type: 'started' }
+        yield * script(spec, signal)
+      } finally {
+        running.now--
+      }
     },
   }
 }
 
-const COMMIT = 'c'.repeat(40)
-const BASE = 'b'.repeat(40)
-
-function fakeSource (warnings: () => string[], files: Map<string, string>, packs: (thin: boolean) => AsyncIterable<Uint8Array>): SourceReader {
-  return {
-    snapshot: async () => ({ commit: COMMIT, project: 'project-0001', cwd: '.', ancestors: [BASE], root: '/src', warnings: warnings() }),
-    async * pack (_snapshot, have) { yield * packs(have.length > 0) },
-    packBytes: async () => 3 * 2 ** 20,
-    ids: async () => new Map(),
-    read: async (_snapshot, path) => files.has(path) ? Buffer.from(files.get(path) ?? '') : undefined,
-  }
-}
-
-function fakeCache (device: Device): SourceCache {
-  const commits = new Set<string>()
-  return {
-    have: async (_owner, _project, wanted) => wanted.filter(commit => commits.has(commit)),
-    receive: async (_owner, _project, commit, pack) => {
-      for await (const chunk of pack) device.received += chunk.length
-      commits.add(commit)
-    },
-    checkout: async () => {},
-  }
+function cacheOf (cache: MemoryCache, own: Partial<SourceCache> = {}): SourceCache {
+  return { have: own.have ?? cache.have.bind(cache), receive: own.receive ?? cache.receive.bind(cache), checkout: own.checkout ?? cache.checkout.bind(cache) }
 }
 
 /** What every build leaves in its tree. */

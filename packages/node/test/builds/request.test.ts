@@ -1,5 +1,6 @@
 /** What a request asks besides its command: image, sealed, exclusive, waiting, and what the project and the builder's owner say to it. */
 import { afterEach, describe, expect, it } from 'vitest'
+import { LIMITS } from '@elder-node/protocol'
 import type { BuildEvent } from '../../src/api.ts'
 import type { RunSpec } from '../../src/ports/engine.ts'
 import { Farm, waitScript, type Script } from './farm.ts'
@@ -180,22 +181,17 @@ describe('waiting', () => {
 
 it('a source that takes longer than a second is told as it leaves, and of how much', async () => {
   farm = new Farm()
-  farm.packs = async function * () {
-    for (let i = 0; i < 3; i++) {
-      yield new Uint8Array(2 ** 18)
-      await new Promise(resolve => { setTimeout(resolve, 550) })
-    }
-    yield new Uint8Array(2 ** 18)
-    await new Promise(resolve => { setTimeout(resolve, 1_050) })
-    yield new Uint8Array(2 ** 18)
-  }
-  await farm.add('mini')
+  farm.source.set('large', 'x'.repeat(5 * LIMITS.chunkBytesMax - 1_000))
+  const pauses = [550, 550, 550, 1_050]
+  farm.pace = async () => { await new Promise(resolve => { setTimeout(resolve, pauses.shift() ?? 0) }) }
+  const mini = await farm.add('mini')
   const laptop = await farm.add('laptop', { slots: 0 })
   const run = await laptop.builds.build({ command: ['x'] })
   expect(await run.result).toMatchObject({ exitCode: 0 })
   const told = of(await collect(run.events), 'progress').flatMap(({ message, bytes, totalBytes }) => bytes === undefined ? [] : [{ message, bytes, totalBytes }])
   expect(told[0]).toMatchObject({ message: expect.stringMatching(/^0\.\d MiB$/) as string, totalBytes: undefined })
-  expect(told.at(-1)).toEqual({ message: '1.3 MiB of about 3.0 MiB', bytes: 5 * 2 ** 18, totalBytes: 3 * 2 ** 20 })
+  const bytes = mini.cache.received
+  expect(told.at(-1)).toEqual({ message: '1.2 MiB of about 1.2 MiB', bytes, totalBytes: bytes })
 })
 
 describe('exclusive', () => {

@@ -58,10 +58,13 @@ export class FakeAdmission implements Admission {
 
   members (): Array<{ device: DeviceId, addresses: string[] }> {
     const known = [...this.#roles.keys()].filter(device => device !== this.self && !this.isRevoked(device))
-    return [...new Set([...known, ...this.#invited.keys()])].map(device => ({ device, addresses: this.#addresses.get(device) ?? this.#invited.get(device) ?? [] }))
+    return [...new Set([...known, ...this.#invited.keys()])].map(device => ({ device, addresses: [...new Set([...this.#addresses.get(device) ?? [], ...this.#invited.get(device) ?? []])] }))
   }
 
-  learned (device: DeviceId, addresses: string[]): void { this.#addresses.set(device, addresses) }
+  learned (device: DeviceId, addresses: string[]): void {
+    const good = addresses.filter(address => deviceOfAddress(address) === device)
+    this.#addresses.set(device, [...new Set([...good, ...this.#addresses.get(device) ?? []])])
+  }
 
   onRemoved (listener: (device: DeviceId) => void): () => void {
     this.#removed.add(listener)
@@ -69,6 +72,7 @@ export class FakeAdmission implements Admission {
   }
 
   revoke (device: DeviceId): void {
+    if (this.isRevoked(device)) return
     this.#revoked.add(device)
     for (const listener of this.#removed) listener(device)
   }

@@ -3,27 +3,21 @@ import { onTestFinished } from 'vitest'
 import { deviceId, type DeviceId } from '@elder-node/protocol'
 import type { Role } from '../../src/api.ts'
 import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
-import { MemoryNetwork, openDoor, type MemoryMesh } from '../support/memory-mesh.ts'
+import { MemoryNetwork, type MemoryMesh } from '../support/memory-mesh.ts'
+import { MemoryRoster } from '../support/memory-roster.ts'
 import { meshAcceptance } from './acceptance.ts'
 
 const crypto = nodeCrypto()
 let count = 0
 const newDevice = (): DeviceId => deviceId(signerFromSeed(crypto.sha256(Uint8Array.of(++count >> 8, count & 255))).publicKey)
 
-/** What all devices of a test believe. */
-const roles = new Map<DeviceId, Role>()
-const removed = new Set<(device: DeviceId) => void>()
+/** What all devices believe. */
+const roster = new MemoryRoster()
 
-function join (network: MemoryNetwork, role: Role): MemoryMesh {
+function join (network: MemoryNetwork, role: Role, door = roster.door()): MemoryMesh {
   const device = newDevice()
-  roles.set(device, role)
-  const mesh = network.join(device, {
-    ...openDoor(), role: other => roles.get(other),
-    onRemoved: listener => {
-      removed.add(listener)
-      return () => { removed.delete(listener) }
-    },
-  })
+  roster.admit(device, role)
+  const mesh = network.join(device, door)
   onTestFinished(() => mesh.stop())
   return mesh
 }
@@ -41,22 +35,15 @@ meshAcceptance('in memory', {
   removedAtTheDoor: async () => {
     const network = new MemoryNetwork()
     const dialer = join(network, 'builder')
-    const device = newDevice()
-    const listener = network.join(device, {
-      ...openDoor(), role: other => roles.get(other),
-      decide: async other => {
-        queueMicrotask(() => { roles.delete(other) })
+    const listener = join(network, 'builder', {
+      ...roster.door(), decide: async other => {
+        queueMicrotask(() => { roster.remove(other) })
         return { ok: true, answer: {} }
       },
     })
-    roles.set(device, 'builder')
-    onTestFinished(() => listener.stop())
     await listener.start()
     await dialer.start()
-    return { listener, dialer, tried: network.connect(dialer.self, device).catch(() => {}) }
+    return { listener, dialer, tried: network.connect(dialer.self, listener.self).catch(() => {}) }
   },
-  remove: device => {
-    roles.delete(device)
-    for (const listener of removed) listener(device)
-  },
+  remove: device => { roster.remove(device) },
 })

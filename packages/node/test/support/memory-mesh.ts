@@ -11,19 +11,16 @@
  *   const a = network.join(deviceA, admissionA)      // register handlers, then: await a.start()
  *   await network.connect(a.self, b.self)            // a dials b; throws `refused:<code>` when the door says no
  */
-import { decode, ElderError, encode, hasRole, LIMITS, peerIdOf, type DeviceId, type Role, type Value } from '@elder-node/protocol'
+import { decode, ElderError, encode, hasRole, LIMITS, peerIdOf, type DeviceId, type Value } from '@elder-node/protocol'
 import { Events } from '../../src/adapters/libp2p/events.ts'
 import { CONCURRENCY_MAX, Gatekeeper } from '../../src/adapters/libp2p/gate.ts'
 import { aborted, RequestClient, unreachable, type RequestStream } from '../../src/adapters/libp2p/request-client.ts'
 import { serveRequests } from '../../src/adapters/libp2p/request-server.ts'
-import type { Admission } from '../../src/ports/admission.ts'
 import type {
   CallOptions, FrameStream, Gate, GossipHandler, Mesh, MeshEvents, Peer, Reach, RequestHandler, Service, StreamHandler, Topic,
 } from '../../src/ports/mesh.ts'
+import { MemoryRoster, type Doorkeeper } from './memory-roster.ts'
 import { MemoryStream, reset, streamPair } from './memory-stream.ts'
-
-/** What the mesh needs of an Admission; tests of other services may pass {@link openDoor}. */
-export type Doorkeeper = Pick<Admission, 'hello' | 'decide' | 'greeted' | 'refused' | 'role' | 'onRemoved'>
 
 export interface Carrier {
   /** Takes something from one device to another: later, and in the order in which it was given for these two. */
@@ -33,14 +30,6 @@ export interface Carrier {
 }
 
 const TURN_OF_THE_LOOP: Carrier = { carry: (_from, _to, deliver) => { setImmediate(deliver) }, within: (_device, act) => { act() } }
-
-/** Lets everybody in, with one role for all. */
-export function openDoor (role: Role = 'admin'): Doorkeeper {
-  return {
-    hello: () => ({}), decide: async () => ({ ok: true, answer: {} }), greeted: () => {}, refused: () => {}, role: () => role,
-    onRemoved: () => () => {},
-  }
-}
 
 const DOOR_MS = 5_000
 /** A handler has ended: the peer may take this long to end its own side. */
@@ -65,7 +54,7 @@ export class MemoryNetwork {
   carry (from: DeviceId, to: DeviceId, deliver: () => void): void { this.#carrier.carry(from, to, deliver) }
 
   /** A node on this network. Starts offline: `start` lets it be dialed. A later life of the device takes the place of the earlier. */
-  join (device: DeviceId, admission: Doorkeeper = openDoor()): MemoryMesh {
+  join (device: DeviceId, admission: Doorkeeper = new MemoryRoster('admin').door()): MemoryMesh {
     const mesh = new MemoryMesh(device, admission, this)
     this.#nodes.set(device, mesh)
     for (const peer of this.peersOf(device)) this.disconnect(device, peer)

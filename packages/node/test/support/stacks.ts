@@ -9,7 +9,7 @@ import { Remotes } from '../../src/services/remotes.ts'
 import { Settings } from '../../src/services/settings.ts'
 import { Stacks, type ArchiveRules } from '../../src/services/stacks.ts'
 import { MemoryFiles } from './memory-files.ts'
-import { MemoryNetwork, openDoor, type MemoryMesh } from './memory-mesh.ts'
+import { MemoryNetwork, type MemoryMesh } from './memory-mesh.ts'
 
 export const crypto: ReturnType<typeof nodeCrypto> = nodeCrypto()
 
@@ -51,7 +51,7 @@ export class StackMesh {
       crypto, signer, clock, random: randomBytes, files, openStore, dropStore: key => { feeds.delete(key) },
       mayWrite: writers, cuts, verifyArchive, log: silent,
     })
-    const mesh = this.network.join(device, openDoor())
+    const mesh = this.network.join(device)
     if (deaf) mesh.broadcast = async () => 0
     const replication = new Replication({ mesh, stacks, crypto, clock, random: randomBytes, log: silent }, { intervalMs: 300, tickMs: 20, retryMs: 50, ...init })
     const settings = new Settings({ stacks, crypto })
