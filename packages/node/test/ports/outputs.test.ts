@@ -1,11 +1,12 @@
 /** Outputs of builds on disk, and their doubles in memory. */
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
-import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join, relative } from 'node:path'
+import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { FileOutputReader } from '../../src/adapters/output-reader.ts'
 import { FileOutputWriter } from '../../src/adapters/output-writer.ts'
+import { filesBelow, putFiles } from '../support/folders.ts'
 import { MemoryReader, MemoryWriter } from '../support/memory-outputs.ts'
 import { outputsAcceptance } from './outputs.ts'
 
@@ -13,15 +14,13 @@ outputsAcceptance('in memory', {
   make: async (files, symlinks) => {
     const tree = new Map(Object.entries(files).map(([path, text]) => [path, new Uint8Array(Buffer.from(text))]))
     const written = new Map<string, string>()
-    return { reader: new MemoryReader(() => tree, symlinks), writer: new MemoryWriter(written), tree: '/tree', to: '/to', written: async () => Object.fromEntries(written) }
+    return {
+      reader: new MemoryReader(() => tree, symlinks), writer: new MemoryWriter(written), tree: '/tree', to: '/to',
+      written: async () => Object.fromEntries(written),
+      put: async files => { for (const [path, text] of Object.entries(files)) written.set(path, text) },
+    }
   },
 })
-
-async function filesBelow (dir: string): Promise<Record<string, string>> {
-  const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch(() => [])
-  const files = entries.filter(entry => entry.isFile()).map(entry => join(entry.parentPath, entry.name))
-  return Object.fromEntries(await Promise.all(files.map(async path => [relative(dir, path), await readFile(path, 'utf8')])))
-}
 
 outputsAcceptance('on disk', {
   make: async (files, symlinks = []) => {
@@ -29,11 +28,11 @@ outputsAcceptance('on disk', {
     onTestFinished(() => { rmSync(base, { recursive: true, force: true }) })
     const [tree, to] = [join(base, 'tree'), join(base, 'to')]
     await mkdir(tree)
-    for (const [path, text] of Object.entries(files)) {
-      await mkdir(dirname(join(tree, path)), { recursive: true })
-      await writeFile(join(tree, path), text)
-    }
+    await putFiles(tree, files)
     for (const name of symlinks) await symlink('a', join(tree, name))
-    return { reader: new FileOutputReader(), writer: new FileOutputWriter(), tree, to, written: () => filesBelow(to) }
+    return {
+      reader: new FileOutputReader(), writer: new FileOutputWriter(), tree, to, written: () => filesBelow(to),
+      put: files => putFiles(to, files),
+    }
   },
 })

@@ -5,11 +5,24 @@ import type { OutputFile, OutputPart } from '@elder-node/protocol'
 import type { OutputReader, OutputWriter } from '../../src/ports/source.ts'
 
 export interface OutputsAcceptance {
-  /** A tree with these regular files and symlinks, and an empty target; `written` is what is there now. */
-  make (files: Record<string, string>, symlinks?: string[]): Promise<{ reader: OutputReader, writer: OutputWriter, tree: string, to: string, written: () => Promise<Record<string, string>> }>
+  /** A tree with these regular files and symlinks, and an empty target. */
+  make (files: Record<string, string>, symlinks?: string[]): Promise<OutputsPlace>
+}
+
+export interface OutputsPlace {
+  reader: OutputReader
+  writer: OutputWriter
+  tree: string
+  to: string
+  /** What is in the target now. */
+  written (): Promise<Record<string, string>>
+  /** Puts files into the target. */
+  put (files: Record<string, string>): Promise<void>
 }
 
 const signal = new AbortController().signal
+/** As git names the content 'sent'. */
+const ID_OF_SENT = '020543977634e4f4af06c0e0b806bebbf181a5fd'
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 const fileOf = (path: string, text: string): OutputFile => ({ path, mode: 0o644, bytes: Buffer.byteLength(text), sha256: sha256(text) })
 const codeOf = (promise: Promise<unknown>): Promise<unknown> => promise.then(() => undefined, (error: { code?: unknown }) => error.code ?? String(error))
@@ -63,6 +76,32 @@ export function outputsAcceptance (name: string, { make }: OutputsAcceptance): v
       const wrote = await writer.write(to, reader.read(tree, ['out/a.txt', 'out/b/c'], { signal }), { outputs: ['out/**'], signal })
       expect(wrote).toEqual([fileOf('out/a.txt', 'built'), fileOf('out/b/c', 'too')])
       expect(await written()).toEqual({ 'out/a.txt': 'built', 'out/b/c': 'too' })
+    })
+
+    test('tells what is there of what the globs mean', async () => {
+      const { writer, to, put } = await make({})
+      expect(await writer.present(to, ['**'], { signal })).toEqual(new Set())
+      await put({ 'dist/a.js': '', 'dist/b/c.js': '', 'src/a.ts': '' })
+      expect(await writer.present(to, ['dist/**', 'none'], { signal })).toEqual(new Set(['dist/a.js', 'dist/b/c.js']))
+    })
+
+    test('leaves what was changed or came since the source was sent, and writes beside it', async () => {
+      const built = { edited: 'built', new: 'built', old: 'built', same: 'built', twin: 'built' }
+      const { reader, writer, tree, to, put, written } = await make(built)
+      await put({ edited: 'sent', same: 'sent', old: 'of an earlier build' })
+      const ids = async (paths: string[]): Promise<Map<string, string>> =>
+        new Map(paths.filter(path => path === 'edited' || path === 'same').map(path => [path, ID_OF_SENT]))
+      const source = { root: to, builder: 'mini', ids, present: writer.present(to, ['**'], { signal }) }
+      await source.present
+      await put({ edited: 'mine', new: 'mine', twin: 'built' })
+      const write = async (): Promise<Array<string | undefined>> => {
+        const parts = reader.read(tree, Object.keys(built), { signal })
+        return (await writer.write(to, parts, { outputs: ['**'], signal, sent: source })).map(({ beside }) => beside)
+      }
+      expect(await write()).toEqual(['edited.from-mini', 'new.from-mini', undefined, undefined, undefined])
+      const mine = { edited: 'mine', new: 'mine' }
+      expect(await written()).toEqual({ ...built, ...mine, 'edited.from-mini': 'built', 'new.from-mini': 'built' })
+      expect((await write()).slice(0, 2)).toEqual(['edited.from-mini.2', 'new.from-mini.2'])
     })
 
     const one = sent('a.txt', 'built')

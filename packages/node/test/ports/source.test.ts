@@ -1,11 +1,12 @@
 /** Sources through git on disk, and their double in memory. */
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join, relative } from 'node:path'
+import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { GitCache } from '../../src/adapters/git-cache.ts'
 import { GitSource } from '../../src/adapters/git-source.ts'
+import { filesBelow, putFiles } from '../support/folders.ts'
 import { MemoryCache, MemorySource } from '../support/memory-source.ts'
 import { sourceAcceptance } from './source.ts'
 
@@ -36,25 +37,14 @@ sourceAcceptance('through git', {
     const base = realpathSync(mkdtempSync(join(tmpdir(), 'elder-source-')))
     onTestFinished(() => { rmSync(base, { recursive: true, force: true }) })
     const [sources, caches] = [join(base, 'sources'), join(base, 'caches')]
-    const put = async (dir: string, files: Record<string, string | null>): Promise<void> => {
-      for (const [path, text] of Object.entries(files)) {
-        await mkdir(dirname(join(dir, path)), { recursive: true })
-        await (text === null ? rm(join(dir, path)) : writeFile(join(dir, path), text))
-      }
-    }
     const tree = (): Promise<string> => mkdtemp(join(base, 'folder-'))
     return {
-      reader: new GitSource({ dir: sources, ...init }), cache: new GitCache({ dir: caches, ...init }), put, tree,
+      reader: new GitSource({ dir: sources, ...init }), cache: new GitCache({ dir: caches, ...init }),
+      put: putFiles, tree, filesIn: filesBelow,
       folder: async files => {
         const dir = await tree()
-        await put(dir, files)
+        await putFiles(dir, files)
         return dir
-      },
-      filesIn: async dir => {
-        const entries = (await readdir(dir, { recursive: true, withFileTypes: true })).filter(entry => entry.isFile())
-        const paths = entries.map(entry => join(entry.parentPath, entry.name))
-        const texts = await Promise.all(paths.map(path => readFile(path, 'utf8')))
-        return Object.fromEntries(paths.map((path, i) => [relative(dir, path), texts[i] as string]))
       },
     }
   },

@@ -2,11 +2,15 @@
 import { createHash } from 'node:crypto'
 import { ElderError, isOutputPath, type OutputFile, type OutputPart } from '@elder-node/protocol'
 import { outputGlob } from '../../src/adapters/output-glob.ts'
-import type { OutputReader, OutputWriter, WrittenFile } from '../../src/ports/source.ts'
+import type { OutputReader, OutputWriter, SentTree, WrittenFile } from '../../src/ports/source.ts'
 
 const CHUNK_BYTES = 1_000
 const invalid = (message: string): ElderError => new ElderError('OUTPUT_INVALID', message)
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+/** As git names a content. */
+export function gitId (text: string): string {
+  return createHash('sha1').update(`blob ${Buffer.byteLength(text)}\0${text}`).digest('hex')
+}
 
 export class MemoryReader implements OutputReader {
   readonly #filesOf: (tree: string) => ReadonlyMap<string, Uint8Array>
@@ -48,9 +52,16 @@ export class MemoryWriter implements OutputWriter {
   /** Path to text; all targets are one. */
   constructor (written: Map<string, string>) { this.#written = written }
 
-  async present (): Promise<undefined> { return undefined }
+  async present (_to: string, globs: string[]): Promise<ReadonlySet<string>> {
+    const meant = globs.map(outputGlob)
+    const outputs = [...this.#written.keys()].filter(isOutputPath)
+    return new Set(outputs.filter(path => meant.some(({ matches }) => matches(path))))
+  }
 
-  async write (_to: string, parts: AsyncIterable<OutputPart>, { outputs, signal }: { outputs: string[], signal: AbortSignal }): Promise<WrittenFile[]> {
+  async write (
+    _to: string, parts: AsyncIterable<OutputPart>,
+    { outputs, signal, sent }: { outputs: string[], signal: AbortSignal, sent?: SentTree },
+  ): Promise<WrittenFile[]> {
     const globs = outputs.map(outputGlob)
     const files: Array<{ file: Omit<OutputFile, 'sha256'>, content: Buffer }> = []
     let manifest: OutputFile[] | undefined
@@ -72,7 +83,27 @@ export class MemoryWriter implements OutputWriter {
     const isWhole = files.every(({ file, content }) => file.bytes === content.length)
     const same = (a: OutputFile, b: OutputFile | undefined): boolean => b !== undefined && a.path === b.path && a.bytes === b.bytes && a.sha256 === b.sha256 && a.mode === b.mode
     if (!isWhole || manifest?.length !== came.length || !came.every((file, i) => same(file, manifest[i]))) throw invalid('the outputs are incomplete')
-    for (const { file, content } of files) this.#written.set(file.path, content.toString())
-    return came
+    const [ids, present] = await Promise.all([sent?.ids(came.map(({ path }) => path)), sent?.present])
+    return came.map((file, i) => {
+      const id = ids?.get(file.path)
+      const stays = sent !== undefined && !this.#isReplaced(file, id, present)
+      const name = stays ? this.#beside(`${file.path}.from-${sent.builder}`) : file.path
+      this.#written.set(name, (files[i] as { content: Buffer }).content.toString())
+      return stays ? { ...file, beside: name } : file
+    })
+  }
+
+  /** Nothing is there, or what was sent, what an earlier build made, or the same. */
+  #isReplaced (file: OutputFile, id: string | undefined, present: ReadonlySet<string> | undefined): boolean {
+    const now = this.#written.get(file.path)
+    if (now === undefined || (id === undefined && (present === undefined || present.has(file.path)))) return true
+    return id === gitId(now) || file.sha256 === sha256(Buffer.from(now))
+  }
+
+  #beside (name: string): string {
+    for (let i = 1; ; i++) {
+      const beside = i === 1 ? name : `${name}.${i}`
+      if (!this.#written.has(beside)) return beside
+    }
   }
 }

@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { ElderError, LIMITS } from '@elder-node/protocol'
 import { unlessAborted } from '../../src/adapters/unless-aborted.ts'
 import type { Snapshot, SourceCache, SourceReader } from '../../src/ports/source.ts'
+import { gitId } from './memory-outputs.ts'
 
 /** Path to text. */
 export type Files = ReadonlyMap<string, string>
@@ -84,7 +85,7 @@ export class MemorySource implements SourceReader {
     const files = this.#filesOf(snapshot) ?? new Map<string, string>()
     return new Map(paths.flatMap(path => {
       const text = files.get(path)
-      return text === undefined ? [] : [[path, sha1(`blob ${Buffer.byteLength(text)}\0${text}`)] as const]
+      return text === undefined ? [] : [[path, gitId(text)] as const]
     }))
   }
 
