@@ -1,47 +1,16 @@
 /** Node's crypto behind the ports of the protocol, and small stacks in memory. */
-import {
-  createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, verify, type KeyObject,
-} from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import {
   deviceId, encodeRecord, genesisHash, recordHash, signHead, stackId, stackKey, SyncSession, toHex, type Batch,
-  type Crypto, type DeviceId, type FeedId, type FeedRecord, type Replica, type SessionInput, type Signer, type StackId,
+  type DeviceId, type FeedId, type FeedRecord, type Replica, type SessionInput, type Signer, type StackId,
 } from '@elder-node/protocol'
+import { crypto, signerOf } from '../../protocol/test/support/crypto.ts'
 import { createMemory, MemoryFeedStore, Stack, type Memory, type StackInit } from '../src/index.ts'
 
-const SPKI = Buffer.from('302a300506032b6570032100', 'hex')
-const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex')
-const keys = new Map<string, KeyObject>()
-
-function publicKey (raw: Uint8Array): KeyObject {
-  const name = Buffer.from(raw).toString('hex')
-  const key = keys.get(name) ?? createPublicKey({ key: Buffer.concat([SPKI, raw]), format: 'der', type: 'spki' })
-  keys.set(name, key)
-  return key
-}
-
-export const crypto: Crypto = {
-  sha256 (...parts) {
-    const hash = createHash('sha256')
-    for (const part of parts) hash.update(part)
-    return new Uint8Array(hash.digest())
-  },
-  verify (key, signature, message) {
-    try {
-      return verify(null, message, publicKey(key), signature)
-    } catch {
-      return false
-    }
-  },
-}
+export { crypto }
 
 /** Ed25519 from a 32-byte seed; random without one. */
-export function createSigner (seed?: Uint8Array): Signer {
-  const key = seed === undefined ? generateKeyPairSync('ed25519').privateKey : createPrivateKey({
-    key: Buffer.concat([PKCS8, seed]), format: 'der', type: 'pkcs8',
-  })
-  const raw = new Uint8Array(createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32))
-  return { publicKey: raw, sign: message => new Uint8Array(sign(null, message, key)) }
-}
+export function createSigner (seed: Uint8Array = randomBytes(32)): Signer { return signerOf(seed) }
 
 export const NAME = 'demo'
 export const STACK: StackId = stackId(NAME, crypto)
@@ -98,7 +67,7 @@ export async function exchange (a: Stack, b: Stack): Promise<void> {
   }
 }
 
-function replicaOf (stack: Stack): Replica {
+export function replicaOf (stack: Stack): Replica {
   const key = stackKey(stack.id)
   return {
     stacks: () => [{

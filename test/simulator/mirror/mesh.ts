@@ -4,7 +4,7 @@ import { Stack, MemoryFeedStore } from '@elder-node/crdt-stack'
 import { codeOf, stackId, type Crypto, type StackId } from '@elder-node/protocol'
 import type { SimDevice } from '../sync/device.ts'
 import { CLEAN, SimMesh, type MeshInit } from '../sync/mesh.ts'
-import { cheapCrypto, cheapSigner } from '../sync/replica.ts'
+import { cheapCrypto, cheapSigner } from '../../../packages/protocol/test/support/cheap-crypto.ts'
 import { MemoryGit, MemoryRemote } from './memory-git.ts'
 
 export const MESH = 'a'.repeat(26)

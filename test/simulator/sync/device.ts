@@ -5,7 +5,8 @@ import {
 import type { Stack } from '@elder-node/crdt-stack'
 import type { Actor, World } from '../world.ts'
 import type { DiskFaults } from './disk.ts'
-import { cheapCrypto, SimReplica } from './replica.ts'
+import { cheapCrypto } from '../../../packages/protocol/test/support/cheap-crypto.ts'
+import { SimReplica } from './replica.ts'
 
 export type SimMessage =
   | { kind: 'live', value: Value }

@@ -1,24 +1,8 @@
-/** The shipped stacks of one simulated device, on disks that survive its process. Signatures only cost a hash. */
-import { createHash } from 'node:crypto'
+/** The shipped stacks of one simulated device, on disks that survive its process. */
 import { Stack, type StackInit } from '@elder-node/crdt-stack'
-import { deviceId, stackId, stackKey, type Batch, type Crypto, type Cuts, type DeviceId, type FeedId, type Replica, type Signer, type StackKey, type StackSummary, type Vector, type VectorEntry, type Want } from '@elder-node/protocol'
+import { deviceId, stackId, stackKey, type Batch, type Cuts, type DeviceId, type FeedId, type Replica, type Signer, type StackKey, type StackSummary, type Vector, type VectorEntry, type Want } from '@elder-node/protocol'
+import { cheapCrypto, cheapSigner } from '../../../packages/protocol/test/support/cheap-crypto.ts'
 import { SimDisk, SimStore, type DiskFaults } from './disk.ts'
-
-export const sha256 = (...parts: Uint8Array[]): Uint8Array => {
-  const hash = createHash('sha256')
-  for (const part of parts) hash.update(part)
-  return new Uint8Array(hash.digest())
-}
-
-export const cheapCrypto: Crypto = {
-  sha256,
-  verify: (key, signature, message) => Buffer.from(signature.subarray(0, 32)).equals(sha256(key, message)),
-}
-
-export function cheapSigner (name: string): Signer {
-  const publicKey = sha256(Buffer.from(name))
-  return { publicKey, sign: message => Uint8Array.from([...sha256(publicKey, message), ...new Uint8Array(32)]) }
-}
 
 export interface ReplicaHost {
   random: () => number

@@ -1,15 +1,13 @@
 /** Stacks small enough to read, with real keys and real chains, and remotes to mirror them to. */
 import { execFileSync } from 'node:child_process'
-import {
-  createHash, generateKeyPairSync, randomBytes, sign, verify, createPublicKey, type KeyObject,
-} from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   deviceId, encodeRecord, entryId, feedDevice, feedId, genesisHash, LIMITS, recordHash, signHead, stackId, toBase32, toHex, verifyBatch,
-  type Batch, type ChainedRecord, type Crypto, type DeviceId, type EntryId, type FeedId, type Signer, type StackId, type Want,
+  type Batch, type ChainedRecord, type DeviceId, type EntryId, type FeedId, type Signer, type StackId, type Want,
 } from '@elder-node/protocol'
 import { afterEach } from 'vitest'
 import {
@@ -17,26 +15,15 @@ import {
 } from '../../src/mirror/index.ts'
 import { openNativeGit, serveGit, type GitMirror, type GitServer, type GitServerInit } from '../../src/git/index.ts'
 import type { Entry, Received } from '../../src/types.ts'
+import { createSigner, crypto } from '../support.ts'
 
-const SPKI = Buffer.from('302a300506032b6570032100', 'hex')
-const publicKeyOf = (raw: Uint8Array): KeyObject => createPublicKey({
-  key: Buffer.concat([SPKI, raw]), format: 'der', type: 'spki',
-})
-
-export const crypto: Crypto = {
-  sha256: (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest(),
-  verify: (key, signature, message) => key.length === 32 && verify(null, message, publicKeyOf(key), signature),
-}
+export { crypto }
 
 /** Every signer of these tests: whoever takes records one by one signs for their author. */
 const SIGNERS = new Map<DeviceId, Signer>()
 
 export function newSigner (): Signer {
-  const { publicKey, privateKey } = generateKeyPairSync('ed25519')
-  const signer: Signer = {
-    publicKey: publicKey.export({ format: 'der', type: 'spki' }).subarray(12),
-    sign: message => sign(null, message, privateKey),
-  }
+  const signer = createSigner()
   SIGNERS.set(deviceId(signer.publicKey), signer)
   return signer
 }
@@ -94,7 +81,10 @@ export class TinyStack implements MirroredStack {
     return tip === undefined ? [] : this.#path(tip).filter(batch => batch.from >= from)
   }
 
-  holdsAt (_feed: FeedId, _seq: number, hashPrefix: string): boolean { return [...this.#held.keys()].some(hash => hash.startsWith(hashPrefix)) }
+  holdsAt (feed: FeedId, seq: number, hashPrefix: string): boolean {
+    return [...this.#held].some(([hash, { batch }]) => batch.feed === feed && batch.head.seq === seq && hash.startsWith(hashPrefix))
+  }
+
   feedsDigest (): Uint8Array { return crypto.sha256(...[...this.#held.keys()].sort().map(hash => Buffer.from(hash))) }
 
   async receive (batches: readonly Batch[]): Promise<Pick<Received, 'accepted' | 'missing'>> {
@@ -117,7 +107,7 @@ export class TinyStack implements MirroredStack {
     return {
       accepted,
       missing: missing.map(
-        ({ batch, prev }) => ({ feed: batch.feed, seq: batch.from - 1, hash: Buffer.from(prev, 'hex') })
+        ({ batch, prev }) => ({ feed: batch.feed, seq: batch.from - 1, hash: new Uint8Array(Buffer.from(prev, 'hex')) })
       ),
     }
   }

@@ -1,6 +1,6 @@
 /** Several devices of one process with a scripted engine each: the real services over the in-memory mesh. */
-import { createHash, generateKeyPairSync, randomBytes, sign, verify, createPublicKey, type KeyObject } from 'node:crypto'
-import { deviceId, type BuildNetwork, type Crypto, type DeviceId, type Signer } from '@elder-node/protocol'
+import { deviceId, type BuildNetwork, type DeviceId, type Signer } from '@elder-node/protocol'
+import { nodeCrypto, randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import type { Role } from '../../src/api.ts'
 import type { Engine, EngineName, RunEvent, RunSpec } from '../../src/ports/engine.ts'
 import type { PrivateFiles } from '../../src/ports/files.ts'
@@ -17,18 +17,7 @@ import { MemoryCache, MemorySource } from '../support/memory-source.ts'
 
 export type Script = (spec: RunSpec, signal: AbortSignal) => AsyncIterable<RunEvent>
 
-const SPKI = Buffer.from('302a300506032b6570032100', 'hex')
-export const crypto: Crypto = {
-  sha256: (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest(),
-  verify: (key, signature, message) => {
-    try { return verify(null, message, createPublicKey({ key: Buffer.concat([SPKI, key]), format: 'der', type: 'spki' }), signature) } catch { return false }
-  },
-}
-
-export function newSigner (): Signer {
-  const { publicKey, privateKey } = generateKeyPairSync('ed25519') as { publicKey: KeyObject, privateKey: KeyObject }
-  return { publicKey: new Uint8Array(publicKey.export({ format: 'der', type: 'spki' }).subarray(12)), sign: message => sign(null, message, privateKey) }
-}
+const crypto = nodeCrypto()
 
 export interface Device {
   id: DeviceId
@@ -58,8 +47,8 @@ export interface FarmWorld {
 }
 
 const realWorld = (): FarmWorld => ({
-  network: new MemoryNetwork(), clockOf: () => ({ wallMs: () => Date.now(), monotonicMs: () => performance.now() }), signerOf: newSigner,
-  random: Math.random, randomBytes: length => randomBytes(length),
+  network: new MemoryNetwork(), clockOf: () => ({ wallMs: () => Date.now(), monotonicMs: () => performance.now() }), signerOf: () => signerFromSeed(randomBytes(32)),
+  random: Math.random, randomBytes,
 })
 
 export interface DeviceInit {

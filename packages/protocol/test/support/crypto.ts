@@ -20,6 +20,7 @@ export const crypto: Crypto = {
     return new Uint8Array(hash.digest())
   },
   verify: (publicKey, signature, message) => {
+    if (publicKey.length !== 32) return false
     try {
       return verify(null, message, publicKeyOf(publicKey), signature)
     } catch {

@@ -1,40 +1,28 @@
 /** Two sessions wired to each other, over replicas that are plain trees of signed records. */
-import { createHash } from 'node:crypto'
 import {
   decodeRecord, deviceId, encodeRecord, feedId, genesisHash, recordHash, signHead, stackIdOf, stackKey, SyncSession, toHex, vectorDigest,
-  type Batch, type Crypto, type Cuts, type Dep, type FeedId, type MeshId, type Replica, type SessionEffect, type SessionInput, type Signer, type StackKey, type VectorEntry, type Want,
+  type Batch, type Cuts, type Dep, type FeedId, type MeshId, type Replica, type SessionEffect, type SessionInput, type StackKey, type VectorEntry, type Want,
 } from '../../src/index.ts'
+import { cheapCrypto, cheapSigner } from '../support/cheap-crypto.ts'
 
-export const crypto: Crypto = {
-  sha256: (...parts) => {
-    const hash = createHash('sha256')
-    for (const part of parts) hash.update(part)
-    return new Uint8Array(hash.digest())
-  },
-  verify: (key, signature, message) => Buffer.from(signature.subarray(0, 32)).equals(crypto.sha256(key, message)),
-}
+export { cheapCrypto as crypto, cheapSigner as signerOf }
 
-export function signerOf (name: string): Signer {
-  const publicKey = crypto.sha256(Buffer.from(name))
-  return { publicKey, sign: message => Uint8Array.from([...crypto.sha256(publicKey, message), ...new Uint8Array(32)]) }
-}
-
-export function keyOf (name: string, mesh?: string): StackKey { return stackKey(stackIdOf(name, crypto), mesh as MeshId | undefined) }
+export function keyOf (name: string, mesh?: string): StackKey { return stackKey(stackIdOf(name, cheapCrypto), mesh as MeshId | undefined) }
 
 interface Written { feed: FeedId, batches: Batch[] }
 
 /** One batch per element of `sizes`, each of one record of about so many bytes. `after`: a batch of the feed that the first one follows, for a fork. */
 export function feedOf (writer: string, stack: string, sizes: number[], deps: Dep[] = [], after?: Batch): Written {
-  const signer = signerOf(writer)
-  const id = stackIdOf(stack, crypto)
+  const signer = cheapSigner(writer)
+  const id = stackIdOf(stack, cheapCrypto)
   const feed = feedId(deviceId(signer.publicKey), new Uint8Array(8))
-  let { seq, hash } = after?.head ?? { seq: 0, hash: genesisHash(id, feed, crypto) }
+  let { seq, hash } = after?.head ?? { seq: 0, hash: genesisHash(id, feed, cheapCrypto) }
   const batches = sizes.map((size, i) => {
     const bytes = encodeRecord({
       seq: ++seq, prev: hash, deps: i === 0 ? deps : [], at: i, agent: null, kind: 'new',
       body: `${after === undefined ? '' : 'fork '}${'x'.repeat(size)}`,
     })
-    hash = recordHash(bytes, crypto)
+    hash = recordHash(bytes, cheapCrypto)
     return { feed, from: seq, records: [bytes], head: signHead(id, feed, seq, hash, signer) }
   })
   return { feed, batches }
@@ -56,7 +44,7 @@ export class MapReplica implements Replica {
   }
 
   stacks (): ReturnType<Replica['stacks']> { return [...this.held].map(([key, { name }]) => ({ key, name, digest: this.digest(key) })) }
-  digest (key: StackKey): Uint8Array { return this.has(key) ? vectorDigest(this.vector(key), NO_CUTS, crypto) : new Uint8Array(32) }
+  digest (key: StackKey): Uint8Array { return this.has(key) ? vectorDigest(this.vector(key), NO_CUTS, cheapCrypto) : new Uint8Array(32) }
   has (key: StackKey): boolean { return this.held.has(key) }
   origin (key: StackKey): Uint8Array[] { return this.held.get(key)?.origin ?? [] }
   holds (key: StackKey, hash: Uint8Array): boolean { return this.held.get(key)?.records.has(toHex(hash)) === true }
@@ -140,8 +128,8 @@ export function exchange (i: MapReplica, r: MapReplica, { acceptOrigin = true } 
   sent: Sent[], ends: Array<Extract<SessionEffect, { type: 'end' }>>,
 } {
   const sides = {
-    I: { session: new SyncSession({ replica: i, crypto }), replica: i },
-    R: { session: new SyncSession({ replica: r, crypto }), replica: r },
+    I: { session: new SyncSession({ replica: i, crypto: cheapCrypto }), replica: i },
+    R: { session: new SyncSession({ replica: r, crypto: cheapCrypto }), replica: r },
   }
   const sent: Sent[] = []
   const queue: Sent[] = []
