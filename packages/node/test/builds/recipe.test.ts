@@ -6,7 +6,7 @@ import { parseElderJson } from '../../src/services/builds/elder-json.ts'
 import { JsonTextError, parseJsonText } from '../../src/services/builds/json-text.ts'
 import { devcontainerImage, isWish, readRecipe } from '../../src/services/builds/recipe.ts'
 import type { BuildRequest } from '../../src/api.ts'
-import type { Snapshot, SourceReader } from '../../src/ports/source.ts'
+import { MemorySource } from '../support/memory-source.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const build = (value: unknown): Uint8Array => bytes(JSON.stringify({ build: value }))
@@ -104,8 +104,11 @@ describe('.elder.json', () => {
 })
 
 describe('who says what is built', () => {
-  const files = (texts: Record<string, string>): SourceReader => ({ read: async (_snapshot: Snapshot, path: string) => texts[path] === undefined ? undefined : bytes(texts[path]) }) as unknown as SourceReader
-  const recipe = (texts: Record<string, string>, request: BuildRequest = {}): ReturnType<typeof readRecipe> => readRecipe(files(texts), {} as Snapshot, request, { signal: new AbortController().signal })
+  const options = { signal: new AbortController().signal }
+  const recipe = async (texts: Record<string, string>, request: BuildRequest = {}): ReturnType<typeof readRecipe> => {
+    const reader = new MemorySource(() => new Map(Object.entries(texts)))
+    return await readRecipe(reader, await reader.snapshot('/', options), request, options)
+  }
   const ELDER = { '.elder.json': '{"build":{"image":"a:1","command":["a"],"prepare":"p","outputs":["o"],"needs":{"memory":"1g","cpus":1}}}' }
   const DEV = { '.devcontainer/devcontainer.json': '{ "image": "b:1", }', '.devcontainer.json': '{"image":"c:1"}' }
 

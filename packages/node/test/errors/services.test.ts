@@ -9,6 +9,7 @@ import { importMirror } from '../../src/services/restore.ts'
 import { Farm } from '../builds/farm.ts'
 import { TestMesh } from '../support/membership.ts'
 import { MemoryFiles } from '../support/memory-files.ts'
+import { MemoryCache } from '../support/memory-source.ts'
 import { batchesOf, crypto, rosterOf, StackMesh, stackOf } from '../support/stacks.ts'
 
 const OTHER = 'b'.repeat(26) as MeshId
@@ -126,7 +127,7 @@ describe('builds', () => {
   })
 
   test('a stream that ends before the source is there: SOURCE_BROKEN', async () => {
-    const cache = { have: async () => [], receive: async (_owner: string, _project: string, _commit: string, packs: AsyncIterable<Uint8Array>) => { for await (const _ of packs) { /* taken */ } }, checkout: async () => {} }
+    const cache = new MemoryCache(new Map())
     const source = { project: 'p', commit: 'c'.repeat(40) }
     const receive = (frames: AsyncIterator<never>): Promise<void> => receiveSource(cache, 'me', source, frames, async () => {}, new AbortController().signal)
     await expect(receive((async function * () { yield { type: 'source', ancestors: [] } as never })())).rejects.toMatchObject({ code: 'SOURCE_BROKEN' })
