@@ -8,7 +8,7 @@ import { TestMesh, type TestNode } from '../support/membership.ts'
 import { MemoryFiles } from '../support/memory-files.ts'
 import { eventually } from '../support/eventually.ts'
 
-const signal = AbortSignal.timeout(60_000)
+const { signal } = new AbortController()
 const throwing = (code: string): Error => expect.objectContaining({ code }) as Error
 const names = ({ membership }: TestNode): string[] => [...membership.roster.members.values()].map(({ name }) => name).sort()
 const converged = (...nodes: TestNode[]): Promise<void> => eventually(() => {

@@ -6,7 +6,7 @@ import { Patience } from '../../src/services/membership/patience.ts'
 import { eventually } from '../support/eventually.ts'
 import { TestMesh, type TestNode } from '../support/membership.ts'
 
-const signal = AbortSignal.timeout(60_000)
+const { signal } = new AbortController()
 const crypto = nodeCrypto()
 const signerOf = (seed: number): ReturnType<typeof signerFromSeed> => signerFromSeed(crypto.sha256(Uint8Array.of(seed)))
 
