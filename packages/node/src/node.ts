@@ -196,7 +196,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     membership: {
       records: () => membership.records(),
       receive: records => { membership.receive(records) },
-      mayWrite: of => membership.mayWrite(of),
+      mayFound: (of, stack) => membership.mayFound(of, stack),
       verify: (records, origin) => readForeignRoster(records, origin as MeshId, crypto),
     },
   }, mirrorDelays(init))

@@ -151,7 +151,7 @@ export class SimDevice implements Actor<SimMessage> {
     switch (effect.type) {
       case 'send': return this.#world.send(this.name, stream.peer, { kind: 'frame', stream: id, index: stream.sent++, frame: effect.frame })
       case 'apply': return this.#apply(id, stream, effect)
-      case 'origin': return this.#drive(id, stream, { type: 'origin', accepted: false })
+      case 'origin': return this.#drive(id, stream, { type: 'origin' })
       case 'end': return this.#ended(id, stream, effect.reason)
     }
   }

@@ -1,5 +1,5 @@
 /** Stacks that stand on a remote and are not here yet. Whoever can push there can make folders: a stack is met by a record of one of ours. */
-import { codeOf, feedDevice, LIMITS, stackId, type Crypto, type DeviceId } from '@elder-node/protocol'
+import { codeOf, feedDevice, LIMITS, stackId, type Crypto, type DeviceId, type StackId } from '@elder-node/protocol'
 import type { GitMirror, GitOptions, TreeFile } from '../git/port.ts'
 import { parseKey } from './layout.ts'
 import { parseSegment } from './segments.ts'
@@ -7,20 +7,23 @@ import type { StackTree, TreeSegment } from './tree.ts'
 
 interface Candidate { key: string, name: string, segment: TreeSegment }
 
-/** Keys of folders that are not `known` and hold a segment that verifies, of a device that may write. At most LIMITS.stacksMax are looked at. */
+/** `author`: the device whose record it was met by. */
+export interface NewStack { key: string, author: DeviceId }
+
+/** Keys of folders that are not `known` and hold a segment that verifies, of a device that may found it. At most LIMITS.stacksMax are looked at. */
 export async function * newStacks (
-  { git, crypto, mayWrite }: { git: GitMirror, crypto: Crypto, mayWrite (device: DeviceId): boolean },
+  { git, crypto, mayFound }: { git: GitMirror, crypto: Crypto, mayFound (device: DeviceId, stack: StackId): boolean },
   stacks: Map<string, StackTree>, known: Set<string>, options: GitOptions,
-): AsyncGenerator<string> {
+): AsyncGenerator<NewStack> {
   const first = new Map<TreeFile, Candidate>()
   for (const [key, { segments }] of stacks) {
     const name = known.has(key) ? undefined : parseKey(key)?.name
-    const segment = name === undefined ? undefined : segments.find(one => mayWrite(feedDevice(one.name.feed)))
+    const segment = name === undefined ? undefined : segments.find(one => mayFound(feedDevice(one.name.feed), stackId(name, crypto)))
     if (name !== undefined && segment !== undefined && first.size < LIMITS.stacksMax) first.set(segment.file, { key, name, segment })
   }
   for await (const { file, content } of git.readBlobs([...first.keys()], options)) {
     const candidate = first.get(file)
-    if (candidate !== undefined && isGenuine(candidate, content, crypto)) yield candidate.key
+    if (candidate !== undefined && isGenuine(candidate, content, crypto)) yield { key: candidate.key, author: feedDevice(candidate.segment.name.feed) }
   }
 }
 

@@ -1,7 +1,7 @@
 /** What a commit must change so that the remote holds a stack in full: missing segments, and renders that differ. */
 import { recordHash, type Batch, type Crypto, type Want } from '@elder-node/protocol'
 import type { Change, Commit, GitMirror, GitOptions, TreeFile } from '../git/port.ts'
-import { segmentPath, shortHash } from './layout.ts'
+import { originPath, segmentPath, shortHash } from './layout.ts'
 import { renderStack } from './render.ts'
 import { isSealed } from './seal.ts'
 import { makeSegment } from './segments.ts'
@@ -30,6 +30,12 @@ export function segmentChanges (stack: MirroredStack, windows: Window[], crypto:
     const shorter = there.filter(({ name }) => name.to < want.to && ours.get(name.to) === name.hash)
     return [{ path: segmentPath(stack.key, segment.name), content: segment.content }, ...shorter.map(({ file }) => ({ path: file.path, content: null }))]
   })
+}
+
+/** The membership records of the mesh that it came from, as far as the remote lacks them. */
+export function originChanges ({ key, origin }: MirroredStack, tree: StackTree, crypto: Crypto): Change[] {
+  const there = new Set(tree.origin.map(({ path }) => path))
+  return (origin?.() ?? []).map(content => ({ path: originPath(key, content, crypto), content })).filter(({ path }) => !there.has(path))
 }
 
 /** Segments that do not verify and whose records stand in a longer one of ours: nobody needs them. What only they claim to hold stays, and is told. */

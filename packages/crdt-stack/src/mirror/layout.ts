@@ -5,6 +5,7 @@
  * stacks/<key>/entries/<kind>/<ulid>.md
  * stacks/<key>/feeds/<device>-<incarnation>/<from>-<to>.<hash>     hash: first 16 bytes of the last record's hash, hex
  * stacks/<key>/AGENTS.md, MEMORY.md
+ * stacks/<key>/roster/<hash>                                       of a stack from another mesh: that mesh's membership records
  * roster/<hash>                                                    hash: first 16 bytes of sha256 of the record, hex
  */
 import { feedKey, isEntryId, toHex, type Crypto, type FeedId } from '@elder-node/protocol'
@@ -24,6 +25,7 @@ export interface SegmentName { feed: FeedId, from: number, to: number, hash: str
 export type MirrorPath =
   | { type: 'header' }
   | { type: 'roster', hash: string }
+  | { type: 'origin', key: string }
   | { type: 'segment', key: string, name: SegmentName }
   /** Something below `feeds/` that is not a segment. */
   | { type: 'junk', key: string }
@@ -48,6 +50,8 @@ export function segmentPath (key: string, { feed, from, to, hash }: SegmentName)
 
 export function rosterPath (record: Uint8Array, crypto: Crypto): string { return `roster/${shortHash(crypto.sha256(record))}` }
 
+export function originPath (key: string, record: Uint8Array, crypto: Crypto): string { return `stacks/${key}/${rosterPath(record, crypto)}` }
+
 /** First 16 bytes, hex: how a hash stands in a path. */
 export function shortHash (hash: Uint8Array): string { return toHex(hash.subarray(0, 16)) }
 
@@ -58,6 +62,7 @@ export function parsePath (path: string): MirrorPath {
   if (top === 'roster') return HASH.test(key) && area === undefined ? { type: 'roster', hash: key } : { type: 'other' }
   if (top !== 'stacks' || parseKey(key) === undefined) return { type: 'other' }
   if (area === 'feeds') return segmentOf(key, rest)
+  if (area === 'roster') return rest.length === 1 && HASH.test(rest[0] as string) ? { type: 'origin', key } : { type: 'other' }
   if ((area === 'AGENTS.md' || area === 'MEMORY.md') && rest.length === 0) return { type: 'view', key }
   const [kind = '', file = ''] = rest
   const isEntry = area === 'entries' && rest.length === 2 && (kind === '_other' || KIND.test(kind)) && file.endsWith('.md') && isEntryId(file.slice(0, -3))

@@ -4,10 +4,10 @@
  * A rejected push is not an error: somebody was faster. The commit is dropped, and the pass begins anew from the new tip after
  * a pause with full jitter (Brooker, "Exponential backoff and jitter", 2015). History stays linear and nothing is ever merged.
  */
-import { codeOf, ElderError, LIMITS, toHex, utf8, type Crypto, type DeviceId } from '@elder-node/protocol'
+import { codeOf, ElderError, LIMITS, toHex, utf8, type Crypto, type DeviceId, type StackId } from '@elder-node/protocol'
 import type { Change, Commit, GitMirror, GitOptions } from '../git/port.ts'
 import { newStacks } from './adopt.ts'
-import { missingWindows, renderChanges, segmentChanges, spoiledChanges, type Window } from './changes.ts'
+import { missingWindows, originChanges, renderChanges, segmentChanges, spoiledChanges, type Window } from './changes.ts'
 import { HEADER_BYTES_MAX, headerBytes, parseHeader, refuseHeader } from './header.ts'
 import { HEADER_PATH, rosterPath } from './layout.ts'
 import { takeSegments, type Taken } from './take.ts'
@@ -27,11 +27,11 @@ export interface MirrorSyncComponents {
   roster?: {
     records (): Uint8Array[]
     receive (records: Uint8Array[]): void
-    /** Whether a stack on the remote may be met by a record of that device. @default everybody's */
-    mayWrite? (device: DeviceId): boolean
+    /** Whether that stack on the remote may be met by a record of that device. @default everybody's */
+    mayFound? (device: DeviceId, stack: StackId): boolean
   }
   /** Opens a stack that stands on the remote and is not ours yet; undefined leaves it alone. */
-  adopt? (key: string): Promise<MirroredStack | undefined>
+  adopt? (key: string, author: DeviceId): Promise<MirroredStack | undefined>
 }
 
 export interface MirrorSyncInit {
@@ -62,7 +62,7 @@ export interface SyncOptions extends GitOptions {
 
 interface Pass { tip: Commit | undefined, tree: MirrorTree, header: MirrorHeader | undefined, stacks: MirroredStack[], taken: Map<string, Taken>, result: SyncResult }
 
-const NO_TREE: StackTree = { segments: [], junk: [], rendered: new Map() }
+const NO_TREE: StackTree = { segments: [], junk: [], origin: [], rendered: new Map() }
 /** Bytes of one membership record in a mirror: as much as a door takes. */
 const ROSTER_BYTES_MAX = LIMITS.doorBytesMax
 
@@ -147,9 +147,9 @@ export class MirrorSync {
     const { git, crypto, adopt, roster } = this.#parts
     await this.#takeRoster(pass, options)
     const known = new Set(pass.stacks.map(stack => stack.key))
-    const mayWrite = (device: DeviceId): boolean => roster?.mayWrite?.(device) ?? true
-    for await (const key of adopt === undefined ? [] : newStacks({ git, crypto, mayWrite }, pass.tree.stacks, known, options)) {
-      const adopted = await adopt?.(key)
+    const mayFound = (device: DeviceId, stack: StackId): boolean => roster?.mayFound?.(device, stack) ?? true
+    for await (const { key, author } of adopt === undefined ? [] : newStacks({ git, crypto, mayFound }, pass.tree.stacks, known, options)) {
+      const adopted = await adopt?.(key, author)
       if (adopted !== undefined) pass.stacks.push(adopted)
     }
     const isWhole = this.#frame(pass).length === 0
@@ -158,7 +158,7 @@ export class MirrorSync {
       pass.taken.set(stack.key, taken)
       tell(pass, taken.problems)
       if (taken.gained) pass.result.gained.add(stack.key)
-      if (isWhole && !lacksAny(pass, stack)) pass.result.covered.add(stack.key)
+      if (isWhole && !lacksAny(pass, stack, crypto)) pass.result.covered.add(stack.key)
     }
   }
 
@@ -180,7 +180,7 @@ export class MirrorSync {
   async #changes (pass: Pass, options: SyncOptions): Promise<Change[]> {
     const { git, crypto } = this.#parts
     const frame = this.#frame(pass)
-    const pushed = pass.stacks.filter(stack => options.push?.(stack, frame.length > 0 || lacksAny(pass, stack)) ?? true)
+    const pushed = pass.stacks.filter(stack => options.push?.(stack, frame.length > 0 || lacksAny(pass, stack, crypto)) ?? true)
     if (pushed.length === 0) return []
     const changes: Change[] = []
     for (const stack of pushed) {
@@ -189,6 +189,7 @@ export class MirrorSync {
         for (const change of goneChanges(stack, pass.tree)) changes.push(change)
         continue
       }
+      for (const change of originChanges(stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, crypto)) changes.push(change)
       for (const change of segmentChanges(stack, windowsMissing(pass, stack), crypto)) changes.push(change)
       for (const change of spoiledChanges(stack, pass.taken.get(stack.key)?.bad ?? [])) changes.push(change)
       // A view of less than the remote has, or by an older renderer, would take a newer one back.
@@ -197,7 +198,7 @@ export class MirrorSync {
       for (const change of rendered.changes) changes.push(change)
       tell(pass, rendered.problems)
     }
-    for (const stack of pass.stacks) if (pushed.includes(stack) || !lacksAny(pass, stack)) pass.result.covered.add(stack.key)
+    for (const stack of pass.stacks) if (pushed.includes(stack) || !lacksAny(pass, stack, crypto)) pass.result.covered.add(stack.key)
     return [...changes, ...frame]
   }
 
@@ -231,7 +232,7 @@ export class MirrorSync {
   #statesOf (stacks: MirroredStack[], options: SyncOptions): string[] {
     const { crypto, roster } = this.#parts
     const records = (roster?.records() ?? []).map(record => rosterPath(record, crypto)).sort()
-    const states = stacks.map(stack => `${stack.key} ${toHex(stack.feedsDigest())} ${options.push?.(stack, false) ?? true} ${isGone(stack)}`)
+    const states = stacks.map(stack => `${stack.key} ${toHex(stack.feedsDigest())} ${stack.origin?.().length ?? 0} ${options.push?.(stack, false) ?? true} ${isGone(stack)}`)
     return [...states, toHex(crypto.sha256(utf8(records.join('\n'))))]
   }
 
@@ -251,8 +252,9 @@ function goneChanges ({ key }: MirroredStack, { folders, stacks }: MirrorTree): 
 }
 
 /** True when the remote does not hold of the stack what it should; of one that is gone, nothing. */
-function lacksAny (pass: Pass, stack: MirroredStack): boolean {
-  return isGone(stack) ? goneChanges(stack, pass.tree).length > 0 : windowsMissing(pass, stack).length > 0
+function lacksAny (pass: Pass, stack: MirroredStack, crypto: Crypto): boolean {
+  if (isGone(stack)) return goneChanges(stack, pass.tree).length > 0
+  return windowsMissing(pass, stack).length > 0 || originChanges(stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, crypto).length > 0
 }
 
 /** Within the bound of one pass: whoever can push can make as many as it likes. */

@@ -1,6 +1,6 @@
 /** Stacks from a remote alone: no peer, no local state. What does not verify is left out and named. */
 import { codeOf, ElderError, feedDevice, LIMITS, stackId, toHex, type Batch, type ChainedRecord, type Crypto, type DeviceId, type StackId } from '@elder-node/protocol'
-import type { Commit, GitMirror, GitOptions } from '../git/port.ts'
+import type { Commit, GitMirror, GitOptions, TreeFile } from '../git/port.ts'
 import { HEADER_BYTES_MAX, parseHeader, refuseFormat } from './header.ts'
 import { parseKey, rosterPath } from './layout.ts'
 import { parseSegment } from './segments.ts'
@@ -23,14 +23,16 @@ export interface RestoredContent {
   name: string
   /** Its folder: `<name>`, or `<name>@<mesh>` when it was archived there already. */
   key: string
-  /** Mesh it came from. */
+  /** Mesh it came from, and that mesh's membership records. */
   mesh: string
+  roster: Uint8Array[]
   /** Verified batches, what comes first in a feed before what follows. */
   batches: Batch[]
   /** Hashes (hex) of all records in them. */
   names: ReadonlySet<string>
 }
 
+/** `roster`: what verifies of the membership records of that mesh. */
 export interface RestoredMirror { commit: Commit, mesh: string, roster: Uint8Array[], stacks: RestoredContent[], quarantined: Quarantined[] }
 
 export interface RestoreComponents {
@@ -50,17 +52,18 @@ export async function restoreMirror (components: RestoreComponents, { only, ...o
   const tree = await readMirror(git, commit, options)
   const { mesh } = await readHeader(git, tree, options)
   const quarantined: Quarantined[] = []
-  const roster = await readRoster(components, tree, quarantined, options)
-  const verdict = await components.verifyRoster(roster, mesh)
+  const own = await readRoster(components, tree.roster, mesh, quarantined, options)
   const stacks: RestoredContent[] = []
   for (const [key, stackTree] of [...tree.stacks].slice(0, LIMITS.stacksMax)) {
     const parsed = parseKey(key)
     if (parsed === undefined || (only !== undefined && key !== only)) continue
     const id = stackId(parsed.name, components.crypto)
-    const content = await readFeeds(components, id, stackTree, verdict, quarantined, options)
-    stacks.push({ id, name: parsed.name, key, mesh: parsed.mesh ?? mesh, ...content })
+    // One that was archived there came from yet another mesh, and stands on the members of that one.
+    const roster = parsed.mesh === undefined ? own : await readRoster(components, stackTree.origin, parsed.mesh, quarantined, options)
+    const content = await readFeeds(components, id, stackTree, roster, quarantined, options)
+    stacks.push({ id, name: parsed.name, key, mesh: parsed.mesh ?? mesh, roster: roster.records, ...content })
   }
-  return { commit, mesh, roster: verdict.records, stacks, quarantined }
+  return { commit, mesh, roster: own.records, stacks, quarantined }
 }
 
 async function readHeader (git: GitMirror, tree: MirrorTree, options: GitOptions): Promise<MirrorHeader> {
@@ -77,17 +80,28 @@ function empty (url: string): ElderError {
   return new ElderError('MIRROR_EMPTY', `${url} holds no mirror: the branch elder/memory with an elder.json is not there`, 'Check the URL, and on a device of the mesh: elder-node stack remote list')
 }
 
-async function readRoster ({ git, crypto }: RestoreComponents, tree: MirrorTree, quarantined: Quarantined[], options: GitOptions): Promise<Uint8Array[]> {
-  const records: Uint8Array[] = []
-  const fitting = tree.roster.filter(file => file.bytes <= LIMITS.memberRecordBytesMax)
-  const readable = fitting.slice(0, LIMITS.rosterKeptMax)
-  const why = `a roster holds at most ${LIMITS.rosterKeptMax} records`
-  quarantined.push(...fitting.slice(LIMITS.rosterKeptMax).map(({ path }) => ({ path, why })))
-  for await (const { file, content } of git.readBlobs(readable, options)) {
-    if (rosterPath(content, crypto) === file.path) records.push(content)
-    else quarantined.push({ path: file.path, why: 'its name is not the hash of its content' })
+/**
+ * Whoever can push can make files: they are read in parts, of which only what verifies is kept, and once more while that brings
+ * more, because a record may stand before the one that entitles it.
+ */
+async function readRoster ({ git, crypto, verifyRoster }: RestoreComponents, files: TreeFile[], mesh: string, quarantined: Quarantined[], options: GitOptions): Promise<RosterVerdict> {
+  const fitting = files.filter(file => file.bytes <= LIMITS.memberRecordBytesMax)
+  const strange = new Set<TreeFile>()
+  let verdict = await verifyRoster([], mesh)
+  for (let before = -1, isWhole = false; verdict.records.length > before && !isWhole;) {
+    before = verdict.records.length
+    isWhole = fitting.length <= LIMITS.rosterKeptMax
+    for (let at = 0; at < fitting.length; at += LIMITS.rosterKeptMax) {
+      const records: Uint8Array[] = []
+      for await (const { file, content } of git.readBlobs(fitting.slice(at, at + LIMITS.rosterKeptMax).filter(one => !strange.has(one)), options)) {
+        if (rosterPath(content, crypto) === file.path.slice(file.path.lastIndexOf('roster/'))) records.push(content)
+        else strange.add(file)
+      }
+      verdict = await verifyRoster([...verdict.records, ...records], mesh)
+    }
   }
-  return records
+  for (const { path } of strange) quarantined.push({ path, why: 'its name is not the hash of its content' })
+  return verdict
 }
 
 async function readFeeds ({ git, crypto }: RestoreComponents, stack: StackId, tree: StackTree, roster: RosterVerdict, quarantined: Quarantined[], options: GitOptions): Promise<Pick<RestoredContent, 'batches' | 'names'>> {

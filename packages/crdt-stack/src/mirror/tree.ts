@@ -10,6 +10,8 @@ export interface StackTree {
   segments: TreeSegment[]
   /** Below `feeds/`, yet no segment: wrong name or too large. */
   junk: TreeFile[]
+  /** Membership records of the mesh that the stack came from. */
+  origin: TreeFile[]
   /** Entries and views by path. */
   rendered: Map<string, TreeFile>
 }
@@ -32,7 +34,7 @@ export async function readMirror (git: GitMirror, commit: Commit, options: GitOp
 export function sortTree (files: TreeFile[], folders: Set<string> = new Set()): MirrorTree {
   const tree: MirrorTree = { header: undefined, roster: [], stacks: new Map(), folders }
   const stackOf = (key: string): StackTree => {
-    const stack = tree.stacks.get(key) ?? { segments: [], junk: [], rendered: new Map() }
+    const stack = tree.stacks.get(key) ?? { segments: [], junk: [], origin: [], rendered: new Map() }
     tree.stacks.set(key, stack)
     return stack
   }
@@ -40,6 +42,7 @@ export function sortTree (files: TreeFile[], folders: Set<string> = new Set()): 
     const path = parsePath(file.path)
     if (path.type === 'header') tree.header = file
     else if (path.type === 'roster') tree.roster.push(file)
+    else if (path.type === 'origin') stackOf(path.key).origin.push(file)
     else if (path.type === 'segment' && file.bytes <= SEGMENT_BYTES_MAX) stackOf(path.key).segments.push({ name: path.name, file })
     else if (path.type === 'segment' || path.type === 'junk') stackOf(path.key).junk.push(file)
     else if (path.type === 'entry' || path.type === 'view') stackOf(path.key).rendered.set(file.path, file)

@@ -17,6 +17,8 @@ export interface MirroredStack {
   /** Changes with the records that are held. */
   feedsDigest (): Uint8Array
   receive (batches: readonly Batch[]): Promise<Pick<Received, 'accepted' | 'missing'>>
+  /** Membership records of the mesh that an archived stack came from: with them it can be restored from here again. @default none */
+  origin?: () => readonly Uint8Array[]
   /** The stack was removed: what the remote has beyond is still taken, all its files go. @default false */
   gone?: () => boolean
   /** Every entry, removed ones included or not. */

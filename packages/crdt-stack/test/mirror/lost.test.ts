@@ -9,7 +9,7 @@ import { SEGMENT_BYTES_MAX } from '../../src/mirror/segments.ts'
 import { takeSegments } from '../../src/mirror/take.ts'
 import { readMirror, sortTree, type StackTree } from '../../src/mirror/tree.ts'
 import type { Commit, GitMirror, TreeFile } from '../../src/git/index.ts'
-import { bareRemote, crypto, forever, gitOf, MESH, mirrorOf, TinyStack } from './support.ts'
+import { bareRemote, byHand, crypto, forever, gitOf, MESH, mirrorOf, TinyStack } from './support.ts'
 
 // A dozen git processes per test, on machines that may be busy.
 vi.setConfig({ testTimeout: 30_000 })
@@ -18,11 +18,6 @@ const RECORDS = [new Uint8Array([1, 2, 3]), new Uint8Array([4, 5, 6])]
 const roster = { records: () => RECORDS, receive: () => {} }
 const restore = async (url: string): ReturnType<typeof restoreMirror> => await restoreMirror({ git: await gitOf(url), crypto, verifyRoster: records => ({ records, mayWrite: () => true }) }, forever)
 const pathsOf = (dir: string): string[] => execFileSync('git', ['-C', dir, 'ls-tree', '-r', '--name-only', 'elder/memory'], { encoding: 'utf8' }).trim().split('\n')
-
-/** One more commit on the branch, as `git fast-import` takes it. */
-function byHand (dir: string, changes: string): void {
-  execFileSync('git', ['-C', dir, 'fast-import', '--quiet'], { input: `commit refs/heads/elder/memory\ncommitter A <a@b> 1 +0000\ndata 1\nx\nfrom refs/heads/elder/memory^0\n${changes}` })
-}
 
 async function mirrored (): Promise<{ url: string, dir: string, stack: TinyStack, mirror: MirrorSync }> {
   const { url, dir } = bareRemote()
@@ -118,8 +113,8 @@ describe('what is put there', () => {
     const blob = execFileSync('git', ['-C', dir, 'hash-object', '-w', '--stdin'], { input: 'x', encoding: 'utf8' }).trim()
     byHand(dir, Array.from({ length: 300 }, (_, i) => `M 100644 ${blob} stacks/made-up-${i}/feeds/${ours.feed}/1-1.${'ab'.repeat(16)}\n`).join(''))
     const asked: string[] = []
-    const mayWrite = (device: string): boolean => ours.feed.startsWith(device)
-    const mirror = await mirrorOf(url, {}, { roster: { ...roster, mayWrite }, adopt: async key => { asked.push(key); return undefined } })
+    const mayFound = (device: string): boolean => ours.feed.startsWith(device)
+    const mirror = await mirrorOf(url, {}, { roster: { ...roster, mayFound }, adopt: async key => { asked.push(key); return undefined } })
     await mirror.sync([stack], forever)
     expect(asked).toEqual(['ours'])
   })
@@ -169,7 +164,7 @@ describe('what is put there', () => {
     const { folders, stacks } = await readMirror(git, 'x' as Commit, forever)
     expect(folders.size).toBe(LIMITS.stacksMax)
     expect([held.length - many.length, held.filter(one => junk.includes(one)).length]).toEqual([LIMITS.mirrorProblemsMax, LIMITS.mirrorProblemsMax])
-    for await (const _key of newStacks({ git, crypto, mayWrite: () => true }, stacks, new Set(), forever));
+    for await (const _key of newStacks({ git, crypto, mayFound: () => true }, stacks, new Set(), forever));
     expect(looked).toBe(LIMITS.stacksMax)
   })
 })

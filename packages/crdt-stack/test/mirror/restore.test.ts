@@ -1,10 +1,11 @@
 /** Real stacks through a mirror and back: equal digests, both branches of a fork, and whatever does not verify left out. */
 import { genesisHash, LIMITS, recordHash, encodeRecord, signHead, type Batch, type Want } from '@elder-node/protocol'
 import { describe, expect, it, vi } from 'vitest'
-import { mirroredStack, restoreMirror, type MirroredStack, type RestoredMirror } from '../../src/mirror/index.ts'
+import { mirroredStack, restoreMirror, type MirroredStack, type RestoredMirror, type RosterVerdict, type SyncResult } from '../../src/mirror/index.ts'
 import type { Stack } from '../../src/index.ts'
 import { createDevice, NAME, pull } from '../support.ts'
-import { bareRemote, crypto, forever, gitOf, mirrorOf, TinyStack } from './support.ts'
+import { rosterPath } from '../../src/mirror/layout.ts'
+import { bareRemote, byHand, crypto, forever, gitOf, mirrorOf, TinyStack } from './support.ts'
 
 // A dozen git processes per test, on machines that may be busy.
 vi.setConfig({ testTimeout: 30_000 })
@@ -105,6 +106,44 @@ describe('restore from a remote alone', () => {
     const mirror = await restore(url)
     expect(mirror.quarantined).toEqual([])
     expect(new Set(mirror.roster.map(record => Buffer.from(record).toString()))).toEqual(new Set(roster.map(String)))
+  })
+
+  it('judges an archived stack by the members of the mesh that it came from', async () => {
+    const { url } = bareRemote()
+    const [device, elsewhere] = [createDevice(), 'c'.repeat(26)]
+    const stack = await device.open()
+    await stack.add({ kind: 'note', title: 'old words' })
+    const key = `${NAME}@${elsewhere}`
+    const origin = [Buffer.from(device.id)]
+    await (await mirrorOf(url)).sync([{ ...mirroredStack(stack, key), origin: () => origin }], forever)
+    const verifyRoster = (records: Uint8Array[]): RosterVerdict => ({ records, mayWrite: writer => records.some(record => Buffer.from(record).toString() === writer) })
+    const mirror = await restoreMirror({ git: await gitOf(url), crypto, verifyRoster }, forever)
+    expect(mirror).toMatchObject({ quarantined: [], roster: [], stacks: [{ key, mesh: elsewhere, roster: origin }] })
+    expect((await rebuilt(mirror.stacks[0]?.batches ?? [])).entries()).toMatchObject([{ title: 'old words' }])
+  })
+
+  it('what it came from is missing on the remote: it is pushed again without a note', async () => {
+    const { url } = bareRemote()
+    const stack = new TinyStack('notes')
+    stack.write('a')
+    const pass = async (origin: Uint8Array[]): Promise<SyncResult> => await (await mirrorOf(url)).sync([Object.assign(stack, { origin: () => origin })], { ...forever, push: (_stack, lacks) => lacks })
+    await pass([])
+    expect(await pass([Uint8Array.of(1)])).toMatchObject({ pushed: true, covered: new Set(['notes']) })
+    expect(await pass([Uint8Array.of(1)])).toMatchObject({ pushed: false })
+  })
+
+  it('finds the membership records among more files than a roster holds', async () => {
+    const { url, dir } = bareRemote()
+    const stack = new TinyStack('notes')
+    stack.write('a')
+    const real = Array.from({ length: 50 }, (_, i) => Buffer.from(`real ${i}`))
+    await (await mirrorOf(url, {}, { roster: { records: () => real, receive: () => {} } })).sync([stack], forever)
+    const flood = Array.from({ length: LIMITS.rosterKeptMax }, (_, i) => `${i}`)
+    const files = flood.map(text => `M 100644 inline ${rosterPath(Buffer.from(text), crypto)}\ndata ${text.length}\n${text}\n`).join('')
+    byHand(dir, files)
+    const verifyRoster = (records: Uint8Array[]): RosterVerdict => ({ records: [...new Set(records.map(String))].filter(text => text.startsWith('real')).map(text => Buffer.from(text)), mayWrite: () => true })
+    const { roster } = await restoreMirror({ git: await gitOf(url), crypto, verifyRoster: records => verifyRoster(records.map(record => Buffer.from(record))) }, forever)
+    expect(roster.map(String).toSorted()).toEqual(real.map(String).toSorted())
   })
 
   it('says what is missing when the remote is no mirror', async () => {

@@ -185,3 +185,8 @@ export async function mirrorOf (
 }
 
 export const WINDOW: number = LIMITS.batchRecordsMax
+
+/** One more commit on the branch, as `git fast-import` takes it. */
+export function byHand (dir: string, changes: string): void {
+  execFileSync('git', ['-C', dir, 'fast-import', '--quiet'], { input: `commit refs/heads/elder/memory\ncommitter A <a@b> 1 +0000\ndata 1\nx\nfrom refs/heads/elder/memory^0\n${changes}` })
+}

@@ -56,7 +56,7 @@ export interface OpenStack {
 export interface RemoteInfo { stack: string, url: string, scope: 'mesh' | 'device', addedBy: Author, state: MirrorStatus['state'], lastPush: string | null, message: string | null }
 
 export interface RestoredStack { stack: string, name: string, digest: string, feeds: string, entries: number, archived: boolean,
-  /** What the mirror gave and the stack cannot show: it lacks what comes before. */
+  /** What the mirror gave and the stack cannot show: it lacks what comes before. Or why it did not come back: then it has no digest. */
   problems: Problem[] }
 
 /** `all`: archived stacks too, where none is named. */

@@ -44,6 +44,9 @@ export const MEMORY: Codes = {
       '`elder-node stack show <stack> <id> --at <revision>` reads each earlier text. Write the paragraph again, and ' +
       'look after the device that the message names; it wrote what the record builds on.',
   ),
+  STACK_NOT_RESTORED: met(
+    'finding', 'One stack of a mirror did not come back; the message says why. The others did.', 'Restore from another remote too, or ask who can push to this one.',
+  ),
   RECORDS_WAIT: met(
     'problem finding',
     'Records of a stack are here, and something that they lead to is not: a log was deleted, or its device is away. They are kept.',

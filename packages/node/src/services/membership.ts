@@ -197,6 +197,12 @@ export class Membership implements Admission {
   receive (records: Uint8Array[]): void { this.#book.addForeign(records) }
 
   /** Was the device ever a member? Its records then count, also after it left. */
+  /** What an evicted device wrote beyond its cut makes no stack: nobody would see anything in it. */
+  mayFound (device: DeviceId, stack: StackId): boolean {
+    const cut = this.cutsOf(stack).get(device)
+    return this.mayWrite(device) && (cut === undefined || cut.keep.size > 0)
+  }
+
   mayWrite (device: DeviceId): boolean { return (this.#writers ??= writersOf(this.#book.graph)).has(device) }
 
   role (device: DeviceId): Role | undefined { return this.roster.members.get(device)?.role }

@@ -16,7 +16,10 @@ export function mirrorSource ({ stacks, remotes }: { stacks: Stacks, remotes: Re
     stacks: () => stacks.all().filter(held => held.name !== SETTINGS_STACK && !held.stack.isEmpty).map(mirrored),
     remotes: () => remotes.all(),
     // A folder without a mesh in its name is a stack of this mesh that this device has not met.
-    adopt: async folder => STACK_NAME.test(folder) ? mirrored(await stacks.ensure(folder)) : undefined,
+    adopt: async (folder, author) => {
+      const adopted = STACK_NAME.test(folder) ? await stacks.adopt(folder, author) : undefined
+      return adopted === undefined ? undefined : mirrored(adopted)
+    },
     onChanged: listener => {
       const told = goneIn(stacks)
       return stacks.onMoved(held => {
@@ -34,6 +37,7 @@ export function mirrorSource ({ stacks, remotes }: { stacks: Stacks, remotes: Re
   function mirrored (held: HeldStack): MirroredStack {
     return {
       id: held.stack.id, key: held.folder,
+      origin: () => stacks.origin(held.key),
       gone: () => stacks.book.removed(held) !== undefined,
       windows: () => held.stack.windows(),
       path: want => held.stack.path(want),

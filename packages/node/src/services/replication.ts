@@ -3,7 +3,10 @@
  * every half minute with one random peer, and whenever a message shows that something is missing.
  * See docs/PROTOCOL.md, "Replication".
  */
-import { AntiEntropy, codeOf, formatTraceparent, nextSpan, traceIdOf, type AntiEntropyEffect, type AntiEntropyInit, type AntiEntropyInput, type Crypto, type DeviceId, type Replica } from '@elder-node/protocol'
+import {
+  AntiEntropy, codeOf, feedDevice, formatTraceparent, nextSpan, traceIdOf,
+  type AntiEntropyEffect, type AntiEntropyInit, type AntiEntropyInput, type Crypto, type DeviceId, type Replica, type StackKey, type VectorEntry,
+} from '@elder-node/protocol'
 import type { Clock, RandomBytes } from '../ports/host.ts'
 import type { Logger } from '../ports/log.ts'
 import type { FrameStream, Mesh } from '../ports/mesh.ts'
@@ -131,6 +134,13 @@ export class Replication {
   }
 }
 
+/** Of an archived stack also what its origin, as it is known here, does not allow: the other device may know more of its members. */
+function wants (stacks: Stacks, key: StackKey, head: VectorEntry): boolean {
+  const held = stacks.held(key)
+  if (held === undefined) return stacks.accepts(key, head.feed)
+  return held.stack.wants(head) || (held.archivedFrom !== undefined && !held.mayWrite(feedDevice(head.feed)))
+}
+
 /** The stacks as an exchange reads them. */
 function replicaOf (stacks: Stacks): Replica {
   return {
@@ -138,7 +148,7 @@ function replicaOf (stacks: Stacks): Replica {
     vector: key => stacks.held(key)?.stack.vector() ?? [],
     digest: key => stacks.held(key)?.stack.feedsDigest() ?? new Uint8Array(32),
     path: (key, want) => stacks.held(key)?.stack.path(want) ?? [],
-    wants: (key, head) => stacks.held(key)?.stack.wants(head) ?? stacks.accepts(key, head.feed),
+    wants: (key, head) => wants(stacks, key, head),
     holds: (key, hash) => stacks.held(key)?.stack.holds(hash) ?? false,
     longest: (key, feed, below) => stacks.held(key)?.stack.longest(feed, below) ?? 0,
     missing: key => stacks.held(key)?.stack.missing() ?? [],

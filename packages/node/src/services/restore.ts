@@ -1,6 +1,6 @@
 /** Brings the stacks of a mirror back: those of this mesh merge, those of another come as archived. */
-import { ElderError, stackKey, type DeviceId, type MeshId } from '@elder-node/protocol'
-import type { RestoredMirror } from '@elder-node/crdt-stack/mirror'
+import { codeOf, ElderError, stackKey, type DeviceId, type MeshId } from '@elder-node/protocol'
+import type { RestoredContent, RestoredMirror } from '@elder-node/crdt-stack/mirror'
 import type { RestoredStack } from '../api.ts'
 import { restoredWait } from './stacks/faults.ts'
 import { shownName } from './stacks/names.ts'
@@ -9,24 +9,37 @@ import type { Stacks } from './stacks.ts'
 
 interface ImportInto { stacks: Stacks, mesh: MeshId, nameOf: (device: DeviceId) => string }
 
-/** @throws ElderError `MIRROR_UNVERIFIED` when not one stack of the mirror verified */
-export async function importMirror (mirror: RestoredMirror, { stacks, mesh, nameOf }: ImportInto): Promise<RestoredStack[]> {
-  const taken: Array<{ held: HeldStack, names: ReadonlySet<string> }> = []
-  for (const { id, name, mesh: origin, batches, names } of mirror.stacks.filter(stack => stack.batches.length > 0)) {
-    if (origin === mesh) {
-      const own = await stacks.ensure(name)
-      await stacks.receive(own.key, name, batches)
-      taken.push({ held: own, names })
-    } else {
-      const key = stackKey(id, origin as MeshId)
-      const held = await stacks.importArchived({ key, name, batches, roster: mirror.roster })
-      taken.push({ held, names })
+/**
+ * Each stack by itself: what one of them holds keeps no other from coming back. Of those that cannot, the answer says why.
+ *
+ * @throws ElderError `MIRROR_UNVERIFIED` when not one stack of the mirror verified
+ */
+export async function importMirror (mirror: RestoredMirror, into: ImportInto): Promise<RestoredStack[]> {
+  const restored: RestoredStack[] = []
+  const failed: RestoredStack[] = []
+  for (const content of mirror.stacks.filter(stack => stack.batches.length > 0)) {
+    try {
+      restored.push(await importStack(content, into))
+    } catch (error) {
+      if (codeOf(error) === 'DISK_FULL') throw error
+      failed.push(notRestored(content, content.mesh !== into.mesh, error as Error))
     }
   }
-  if (taken.length === 0) {
-    throw new ElderError('MIRROR_UNVERIFIED', `No stack in this mirror could be verified${mirror.quarantined[0] === undefined ? '' : ` (${mirror.quarantined[0].path}: ${mirror.quarantined[0].why})`}.`, 'Check that the URL is a mirror, or restore from another remote.')
-  }
-  return taken.map(({ held, names }) => ({ ...describe(held, stacks), problems: restoredWait(held, names, nameOf) }))
+  if (restored.length > 0) return [...restored, ...failed]
+  const [first] = [...failed.map(({ stack, problems }) => `${stack}: ${problems[0]?.message}`), ...mirror.quarantined.map(({ path, why }) => `${path}: ${why}`)]
+  throw new ElderError('MIRROR_UNVERIFIED', `No stack in this mirror could be verified${first === undefined ? '' : ` (${first})`}.`, 'Check that the URL is a mirror, or restore from another remote.')
+}
+
+async function importStack ({ id, name, mesh: origin, batches, names, roster }: RestoredContent, { stacks, mesh, nameOf }: ImportInto): Promise<RestoredStack> {
+  const isOwn = origin === mesh
+  const held = isOwn ? await stacks.ensure(name) : await stacks.importArchived({ key: stackKey(id, origin as MeshId), name, batches, roster })
+  if (isOwn) await stacks.receiveEach(held, batches)
+  return { ...describe(held, stacks), problems: restoredWait(held, names, nameOf) }
+}
+
+function notRestored ({ key, name }: RestoredContent, archived: boolean, error: Error): RestoredStack {
+  const problem = { code: 'STACK_NOT_RESTORED', message: `The stack ${key} of the mirror did not come back: ${error.message}`, fix: 'The others did. Restore from another remote too, or ask who can push to this one.' }
+  return { stack: key, name, digest: '', feeds: '', entries: 0, archived, problems: [problem] }
 }
 
 function describe (held: HeldStack, stacks: Stacks): Omit<RestoredStack, 'problems'> {

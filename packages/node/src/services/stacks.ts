@@ -44,9 +44,10 @@ export interface StacksComponents {
 export type Which = 'shown' | 'kept' | 'all'
 
 /** Everything of a stack of another mesh, as a mirror holds it. */
-export interface Archive { key: StackKey, name: string, batches: Batch[], roster: Uint8Array[] }
+export interface Archive { key: StackKey, name: string, batches: readonly Batch[], roster: readonly Uint8Array[] }
 
-export interface ArchiveRules { mayWrite: (device: DeviceId) => boolean, cuts: (stack: StackId) => Cuts }
+/** `records`: those of the given ones that hold. */
+export interface ArchiveRules { records: Uint8Array[], mayWrite: (device: DeviceId) => boolean, cuts: (stack: StackId) => Cuts }
 export interface ListInit { which?: Which | undefined, copies?: (held: HeldStack) => number, mirrors?: (held: HeldStack) => MirrorStatus[] }
 
 export type AppendListener = (held: HeldStack, batch: Batch) => void
@@ -277,23 +278,56 @@ export class Stacks {
 
   origin (key: StackKey): Uint8Array[] { return this.#shelf.origin(key) }
 
-  /** Verifies, keeps and opens an archived stack; its batches come next. @throws ElderError when the records do not hold */
-  async acceptOrigin (key: StackKey, name: string, records: Uint8Array[]): Promise<HeldStack> {
+  /**
+   * Verifies, keeps and opens an archived stack; its batches come next. Of one that is here, the members that were not known join
+   * those that were: each copy of a mirror names the members of its day.
+   *
+   * `asked`: its owner restores it; what peers offer is bounded.
+   *
+   * @throws ElderError when the records do not hold
+   */
+  async acceptOrigin (key: StackKey, name: string, records: readonly Uint8Array[], { asked = false }: { asked?: boolean } = {}): Promise<HeldStack> {
     const { archivedFrom } = parseStackKey(checkedKey(key, name, this.#components.crypto))
     if (archivedFrom === undefined) throw new ElderError('NOT_ARCHIVED', `"${name}" is a stack of this mesh: it has no other origin.`)
     const known = this.held(key)
-    if (known !== undefined) return known
-    this.#components.verifyArchive(records, archivedFrom)
-    this.#shelf.saveOrigin(key, records)
-    return await this.#ensure(key, name)
+    if (known === undefined && !asked && !this.#hasRoomForArchive()) throw new ElderError('TOO_MANY_STACKS', `This device holds ${LIMITS.stacksPerDeviceMax} stacks of other meshes, as many as are taken from others.`)
+    const before = this.#shelf.originThatReads(key)
+    const origin = this.#components.verifyArchive([...before, ...records], archivedFrom)
+    if (origin.records.length > before.length) this.#shelf.saveOrigin(key, origin.records)
+    if (known === undefined) return await this.#ensure(key, name)
+    known.mayWrite = origin.mayWrite
+    await known.stack.setCuts(origin.cuts(known.stack.id))
+    this.#tellMoved(known)
+    return known
   }
 
-  /** Restores a stack of another mesh, read-only. Idempotent. @throws ElderError, MalformedError when it does not verify */
+  /** Those of all other meshes count as those of one device. */
+  #hasRoomForArchive (): boolean {
+    const many = this.all().filter(({ archivedFrom }) => archivedFrom !== undefined).length
+    return many < LIMITS.stacksPerDeviceMax && this.#held.size + this.#opening.size < LIMITS.stacksMax - LIMITS.stacksReserved
+  }
+
+  /** Restores a stack of another mesh, read-only. Idempotent. @throws ElderError when its origin does not verify */
   async importArchived ({ key, name, batches, roster }: Archive): Promise<HeldStack> {
-    const held = await this.acceptOrigin(key, name, roster)
-    await this.receive(key, name, batches)
+    const held = await this.acceptOrigin(key, name, roster, { asked: true })
+    await this.receiveEach(held, batches)
     this.#imported.tell(held)
     return held
+  }
+
+  /** As {@link receive}, of a stack that is here; a batch that is wrong in itself costs no other: whoever can push to a remote can put it there. */
+  async receiveEach ({ key, name }: HeldStack, batches: readonly Batch[]): Promise<void> {
+    const isBad = async (some: readonly Batch[]): Promise<boolean> => await this.receive(key, name, some).then(() => false, (error: unknown) => {
+      if (codeOf(error) !== 'MALFORMED') throw error
+      return true
+    })
+    if (await isBad(batches)) for (const batch of batches) await isBad([batch])
+  }
+
+  /** A stack of this mesh that a remote shows, by a record of `author`; undefined when that device has made too many. */
+  async adopt (name: string, author: DeviceId): Promise<HeldStack | undefined> {
+    const key = stackKey(stackIdOf(name, this.#components.crypto))
+    return this.held(key) ?? (this.#hasRoomFor(author) ? await this.#ensure(key, name, author) : undefined)
   }
 
   /** Deletes a removed stack from this device. Of one that gained records since the removal was heard of, nothing. */
@@ -341,7 +375,7 @@ export class Stacks {
     const { mayWrite, cuts } = archivedFrom === undefined ? this.#components : this.#components.verifyArchive(this.#shelf.origin(key), archivedFrom)
     await this.#dropping.get(key)?.catch(() => undefined)
     this.#shelf.add(key, name)
-    const init: StackInit = { id, name, mayWrite, cuts: cuts(id), readonly: archivedFrom !== undefined }
+    const init: StackInit = { id, name, mayWrite: device => (this.#held.get(key)?.mayWrite ?? mayWrite)(device), cuts: cuts(id), readonly: archivedFrom !== undefined }
     const stack = await Stack.open({ store: await openStore(key), crypto, signer, wallMs: () => clock.wallMs(), random }, init)
     for (const { file, at, bytes } of stack.damaged) log.warn({ stack: name, file, at, bytes }, 'bytes of a feed do not read; they are kept, and their records are asked of other devices')
     stack.onFault(fault => { log.warn({ stack: name, ...fault, device: feedDevice(fault.feed) }, fault.type === 'fork' ? 'a device wrote two histories of one feed; both are kept' : 'a record breaks a rule; it is kept and not shown') })

@@ -25,7 +25,7 @@ interface Opened { device: DeviceId, mesh: string, state: string, members: numbe
 const crypto = nodeCrypto()
 const clock = { wallMs: () => 1_800_000_000_000, monotonicMs: () => 0 }
 const rules = {
-  cuts: () => new Map(), verifyArchive: () => ({ mayWrite: () => true, cuts: () => new Map() }), log: silent,
+  cuts: () => new Map(), verifyArchive: () => ({ records: [], mayWrite: () => true, cuts: () => new Map() }), log: silent,
 }
 const build = { id: 'b1', state: 'running' as const, builder: null, attempt: 0, startedAt: '2026-11-21T10:00:00.000Z', command: ['x'], exitCode: null, requester: { id: 'a', name: 'a' } }
 

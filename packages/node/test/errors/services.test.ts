@@ -85,6 +85,24 @@ describe('stacks', () => {
   })
 })
 
+test('a stack of a mirror that cannot come back keeps no other away, nor does a batch that is wrong: STACK_NOT_RESTORED', async () => {
+  const origin = 'a'.repeat(26) as MeshId
+  const [there, here] = [await stacks.node(), await stacks.node()]
+  const contentOf = async (name: string, bad: boolean): Promise<object> => {
+    await there.stacks.open(name).add({ kind: 'note', title: name })
+    const batches = batchesOf(stackOf(there, name))
+    const [first] = batches as [Batch]
+    const wrong = { ...first, head: { ...first.head, signature: new Uint8Array(64) } }
+    return { id: stackOf(there, name).id, name, key: name, mesh: origin, batches: [wrong, ...batches], names: new Set(), roster: bad ? [] : rosterOf(origin, [there.device]) }
+  }
+  const mirror = { commit: '', mesh: origin, roster: [], quarantined: [], stacks: [await contentOf('aaa', true), await contentOf('repo', false)] } as unknown as RestoredMirror
+  const restored = await importMirror(mirror, { stacks: here.stacks, mesh: OTHER, nameOf: of => of })
+  expect(restored).toMatchObject([
+    { stack: 'repo', entries: 1, problems: [] },
+    { stack: 'aaa', entries: 0, digest: '', archived: true, problems: [{ code: 'STACK_NOT_RESTORED', message: expect.stringContaining('not the records of that mesh') as string }] },
+  ])
+})
+
 describe('a mirror that lacks one feed', () => {
   test.each(['this mesh', 'another'])('of %s: what it gave and cannot be shown is counted: RECORDS_WAIT', async of => {
     const origin = 'a'.repeat(26) as MeshId
@@ -99,7 +117,7 @@ describe('a mirror that lacks one feed', () => {
       new Set(batches.flatMap(({ records }) => records.map(bytes => toHex(recordHash(bytes, crypto)))))
     const content = (batches: Batch[]): RestoredMirror => ({
       commit: '', mesh: origin, roster: rosterOf(origin, [laptop.device, mini.device]), quarantined: [],
-      stacks: [{ id, name: 'repo', key: 'repo', mesh: origin, batches, names: namesOf(batches) }],
+      stacks: [{ id, name: 'repo', key: 'repo', mesh: origin, batches, names: namesOf(batches), roster: rosterOf(origin, [laptop.device, mini.device]) }],
     }) as unknown as RestoredMirror
     const all = batchesOf(stackOf(mini, 'repo'))
     const restore = (batches: Batch[]): ReturnType<typeof importMirror> =>

@@ -42,7 +42,7 @@ function serve (source: Source, init: MirrorServiceInit = FAST, parts: Partial<M
   const service = new MirrorService({
     source, self: DEVICES[0], mesh: MESH as MirrorComponents['mesh'], livePeers: () => [], crypto, random: Math.random, files: new MemoryFiles(),
     openGit: createGitCaches(folder()), clock: { wallMs: Date.now, monotonicMs: () => performance.now() }, log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
-    membership: { records: () => [], receive: () => {}, mayWrite: () => true, verify: records => ({ records, mayWrite: () => true }) }, ...parts,
+    membership: { records: () => [], receive: () => {}, mayFound: () => true, verify: records => ({ records, mayWrite: () => true }) }, ...parts,
   }, init)
   services.push(service)
   service.start()

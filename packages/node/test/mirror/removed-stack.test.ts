@@ -25,7 +25,7 @@ async function mirrored (node: StackNode, url: string): Promise<MirrorService> {
   const service = new MirrorService({
     source: mirrorSource(node), self: node.device, mesh: MESH as MirrorComponents['mesh'], livePeers: () => [], crypto, random: Math.random, files: new MemoryFiles(),
     openGit: createGitCaches(folder()), clock: { wallMs: Date.now, monotonicMs: () => performance.now() }, log,
-    membership: { records: () => [], receive: () => {}, mayWrite: () => true, verify: records => ({ records, mayWrite: () => true }) },
+    membership: { records: () => [], receive: () => {}, mayFound: () => true, verify: records => ({ records, mayWrite: () => true }) },
   }, { idleMs: 20, busyMs: 200, pullMs: 100, flushMs: 5000 })
   services.push(service)
   service.start()

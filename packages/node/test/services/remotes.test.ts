@@ -49,7 +49,7 @@ function mirrorOf (node: StackNode, { livePeers = () => [], ...init }: MirrorSer
   const service = new MirrorService({
     source: mirrorSource(node), self: node.device, mesh: MESH as never, livePeers, crypto, random: Math.random, files: new MemoryFiles(),
     openGit: createGitCaches(join(temp, `caches-${node.device}`)), clock: { wallMs: Date.now, monotonicMs: () => performance.now() }, log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
-    membership: { records: () => [], receive: quiet, mayWrite: () => true, verify: records => ({ records, mayWrite: () => true }) },
+    membership: { records: () => [], receive: quiet, mayFound: () => true, verify: records => ({ records, mayWrite: () => true }) },
   }, { idleMs: 20, busyMs: 200, pullMs: 100, flushMs: 5000, ...init })
   services.push(service)
   service.start()

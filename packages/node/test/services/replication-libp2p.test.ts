@@ -19,7 +19,7 @@ async function device (mesh: TestMesh, init: { intervalMs?: number } = {}): Prom
   const node = mesh.node({ seed })
   const stacks = await Stacks.open({
     crypto, signer: signerFromSeed(seed), clock, random: randomBytes, files: new MemoryFiles(), openStore: () => new MemoryFeedStore(),
-    dropStore: () => {}, mayWrite: () => true, cuts: () => new Map(), verifyArchive: () => ({ mayWrite: () => false, cuts: () => new Map() }), log,
+    dropStore: () => {}, mayWrite: () => true, cuts: () => new Map(), verifyArchive: () => ({ records: [], mayWrite: () => false, cuts: () => new Map() }), log,
   })
   const replication = new Replication({ mesh: node.mesh, stacks, crypto, clock, random: randomBytes, log }, { intervalMs: 600_000, tickMs: 50, ...init })
   onTestFinished(() => { replication.stop() })

@@ -6,7 +6,7 @@ import { codeOf, deviceId, encodeRecord, feedId, genesisHash, LIMITS, recordHash
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { privateFiles } from '../../src/adapters/private-files.ts'
-import { Stacks } from '../../src/services/stacks.ts'
+import { Stacks, type Archive } from '../../src/services/stacks.ts'
 import { batchesOf, crypto, rosterOf, silent, StackMesh, stackOf, verifyArchive, type StackNode } from '../support/stacks.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -243,6 +243,38 @@ describe('archived stacks', () => {
     expect(await b.stacks.open(`memory@${OTHER_MESH}`).list()).toHaveLength(10)
     const again = await mesh.node({ disk: b.disk })
     expect(await digestOf(again, `memory@${OTHER_MESH}`)).toEqual(archive.digest)
+  })
+
+  it('restored again from a later copy of its mirror: whoever joined meanwhile counts too, on every device', async () => {
+    const elsewhere = new StackMesh()
+    const [first, later] = [await elsewhere.node(), await elsewhere.node()]
+    await note(first, 'memory', 'from the first')
+    const key = stackKey(stackIdOf('memory', crypto), OTHER_MESH)
+    const copy = (from: StackNode, writers: StackNode[]): Archive =>
+      ({ key, name: 'memory', batches: batchesOf(stackOf(from, 'memory')), roster: rosterOf(OTHER_MESH, writers.map(({ device }) => device)) })
+    const early = copy(first, [first])
+    await note(later, 'memory', 'from one that joined later')
+    await later.stacks.receive(stackKey(stackIdOf('memory', crypto)), 'memory', early.batches)
+    const late = copy(later, [first, later])
+    await elsewhere.stop()
+    const [a, b] = [await mesh.node({ intervalMs: 600_000 }), await mesh.node({ intervalMs: 600_000 })]
+    await mesh.connectAll()
+    for (const { stacks } of [a, b]) await stacks.importArchived(early)
+    await a.stacks.importArchived(late)
+    for (const node of [a, b]) await eventually(async () => { expect(await node.stacks.open('memory').list()).toHaveLength(2) })
+    await b.stacks.importArchived(early)
+    expect(await b.stacks.open('memory').list()).toHaveLength(2)
+  })
+
+  it('those that peers offer leave room for the stacks of this mesh', async () => {
+    const a = await mesh.node()
+    const offer = (at: number, asked: boolean): Promise<unknown> => {
+      const name = `s${at}`
+      return a.stacks.acceptOrigin(stackKey(stackIdOf(name, crypto), OTHER_MESH), name, rosterOf(OTHER_MESH, []), { asked })
+    }
+    for (let at = 0; at < LIMITS.stacksPerDeviceMax; at++) await offer(at, false)
+    await expect(offer(LIMITS.stacksPerDeviceMax, false)).rejects.toMatchObject({ code: 'TOO_MANY_STACKS' })
+    await offer(LIMITS.stacksPerDeviceMax, true)
   })
 
   it('is refused when its origin does not verify, and records of devices that were no writers there are not taken', async () => {

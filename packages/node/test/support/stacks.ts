@@ -80,9 +80,10 @@ export class StackMesh {
 
 /** For tests: the records name the mesh and its writers. */
 export function verifyArchive (records: Uint8Array[], mesh: MeshId): ArchiveRules {
-  const [first, ...writers] = records.map(record => Buffer.from(record).toString())
-  if (first !== mesh) throw new Error('these are not the records of that mesh')
-  return { mayWrite: device => writers.includes(device), cuts: () => new Map() }
+  const said = new Set(records.map(record => Buffer.from(record).toString()))
+  if (!said.has(mesh)) throw new Error('these are not the records of that mesh')
+  const writers = [...said].filter(text => text !== mesh)
+  return { records: rosterOf(mesh, writers as DeviceId[]), mayWrite: device => said.has(device), cuts: () => new Map() }
 }
 
 export function rosterOf (mesh: string, writers: DeviceId[]): Uint8Array[] {

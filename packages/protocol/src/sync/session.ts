@@ -42,7 +42,7 @@ export type SessionInput =
   /** Answer to effect `apply`. */
   | { type: 'applied' }
   /** Answer to effect `origin`. */
-  | { type: 'origin', accepted: boolean }
+  | { type: 'origin' }
   /** Answer to either effect that could not be carried out: a bad signature is `malformed`, a full disk is `failed`. */
   | { type: 'refused', reason: 'malformed' | 'failed' }
   | { type: 'tick' }
@@ -77,6 +77,8 @@ export class SyncSession {
   #comparison: Comparison | undefined
   #puller: Puller | undefined
   #wanted: Ask | undefined
+  /** Archived stacks whose origin this exchange has asked for. */
+  readonly #asked = new Set<StackKey>()
   #asking: { key: StackKey, name: string, records: Uint8Array[] } | undefined
   #sentDone = false
   #heardDone = false
@@ -107,7 +109,7 @@ export class SyncSession {
       case 'start': return this.#start()
       case 'frame': return this.#hear(decodeSync(input.frame, this.#crypto))
       case 'applied': return this.#applied()
-      case 'origin': return this.#judged(input.accepted)
+      case 'origin': return this.#judged()
       case 'refused': return this.#end(input.reason)
     }
   }
@@ -154,7 +156,9 @@ export class SyncSession {
     const want = this.#puller?.next()
     if (want === undefined) return this.doneHere()
     this.#wanted = want
-    if (parseStackKey(want.key).archivedFrom !== undefined && !this.#replica.has(want.key)) {
+    // Whoever has more of it may know more of its members too.
+    if (parseStackKey(want.key).archivedFrom !== undefined && !this.#asked.has(want.key)) {
+      this.#asked.add(want.key)
       this.#asking = { key: want.key, name: want.name, records: [] }
       return [this.#send({ type: 'ask', key: want.key })]
     }
@@ -205,12 +209,13 @@ export class SyncSession {
     return [{ type: 'origin', key, name: asking.name, records: asking.records }]
   }
 
-  #judged (accepted: boolean): SessionEffect[] {
+  /** What was not accepted is not held. */
+  #judged (): SessionEffect[] {
     const asking = this.#asking
     this.#busy = false
     this.#asking = undefined
     // The questions that waited for the origin are asked now.
-    if (accepted && asking !== undefined && this.#wanted !== undefined && this.#replica.has(asking.key)) return [this.#ask(this.#wanted)]
+    if (asking !== undefined && this.#wanted !== undefined && this.#replica.has(asking.key)) return [this.#ask(this.#wanted)]
     this.#puller?.skip()
     return this.next()
   }

@@ -144,10 +144,9 @@ export function exchange (i: MapReplica, r: MapReplica, { acceptOrigin = true } 
       if (effect.type === 'end') ends.push(effect)
       if (effect.type === 'apply') { replica.apply(effect); drive(side, { type: 'applied' }) }
       if (effect.type === 'origin') {
-        if (acceptOrigin) replica.held.set(effect.key, {
-          name: effect.name, records: new Map(), feeds: new Map(), origin: effect.records,
-        })
-        drive(side, { type: 'origin', accepted: acceptOrigin })
+        const known = replica.held.get(effect.key) ?? { name: effect.name, records: new Map(), feeds: new Map() }
+        if (acceptOrigin) replica.held.set(effect.key, { ...known, origin: effect.records })
+        drive(side, { type: 'origin' })
       }
     }
   }

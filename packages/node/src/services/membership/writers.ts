@@ -28,7 +28,7 @@ export function readForeignRoster (records: Uint8Array[], mesh: MeshId, crypto: 
 }
 
 /** Who could write in the mesh that an archived stack came from, and what counts of those that it evicted. @throws ElderError `MIRROR_UNVERIFIED` */
-export function archiveRules (records: Uint8Array[], mesh: MeshId, crypto: Crypto): Pick<ForeignRoster, 'mayWrite' | 'cuts'> {
+export function archiveRules (records: Uint8Array[], mesh: MeshId, crypto: Crypto): ForeignRoster {
   const roster = readForeignRoster(records, mesh, crypto)
   if (roster.records.length === 0) throw new ElderError('MIRROR_UNVERIFIED', `The membership records that came with mesh ${mesh} do not verify.`, 'Restore from another remote or device.')
   return roster

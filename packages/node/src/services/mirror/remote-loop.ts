@@ -153,7 +153,7 @@ export class RemoteLoop {
     this.#sync ??= new MirrorSync({
       git: this.#git, crypto, random, wallMs: () => clock.wallMs(), roster: membership,
       sleep: async (ms, signal) => { await sleep(ms, undefined, { signal }) },
-      adopt: async key => this.#names.has('--all') ? await source.adopt?.(key) : undefined,
+      adopt: async (key, author) => this.#names.has('--all') ? await source.adopt?.(key, author) : undefined,
     }, { mesh: this.#parts.mesh, memory: this.#memory.tips })
     return this.#sync
   }

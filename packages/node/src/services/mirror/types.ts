@@ -1,6 +1,6 @@
 /** What the mirror service stands on. */
 import type { GitMirror, GitOptions, MirroredStack, RosterVerdict } from '@elder-node/crdt-stack/mirror'
-import type { Crypto, DeviceId, MeshId } from '@elder-node/protocol'
+import type { Crypto, DeviceId, MeshId, StackId } from '@elder-node/protocol'
 import type { PrivateFiles } from '../../ports/files.ts'
 import type { Clock } from '../../ports/host.ts'
 import type { Logger } from '../../ports/log.ts'
@@ -13,7 +13,7 @@ export interface MirrorSource {
   stacks (): MirroredStack[]
   remotes (): MirrorRemote[]
   /** Opens a stack that stands on an `--all` remote and is not here yet; undefined leaves it there. */
-  adopt? (key: string): Promise<MirroredStack | undefined>
+  adopt? (key: string, author: DeviceId): Promise<MirroredStack | undefined>
   /** Calls with the key of a stack that gained records, from whomever. Returns the unsubscriber. */
   onChanged (listener: (key: string) => void): () => void
   onRemotesChanged (listener: () => void): () => void
@@ -37,7 +37,8 @@ export interface MirrorComponents {
   membership: {
     records (): Uint8Array[]
     receive (records: Uint8Array[]): void
-    mayWrite (device: DeviceId): boolean
+    /** Whether a stack that a remote shows may be taken for a record of that device. */
+    mayFound (device: DeviceId, stack: StackId): boolean
     verify (records: Uint8Array[], mesh: string): RosterVerdict | Promise<RosterVerdict>
   }
 }

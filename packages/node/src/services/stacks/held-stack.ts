@@ -15,7 +15,8 @@ export class HeldStack {
   readonly name: string
   readonly archivedFrom: MeshId | undefined
   readonly stack: Stack
-  readonly mayWrite: (device: DeviceId) => boolean
+  /** Of an archived stack it changes when more members of its mesh are known. */
+  mayWrite: (device: DeviceId) => boolean
   #feeds: Uint8Array | undefined
   #entries: number | undefined
   #faults: { forks: Fork[], unshown: UnshownRecord[] } | undefined

@@ -60,6 +60,16 @@ export class Shelf {
     return records
   }
 
+  /** As {@link origin}; empty when it is damaged: it is to be replaced by what others hold. */
+  originThatReads (key: StackKey): Uint8Array[] {
+    try {
+      return this.origin(key)
+    } catch (error) {
+      if (codeOf(error) !== 'FILE_DAMAGED' && codeOf(error) !== 'MALFORMED') throw error
+      return []
+    }
+  }
+
   /** Durable on return; before the stack is added, so that no archived stack is without its origin. */
   saveOrigin (key: StackKey, records: Uint8Array[]): void {
     this.#files.replace(`${key}/${ARCHIVE_FILE}`, encode(records))

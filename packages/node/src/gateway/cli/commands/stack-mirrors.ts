@@ -111,8 +111,10 @@ async function restoreAll ({ client, output, signal }: Context, _options: object
   const done = output.progress('reading and verifying the mirror')
   const stacks = await client.call('stack.restore', { url }, { signal }).finally(done)
   output.answer('stack-restore', { stacks }, () => stacks.flatMap(one => [
-    `${plain(one.name)}: ${one.entries} ${one.entries === 1 ? 'entry' : 'entries'}${one.archived ? ', archived' : ''}`,
-    `  digest  ${one.digest}`, `  feeds   ${one.feeds}`,
+    ...(one.digest === '' ? [`${plain(one.name)}: ${output.paint('red', 'not restored')}`] : [
+      `${plain(one.name)}: ${one.entries} ${one.entries === 1 ? 'entry' : 'entries'}${one.archived ? ', archived' : ''}`,
+      `  digest  ${one.digest}`, `  feeds   ${one.feeds}`,
+    ]),
     ...renderProblems(one.problems, output.paint, output.width),
   ]).join('\n'))
 }
