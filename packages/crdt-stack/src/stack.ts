@@ -172,6 +172,12 @@ export class Stack {
     })
   }
 
+  /** Does all that counts of this evicted device stand here? What else it wrote is taken only when another device's record names it. */
+  isCut (device: DeviceId): boolean {
+    const cut = this.#graph.cuts.get(device)
+    return cut !== undefined && [...cut.keep].every(name => this.#graph.node(name) !== undefined)
+  }
+
   /**
    * Signed batches along the path that ends at the record of `want`, in order, as long as this device holds them. Each is within
    * LIMITS.batchRecordsMax and batchBytesMax, crosses no multiple of 256 and ends at a stored head, so the last may go beyond.

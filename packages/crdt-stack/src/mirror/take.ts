@@ -1,5 +1,5 @@
 /** Takes what a remote holds and this device does not: verified segments, and nothing else, ever change local state. */
-import { codeOf, LIMITS, type Crypto } from '@elder-node/protocol'
+import { codeOf, feedDevice, LIMITS, type Crypto } from '@elder-node/protocol'
 import type { GitMirror, GitOptions, TreeFile } from '../git/port.ts'
 import { parseSegment } from './segments.ts'
 import { seenKey, type StackTree, type TreeSegment } from './tree.ts'
@@ -17,14 +17,16 @@ export interface Taken {
 /** `seen` grows by every segment that verified. */
 export async function takeSegments (git: GitMirror, stack: MirroredStack, tree: StackTree, seen: Set<string>, crypto: Crypto, options: GitOptions): Promise<Taken> {
   const taken: Taken = { gained: false, waiting: false, bad: [], problems: tree.junk.map(file => damaged(file, 'it is not a segment')) }
-  const unseen = tree.segments.filter(({ name, file }) => !seen.has(seenKey(file)) || !stack.holdsAt(name.feed, name.to, name.hash)).sort((a, b) => a.name.from - b.name.from)
+  // What an evicted device wrote beyond its cut is dropped as soon as it is stored: once is enough, unless something waits for it.
+  const isTail = ({ feed }: TreeSegment['name']): boolean => stack.isCut?.(feedDevice(feed)) === true && stack.waiting?.().length === 0
+  const unseen = tree.segments.filter(({ name, file }) => !seen.has(seenKey(file)) || (!stack.holdsAt(name.feed, name.to, name.hash) && !isTail(name))).sort((a, b) => a.name.from - b.name.from)
   const byFile = new Map(unseen.map(segment => [segment.file, segment]))
   for await (const { file, content } of git.readBlobs(unseen.map(({ file }) => file), options)) {
     const segment = byFile.get(file) as TreeSegment
     try {
       const { accepted, missing } = await stack.receive(parseSegment(stack.id, segment.name, content, crypto).batches)
       if (accepted > 0) taken.gained = true
-      taken.waiting = missing.length > 0
+      taken.waiting = (stack.waiting?.() ?? missing).length > 0
       seen.add(seenKey(file))
     } catch (error) {
       if (codeOf(error) !== 'MALFORMED') throw error

@@ -1,5 +1,5 @@
 /** What the mirror needs of a stack, and what it tells. */
-import type { Batch, FeedId, StackId, Want } from '@elder-node/protocol'
+import type { Batch, DeviceId, FeedId, StackId, Want } from '@elder-node/protocol'
 import type { Commit } from '../git/port.ts'
 import type { Entry, Received } from '../types.ts'
 
@@ -17,6 +17,10 @@ export interface MirroredStack {
   /** Changes with the records that are held. */
   feedsDigest (): Uint8Array
   receive (batches: readonly Batch[]): Promise<Pick<Received, 'accepted' | 'missing'>>
+  /** Of an evicted device: does all that counts of it stand here? Then its other segments are not taken again. @default no */
+  isCut?: (device: DeviceId) => boolean
+  /** Records that wait and that would be shown. @default whatever the last receive missed */
+  waiting?: () => readonly unknown[]
   /** Membership records of the mesh that an archived stack came from: with them it can be restored from here again. @default none */
   origin?: () => readonly Uint8Array[]
   /** The stack was removed: what the remote has beyond is still taken, all its files go. @default false */
@@ -29,7 +33,8 @@ export interface MirroredStack {
 export function mirroredStack (stack: Omit<MirroredStack, 'key'> & { name: string }, key: string = stack.name): MirroredStack {
   return {
     id: stack.id, key, windows: () => stack.windows(), path: want => stack.path(want), feedsDigest: () => stack.feedsDigest(),
-    holdsAt: (feed, seq, hashPrefix) => stack.holdsAt(feed, seq, hashPrefix), receive: batches => stack.receive(batches), entries: () => stack.entries(),
+    holdsAt: (feed, seq, hashPrefix) => stack.holdsAt(feed, seq, hashPrefix), receive: batches => stack.receive(batches),
+    isCut: device => stack.isCut?.(device) ?? false, ...(stack.waiting === undefined ? {} : { waiting: () => stack.waiting?.() ?? [] }), entries: () => stack.entries(),
   }
 }
 

@@ -1,4 +1,5 @@
 /** Real stacks through a mirror and back: equal digests, both branches of a fork, and whatever does not verify left out. */
+import { execFileSync } from 'node:child_process'
 import { genesisHash, LIMITS, recordHash, encodeRecord, signHead, type Batch, type Want } from '@elder-node/protocol'
 import { describe, expect, it, vi } from 'vitest'
 import { mirroredStack, restoreMirror, type MirroredStack, type RestoredMirror, type RosterVerdict, type SyncResult } from '../../src/mirror/index.ts'
@@ -13,6 +14,45 @@ vi.setConfig({ testTimeout: 30_000 })
 async function restore (url: string, mayWrite: () => boolean = () => true): Promise<RestoredMirror> {
   return await restoreMirror({ git: await gitOf(url), crypto, verifyRoster: records => ({ records, mayWrite }) }, forever)
 }
+
+describe('what an evicted device pushed beyond its cut', () => {
+  /** A mirror with one note of a device that is evicted, and a stack of another that knows. `on`: the note names a record that the mirror lacks. */
+  async function evicted (on?: Stack): Promise<{ url: string, dir: string, stack: Stack, gone: string }> {
+    const remote = bareRemote()
+    const device = createDevice()
+    const theirs = await device.open()
+    if (on !== undefined) await pull(theirs, on)
+    await theirs.add({ kind: 'note', title: 'too late' })
+    const windows = (): Want[] => theirs.windows().filter(({ feed }) => feed.startsWith(device.id))
+    await (await mirrorOf(remote.url)).sync([{ ...mirroredStack(theirs), windows }], forever)
+    const stack = await createDevice().open()
+    await stack.setCuts(new Map([[device.id, { keep: new Set(), undo: false }]]))
+    return { ...remote, stack, gone: device.id }
+  }
+
+  it('is taken once, not with every pass', async () => {
+    const { url, stack, gone } = await evicted()
+    const mirror = await mirrorOf(url)
+    const taken: number[] = []
+    for (const title of ['one', 'two', 'three']) {
+      await stack.add({ kind: 'note', title })
+      let batches = 0
+      const receive: MirroredStack['receive'] = async some => { batches += some.filter(({ feed }) => feed.startsWith(gone)).length; return await stack.receive(some) }
+      await mirror.sync([{ ...mirroredStack(stack), receive }], forever)
+      taken.push(batches)
+    }
+    expect(taken).toEqual([1, 0, 0])
+  })
+
+  it('and waits for what nobody has: entries go on being rendered', async () => {
+    const unknown = await createDevice().open()
+    await unknown.add({ kind: 'note', title: 'on no remote' })
+    const { url, dir, stack } = await evicted(unknown)
+    await stack.add({ kind: 'note', title: 'for readers' })
+    await (await mirrorOf(url)).sync([mirroredStack(stack)], forever)
+    expect(execFileSync('git', ['-C', dir, 'show', `elder/memory:stacks/${NAME}/MEMORY.md`], { encoding: 'utf8' })).toContain('for readers')
+  })
+})
 
 async function rebuilt (batches: Batch[]): Promise<Stack> {
   const stack = await createDevice().open()

@@ -45,6 +45,8 @@ export function mirrorSource ({ stacks, remotes }: { stacks: Stacks, remotes: Re
       feedsDigest: () => held.stack.feedsDigest(),
       entries: () => held.stack.entries(),
       receive: batches => stacks.receive(held.key, held.name, batches),
+      isCut: device => held.stack.isCut(device),
+      waiting: () => held.stack.waiting(),
     }
   }
 }
