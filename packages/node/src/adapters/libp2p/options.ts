@@ -11,7 +11,6 @@ import { kadDHT } from '@libp2p/kad-dht'
 import type { KadDHT } from '@libp2p/kad-dht'
 import { ping } from '@libp2p/ping'
 import type { Ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { Admission } from '../../ports/admission.ts'
@@ -32,6 +31,7 @@ import type { RelayLink } from './nat/relay-link.ts'
 import { deviceOf } from './peer-id.ts'
 import { PENDING_MAX, Porch } from './porch.ts'
 import { libp2pLogger } from './quiet-logger.ts'
+import { tcpTransport } from './transport.ts'
 
 /** A type, not an interface: libp2p asks for an index signature. */
 export type MeshServices = { guard: object, identify: Identify, ping: Ping, pubsub: GossipSub, dht: KadDHT, relay: CircuitRelayService, own: OwnAddresses }
@@ -75,7 +75,7 @@ export async function createLibp2pNode (settings: NodeSettings): Promise<MeshNod
     },
     // Longer than the DHT's records: one provider missing from the store voids the whole answer of the node that keeps its record.
     peerStore: { maxPeerAge: 7 * 24 * HOUR_MS, maxAddressAge: 24 * HOUR_MS, addressFilter: (_peer, address) => isRoutable(address.toString()) },
-    transports: [tcp(), settings.relayLink.transport],
+    transports: [tcpTransport(), settings.relayLink.transport],
     // ONE encrypter: noise() beside it would be a way round the door.
     connectionEncrypters: [door(admission, doorEvents)],
     streamMuxers: [yamux({

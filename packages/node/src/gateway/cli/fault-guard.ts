@@ -20,8 +20,8 @@ const NO_DESCRIPTOR_ERRNO = new Set([constants.errno.EMFILE, constants.errno.ENF
 const STOP_MS = 10_000
 
 /**
- * Timers of libp2p and of its mDNS list the interfaces of the machine, which takes a descriptor, and catch nothing. They come again:
- * a node that is well must not end because the machine was short of descriptors for a moment.
+ * What needs a descriptor and is known to catch nothing is contained where it is called (libp2p's listeners and its mDNS). For what is
+ * not known: a node that is well must not end because the machine was short of descriptors for a moment.
  */
 function isExhausted (fault: unknown): boolean {
   const { code = '', errno = 0, info } = (fault ?? {}) as { code?: string, errno?: number, info?: { errno?: number } }
