@@ -40,6 +40,17 @@ export function writeAtomic (path: string, bytes: Uint8Array): void {
   }
 }
 
+/** After a crash the file does not come back. */
+export function removeDurable (path: string): void {
+  try {
+    if (!existsSync(path)) return
+    rmSync(path)
+    syncDir(dirname(path))
+  } catch (error) {
+    throw storageError(path, error)
+  }
+}
+
 /** Appends and syncs; cuts back what a full disk left behind. @throws ElderError `DISK_FULL`, `STORAGE` */
 export function appendDurable (path: string, bytes: Uint8Array): void {
   try {

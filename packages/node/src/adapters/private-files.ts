@@ -5,7 +5,7 @@ import { crc32 } from 'node:zlib'
 import { ElderError } from '@elder-node/protocol'
 import type { PrivateFiles } from '../ports/files.ts'
 import type { Logger } from '../ports/log.ts'
-import { appendDurable, makePrivateDir, readIfThere, storageError, writeAtomic } from './files.ts'
+import { appendDurable, makePrivateDir, readIfThere, removeDurable, storageError, writeAtomic } from './files.ts'
 import { frame, seal, STORE_FORMAT, unframe, unseal } from './sealed.ts'
 
 export interface PrivateFilesInit {
@@ -31,6 +31,7 @@ export function privateFiles (dir: string, { log }: PrivateFilesInit = {}): Priv
       if (name.includes('/')) makePrivateDir(dirname(path(name)))
       writeAtomic(path(name), seal(bytes))
     },
+    remove: name => { removeDurable(path(name)) },
     readLog: name => {
       const bytes = readIfThere(path(name))
       return bytes === undefined ? undefined : unframe(bytes)

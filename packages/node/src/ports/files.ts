@@ -17,6 +17,8 @@ export interface PrivateFiles {
   readCache (name: string): Uint8Array | undefined
   /** All or nothing, durable on return, readable by the owner only. @throws ElderError `DISK_FULL` | `STORAGE` */
   replace (name: string, bytes: Uint8Array): void
+  /** Durable on return; no file is no error. @throws ElderError `STORAGE` */
+  remove (name: string): void
   /** Undefined when there is no such log. @throws ElderError `STORAGE` */
   readLog (name: string): StoredLog | undefined
   /** Durable on return; after a failure the log is as it was. @throws ElderError `DISK_FULL` | `STORAGE` */

@@ -35,6 +35,15 @@ export function privateFilesAcceptance (name: string, { make }: PrivateFilesAcce
       expect([files.list(), files.list('folder')]).toEqual([['a', 'folder'], ['b']])
     })
 
+    test('that is removed is not there, and may be removed again', () => {
+      const { files } = make()
+      files.replace('a', text('content'))
+      files.replace('b', text('stays'))
+      files.remove('a')
+      files.remove('a')
+      expect([files.read('a'), files.list()]).toEqual([undefined, ['b']])
+    })
+
     test('of which any byte changed is named as damaged, and left as it is; a cache of it is undefined', () => {
       const { files, bytes, put } = make()
       files.replace('a', text('content'))

@@ -457,6 +457,36 @@ describe('the records', () => {
       mesh.network.disconnect(again.device, founder.device)
     }
   })
+
+  test('what was damaged stays told over restarts, until another device holds the same records or a person says that there is none', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const pi = await mesh.joined(founder, 'pi')
+    await converged(founder, pi)
+    mesh.network.disconnect(pi.device, founder.device)
+    const codes = (node: typeof pi): string[] => node.membership.problems().map(({ code }) => code)
+    const start = async (files: MemoryFiles): Promise<typeof pi> => await mesh.node('pi', { seed: 2, files })
+    for (const damage of ['missing', 'empty', 'damaged'] as const) {
+      const files = new MemoryFiles()
+      for (const [name, bytes] of pi.files.contents) files.contents.set(name, bytes)
+      const whole = files.contents.get(ROSTER_LOG) as Uint8Array
+      files.contents.set(ROSTER_LOG, damage === 'empty' ? new Uint8Array() : whole.map((byte, i) => i === 40 ? byte ^ 1 : byte))
+      if (damage === 'missing') files.contents.delete(ROSTER_LOG)
+      await start(files)
+      const [problem] = (await start(files)).membership.problems()
+      expect(problem).toMatchObject({ code: 'ROSTER_DAMAGED', message: expect.stringContaining(`${files.path(ROSTER_LOG)} was ${damage}`) as string })
+      const alone = new MemoryFiles()
+      for (const [name, bytes] of files.contents) alone.contents.set(name, bytes)
+      const abandoned = await start(alone)
+      alone.remove(/rm \/memory\/(\S+)$/.exec(problem?.fix ?? '')?.[1] ?? '')
+      expect([codes(abandoned), codes(await start(alone))]).toEqual([[], []])
+      const healed = await start(files)
+      await mesh.connect(healed, founder)
+      await eventually(() => { expect(codes(healed)).toEqual([]) })
+      mesh.network.disconnect(healed.device, founder.device)
+      expect(codes(await start(files))).toEqual([])
+    }
+  })
 })
 
 describe('a device that only a removed device let in', () => {

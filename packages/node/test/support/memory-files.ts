@@ -35,6 +35,11 @@ export class MemoryFiles implements PrivateFiles {
 
   replace (name: string, bytes: Uint8Array): void { this.#write(name, seal(bytes)) }
 
+  remove (name: string): void {
+    if (this.failure !== undefined) throw this.failure
+    this.contents.delete(name)
+  }
+
   readLog (name: string): StoredLog | undefined {
     const bytes = this.contents.get(name)
     return bytes === undefined ? undefined : unframe(bytes)

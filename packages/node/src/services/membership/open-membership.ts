@@ -50,7 +50,7 @@ export function openMembership (components: MembershipComponents, init: OpenInit
     return { membership: new Membership(components, book, stored.meshSecret), state: 'member', recoverySecret: null }
   }
   if (book.roster.revoked.has(self)) throw evictedError(book.roster, self)
-  if (init.ticket === undefined) throw book.damage === null ? evictedError(book.roster, self) : rosterDamaged(book.damage)
+  if (init.ticket === undefined) throw book.damage === null ? evictedError(book.roster, self) : rosterDamaged(`${files.path(ROSTER_LOG)} is ${book.damage}`)
   return join(components, init.ticket, init, book)
 }
 

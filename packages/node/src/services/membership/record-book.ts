@@ -17,6 +17,8 @@ export interface RosterChange {
 }
 
 export const ROSTER_LOG = 'roster.log'
+/** What was the matter with the log; there until the set was compared with that of another device. */
+export const DAMAGE_FILE = 'roster-damage'
 
 export class RecordBook {
   readonly mesh: MeshId
@@ -50,8 +52,11 @@ export class RecordBook {
   /** After every change of the set. Returns the unsubscriber. */
   onChange (listener: (change: RosterChange) => void): () => void { return this.#changed.add(listener) }
 
-  /** What did not read of the log of an earlier run; null when all of it did. */
+  /** What did not read of the log of an earlier run, `missing` for instance; null when all of it did, or what was missing came back. */
   get damage (): string | null { return this.#damage }
+
+  /** A person may say that nothing comes back: by deleting the file. */
+  get isIncomplete (): boolean { return this.#damage !== null && this.#components.files.list().includes(DAMAGE_FILE) }
 
   /** Reads the log of an earlier run, and writes nothing: that is for {@link makeDurable}. `proof`: records that are kept elsewhere, too. */
   load (proof: readonly Uint8Array[] = []): void {
@@ -59,12 +64,21 @@ export class RecordBook {
     const log = files.readLog(ROSTER_LOG)
     const records = (log?.entries ?? []).map(bytes => this.#tryOpen(bytes))
     const ours = records.filter(record => record?.mesh === this.mesh).filter(record => record !== undefined)
-    if (log === undefined || log.entries.length === 0) this.#damage = `${files.path(ROSTER_LOG)} is ${log === undefined ? 'missing' : 'empty'}`
-    else if (log.isDamaged || ours.length < records.length) this.#damage = `${files.path(ROSTER_LOG)} is damaged: ${ours.length} records of this mesh could be read`
+    if (log === undefined || log.entries.length === 0) this.#damage = log === undefined ? 'missing' : 'empty'
+    else if (log.isDamaged || ours.length < records.length) this.#damage = `damaged: ${ours.length} records of this mesh could be read`
     this.#isUnreadable = log !== undefined && this.#damage !== null
     this.#durable = this.#damage === null && log?.isTorn === false
+    this.#damage ??= this.#damageOfBefore()
     const proven = proof.map(bytes => this.#tryOpen(bytes)).filter(record => record !== undefined)
     this.#use(keptOf(this.#with([...proven, ...ours])))
+  }
+
+  /** An earlier run wrote a new log, and met nobody since. */
+  #damageOfBefore (): string | null {
+    const { files } = this.#components
+    if (!files.list().includes(DAMAGE_FILE)) return null
+    const words = files.readCache(DAMAGE_FILE)
+    return words === undefined ? 'damaged' : new TextDecoder().decode(words)
   }
 
   /** Whatever does not verify is asked of the peers again. */
@@ -80,10 +94,18 @@ export class RecordBook {
   makeDurable (): void {
     if (this.#durable) return
     const { files } = this.#components
+    if (this.#damage !== null) files.replace(DAMAGE_FILE, new TextEncoder().encode(this.#damage))
     if (this.#isUnreadable) files.keepAside(ROSTER_LOG)
     files.replaceLog(ROSTER_LOG, this.#graph.records.map(({ bytes }) => bytes))
     this.#isUnreadable = false
     this.#durable = true
+  }
+
+  /** Another device holds the same records: nothing is missing any more. @throws ElderError `STORAGE` */
+  healed (): void {
+    if (this.#damage === null) return
+    this.#components.files.remove(DAMAGE_FILE)
+    this.#damage = null
   }
 
   /**

@@ -34,7 +34,6 @@ export class RosterSync {
   readonly #random: RandomBytes
   #timer: NodeJS.Timeout | undefined
   #stops: Array<() => void> = []
-  #agreed = false
   readonly #met = Promise.withResolvers<void>()
 
   /** Registers its handlers: before the mesh starts. */
@@ -50,9 +49,6 @@ export class RosterSync {
   /** Resolves after the first comparison with a peer: from then on names are those that everybody sees. */
   get met (): Promise<void> { return this.#met.promise }
 
-  /** True once a peer and this device held the same records. */
-  get agreed (): boolean { return this.#agreed }
-
   start (): void { this.#schedule() }
 
   stop (): void {
@@ -65,7 +61,7 @@ export class RosterSync {
     try {
       // Bounded: a full roster drops what it is given, for good.
       for (let round = 0; round < ROUNDS_MAX && await this.#round(device); round++);
-      this.#agreed = true
+      this.#book.healed()
     } catch {
       // Unreachable, expelled or malformed: nothing was half-added, and anti-entropy comes back.
     } finally {
