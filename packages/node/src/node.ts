@@ -40,6 +40,7 @@ import { Lifetime } from './lifetime.ts'
 import type { PrivateFiles } from './ports/files.ts'
 import { Alerts } from './services/alerts.ts'
 import { BuildHost, BuildLink, Builds } from './services/builds/index.ts'
+import { leftoverProblems } from './services/builds/leftovers.ts'
 import { demandTrust, distrust } from './services/builds/process-admin.ts'
 import { openMembership } from './services/membership/open-membership.ts'
 import { archiveRules, readForeignRoster } from './services/membership/writers.ts'
@@ -215,7 +216,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     stacks: () => stackList('kept'),
     found: () => [
       ...membership.problems(), ...mirror.problems(), ...remotes.problems(), ...stacks.problems(), ...faultProblems(stacks.all(), of => membership.nameOf(of)),
-      ...waitingFindings(stacks.all(), of => membership.nameOf(of)), ...movedPorts,
+      ...waitingFindings(stacks.all(), of => membership.nameOf(of)), ...movedPorts, ...leftoverProblems(engine?.leftovers?.() ?? []),
       ...(resources.lacks === undefined ? [] : [lackProblem(resources.lacks)]),
     ],
   }, { version: VERSION, crashesMs: config.crashesMs })

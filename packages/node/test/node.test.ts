@@ -1,5 +1,5 @@
 /** The composition: one real node, alone. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -8,6 +8,7 @@ import { readConfig, writeConfig } from '../src/adapters/node-config.ts'
 import type { RunningNode } from '../src/api.ts'
 import { createNode } from '../src/node.ts'
 import { eventually } from './support/eventually.ts'
+import { needs } from './support/when.ts'
 
 let dir: string
 let node: RunningNode | undefined
@@ -113,4 +114,19 @@ test('the process engine takes its empty folder away', async () => {
   expect(folders.filter(folder => existsSync(folder))).toHaveLength(1)
   await node?.stop()
   expect(folders.filter(folder => existsSync(folder))).toEqual([])
+})
+
+test.runIf(needs(process.platform === 'linux' && process.getuid?.() === 0, 'root on Linux'))('status tells what builds left and nothing could remove, until it is gone', async () => {
+  await start({ engine: 'process', trustBuilds: true })
+  const root = ['/var/lib/elder-node', join(tmpdir(), 'elder-node-0')].map(parent => join(parent, rootName(dir))).find(existsSync) as string
+  await node?.stop()
+  const left = join(root, 'b1-1.0')
+  // Of a build's user, with something of root's in it: that user cannot remove it.
+  mkdirSync(join(left, 'home', 'roots', 'f'), { recursive: true })
+  chownSync(join(left, 'home'), 70_000, 70_000)
+  await start({ engine: 'process', trustBuilds: true })
+  const told = async (): Promise<string[]> => (await node?.status())?.problems.filter(({ code }) => code === 'BUILD_LEFTOVERS').map(({ message }) => message) ?? []
+  expect(await told()).toEqual([expect.stringContaining(left)])
+  rmSync(left, { recursive: true })
+  expect(await told()).toEqual([])
 })

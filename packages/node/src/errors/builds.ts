@@ -7,6 +7,7 @@ export const BUILDS: Codes = {
   OFFLINE: met('build', 'The device that `--on` names is not online.', 'Wait for it with `--wait 10m`, or leave out `--on`; `elder-node status` shows who is online.'),
   BUILDER_LOST: met('build', 'The builder went away, or the connection to it broke, before the result; every attempt was used up so.', '`elder-node builds why <id>` shows each attempt; then run it again.'),
   BUILDER_FAILED: met('build', 'The builder met a fault outside of the command; the message is its own.', 'Build elsewhere: `--on <device>`; on the builder: `elder-node doctor`'),
+  BUILD_LEFTOVERS: met('problem', 'Files or processes of builds on this device could not be removed, and are there still; the message names them and their user. Withdrawn when they are gone.', 'As root, end the processes and remove the files; the message has the command.'),
   POISON: met('build', 'The build failed on three builders in the same way: it is likelier the build than the builders.', 'Look at the log of the last attempt: `elder-node builds logs <id>`'),
   LEASE_GONE: met('build peer', 'The builder has ended this attempt, and nothing of it runs there any more: it was not heard from in time, or it restarted.', 'The build moves on by itself; else run it again.'),
   FORGED_RESULT: met('build', 'What came back is not signed by the builder for this lease, source and outputs. It was thrown away.', 'Run it again elsewhere: `--on <device>`. When it comes from one device again, look into that device.'),

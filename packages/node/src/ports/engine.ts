@@ -54,6 +54,9 @@ export class LeftoverError extends Error {
   }
 }
 
+/** A file, a folder or, as `/proc/<pid>`, a process of an earlier build that could not be removed, and whose it is. */
+export interface Leftover { path: string, uid: number }
+
 export interface Engine {
   readonly name: EngineName
   /** One line for `status` and the log: version, isolation, what is not isolated. */
@@ -75,6 +78,8 @@ export interface Engine {
   run (spec: RunSpec, options: { signal: AbortSignal }): AsyncIterable<RunEvent>
   /** Kills and removes whatever an earlier node left behind. Before the first lease. Throws {@link LeftoverError} when all is ended and files stay. */
   sweep (): Promise<void>
+  /** What builds left that could not be removed and is still there. Cheap. Engines that leave nothing outside of a container leave it out. */
+  leftovers? (): Leftover[]
   /** Gives back what the engine claimed on this machine. After the last build; never rejects. */
   close? (): Promise<void>
 }

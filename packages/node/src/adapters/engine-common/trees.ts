@@ -58,12 +58,12 @@ export async function ownTree (tree: string, uid: number): Promise<void> {
 /**
  * Removes a build's folder, and what its user left in the folders that everybody shares.
  *
- * @throws Error when something of the folder stays. Its user cannot enter it any more.
+ * @returns what stays in the latter @throws Error when something of the folder stays. Its user cannot enter it any more.
  */
-export async function removeFolder (folder: string, uid: number | undefined): Promise<void> {
+export async function removeFolder (folder: string, uid: number | undefined): Promise<string[]> {
   if (process.getuid?.() === 0) await removeAsOwners(folder)
   else await removeAll(folder)
-  if (uid !== undefined) await removeStrays(uid, 1)
+  return uid === undefined ? [] : await removeStrays(uid, 1)
 }
 
 /** As root. Only root can change the names in the folder, so what they stand for stays the same while it works. */
@@ -124,11 +124,12 @@ async function ownedStrays (firstUid: number, count: number): Promise<Array<{ pa
   return lists.flat(2)
 }
 
-/** What cannot be removed stays until the next time. */
-export async function removeStrays (firstUid: number, count: number): Promise<void> {
+/** What cannot be removed stays until the next time. @returns that */
+export async function removeStrays (firstUid: number, count: number): Promise<string[]> {
   for (const [uid, strays] of Map.groupBy(await ownedStrays(firstUid, count), stray => stray.uid)) {
     await emptied(strays.map(({ path }) => path), uid, async () => (await straysOf(uid, 1)).length === 0)
   }
+  return await straysOf(firstUid, count)
 }
 
 /**

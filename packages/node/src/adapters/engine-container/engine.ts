@@ -4,12 +4,13 @@
  */
 import { rmdir } from 'node:fs/promises'
 import { codeOf, ElderError } from '@elder-node/protocol'
-import { NO_DEFAULT_IMAGE, type Engine, type RunEvent, type RunSpec } from '../../ports/engine.ts'
+import { NO_DEFAULT_IMAGE, type Engine, type Leftover, type RunEvent, type RunSpec } from '../../ports/engine.ts'
 import { DiskWatch } from '../disk-watch.ts'
 import { CANCELLED, DISK_FULL, signalOf, type ExitEvent } from '../engine-common/exit.ts'
+import { Leftovers } from '../engine-common/leftovers.ts'
 import { Opening } from '../engine-common/opening.ts'
 import { checkId, checkTree } from '../engine-common/spec-checks.ts'
-import { folderOf, makeFolder, removeFolder, sweepFolders } from '../engine-common/trees.ts'
+import { folderOf, makeFolder } from '../engine-common/trees.ts'
 import { checkSpec, prepareContainer } from './build-files.ts'
 import type { ContainerClient } from './client.ts'
 import { LABEL } from './container-config.ts'
@@ -28,6 +29,7 @@ export class ContainerEngine implements Engine {
   readonly name: ContainerEngineName
   readonly #init: ContainerEngineInit
   readonly #opening: Opening<Opened>
+  readonly #left = new Leftovers()
   #description: string
   /** Builds that name no image cannot run yet. */
   #bare = false
@@ -66,7 +68,7 @@ export class ContainerEngine implements Engine {
   async removeTree (tree: string): Promise<void> {
     const { root } = await this.#opening.get()
     checkTree(root, tree)
-    await removeFolder(folderOf(tree).folder, undefined)
+    await this.#left.remove(folderOf(tree).folder, undefined)
   }
 
   async * run (spec: RunSpec, { signal }: { signal: AbortSignal }): AsyncGenerator<RunEvent> {
@@ -134,8 +136,10 @@ export class ContainerEngine implements Engine {
   async sweep (): Promise<void> {
     const { root, node, client } = await this.#opening.get()
     for (const { Id } of await client.list(`${LABEL.node}=${node}`)) await client.remove(Id)
-    await sweepFolders(root)
+    await this.#left.sweep(root)
   }
+
+  leftovers (): Leftover[] { return this.#left.list() }
 
   async close (): Promise<void> {
     const opened = await this.#opening.take()

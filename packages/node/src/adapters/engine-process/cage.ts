@@ -5,8 +5,8 @@ import type { BuildFolder } from '../engine-common/trees.ts'
 /** One running build inside its cage. */
 export interface Caged {
   child: ChildProcess
-  /** Kills every process of the build; resolves when none is left. Idempotent. */
-  kill: () => Promise<void>
+  /** Kills every process of the build; resolves when none is left, or with those that do not end. Idempotent. */
+  kill: () => Promise<number[]>
   /** The limit that was hit. Ask before {@link release}. */
   reason: () => Promise<'memory' | 'pids' | null>
   /** Gives back what the cage took from the system. After {@link kill}. */
@@ -26,7 +26,7 @@ export interface Cage {
   start: (spec: RunSpec, script: string, folder: BuildFolder) => Promise<Caged>
   /** Folders outside of the build's own that it can have filled: they count for its disk limit. */
   strays: (slot: number) => Promise<string[]>
-  /** Ends whatever an earlier life left running. */
-  sweep: () => Promise<void>
+  /** Ends whatever an earlier life left running, and removes what it left in shared folders. @returns what stays, processes as `/proc/<pid>` */
+  sweep: () => Promise<string[]>
   close: () => Promise<void>
 }

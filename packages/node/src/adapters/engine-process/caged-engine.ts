@@ -3,14 +3,16 @@ import { chown, rm, rmdir, writeFile } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
-import type { Engine, EngineName, RunEvent, RunSpec } from '../../ports/engine.ts'
+import type { Engine, EngineName, Leftover, RunEvent, RunSpec } from '../../ports/engine.ts'
 import { DiskWatch } from '../disk-watch.ts'
 import { CANCELLED, DISK_FULL, signalOf } from '../engine-common/exit.ts'
+import { Leftovers } from '../engine-common/leftovers.ts'
 import { Opening } from '../engine-common/opening.ts'
 import { checkId, checkTree, workingDirectory } from '../engine-common/spec-checks.ts'
-import { folderOf, makeFolder, ownTree, removeFolder, slotOf, sweepFolders } from '../engine-common/trees.ts'
+import { folderOf, makeFolder, ownTree, slotOf } from '../engine-common/trees.ts'
 import { findTool } from '../system-tools.ts'
 import type { Cage, Caged } from './cage.ts'
+import { pathsOf } from './processes.ts'
 import { buildScript } from './script.ts'
 import { ChildStream, type Exit } from './stream.ts'
 
@@ -30,6 +32,7 @@ export class CagedEngine implements Engine {
   readonly name: EngineName
   readonly #init: CagedEngineInit
   readonly #opening: Opening<Opened>
+  readonly #left = new Leftovers()
   #description: string
 
   constructor (init: CagedEngineInit) {
@@ -57,7 +60,7 @@ export class CagedEngine implements Engine {
   async removeTree (tree: string): Promise<void> {
     const { root, cage } = await this.#opening.get()
     checkTree(root, tree)
-    await removeFolder(folderOf(tree).folder, cage.uidOf(slotOf(tree)))
+    await this.#left.remove(folderOf(tree).folder, cage.uidOf(slotOf(tree)))
   }
 
   async * run (spec: RunSpec, { signal }: { signal: AbortSignal }): AsyncGenerator<RunEvent> {
@@ -75,7 +78,7 @@ export class CagedEngine implements Engine {
     } finally {
       disk.stop()
       signal.removeEventListener('abort', cancel)
-      await caged.kill()
+      this.#left.note(pathsOf(await caged.kill()))
       await caged.release()
       await rm(script, { force: true })
     }
@@ -83,9 +86,11 @@ export class CagedEngine implements Engine {
 
   async sweep (): Promise<void> {
     const { root, cage } = await this.#opening.get()
-    await cage.sweep()
-    await sweepFolders(root)
+    this.#left.note(await cage.sweep())
+    await this.#left.sweep(root)
   }
+
+  leftovers (): Leftover[] { return this.#left.list() }
 
   async close (): Promise<void> {
     const opened = await this.#opening.take()

@@ -4,7 +4,7 @@ import { platform } from 'node:os'
 import type { RunSpec } from '../../ports/engine.ts'
 import type { Cage, Caged } from './cage.ts'
 import { Mask } from './mask.ts'
-import { killAll, processesUnder } from './processes.ts'
+import { killAll, pathsOf, processesUnder } from './processes.ts'
 import { WATCHDOG } from './script.ts'
 import { findTool } from '../system-tools.ts'
 import type { BuildFolder } from '../engine-common/trees.ts'
@@ -48,7 +48,7 @@ export class GroupCage implements Cage {
       child,
       kill: async () => {
         killGroup(child)
-        await killAll(() => processesUnder(tmp))
+        return await killAll(() => processesUnder(tmp))
       },
       reason: async () => null,
       release: async () => { watchdog?.stdin?.end('done\n') },
@@ -65,7 +65,7 @@ export class GroupCage implements Cage {
     return watchdog
   }
 
-  async sweep (): Promise<void> { await killAll(() => processesUnder(this.#root)) }
+  async sweep (): Promise<string[]> { return pathsOf(await killAll(() => processesUnder(this.#root))) }
 
   async close (): Promise<void> { /* nothing was claimed */ }
 }

@@ -50,6 +50,9 @@ export async function pidsIn (procsFile: string): Promise<number[]> {
   return (await readFile(procsFile, 'utf8').catch(() => '')).split('\n').filter(Boolean).map(Number)
 }
 
+/** As they are named where files and processes are listed together. */
+export function pathsOf (pids: readonly number[]): string[] { return pids.map(pid => `/proc/${pid}`) }
+
 export function kill (pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
@@ -58,14 +61,14 @@ export function kill (pid: number): void {
   }
 }
 
-/** Kills what `list` finds until it finds nothing; a fork bomb may need several turns. False when the time is up. */
-export async function killAll (list: () => Promise<number[]>, deadlineMs = 1500): Promise<boolean> {
+/** Kills what `list` finds until it finds nothing; a fork bomb may need several turns. @returns what is left when the time is up */
+export async function killAll (list: () => Promise<number[]>, deadlineMs = 1500): Promise<number[]> {
   const end = performance.now() + deadlineMs
   for (let wait = 1; ; wait = Math.min(wait * 2, 50)) {
     const pids = await list()
-    if (pids.length === 0) return true
+    if (pids.length === 0) return []
     pids.forEach(kill)
-    if (performance.now() > end) return false
+    if (performance.now() > end) return pids
     await delay(wait)
   }
 }

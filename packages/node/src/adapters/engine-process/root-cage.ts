@@ -8,7 +8,7 @@ import { ElderError } from '@elder-node/protocol'
 import type { Limits, RunSpec } from '../../ports/engine.ts'
 import type { Cage, Caged } from './cage.ts'
 import { findControllers, groupsIn, LimitGroup, type Controller } from './cgroup.ts'
-import { killAll, processesOf } from './processes.ts'
+import { killAll, pathsOf, processesOf } from './processes.ts'
 import { INIT, LAUNCH, UID_WATCHDOG } from './script.ts'
 import { runTool } from '../run-tool.ts'
 import { findTool } from '../system-tools.ts'
@@ -74,7 +74,7 @@ export class RootCage implements Cage {
       child,
       kill: async () => {
         child.kill('SIGKILL')
-        await this.#killUser(uid, group)
+        return await this.#killUser(uid, group)
       },
       reason: () => group.reason(),
       release: async () => {
@@ -88,11 +88,11 @@ export class RootCage implements Cage {
     return [this.#tools.setpriv, '--reuid', `${uid}`, '--regid', `${uid}`, '--clear-groups', '--inh-caps=-all', '--no-new-privs', '--']
   }
 
-  async #killUser (uid: number, group: LimitGroup): Promise<void> {
+  async #killUser (uid: number, group: LimitGroup): Promise<number[]> {
     const left = async (): Promise<number[]> => [...new Set([...await group.pids(), ...await processesOf(uid, 1)])]
     // Without a namespace a fork bomb could outrun a walk through /proc: `kill -1` takes all of a user's processes at once.
     if (!this.#namespaces && (await left()).length > 0) await this.#asUser(uid, 'kill -9 -1')
-    await killAll(left)
+    return await killAll(left)
   }
 
   /** It may kill its own shell: what it leaves is looked at afterwards. */
@@ -120,14 +120,15 @@ export class RootCage implements Cage {
     return flags.length === 0 ? [] : [this.#tools.prlimit, ...flags]
   }
 
-  async sweep (): Promise<void> {
+  async sweep (): Promise<string[]> {
+    const processes: number[] = []
     for (const id of await groupsIn(this.#controllers)) {
       const group = new LimitGroup(this.#controllers, id)
-      await killAll(() => group.pids())
+      processes.push(...await killAll(() => group.pids()))
       await group.remove()
     }
-    await killAll(() => processesOf(this.#uids.first, this.#uids.count))
-    await removeStrays(this.#uids.first, this.#uids.count)
+    processes.push(...await killAll(() => processesOf(this.#uids.first, this.#uids.count)))
+    return [...pathsOf(processes), ...await removeStrays(this.#uids.first, this.#uids.count)]
   }
 
   close (): Promise<void> { return this.#uids.release() }

@@ -12,7 +12,7 @@ import { ElderError } from '@elder-node/protocol'
 import type { Limits, RunSpec } from '../../ports/engine.ts'
 import type { Cage, Caged } from '../engine-process/cage.ts'
 import { findControllers, groupsIn, LimitGroup, type Controller } from '../engine-process/cgroup.ts'
-import { kill, killAll } from '../engine-process/processes.ts'
+import { kill, killAll, pathsOf } from '../engine-process/processes.ts'
 import { LAUNCH } from '../engine-process/script.ts'
 import type { BuildFolder } from '../engine-common/trees.ts'
 import { findTool } from '../system-tools.ts'
@@ -83,7 +83,7 @@ export class BwrapCage implements Cage {
       child,
       kill: async () => {
         await end(child, first)
-        await killAll(() => group.pids())
+        return await killAll(() => group.pids())
       },
       reason: () => group.reason(),
       release: () => group.remove(),
@@ -110,13 +110,14 @@ export class BwrapCage implements Cage {
   }
 
   /** A node that died took its builds with it; what is found here is what a kernel without that promise left. */
-  async sweep (): Promise<void> {
+  async sweep (): Promise<string[]> {
+    const left: number[] = []
     for (const id of await groupsIn(this.#parts.controllers)) {
       const group = new LimitGroup(this.#parts.controllers, id)
-      await killAll(() => group.pids())
+      left.push(...await killAll(() => group.pids()))
       await group.remove()
     }
-    await killAll(() => bwrapsOf(this.#parts.root))
+    return pathsOf([...left, ...await killAll(() => bwrapsOf(this.#parts.root))])
   }
 
   async close (): Promise<void> { /* nothing was claimed */ }
