@@ -22,7 +22,7 @@ const status = await new FakeNode().status()
 const healthy: Facts = {
   platform: 'linux', uid: 1000, user: 'ada', program: { version: '0.1.0', node: 'v24.11.0', npx: false, service: false },
   dir: { path: '/d', there: true, mode: 0o700, uid: 1000, writable: true, disk: { freeBytes: 5e10, totalBytes: 1e11 }, missing: [] },
-  key: { path: '/d/device.key', mode: 0o600, fault: null }, lock: { path: '/d/lock', there: true, holder: 7 }, socket: { path: '/d/control.sock', there: true, answers: true, folder: null },
+  key: { path: '/d/device.key', mode: 0o600, fault: null }, files: [{ path: '/d/mesh/mesh.cbor', fault: null, heals: false }], lock: { path: '/d/lock', there: true, holder: 7 }, socket: { path: '/d/control.sock', there: true, answers: true, folder: null },
   settings: { fault: null, recoverySaved: true, engine: 'auto', mdns: true, slots: null }, ports: [{ port: 4707, taken: true, holder: { pid: 1, name: 'node' } }],
   engines: [{ name: 'docker', note: 'docker 27', fault: null }], docker: { path: '/var/run/docker.sock', error: null, inGroup: true },
   kernel: { model: null, cgroups: CGROUPS_ON, controllers: null, cmdline: null, swaps: 'Filename\tType\n/dev/zram0 partition 1 0 100\n', mounts: '/dev/nvme0n1p2 / ext4 rw 0 0\n', memoryBytes: 8e9 },

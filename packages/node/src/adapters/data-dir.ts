@@ -14,7 +14,7 @@ export interface DataDir {
   lock: string
   /** The Unix socket of the control API. */
   socket: string
-  /** Membership: `roster.log`, `mesh.cbor`, `addresses.cbor`. Remotes: `remotes.json`, `remotes-seen.json`. */
+  /** Membership: `roster.log`, `roster-damage`, `mesh.cbor`, `addresses.cbor`. Remotes: `remotes.json`, `remotes-seen.json`. */
   mesh: string
   /** A folder for each stack with its name and its feeds; `removed.json`. */
   stacks: string

@@ -38,6 +38,16 @@ export function openIdentity (path: string, random: RandomBytes, { belongs }: Id
   return { device: deviceId(signer.publicKey), signer, seed }
 }
 
+/** Whose key the file holds, whoever may read it; undefined when it holds none. */
+export function keyHolder (path: string): DeviceId | undefined {
+  try {
+    const bytes = readIfThere(path)
+    return bytes === undefined ? undefined : deviceId(signerFromSeed(keyIn(path, bytes)).publicKey)
+  } catch {
+    return undefined
+  }
+}
+
 /** Why there is no key of this version in the file; null when there is, whoever may read it. */
 export function keyFault (path: string): { code: string, message: string, fix: string } | null {
   try {

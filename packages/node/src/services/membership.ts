@@ -21,7 +21,8 @@ import { evictedError } from './membership/evicted.ts'
 import { findDevice } from './membership/find-device.ts'
 import { Joining } from './membership/joining.ts'
 import { PROOF_RECORDS_MAX, writeMesh } from './membership/mesh-file.ts'
-import { DAMAGE_FILE, ROSTER_LOG, type RecordBook, type RosterChange } from './membership/record-book.ts'
+import type { RecordBook, RosterChange } from './membership/record-book.ts'
+import { rosterProblem } from './membership/roster-damage.ts'
 import { RosterSync } from './membership/roster-sync.ts'
 import { proofIn } from './membership/wire.ts'
 import { writeRecord } from './membership/writer.ts'
@@ -178,13 +179,8 @@ export class Membership implements Admission {
 
   /** What `status` tells of the records on this disk. */
   problems (): Problem[] {
-    if (!this.#book.isIncomplete) return []
-    const { files } = this.#components
-    return [{
-      code: 'ROSTER_DAMAGED',
-      message: `${files.path(ROSTER_LOG)} was ${this.#book.damage}. What is missing comes back from the other devices; until then this one may not know who was invited, promoted or evicted.`,
-      fix: `Start another device of the mesh. If there is none any more: rm ${files.path(DAMAGE_FILE)}`,
-    }]
+    const { damage, isIncomplete } = this.#book
+    return damage !== null && isIncomplete ? [rosterProblem(this.#components.files, damage)] : []
   }
 
   /** A device as it is shown: its id and {@link nameOf}. */

@@ -14,6 +14,8 @@ export interface Facts {
   /** `missing`: folders that every start makes. */
   dir: { path: string, there: boolean, mode: number, uid: number, writable: boolean, disk: { freeBytes: number, totalBytes: number } | null, missing: string[] }
   key: { path: string, mode: number, fault: { code: string, message: string, fix: string } | null } | null
+  /** The small files that are there, or missing although they should be. `heals`: without its owner, or by another device. */
+  files: Array<{ path: string, fault: Fault | null, heals: boolean }>
   lock: { path: string, there: boolean, holder: number | null }
   /** `folder`: where the socket is made, when that is not the data directory. */
   socket: { path: string, there: boolean, answers: boolean, folder: { path: string, mode: number, uid: number } | null }

@@ -8,7 +8,7 @@ import type { Facts } from './facts.ts'
 const CLOCK_WARN_MS = 5_000
 const CLOCK_FAIL_MS = 60_000
 /** Said by a check of its own. */
-const ELSEWHERE = new Set(['DISK_LOW', 'VERSION_SKEW', 'GIT_MISSING', 'ENGINE_UNAVAILABLE'])
+const ELSEWHERE = new Set(['DISK_LOW', 'VERSION_SKEW', 'GIT_MISSING', 'ENGINE_UNAVAILABLE', 'ROSTER_DAMAGED', 'STACK_NAMELESS'])
 
 export const MESH: Check[] = [
   { name: 'mesh', decide: membership },

@@ -14,6 +14,7 @@ export const PLACE: Check[] = [
   { name: 'settings', decide: ({ settings }) => settings.fault === null ? ok('settings.json can be read') : fail(settings.fault.code, settings.fault.message, settings.fault.fix) },
   { name: 'data directory', decide: directory },
   { name: 'key', decide: key },
+  { name: 'files', decide: files },
   { name: 'lock', decide: lock },
   { name: 'socket', decide: socket },
   { name: 'disk', decide: disk },
@@ -43,6 +44,12 @@ function key ({ key: file, hasMesh }: Facts): Finding {
   if (file.fault !== null) return fail(file.fault.code, file.fault.message, file.fault.fix)
   if ((file.mode & OTHERS) !== 0) return fail('KEY_READABLE', `others may read ${file.path} (mode ${octal(file.mode)}), and with it become this device`, `chmod 600 ${file.path}`, [{ do: 'chmod', path: file.path, mode: 0o600 }])
   return ok('the key is private')
+}
+
+/** Never repaired here: who could read one again would have lost what it holds. */
+function files ({ files: read }: Facts): Finding | Finding[] {
+  const bad = read.flatMap(({ fault, heals }) => fault === null ? [] : [(heals ? warn : fail)(fault.code, fault.message, fault.fix)])
+  return bad.length > 0 ? bad : read.length === 0 ? skip('no files yet: the first `join` makes them') : ok(`${read.length} small files of the node can be read`)
 }
 
 function lock ({ lock: { path, there, holder } }: Facts): Finding {

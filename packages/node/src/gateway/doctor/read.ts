@@ -23,6 +23,7 @@ import { failureJson } from '../cli/failure.ts'
 import type { ControlClient } from '../control-client.ts'
 import { hasMesh } from '../location.ts'
 import type { Facts, Fault } from './facts.ts'
+import { readSmallFiles } from './small-files.ts'
 
 export interface ReadInit { dir: string, env: NodeJS.ProcessEnv, client: ControlClient, version: string, signal: AbortSignal }
 
@@ -44,7 +45,7 @@ export async function readFacts (init: ReadInit): Promise<Facts> {
   return {
     platform: process.platform, uid: process.platform === 'win32' ? null : uid, user: username,
     program: { version, node: process.version, ...await readStart(mesh?.status.self.pid ?? process.pid) },
-    dir: await readDir(dir), key: await readKey(dir.key), lock: { path: dir.lock, there: await isThere(dir.lock), holder: lockHolder(dir.lock) ?? null },
+    dir: await readDir(dir), key: await readKey(dir.key), files: readSmallFiles(dir), lock: { path: dir.lock, there: await isThere(dir.lock), holder: lockHolder(dir.lock) ?? null },
     socket: await readSocket(dir), settings, ports: await readPorts(dir, mesh?.status.self.addresses ?? []),
     engines: await readEngines(root, settings, mesh?.status.self.engineNote), docker: await readDocker(username), kernel: await readKernel(), time: await readTime(),
     git: { works, node: mesh !== null }, remotes: remotes === null ? null : works ? await Promise.all(remotes.map(async url => ({ url, fault: await readRemote(url, signal) }))) : remotes.map(url => ({ url, fault: null })),

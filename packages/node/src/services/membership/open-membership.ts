@@ -4,6 +4,7 @@ import { Membership, type MembershipComponents } from '../membership.ts'
 import { evictedError } from './evicted.ts'
 import { meshMissing, readMesh, writeMesh } from './mesh-file.ts'
 import { RecordBook, ROSTER_LOG } from './record-book.ts'
+import { rosterDamaged } from './roster-damage.ts'
 
 export interface OpenInit {
   /** The text of a ticket. Ignored when this device is a member of its mesh already. */
@@ -50,17 +51,12 @@ export function openMembership (components: MembershipComponents, init: OpenInit
     return { membership: new Membership(components, book, stored.meshSecret), state: 'member', recoverySecret: null }
   }
   if (book.roster.revoked.has(self)) throw evictedError(book.roster, self)
-  if (init.ticket === undefined) throw book.damage === null ? evictedError(book.roster, self) : rosterDamaged(`${files.path(ROSTER_LOG)} is ${book.damage}`)
+  if (init.ticket === undefined) throw book.damage === null ? evictedError(book.roster, self) : rosterDamaged(files, book.damage)
   return join(components, init.ticket, init, book)
 }
 
 function wrongMesh (name: string): ElderError {
   return new ElderError('WRONG_MESH', `This data directory belongs to another mesh${name === '' ? '' : ` ("${name}")`} than the ticket.`, 'To go over to the mesh of the ticket, without what is only here: elder-node leave --force, then join again. To be in both: a second --dir.')
-}
-
-/** The log of the members does not show this device, and that says nothing: it is damaged. */
-function rosterDamaged (damage: string): ElderError {
-  return new ElderError('ROSTER_DAMAGED', `${damage}, and not what makes this device a member. It is left as it is.`, 'On another device of the mesh: elder-node invite; then here: elder-node join <ticket>. Or restore it from a backup.')
 }
 
 function found (components: MembershipComponents, { deviceName, meshName = 'home' }: OpenInit): OpenedMembership {

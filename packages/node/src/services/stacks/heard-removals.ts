@@ -14,7 +14,7 @@ import type { HeldStack } from './held-stack.ts'
 export interface Heard { atMs: number, held: Vector }
 
 /** removed.cbor := [[id of the removal, milliseconds since 1970, [[feed, seq, hash], ...]], ...] */
-const FILE = 'removed.cbor'
+export const HEARD_FILE = 'removed.cbor'
 const BYTES_MAX = 1 << 26
 /** Of how many removals of one stack the heads are kept: one beyond them lets only be deleted what it names itself. */
 const SNAPSHOTS_MAX = 32
@@ -68,7 +68,7 @@ export class HeardRemovals {
   #save (key: StackKey): void {
     const rows = [...this.#known.get(key) ?? NONE].map(([id, { atMs, held }]) =>
       [id, atMs, held.map(({ feed, seq, hash }) => [feed, seq, hash])])
-    this.#files.replace(`${key}/${FILE}`, encode(rows))
+    this.#files.replace(`${key}/${HEARD_FILE}`, encode(rows))
     this.#unsaved.delete(key)
   }
 
@@ -76,7 +76,7 @@ export class HeardRemovals {
   #load (key: StackKey, ids: readonly string[]): ReadonlyMap<string, Heard> {
     let known: ReadonlyMap<string, Heard>
     try {
-      const bytes = this.#files.read(`${key}/${FILE}`)
+      const bytes = this.#files.read(`${key}/${HEARD_FILE}`)
       known = bytes === undefined ? NONE : heardIn(bytes)
     } catch {
       known = new Map(ids.map(id => [id, UNKNOWN]))

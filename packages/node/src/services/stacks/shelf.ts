@@ -9,7 +9,7 @@ import type { PrivateFiles } from '../../ports/files.ts'
 
 /** stack.cbor := [key, name]; archive.cbor := [record bytes, ...] */
 export const NAME_FILE = 'stack.cbor'
-const ARCHIVE_FILE = 'archive.cbor'
+export const ARCHIVE_FILE = 'archive.cbor'
 const NAME_BYTES_MAX = 1024
 /** Each record with what CBOR puts before it, and before all of them. */
 const ARCHIVE_BYTES_MAX = LIMITS.rosterKeptMax * (LIMITS.memberRecordBytesMax + 3) + 9
