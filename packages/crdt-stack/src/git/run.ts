@@ -2,11 +2,11 @@
  * The one place that starts git. Every call says whose repository it looks at ({@link GitProfile}), and has a signal, a deadline
  * and bounded output; git and all that it starts are one process group, which ends together.
  */
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams, type SpawnOptionsWithStdioTuple } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { totalmem } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
-import { ElderError } from '@elder-node/protocol'
+import { codeOf, ElderError } from '@elder-node/protocol'
 import { gitEnvironment, gitSettings, type GitProfile } from './profiles.ts'
 
 export interface GitCall {
@@ -38,7 +38,7 @@ export interface GitOutput extends GitEnd { stdout: Buffer, /** It printed more 
 export interface RunningGit {
   stdin: Writable
   stdout: Readable
-  /** Settles when the process is gone. Rejects with the signal's reason, and with `GIT_MISSING`. */
+  /** Settles when the process is gone. Rejects with the signal's reason, with `GIT_MISSING`, and with `EXHAUSTED`. */
   end: Promise<GitEnd>
   kill (): void
 }
@@ -50,9 +50,11 @@ const FOREIGN_MEMORY_BYTES_MAX = 268_435_456
 export const LIST_MEMORY_BYTES_MAX = 268_435_456
 const STDERR_CHARS_MAX = 65_536
 const KILL_GRACE_MS = 1_000
+/** Of a start that failed for want of descriptors, processes or memory: whether there is a git, nobody knows then. */
+const EXHAUSTED = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'])
 const PRLIMIT = ['/usr/bin/prlimit', '/bin/prlimit'].find(path => existsSync(path))
 
-/** Starts git; the caller feeds and reads it. */
+/** Starts git; the caller feeds and reads it. @throws the signal's reason, and `EXHAUSTED` */
 export function startGit (call: GitCall): RunningGit {
   call.signal.throwIfAborted()
   const where = call.gitDir === undefined ? [] : ['--git-dir', call.gitDir]
@@ -60,10 +62,10 @@ export function startGit (call: GitCall): RunningGit {
   const [program = 'git', ...args] = [...limit, 'git', ...gitSettings(call.profile, call.config), ...where, ...call.args]
   const env = { ...gitEnvironment(call.profile, call.personal), ...call.env }
   // A session of its own: no terminal that ssh could ask on, and one group to end.
-  const child = spawn(program, args, { env, cwd: call.cwd ?? '/', detached: true, windowsHide: true, stdio: 'pipe' })
+  const child = attemptSpawn(program, args, { env, cwd: call.cwd ?? '/', detached: true, windowsHide: true, stdio: ['pipe', 'pipe', 'pipe'] }, call)
   // Without a file descriptor to spare there are no pipes, and the error comes a moment later.
   child.on('error', () => {})
-  if ((child as Partial<typeof child>).stdin === undefined) throw new ElderError('GIT_MISSING', `git ${call.args[0] ?? ''} could not be started: this process has too many files open`, 'Repeat it when there is less to do.')
+  if ((child as Partial<typeof child>).stdin === undefined) throw notStarted(call, Object.assign(new Error('this process has too many files open'), { code: 'EMFILE' }))
   child.stdin.on('error', () => {}) // it may exit before it read everything: the exit code says why
   const kill = killer(child)
   const end = ended(child, kill, call)
@@ -71,7 +73,7 @@ export function startGit (call: GitCall): RunningGit {
   return { stdin: child.stdin, stdout: child.stdout, end, kill }
 }
 
-/** Runs git to its end, whatever its exit code. @throws the signal's reason, and `GIT_MISSING` */
+/** Runs git to its end, whatever its exit code. @throws the signal's reason, `GIT_MISSING`, and `EXHAUSTED` */
 export async function runGit (call: GitCall): Promise<GitOutput> {
   const { outputBytesMax = 268_435_456 } = call
   const git = startGit(call)
@@ -87,19 +89,44 @@ export async function runGit (call: GitCall): Promise<GitOutput> {
   return { ...end, stdout: Buffer.concat(chunks), tooLong: bytes > outputBytesMax }
 }
 
-/** True when a git is on the PATH and answers. (macOS without its developer tools has one that does not.) */
+/**
+ * True when a git is on the PATH and answers. (macOS without its developer tools has one that does not.)
+ *
+ * @throws ElderError `EXHAUSTED`: it could not be tried, which says nothing of git and must not be remembered
+ */
 export async function nativeGitWorks (): Promise<boolean> {
-  return await runGit({ profile: 'own', args: ['--version'], signal: AbortSignal.timeout(10_000) }).then(({ code }) => code === 0, () => false)
+  try {
+    return (await runGit({ profile: 'own', args: ['--version'], signal: AbortSignal.timeout(10_000) })).code === 0
+  } catch (error) {
+    if (codeOf(error) === 'EXHAUSTED') throw error
+    return false
+  }
 }
 
-async function ended (child: ChildProcess, kill: () => void, { signal, deadlineMs = 120_000, args }: GitCall): Promise<GitEnd> {
+/** Some errors of a start are thrown, others are emitted. */
+function attemptSpawn (program: string, args: string[], options: SpawnOptionsWithStdioTuple<'pipe', 'pipe', 'pipe'>, call: GitCall): ChildProcessWithoutNullStreams {
+  try {
+    return spawn(program, args, options)
+  } catch (error) {
+    throw notStarted(call, error as Error)
+  }
+}
+
+function notStarted ({ args: [what = ''] }: GitCall, cause: Error): ElderError {
+  const message = `git ${what} could not be started: ${cause.message}`
+  if (EXHAUSTED.has(codeOf(cause))) return new ElderError('EXHAUSTED', message, 'Repeat it when there is less to do; or give the node more files: ulimit -n 4096.', {}, { cause })
+  return new ElderError('GIT_MISSING', message, 'Install git.', {}, { cause })
+}
+
+async function ended (child: ChildProcess, kill: () => void, call: GitCall): Promise<GitEnd> {
+  const { signal, deadlineMs = 120_000 } = call
   let stderr = ''
   let timedOut = false
   const timer = setTimeout(() => { timedOut = true; kill() }, deadlineMs)
   signal.addEventListener('abort', kill, { once: true })
   child.stderr?.on('data', (chunk: Buffer) => { if (stderr.length < STDERR_CHARS_MAX) stderr += chunk.toString('utf8') })
   try {
-    const code = await exitOf(child, args[0] ?? '')
+    const code = await exitOf(child, call)
     signal.throwIfAborted()
     return { code, stderr, timedOut }
   } finally {
@@ -108,9 +135,9 @@ async function ended (child: ChildProcess, kill: () => void, { signal, deadlineM
   }
 }
 
-function exitOf (child: ChildProcess, what: string): Promise<number> {
+function exitOf (child: ChildProcess, call: GitCall): Promise<number> {
   return new Promise((resolve, reject) => {
-    child.once('error', cause => { reject(new ElderError('GIT_MISSING', `git ${what} could not be started: ${cause.message}`, 'Install git.', {}, { cause })) })
+    child.once('error', cause => { reject(notStarted(call, cause)) })
     child.once('close', (code, name) => {
       // With prlimit before it, a missing git is an exit code and not an error of the start.
       if (code === 127 && PRLIMIT !== undefined) reject(new ElderError('GIT_MISSING', 'git is not installed on this device', 'Install git.'))

@@ -26,6 +26,9 @@ export function lackProblem (lacks: string): Problem {
 
 /** In a few words, as they travel in the advert; undefined: nothing. */
 export async function builderLacks (engine: Engine): Promise<string | undefined> {
-  if (!await nativeGitWorks()) return `${NO_GIT} in the PATH of its node`
+  const works = await nativeGitWorks().catch((error: Error) => error)
+  // It could not be asked. No build could run it either: it is asked again in a moment.
+  if (works instanceof Error) return works.message
+  if (!works) return `${NO_GIT} in the PATH of its node`
   return await engine.check().then(() => undefined, (error: Error) => error.message)
 }

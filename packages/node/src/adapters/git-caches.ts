@@ -4,18 +4,22 @@ import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { nativeGitWorks, openIsomorphicGit, openNativeGit, type GitMirror, type GitOptions } from '@elder-node/crdt-stack/git'
 import type { Logger } from '../ports/log.ts'
+import { Opening } from './engine-common/opening.ts'
 
 type Open = typeof openNativeGit
 
 /**
  * `dir` is this node's alone. With `scratch`, the cache holds one commit and is deleted when closed.
  *
- * Native git when it works on this device, else isomorphic-git: decided at the first use, for the life of the node.
+ * Native git when it works on this device, else isomorphic-git: decided at the first use that could tell, for the life of the node.
  */
 export function createGitCaches (dir: string, log?: Logger): (url: string, options: GitOptions & { scratch?: boolean }) => Promise<GitMirror> {
-  let decided: Promise<Open> | undefined
+  const choice = new Opening(async () => {
+    await removeScratch(dir)
+    return await chooseGit(log)
+  })
   return async (url, { signal, scratch = false }) => {
-    const open = await (decided ??= removeScratch(dir).then(() => chooseGit(log)))
+    const open = await choice.get()
     if (scratch) return await openScratch(open, join(dir, `scratch-${randomUUID()}`), url, signal)
     return await open({ dir: join(dir, createHash('sha256').update(url).digest('hex').slice(0, 16)), url }, { signal })
   }

@@ -13,6 +13,7 @@ export const NODE: Codes = {
   CRASHED: error('The node met a fault of its own and ended; what was acknowledged is on disk.', '`elder-node join` starts it again; please report the end of `node.log` in the data directory.'),
   INTERNAL: met('error peer', 'A fault of the program, here or on the device that was asked; not of what was typed.', 'The end of `node.log` in the data directory says more; please report it.'),
   DETACH_FAILED: error('A node that was started in the background ended before it was ready; the message ends with what it said.', 'Start it in the foreground to see all: `elder-node join`'),
+  EXHAUSTED: met('error build problem', 'A program could not be started because the node has as many files open, or the machine as many processes, as the system gives. Nothing is known of that program, and it is tried again when it is needed.', 'Repeat it when there is less to do; give the node more files: `ulimit -n 4096` before the start, or `LimitNOFILE=` in its unit.'),
   LISTEN_FAILED: error('None of the addresses to listen on can be used: they are no addresses of this device, or the system refuses them.', 'Look at what is set, and choose: `elder-node config get listen`'),
   PORT_IN_USE: met('error finding', 'Another program holds the port that this node listens on.', 'Stop it, or choose another port: `elder-node config set listen /ip4/0.0.0.0/tcp/4708`'),
   HTTP_LISTEN: error('`http.listen` names no place that can be listened on.', '`elder-node config set http.listen 127.0.0.1:4708`, or `off`, or `auto`.'),

@@ -1,13 +1,14 @@
 /** Whether bubblewrap runs on this machine, found out by running it; when not, why and what helps. */
 import { lstat, open, readFile, readlink } from 'node:fs/promises'
 import { spawn } from 'node:child_process'
-import { ElderError } from '@elder-node/protocol'
+import { codeOf, ElderError } from '@elder-node/protocol'
 import { runTool } from '../run-tool.ts'
 import { findTool } from '../system-tools.ts'
 import { isNewEnough, SYSTEM, type SystemEntry } from './plan.ts'
 
 /** A hundred times what it takes: a machine at a load of ten must not count as one without sandboxes. */
 const TRIAL_MS = 60_000
+const EXHAUSTED = new Set(['EMFILE', 'ENFILE', 'EAGAIN'])
 
 /** @throws ElderError `ENGINE_UNAVAILABLE` */
 export async function findBwrap (): Promise<{ bwrap: string, version: string }> {
@@ -36,8 +37,9 @@ export async function tryBwrap (bwrap: string, args: string[], seccomp: string):
   ;(child.stdio?.[4] as NodeJS.ReadableStream | undefined)?.resume()
   let said = ''
   child.stderr?.on('data', (data: Buffer) => { said = (said + data.toString()).slice(0, 1000) })
-  const code = await new Promise(resolve => {
-    child.once('error', () => { resolve(-1) })
+  const code = await new Promise((resolve, reject) => {
+    // Without descriptors or processes to spare nothing is known of the sandbox.
+    child.once('error', error => { if (EXHAUSTED.has(codeOf(error))) reject(error); else resolve(-1) })
     child.once('close', resolve)
   })
   if (code !== 0) throw unavailable(`bubblewrap cannot make a sandbox here: ${said.trim() || `exit ${String(code)}`}`, await remedy(async name => (await readFile(`/proc/sys/${name}`, 'utf8').catch(() => '')).trim(), said))

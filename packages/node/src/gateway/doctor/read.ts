@@ -41,7 +41,7 @@ export async function readFacts (init: ReadInit): Promise<Facts> {
   const remotes = mesh === null ? null : await client.call('stack.remote.list', {}, { signal }).then(all => [...new Set(all.map(({ url }) => url))].slice(0, REMOTES_MAX), () => null)
   const settings = settingsOf(dir, env)
   const { uid, username } = userInfo()
-  const works = mesh?.diagnosis.git ?? await nativeGitWorks()
+  const works = mesh?.diagnosis.git ?? await nativeGitWorks().catch(() => true)
   return {
     platform: process.platform, uid: process.platform === 'win32' ? null : uid, user: username,
     program: { version, node: process.version, ...await readStart(mesh?.status.self.pid ?? process.pid) },
