@@ -54,10 +54,8 @@ export const LIMITS = {
   memberPrevMax: 16,
   /** Membership records of live members that one roster may hold; removals come on top, within the bounds below. */
   rosterRecordsMax: 4096,
-  /**
-   * Membership records that whoever reads a roster takes, removals and what removed members wrote included: the hashes
-   * of so many fit one frame. It is ninety evictions in a mesh of 10,000 stacks, each with the 180 records of its cuts.
-   */
+  // Ninety evictions in a mesh of 10,000 stacks, each with the 180 records of its cuts.
+  /** Membership records that a device keeps, and that whoever reads a roster takes, removals included: the hashes of so many fit one frame. */
   rosterKeptMax: 16_384,
   /** Records of one issuer besides removals, and devices that it removes: an admin that invites a device a day for a year writes about 700. */
   recordsPerIssuerMax: 1024,

@@ -9,11 +9,13 @@
  *   count, so whoever stole an admin's key could make more of them at leisure.
  * - Of one issuer at most LIMITS.recordsPerIssuerMax records that are no removals. Of one that is cut those come first that its cut has seen:
  *   what it makes up afterwards does not push out whom it admitted before.
+ * - Of all together at most LIMITS.rosterKeptMax, which every reader takes: see `fairShare`.
  */
 import { LIMITS } from '../limits.ts'
 import type { DeviceId } from '../ids.ts'
 import { inEffect, isRemoval } from './effect.ts'
 import { Entitlement, removed } from './entitled.ts'
+import { fairShare } from './fair-share.ts'
 import { Graph } from './graph.ts'
 import type { MemberRecord } from './record.ts'
 
@@ -22,7 +24,8 @@ export function keptOf (graph: Graph): Graph {
   let kept = entitledOf(graph)
   kept = only(kept, new Set([...perSubject(kept), ...kept.records.filter(record => !isRemoval(record))]))
   for (let fewer = unseenDropped(kept); fewer.records.length < kept.records.length; fewer = unseenDropped(kept)) kept = fewer
-  return entitledOf(withinBounds(kept))
+  kept = entitledOf(withinBounds(kept))
+  return kept.records.length <= LIMITS.rosterKeptMax ? kept : entitledOf(only(kept, fairShare(kept, LIMITS.rosterKeptMax, orderOf(kept))))
 }
 
 /** Issuers whose later records count for nothing: they were revoked or left. */
@@ -106,9 +109,15 @@ function beyond (records: MemberRecord[]): MemberRecord[] {
 function withinBounds (graph: Graph): Graph {
   const gifts = [...Map.groupBy(graph.records.filter(record => !isRemoval(record)), ({ issuer }) => issuer).values()]
   if (gifts.every(records => records.length <= LIMITS.recordsPerIssuerMax)) return graph
+  const order = orderOf(graph)
+  const dropped = new Set(gifts.flatMap(records => records.toSorted(order).slice(LIMITS.recordsPerIssuerMax)))
+  return only(graph, new Set(graph.records.filter(record => !dropped.has(record))))
+}
+
+/** Of one issuer: what it made up after it was cut comes last. */
+function orderOf (graph: Graph): (a: MemberRecord, b: MemberRecord) => number {
   const cut = cutIssuers(graph)
   const seen = seenOf(graph)
   const last = (record: MemberRecord): number => cut.has(record.issuer) && !seen.has(record) ? 1 : 0
-  const dropped = new Set(gifts.flatMap(records => records.toSorted((a, b) => last(a) - last(b) || earlier(a, b)).slice(LIMITS.recordsPerIssuerMax)))
-  return only(graph, new Set(graph.records.filter(record => !dropped.has(record))))
+  return (a, b) => last(a) - last(b) || earlier(a, b)
 }

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { keptOf, LIMITS, MembershipGraph, resolveRoster, type MemberContent, type MemberRecord } from '../../src/index.ts'
+import { fairShare } from '../../src/membership/fair-share.ts'
 import { MeshBook, idOf } from '../support/mesh-book.ts'
 
 const kept = (book: MeshBook, records: readonly MemberRecord[] = book.records): MemberRecord[] => [...keptOf(new MembershipGraph(records, book.mesh)).records]
@@ -104,4 +105,74 @@ test.each<[string, (n: number, before: string) => Partial<MemberRecord>]>([
   expect(resolveRoster(graph, book.mesh).members.size).toBeGreaterThan(1)
   expect(keptOf(graph).records.length).toBeGreaterThan(1)
   expect(process.cpuUsage(started).user / 1000).toBeLessThan(5000)
+})
+
+describe('a set that holds more than a reader takes', () => {
+  interface Flooded { book: MeshBook, honest: MemberRecord[], grants: MemberRecord[], flood: MemberRecord[] }
+
+  /** A founder, an honest admin with a small mesh of its own, and a rogue that makes admins, each of which floods. */
+  function flooded (admins: number, removals: number, invited: number): Flooded {
+    const book = new MeshBook()
+    const rogue = book.admit(0, 1, 'admin', 'rogue')
+    const second = book.admit(0, 2, 'admin', 'second')
+    for (let n = 0; n < invited; n++) book.admit(2, 10 + n, 'builder', 'd')
+    book.revoke(2, 10)
+    const grants = Array.from({ length: admins }, (_, n) => standIn(rogue, n, admits(n), { issuer: idOf(1), grant: rogue.hash, prev: [rogue.hash] }))
+    const flood = grants.flatMap((grant, admin) => Array.from({ length: removals }, (_, i) =>
+      standIn(grant, 1000 * (admin + 1) + i, { type: 'revoke', subject: device(1000 + i), cuts: [], undo: false }, { issuer: device(admin), grant: grant.hash, prev: [second.hash] })))
+    return { book, honest: [...book.records], grants, flood }
+  }
+
+  test('is kept up to the bound: who floods through devices of its own takes nothing from others', () => {
+    const { book, honest, grants, flood } = flooded(25, 680, 20)
+    const held = kept(book, [...honest, ...grants, ...flood])
+    expect(held.length).toBeLessThanOrEqual(LIMITS.rosterKeptMax)
+    expect(held.length).toBeGreaterThan(LIMITS.rosterKeptMax - 100)
+    expect([...honest, ...grants].filter(record => !held.includes(record))).toEqual([])
+    expect(resolveRoster(held, book.mesh).members.has(idOf(2))).toBe(true)
+  })
+
+  const byHash = (a: MemberRecord, b: MemberRecord): number => a.hash < b.hash ? -1 : 1
+  const share = (book: MeshBook, records: Iterable<MemberRecord>, max: number): MemberRecord[] =>
+    [...fairShare(new MembershipGraph(records, book.mesh), max, byHash)].sort(byHash)
+
+  test('is the same however it arrives, and each branch has an equal share of what the others leave', () => {
+    const { book, honest, grants, flood } = flooded(6, 40, 12)
+    const all = [...honest, ...grants, ...flood]
+    fc.assert(fc.property(fc.infiniteStream(fc.nat()), fc.integer({ min: 1, max: 150 }), fc.integer({ min: 60, max: all.length }), (order, size, max) => {
+      const expected = share(book, all, max)
+      expect(expected).toHaveLength(max)
+      expect([...honest, ...grants].filter(record => !expected.includes(record))).toEqual([])
+      const each = grants.map((_, n) => expected.filter(({ issuer }) => issuer === device(n)).length)
+      expect(Math.max(...each) - Math.min(...each)).toBeLessThanOrEqual(1)
+      const shuffled = flood.map(record => ({ record, key: order.next().value as number })).sort((a, b) => a.key - b.key).map(({ record }) => record)
+      let held = [...honest, ...grants]
+      for (let at = 0; at < shuffled.length; at += size) held = share(book, [...held, ...shuffled.slice(at, at + size)], max)
+      expect(held.sort(byHash)).toEqual(expected)
+    }), { numRuns: 50 })
+  })
+
+  test('of one issuer loses removals that only add to earlier ones, before those of further devices', () => {
+    const book = new MeshBook()
+    const adding = Array.from({ length: 100 }, (_, n) => standIn(book.genesis, n, { type: 'revoke', subject: device(n % 10), cuts: [], undo: false }, { grant: book.genesis.hash }))
+    const held = share(book, [book.genesis, ...adding], 31)
+    expect(held).toHaveLength(31)
+    expect(new Set(held.map(({ content }) => content.type === 'revoke' ? content.subject : '')).size).toBe(11)
+  })
+
+  test('takes no place from an admin that the one who floods makes an admin once more', () => {
+    const { book, honest, grants, flood } = flooded(3, 40, 12)
+    const again = standIn(book.genesis, 900, { type: 'addAdmin', subject: idOf(2) }, { issuer: idOf(1), grant: honest[1]?.hash as string })
+    const later = standIn(book.genesis, 901, admits(901), { issuer: idOf(2), grant: again.hash })
+    const held = share(book, [...honest, again, later, ...grants, ...flood], 60)
+    expect(honest.filter(record => !held.includes(record))).toEqual([])
+    expect(held).toContain(later)
+  })
+
+  test('a chain of admins, each made by the one before, needs no recursion', () => {
+    const book = new MeshBook()
+    const chain = [book.genesis]
+    for (let n = 0; n < 12_000; n++) chain.push(standIn(book.genesis, n, admits(n + 1), { issuer: n === 0 ? book.genesis.issuer : device(n), grant: chain[n]?.hash as string }))
+    expect(share(book, chain, 500)).toHaveLength(500)
+  })
 })
