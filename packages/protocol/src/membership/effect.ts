@@ -95,7 +95,8 @@ function addRaces (records: MemberRecord[], nodes: Map<string, Node>): void {
 function addOverrulers (graph: Graph, records: MemberRecord[], nodes: Map<string, Node>): void {
   const disputed = [...nodes.values()].filter(({ disputers }) => disputers.length > 0)
   if (disputed.length === 0) return
-  const gifts = Map.groupBy(records.filter(record => conferred(record) !== undefined), record => conferred(record)?.subject)
+  // As with a lost device: a promotion is for who is a member, and makes nobody one.
+  const gifts = Map.groupBy(records.filter(record => conferred(record) !== undefined && record.content.type !== 'addAdmin'), record => conferred(record)?.subject)
   for (const { record, overrulers } of disputed) {
     overrulers.push(...(gifts.get(removed(record)) ?? []).filter(gift => graph.past(gift).has(record.hash)).map(({ hash }) => hash))
   }

@@ -66,7 +66,7 @@ class Rules {
     if (type === 'lost') return strict.length === 0
     if (type !== 'revoke') return against.length === 0
     if (strict.length > 0) return false
-    const takenBack = this.records.some(other => counts.has(other.hash) && conferred(other)?.subject === out(record) && this.#saw(other, record))
+    const takenBack = this.records.some(other => counts.has(other.hash) && other.content.type !== 'addAdmin' && conferred(other)?.subject === out(record) && this.#saw(other, record))
     return against.length === 0 || !takenBack
   }
 }
@@ -113,6 +113,29 @@ test('where the rules have one answer the resolver gives it; where they have sev
   }), { numRuns: 200, examples: UNDECIDED })
   expect(alone).toBeGreaterThan(120)
   expect(several).toBeGreaterThanOrEqual(UNDECIDED.length)
+})
+
+test('a disputed eviction is taken back by a record that admits its subject and counts, and by no other', () => {
+  const back = (write: (book: MeshBook, prev: string[]) => void): boolean => {
+    const book = new MeshBook()
+    for (const n of [1, 2, 3]) book.admit(0, n, 'admin', `d${n}`)
+    const before = new MembershipGraph(book.records, book.mesh).heads()
+    const eviction = book.revoke(1, 2, { prev: before })
+    // The evictor is evicted by who has not heard.
+    book.revoke(0, 1, { prev: before })
+    write(book, [eviction.hash])
+    return book.roster().members.has(idOf(2))
+  }
+  expect(back(() => {})).toBe(false)
+  expect(back((book, prev) => { book.admit(3, 2, 'builder', 'again', { prev }) })).toBe(true)
+  expect(back((book, prev) => { book.write(testSigner(999), { type: 'recover', subject: idOf(2), name: 'again' }, { prev, grant: null }) })).toBe(true)
+  // A promotion is for a member.
+  expect(back((book, prev) => { book.write(3, { type: 'addAdmin', subject: idOf(2) }, { prev }) })).toBe(false)
+  // Of one who has not heard, of the evicted itself, of its evictor, and of a ticket for another role.
+  expect(back(book => { book.admit(3, 2, 'builder', 'again', { prev: [book.genesis.hash] }) })).toBe(false)
+  expect(back((book, prev) => { book.admit(2, 2, 'builder', 'again', { prev }) })).toBe(false)
+  expect(back((book, prev) => { book.admit(1, 2, 'builder', 'again', { prev }) })).toBe(false)
+  expect(back((book, prev) => { book.redeem(3, book.ticket(3, 500, 'observer'), 500, 2, 'again', { role: 'admin', prev }) })).toBe(false)
 })
 
 test('whoever sees only the proof of an eviction believes it, also when the evicted had admitted the evictor', () => {
