@@ -336,7 +336,7 @@ export class Stack {
   }
 
   async #write (entry: string | undefined, run: () => RecordName): Promise<Entry> {
-    if (this.#init.readonly === true) throw new ElderError('READ_ONLY', `the stack ${this.name} is read-only on this device`, 'Write on a device that is admitted, or adopt the stack.')
+    if (this.#init.readonly === true) throw new ElderError('READ_ONLY', `the stack ${this.name} is read-only on this device`, 'Open it without `readonly`, on a device that is admitted; a stack of another mesh stays read-only.')
     if (this.#closed) throw closedError(this.name)
     const name = await this.#commits.write(entry, () => {
       // What it wrote now would be beyond its cut: acknowledged here, and shown nowhere.

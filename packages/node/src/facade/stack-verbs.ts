@@ -44,7 +44,7 @@ export function stackVerbs (parts: StackVerbsComponents, author: { agent?: strin
     archive: async (name, { undo = false, agent = author.agent } = {}) => {
       const held = stacks.settle(name)
       await stacks.book.archive(held, { undo, ...by(agent) })
-      return { stack: name, archived: stacks.book.archived(held) !== undefined }
+      return { stack: name, archived: held.archivedFrom !== undefined || stacks.book.archived(held) !== undefined }
     },
     removeAll: async (name, { undo = false, agent = author.agent } = {}) => {
       const held = stacks.settle(name)

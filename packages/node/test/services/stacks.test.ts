@@ -237,6 +237,8 @@ describe('archived stacks', () => {
     expect(b.stacks.origin(archive.key)).toEqual(archive.roster)
     expect(await failure(b.stacks.open('memory').add({ kind: 'note', title: 'x' }))).toBe('ARCHIVED')
     expect(b.stacks.list()).toMatchObject([{ name: 'memory', archived: true, entries: 10 }])
+    // There is no record to take back: saying that it takes writes again would not be true.
+    expect(await failure(b.stacks.book.archive(b.stacks.settle('memory'), { undo: true }))).toBe('ARCHIVED')
     await b.stacks.ensure('memory').then(({ stack }) => stack.add({ kind: 'note', title: 'new' }))
     expect(b.stacks.list().map(({ name }) => name)).toEqual(['memory', `memory@${OTHER_MESH}`])
     expect(await b.stacks.open('memory').list()).toHaveLength(1)

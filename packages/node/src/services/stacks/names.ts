@@ -27,7 +27,7 @@ export function removedStack (name: string, { at }: Settled): ElderError {
 
 /** Of a stack of another mesh. */
 export function foreignStack (name: string): ElderError {
-  return new ElderError('ARCHIVED', `"${name}" was restored from another mesh and is read-only here.`, 'Write to a stack with another name, for instance to a copy of what it says.')
+  return new ElderError('ARCHIVED', `"${name}" was restored from another mesh and is read-only here.`, `Read it: elder-node stack show ${name}   To go on, write to a stack of another name: elder-node stack add <name> --kind note --title "…"`)
 }
 
 export function archivedStack (name: string, { at }: Settled): ElderError {

@@ -11,6 +11,7 @@ import type { PrivateFiles } from '../../ports/files.ts'
 import type { Clock } from '../../ports/host.ts'
 import { HeardRemovals, type Heard } from './heard-removals.ts'
 import type { HeldStack } from './held-stack.ts'
+import { foreignStack } from './names.ts'
 import { Origins } from './origins.ts'
 import { headsOf, settledIn, type Removal, type Settled, type SettledStacks } from './settled.ts'
 
@@ -49,9 +50,10 @@ export class StackBook {
   /** Who archived it, and when; undefined while it takes writes. */
   archived ({ folder }: HeldStack): Settled | undefined { return this.#settled().archives.get(folder)?.[0] }
 
-  /** Idempotent. */
+  /** Idempotent. @throws ElderError `ARCHIVED` where `undo` would change nothing: a stack of another mesh is read-only without a record */
   async archive (held: HeldStack, { undo = false, ...author }: { undo?: boolean } & ByAgent): Promise<void> {
     const { folder: stack } = held
+    if (undo && held.archivedFrom !== undefined && this.archived(held) === undefined) throw foreignStack(stack)
     if (undo) await this.#withdraw(this.#settled().archives.get(stack) ?? [], author)
     else if (this.archived(held) === undefined) await this.#settle('archive', stack, { stack }, author)
   }
