@@ -26,9 +26,12 @@ describe.for(HOSTILE)('$name', ({ make, files, refused, warns, silent, asRoot })
     const store = join(root, `store-${count}`)
     const source = new GitSource({ dir: join(store, 'source'), deadlineMs })
     const before = process.memoryUsage().rss
+    const started = performance.now()
     const taken = await source.snapshot(asked, { signal }).catch((error: unknown) => error as Error)
     expect(existsSync(canary), 'a command of the repository ran').toBe(false)
     expect(process.memoryUsage().rss - before).toBeLessThan(200_000_000)
+    // At once, and not by a deadline.
+    if (refused === 'SOURCE_INVALID') expect(performance.now() - started).toBeLessThan(deadlineMs / 2)
     if (taken instanceof Error) {
       expect(files, taken.message).toBeUndefined()
       expect(codeOf(taken), taken.message).toMatch(refused ?? /^(GIT_FAILED|SOURCE_TOO_LARGE)$/)

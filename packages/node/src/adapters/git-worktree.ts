@@ -11,6 +11,7 @@ import { join, relative, resolve } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 import { FOREIGN_FILES, isBelow, readForeign } from './foreign-files.ts'
 import { runGit } from './git-run.ts'
+import { specialFile } from './git-special-files.ts'
 
 export interface Worktree {
   /** Absolute path of the tree's root, without symlinks. */
@@ -27,10 +28,12 @@ export interface Worktree {
 const ASK_MS = 60_000
 const COMMIT = /^[0-9a-f]{40}$/
 
-/** @throws ElderError `NOT_A_FOLDER` */
+/** @throws ElderError `NOT_A_FOLDER`, `SOURCE_INVALID` for a repository in which git would wait for a pipe */
 export async function findWorktree (dir: string, signal: AbortSignal, deadlineMs: number = ASK_MS): Promise<Worktree> {
   const path = await realpath(dir).catch(() => resolve(dir))
   if (!await stat(path).then(found => found.isDirectory(), () => false)) throw new ElderError('NOT_A_FOLDER', `${dir} is not a folder`, 'Give the folder to build.')
+  const special = await specialFile(path)
+  if (special !== undefined) throw new ElderError('SOURCE_INVALID', `the git repository of ${path} cannot be read: ${special}`, 'Remove it, or get the repository anew: no git makes one.')
   const asked = await runGit(['rev-parse', '--show-toplevel', '--absolute-git-dir', '--git-common-dir', '--show-object-format', '--revs-only', 'HEAD'], { profile: 'foreign', cwd: path, signal, allow: [128], deadlineMs })
   const [top = '', own = '', common = '', format, head = '', ...rest] = asked.stdout.toString().split('\n')
   if (asked.code !== 0) return plainFolder(path, refused(path, asked.stderr))

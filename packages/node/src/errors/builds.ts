@@ -22,7 +22,7 @@ export const BUILDS: Codes = {
   OUTPUT_INVALID: met('build', 'An output cannot be taken or written as asked: too many or too large, a path that leaves the tree, a link, a file that changed while it was read.', 'Name fewer outputs, or pack them into one file; choose another folder with `--to`.'),
   OUTPUT_FAILED: met('build', 'The command ran, and its outputs could not be written here.', 'Look at the folder that `--to` names: space and rights.'),
   SOURCE_TOO_LARGE: met('error build', 'The source has more bytes or files than a build may send. Most often the folder is not the project, or holds downloads.', IGNORE),
-  SOURCE_INVALID: met('error build', 'The source holds what no builder takes: a symlink that leaves the project, or a name that is no path. The message names it.', 'Correct it, or list it in `.gitignore`; if git tracks it: `git rm --cached <path>`.'),
+  SOURCE_INVALID: met('error build', 'The source holds what no builder takes: a symlink that leaves the project, or a name that is no path; or its repository has a pipe or a device where git reads a file. The message names it.', 'Correct it, or list it in `.gitignore`; if git tracks it: `git rm --cached <path>`.'),
   SOURCE_UNSUPPORTED: met('build', 'Two names of the source differ in case alone, and the file system of that builder knows no such difference.', 'Build on another device with `--on <device>`, or rename one of them.'),
   SOURCE_BROKEN: met('build', 'The source did not arrive whole: the connection broke, or the pack is damaged.', 'The build is tried elsewhere by itself; else run it again. When it stays, `git fsck` in the project.'),
   RECIPE_INVALID: error('`.elder.json` is no JSON, or says something that a recipe cannot; the message names the line.', 'Correct that line.'),

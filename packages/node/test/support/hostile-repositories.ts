@@ -93,6 +93,13 @@ const zero = (path: string): void => {
   symlinkSync('/dev/zero', path)
 }
 
+/** Each is opened by a git that looks at the repository. */
+const PIPES = ['HEAD', 'config', 'packed-refs', 'commondir', 'shallow', 'refs/heads/main', 'objects/info/alternates', `objects/pack/pack-${'ab'.repeat(20)}.idx`]
+const piped = (path: string): void => {
+  rmSync(path, { force: true })
+  pipe(path)
+}
+
 export const HOSTILE: HostileRepository[] = [
   { name: 'every setting that names a program', files: ['a'], make (dir, canary) { settings(repository(dir), programs(canary)) } },
   {
@@ -250,21 +257,30 @@ export const HOSTILE: HostileRepository[] = [
     },
   },
   ...['shallow', 'HEAD', 'config', 'packed-refs', 'commondir'].map((name): HostileRepository => ({
-    name: `.git/${name} that is /dev/zero`, make (dir) { zero(join(repository(dir), '.git', name)) },
+    name: `.git/${name} that is /dev/zero`, refused: 'SOURCE_INVALID', make (dir) { zero(join(repository(dir), '.git', name)) },
+  })),
+  ...PIPES.map((name): HostileRepository => ({
+    name: `.git/${name} that is a pipe`, refused: 'SOURCE_INVALID', make (dir) { piped(join(repository(dir), '.git', name)) },
   })),
   {
-    name: 'alternates that are /dev/zero',
+    name: 'alternates that are /dev/zero', refused: 'SOURCE_INVALID',
     make (dir) { zero(join(repository(dir), '.git/objects/info/alternates')) },
   },
   {
-    name: 'alternates that are a pipe', silent: true,
-    make (dir) { pipe(join(repository(dir), '.git/objects/info/alternates')) },
+    name: '.git that is a pipe', refused: 'SOURCE_INVALID',
+    make (dir) { pipe(join(dir, '.git')) },
   },
   {
-    name: '.git/config that is a pipe', silent: true,
+    name: 'HEAD that is a pipe, in a folder without a repository', refused: 'SOURCE_INVALID',
+    make (dir) { pipe(join(dir, 'HEAD')) },
+  },
+  {
+    name: 'a work tree of its own whose repository has a pipe as its settings', refused: 'SOURCE_INVALID',
     make (dir) {
-      rmSync(join(repository(dir), '.git/config'))
-      pipe(join(dir, '.git/config'))
+      repository(join(dir, 'main'))
+      git(join(dir, 'main'), 'worktree', 'add', '-q', '../linked')
+      piped(join(dir, 'main/.git/config'))
+      return join(dir, 'linked')
     },
   },
   {

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { ElderError, STACK_NAME } from '@elder-node/protocol'
 import { FOREIGN_FILES, readForeignInside } from '../../adapters/foreign-files.ts'
+import { specialFile } from '../../adapters/git-special-files.ts'
 import { replaceFile } from '../../adapters/replace-file.ts'
 
 export interface WorktreeStack {
@@ -33,7 +34,10 @@ export async function worktreeStack (cwd: string, { deadlineMs = ASK_MS }: { dea
   if (root === undefined) throw unknown(`${cwd} is not inside a git worktree`)
   const file = join(root, FILE)
   const found = await readRecorded(root)
-  const url = await origin(root, AbortSignal.timeout(deadlineMs))
+  // Git would wait for it.
+  const special = await specialFile(root)
+  if (found === undefined && special !== undefined) throw unknown(`the repository at ${root} cannot be read: ${special}`)
+  const url = special === undefined ? await origin(root, AbortSignal.timeout(deadlineMs)) : undefined
   if (found === undefined && url === undefined) throw unknown(`the repository at ${root} has no remote "origin" and no .stack/stack.json`)
   return {
     root, file, recorded: found?.stack, foreign: found?.foreign, origin: url,
