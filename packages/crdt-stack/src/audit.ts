@@ -27,7 +27,9 @@ export interface AuditInit {
 const BATCHES_BETWEEN_PAUSES = 16
 
 export async function audit ({ id, crypto, headsMax, cuts, stored, live, names, pause }: AuditInit): Promise<Audit> {
-  const problems: AuditProblem[] = stored.damaged.map(({ feed, file, at, bytes }) => ({ code: 'FEED_DAMAGED', feed, file, message: `${file} does not read at byte ${at}: ${bytes} bytes` }))
+  const problems: AuditProblem[] = stored.damaged.map(({ feed, file, at, bytes, gone }) => gone === true
+    ? { code: 'FEED_GONE', feed, file, message: `${file} is gone` }
+    : { code: 'FEED_DAMAGED', feed, file, message: `${file} does not read at byte ${at}: ${bytes} bytes` })
   const view: EntriesView = new EntriesView(id, crypto, { isMasked: node => graph.isMasked(node) })
   const graph = new Graph(id, crypto, { judge: node => view.judge(node), headsMax })
   graph.setCuts(cuts)

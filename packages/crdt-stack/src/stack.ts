@@ -125,7 +125,8 @@ export class Stack {
     stack.#shown.tidy({ isStale: graph.cuts.size > 0 })
     const tip = cleanEnd === undefined ? undefined : graph.node(cleanEnd.name)
     // A record of ours behind the noted head: what was written here went on, so the note is not about this place.
-    if (tip !== undefined && tip.children === 0 && damaged.length === 0) stack.#writer.resume(tip)
+    // A log that is gone says nothing of the one that the note is about.
+    if (tip !== undefined && tip.children === 0 && damaged.every(({ gone }) => gone === true)) stack.#writer.resume(tip)
     return stack
   }
 

@@ -55,7 +55,7 @@ export interface HistoryItem {
 
 export interface AuditProblem {
   /** Bytes that do not read; a chain or signature that does not hold; records that are gone; another result. */
-  code: 'FEED_DAMAGED' | 'FEED_BROKEN' | 'FEED_SHORT' | 'VIEW_DIFFERS'
+  code: 'FEED_DAMAGED' | 'FEED_GONE' | 'FEED_BROKEN' | 'FEED_SHORT' | 'VIEW_DIFFERS'
   message: string
   feed?: FeedId
   /** Where the bytes can be looked at. */

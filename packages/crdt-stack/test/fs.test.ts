@@ -411,3 +411,68 @@ describe('a log that goes under a running store', () => {
     expect(titles(stack)).toEqual(['one', 'two'])
   })
 })
+
+describe('a log that was deleted under a stopped node, of a feed that no record names', () => {
+  /** A note of another device, which nothing of this one names; the log that it stands in. */
+  async function received (...own: string[]): Promise<{ dir: string, other: Stack, stack: Stack, log: string }> {
+    const dir = await temporary()
+    const other = await createDevice().open()
+    await other.add({ kind: 'note', title: 'of another' })
+    const stack = await openStack(dir)
+    for (const title of own) await stack.add({ kind: 'note', title })
+    await pull(stack, other)
+    return { dir, other, stack, log: join(dir, `${other.vector()[0]?.feed}.log`) }
+  }
+  const gone = (stack: Stack): unknown[] => stack.damaged.map(({ file, gone }) => [file, gone])
+  const restarted = async (dir: string, stack: Stack): Promise<Stack> => {
+    await stack.close()
+    return await openStack(dir)
+  }
+
+  it('is missed at each start and by the audit, until another device sends it', async () => {
+    const { dir, other, stack, log } = await received()
+    await stack.close()
+    await rm(log)
+    let again = await openStack(dir)
+    for (let life = 0; life < 2; life++) {
+      expect([titles(again), gone(again)]).toEqual([[], [[log, true]]])
+      expect((await again.audit()).problems).toMatchObject([{ code: 'FEED_GONE', file: log }])
+      again = await restarted(dir, again)
+    }
+    await pull(again, other)
+    expect((await again.audit()).problems).toEqual([])
+    again = await restarted(dir, again)
+    expect([titles(again), gone(again)]).toEqual([['of another'], []])
+  })
+
+  it('is missed after a life that ended in a crash, too, when it was there at the start of that life', async () => {
+    const { dir, log } = await received()
+    // Neither of these lives ends; the second finds the log.
+    await openStack(dir)
+    await rm(log)
+    expect(gone(await openStack(dir))).toEqual([[log, true]])
+  })
+
+  it('is given up when the list is deleted; a list that does not read is made anew', async () => {
+    const { dir, stack, log } = await received()
+    await stack.close()
+    await writeFile(join(dir, 'feeds'), 'x')
+    await (await openStack(dir)).close()
+    await rm(log)
+    const again = await openStack(dir)
+    expect(gone(again)).toEqual([[log, true]])
+    await again.close()
+    await rm(join(dir, 'feeds'))
+    expect(gone(await openStack(dir))).toEqual([])
+  })
+
+  it('does not keep this device from going on with its own feed', async () => {
+    const { dir, stack, log } = await received('own')
+    await stack.close()
+    await rm(log)
+    const again = await openStack(dir)
+    expect(gone(again)).toEqual([[log, true]])
+    await again.add({ kind: 'note', title: 'more' })
+    expect([titles(again), feedsIn(again)]).toEqual([['own', 'more'], 1])
+  })
+})

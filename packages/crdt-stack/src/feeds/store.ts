@@ -1,7 +1,7 @@
 /** Where the feeds of one stack live: the port. Implementations: memory, framed logs on disk (`@elder-node/crdt-stack/fs`); one acceptance suite. */
 import type { Batch, FeedId } from '@elder-node/protocol'
 
-/** Bytes of a feed's file that do not read. Nothing is overwritten: the file is kept aside as it is. */
+/** Bytes of a feed's file that do not read, or the whole file. Nothing is overwritten: the file is kept aside as it is. */
 export interface Damage {
   feed: FeedId
   /** Where the bytes can be looked at. */
@@ -9,6 +9,8 @@ export interface Damage {
   /** First byte and number of bytes. */
   at: number
   bytes: number
+  /** There was such a file once, and there is none: nobody can say how much it held. */
+  gone?: true
 }
 
 export interface LoadedFeeds {

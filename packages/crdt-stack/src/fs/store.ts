@@ -1,5 +1,5 @@
 /**
- * Feeds as framed logs on disk: `<dir>/<feed>.log`, `<dir>/clean-end`.
+ * Feeds as framed logs on disk: `<dir>/<feed>.log`, `<dir>/clean-end`, `<dir>/feeds`.
  *
  * A batch is acknowledged after fdatasync. When idle it is committed at once; batches that arrive while an fdatasync runs share
  * the next one. Only a torn tail is ever cut: a log in which something else does not read is kept aside as it is. One process
@@ -22,12 +22,18 @@ interface Job { bytes: Uint8Array, resolve: () => void, reject: (error: unknown)
 
 const CLEAN_END = 'clean-end'
 const NOTE_BYTES_MAX = 4096
+/** Names the feeds that have a log here: one that was deleted under a stopped node is missed, also when no record names it. */
+const FEEDS = 'feeds'
+/** What one frame holds. */
+const LISTED_MAX = 20_000
 
 export class FsFeedStore implements FeedStore {
   readonly dir: string
   readonly #handles: Handles
   /** Bytes of each log that were acknowledged. */
   readonly #sizes = new Map<string, number>()
+  /** Feeds of {@link FEEDS}; those without a log are gone. */
+  #listed = new Set<FeedId>()
   readonly #queues = new Map<string, Job[]>()
   readonly #flushing = new Map<string, Promise<void>>()
   /** A log went under this store, and cannot be written anew: whatever comes after it would lead to nothing. */
@@ -49,12 +55,15 @@ export class FsFeedStore implements FeedStore {
 
   async load (): Promise<LoadedFeeds> {
     const loaded: LoadedFeeds = { batches: [], damaged: [], cleanEnd: await this.#cleanEnd() }
+    this.#listed = await this.#readList()
     for (const { name, feed } of await this.#logs()) {
       const bytes = await readRegular(join(this.dir, name))
       const log = readLog(feed, bytes)
       loaded.batches.push(...log.batches)
       loaded.damaged.push(...await this.#settle(feed, bytes, log))
     }
+    loaded.damaged.push(...this.#gone())
+    await this.#list()
     this.#loaded = true
     return loaded
   }
@@ -70,6 +79,7 @@ export class FsFeedStore implements FeedStore {
       found.damaged.push(...[...damaged, ...torn === undefined ? [] : [torn]].map(gap => this.#damage(feed, gap)))
       if (bytes.length < size) found.damaged.push(this.#damage(feed, { at: bytes.length, bytes: size - bytes.length }))
     }
+    found.damaged.push(...this.#gone())
     return found
   }
 
@@ -98,6 +108,7 @@ export class FsFeedStore implements FeedStore {
     this.#closed = true
     await Promise.all(this.#flushing.values())
     await this.#handles.closeAll(path => dirname(path) === this.dir)
+    if (this.#loaded) await this.#list()
     // Only a note: without it the next life opens a new incarnation.
     if (cleanEnd !== undefined) await this.#note(cleanEnd).catch(() => undefined)
   }
@@ -202,6 +213,29 @@ export class FsFeedStore implements FeedStore {
   }
 
   #damage (feed: FeedId, { at, bytes }: Gap): Damage { return { feed, file: join(this.dir, `${feed}.log`), at, bytes } }
+
+  #gone (): Damage[] {
+    return [...this.#listed].filter(feed => !this.#sizes.has(`${feed}.log`)).map(feed => ({ ...this.#damage(feed, { at: 0, bytes: 0 }), gone: true }))
+  }
+
+  /** Once for each new feed. A lower bound is enough: logs are never removed one by one, so the list of an earlier life stays true. */
+  async #list (): Promise<void> {
+    const feeds = new Set([...this.#listed, ...[...this.#sizes.keys()].flatMap(name => feedOfName(name) ?? [])])
+    if (feeds.size === this.#listed.size) return
+    const listed = [...feeds].slice(0, LISTED_MAX)
+    // A disk that takes no file: what is there is there all the same.
+    await replaceFile(join(this.dir, FEEDS), framed(encode(listed.map(feedKey))), { syncName: false }).then(() => { this.#listed = new Set(listed) }, () => undefined)
+  }
+
+  /** One that does not read is made anew of what is there. */
+  async #readList (): Promise<Set<FeedId>> {
+    try {
+      const keys = decode(unframed(await readRegular(join(this.dir, FEEDS))) ?? new Uint8Array(), LISTED_MAX * 64)
+      return new Set(Array.isArray(keys) ? keys.map(key => feedIdOf(key as Uint8Array)) : [])
+    } catch {
+      return new Set()
+    }
+  }
 
   /** note := [feedKey, head, size, ctime]: the log was just so when this device left it. A copy or a restored backup has another ctime. */
   async #note ({ feed, name }: { feed: FeedId, name: string }): Promise<void> {

@@ -27,6 +27,11 @@ export const MEMORY: Codes = {
     'Bytes in a file of the stack do not read: a bad checksum, or some are missing. They are kept as they are; all other records are shown.',
     'Look after the disk. Other devices and remotes send what is missing; then `elder-node stack verify`',
   ),
+  FEED_GONE: met(
+    'problem finding',
+    'A log of the stack that was there at an earlier start is not there any more: it was deleted while the node was stopped, or the disk lost it.',
+    'Other devices and remotes send what they hold. Else stop the node and bring the file back from a backup; when it is lost for good, delete the list that the message names.',
+  ),
   FEED_FORKED: met(
     'problem finding',
     'A device wrote two histories of one feed: its disk went back in time, or its key is used twice. Both are kept and shown.',

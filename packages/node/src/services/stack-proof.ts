@@ -9,7 +9,7 @@ import type { DeviceRef, Problem, StackProof } from '../api.ts'
 import type { Mesh } from '../ports/mesh.ts'
 import type { RemoteProof } from './mirror.ts'
 import type { Replication } from './replication.ts'
-import { faultProblems, recordsWait } from './stacks/faults.ts'
+import { faultProblems, goneFix, recordsWait } from './stacks/faults.ts'
 import type { HeldStack } from './stacks/held-stack.ts'
 import type { Stacks } from './stacks.ts'
 
@@ -29,8 +29,9 @@ type Failed = ReadonlyMap<DeviceId, 'silent' | 'busy'>
 /** Exchanges with a device until it holds what this one holds: a record under way is no disagreement. */
 const ROUNDS = 4
 const ANSWER_MS = 20_000
-const FIXES: Record<string, string> = {
+const FIXES: Record<string, string | ((file: string) => string)> = {
   FEED_DAMAGED: 'Look after the disk. Stop the node and start it: what reads stays, and other devices and remotes send the rest.',
+  FEED_GONE: goneFix,
   FEED_BROKEN: 'Stop the node, move that file away and start: other devices and the mirror send the records again.',
   FEED_SHORT: 'Stop the node and start it: other devices and the mirror send the records again.',
   VIEW_DIFFERS: 'Restart the node: it computes the view again. Please report it when it stays.',
@@ -90,8 +91,13 @@ function diskProblems (audit: Audit, faults: Problem[]): Problem[] {
   return [...now, ...faults.filter(({ file }) => file === undefined || !damaged.has(file))]
 }
 
+function fixOf (code: string, file: string = ''): string {
+  const fix = FIXES[code] ?? ''
+  return typeof fix === 'string' ? fix : fix(file)
+}
+
 function auditProblems ({ problems }: Audit): Problem[] {
-  return problems.map(({ code, message, file }) => ({ code, message: `On this disk, ${message}.`, fix: FIXES[code] ?? '', ...(file === undefined ? {} : { file }) }))
+  return problems.map(({ code, message, file }) => ({ code, message: `On this disk, ${message}.`, fix: fixOf(code, file), ...(file === undefined ? {} : { file }) }))
 }
 
 function deviceProblems (devices: StackProof['devices']): Problem[] {

@@ -50,6 +50,21 @@ const receive = async (node: StackNode, ...batches: Batch[]): Promise<void> => {
   await node.stacks.receive(key, name, batches)
 }
 
+describe('a stack of which a log is gone', () => {
+  it('names the file, its device and what to do, until something of that feed is there again', () => {
+    const device = 'a'.repeat(52) as DeviceId
+    const feed = feedId(device, new Uint8Array(8))
+    const file = `/data/stacks/key/${feed}.log`
+    let longest = 0
+    const held = { name: 'repo', faults: () => ({ forks: [], unshown: [] }), stack: { damaged: [{ feed, file, at: 0, bytes: 0, gone: true }], longest: () => longest } } as unknown as HeldStack
+    expect(faultProblems([held], () => 'mini')).toMatchObject([{
+      code: 'FEED_GONE', device: { id: device, name: 'mini' }, message: expect.stringContaining(`${file}. What mini wrote`) as string, fix: expect.stringContaining('rm /data/stacks/key/feeds ') as string,
+    }])
+    longest = 1
+    expect(faultProblems([held], () => 'mini')).toEqual([])
+  })
+})
+
 describe('a stack with records that are not shown', () => {
   it('names the device that broke a rule, and shows what others wrote', async () => {
     const node = await mesh.node()

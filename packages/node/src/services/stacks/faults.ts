@@ -11,7 +11,7 @@ type NameOf = (device: DeviceId) => string
 
 /** One problem for each device and stack: thousands of void records are one fault. */
 export function faultProblems (stacks: readonly HeldStack[], nameOf: (device: DeviceId) => string): Problem[] {
-  return stacks.flatMap(held => [...damaged(held), ...forked(held, nameOf), ...unshown(held, nameOf)])
+  return stacks.flatMap(held => [...damaged(held), ...gone(held, nameOf), ...forked(held, nameOf), ...unshown(held, nameOf)])
 }
 
 /** Per stack one problem; an exchange that is under way is none yet, so whoever shows it holds it back for a while. */
@@ -54,8 +54,21 @@ function counted (waiting: readonly WaitingRecords[], nameOf: NameOf): { text: s
   return { text: `${count === 1 ? 'One record' : `${count} records`} of ${of}`, it: count === 1 ? 'is' : 'are' }
 }
 
+/** Records of the feed that came back are not told of: nobody knows how many there were. */
+function gone ({ name, stack }: HeldStack, nameOf: NameOf): Problem[] {
+  return stack.damaged.filter(({ gone, feed }) => gone === true && stack.longest(feed, Infinity) === 0).map(({ file, feed }) => ({
+    code: 'FEED_GONE', device: { id: feedDevice(feed), name: nameOf(feedDevice(feed)) },
+    message: `A file of the stack ${name} is gone: ${file}. What ${nameOf(feedDevice(feed))} wrote there is not shown here.`, fix: goneFix(file), file,
+  }))
+}
+
+export function goneFix (file: string): string {
+  const list = file.replace(/[^/\\]+$/, 'feeds')
+  return `Other devices and remotes send what they hold. Else stop the node and bring the file back from a backup; when it is lost for good: rm ${list}   (the list of what was there)`
+}
+
 function damaged ({ name, stack }: HeldStack): Problem[] {
-  return stack.damaged.map(({ file, at, bytes, feed }) => ({
+  return stack.damaged.filter(({ gone }) => gone !== true).map(({ file, at, bytes, feed }) => ({
     code: 'FEED_DAMAGED', message: `A file of the stack ${name} did not read at byte ${at} (${bytes} bytes). It is kept as it was: ${file}`,
     fix: `Look after the disk. Other devices and remotes send what is missing; then that file is yours to delete. Is it complete? elder-node stack verify ${name}`, file, device: { id: feedDevice(feed), name: '' },
   }))
