@@ -1,4 +1,7 @@
-/** The doctor reads every small file of a data directory: a damaged one is a finding of its own, with its path and a fix, and stays as it is. */
+/**
+ * The doctor reads every small file of a data directory: a damaged one is a finding of its own, with its path and a
+ * fix, and stays as it is.
+ */
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -215,16 +215,21 @@ export class FsFeedStore implements FeedStore {
   #damage (feed: FeedId, { at, bytes }: Gap): Damage { return { feed, file: join(this.dir, `${feed}.log`), at, bytes } }
 
   #gone (): Damage[] {
-    return [...this.#listed].filter(feed => !this.#sizes.has(`${feed}.log`)).map(feed => ({ ...this.#damage(feed, { at: 0, bytes: 0 }), gone: true }))
+    const gone = [...this.#listed].filter(feed => !this.#sizes.has(`${feed}.log`))
+    return gone.map(feed => ({ ...this.#damage(feed, { at: 0, bytes: 0 }), gone: true }))
   }
 
-  /** Once for each new feed. A lower bound is enough: logs are never removed one by one, so the list of an earlier life stays true. */
+  /**
+   * Once for each new feed. A lower bound is enough: logs are never removed one by one, so the list of an earlier life
+   * stays true.
+   */
   async #list (): Promise<void> {
     const feeds = new Set([...this.#listed, ...[...this.#sizes.keys()].flatMap(name => feedOfName(name) ?? [])])
     if (feeds.size === this.#listed.size) return
     const listed = [...feeds].slice(0, LISTED_MAX)
     // A disk that takes no file: what is there is there all the same.
-    await replaceFile(join(this.dir, FEEDS), framed(encode(listed.map(feedKey))), { syncName: false }).then(() => { this.#listed = new Set(listed) }, () => undefined)
+    await replaceFile(join(this.dir, FEEDS), framed(encode(listed.map(feedKey))), { syncName: false })
+      .then(() => { this.#listed = new Set(listed) }, () => undefined)
   }
 
   /** One that does not read is made anew of what is there. */

@@ -1,17 +1,20 @@
 /**
- * Pipes and devices where git reads a file of a repository that somebody else may have made. Git opens them like any other, and a pipe
- * that nobody writes to never answers. Looked for before git is asked; what is not looked for (a loose object, a nested ignore file) is
- * left to the deadline of the call.
+ * Pipes and devices where git reads a file of a repository that somebody else may have made. Git opens them like any
+ * other, and a pipe that nobody writes to never answers. Looked for before git is asked; what is not looked for (a
+ * loose object, a nested ignore file) is left to the deadline of the call.
  */
 import type { Dirent, Stats } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { FOREIGN_FILES, readForeign } from './foreign-files.ts'
+import { FOREIGN_FILES, readForeign, type ForeignFile } from './foreign-files.ts'
 
 /** Of the folder of a work tree. */
 const OWN = ['HEAD', 'commondir', 'config.worktree']
 /** Of the folder that all work trees share. */
-const COMMON = ['config', 'packed-refs', 'shallow', 'objects/info/alternates', 'objects/info/commit-graph', 'objects/pack/multi-pack-index']
+const COMMON = [
+  'config', 'packed-refs', 'shallow', 'objects/info/alternates', 'objects/info/commit-graph',
+  'objects/pack/multi-pack-index',
+]
 
 /** The first such file on the way that git takes from `folder`, in words; undefined when there is none. */
 export async function specialFile (folder: string): Promise<string | undefined> {
@@ -35,11 +38,13 @@ async function inLinked (folder: string, entry: string): Promise<string | undefi
 async function inRepository (dir: string): Promise<string | undefined> {
   const own = await first(OWN.map(name => join(dir, name)))
   if (own !== undefined) return own
-  const common = resolve(dir, lineOf(await readForeign(join(dir, 'commondir'), FOREIGN_FILES.gitfile), /^(.+?)\s*$/) ?? '.')
+  const elsewhere = lineOf(await readForeign(join(dir, 'commondir'), FOREIGN_FILES.gitfile), /^(.+?)\s*$/)
+  const common = resolve(dir, elsewhere ?? '.')
   // What HEAD names may be a file of its own.
   const ref = lineOf(await readForeign(join(dir, 'HEAD'), FOREIGN_FILES.gitfile), /^ref: (refs\/.+?)\s*$/)
   const refs = ref === undefined || ref.split('/').includes('..') ? [] : [join(common, ref), join(dir, ref)]
-  return await first([...COMMON.map(name => join(common, name)), ...refs]) ?? await inPacks(join(common, 'objects/pack'))
+  const shared = await first([...COMMON.map(name => join(common, name)), ...refs])
+  return shared ?? await inPacks(join(common, 'objects/pack'))
 }
 
 async function inPacks (dir: string): Promise<string | undefined> {
@@ -47,7 +52,9 @@ async function inPacks (dir: string): Promise<string | undefined> {
   return await first(names.filter(entry => !entry.isFile()).map(({ name }) => join(dir, name)))
 }
 
-function lineOf (file: Awaited<ReturnType<typeof readForeign>>, shape: RegExp): string | undefined { return file?.bytes === undefined ? undefined : shape.exec(file.bytes.toString())?.[1] }
+function lineOf (file: ForeignFile, shape: RegExp): string | undefined {
+  return file?.bytes === undefined ? undefined : shape.exec(file.bytes.toString())?.[1]
+}
 
 async function first (paths: string[]): Promise<string | undefined> {
   for (const path of paths) {

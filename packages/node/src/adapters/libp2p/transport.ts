@@ -1,7 +1,7 @@
 /**
- * TCP as libp2p has it, except that a listener always knows its addresses. One that listens everywhere lists the interfaces of the
- * machine, which takes a file descriptor; libp2p asks from timers and events that catch nothing, and a program that has a node in it
- * would end because the machine was short of descriptors for a moment.
+ * TCP as libp2p has it, except that a listener always knows its addresses. One that listens everywhere lists the
+ * interfaces of the machine, which takes a file descriptor; libp2p asks from timers and events that catch nothing, and
+ * a program that has a node in it would end because the machine was short of descriptors for a moment.
  */
 import type { Listener } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'

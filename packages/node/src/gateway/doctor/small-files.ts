@@ -1,6 +1,6 @@
 /**
- * The small files of the data directory, each read as a start reads it. Nothing is written, moved or made anew: what a start would do
- * with a damaged file is said instead.
+ * The small files of the data directory, each read as a start reads it. Nothing is written, moved or made anew: what a
+ * start would do with a damaged file is said instead.
  */
 import { readdirSync } from 'node:fs'
 import { codeOf, type DeviceId } from '@elder-node/protocol'
@@ -21,20 +21,25 @@ import type { Facts, Fault } from './facts.ts'
 
 type SmallFile = Facts['files'][number]
 
+const ARCHIVE_FIX = 'Restore it from a backup; or move its folder away, then: elder-node stack restore <url>'
+const HEARD_FIX = 'Restore it from a backup. Until then a removal of the stack hides only what it names itself.'
+
 export function readSmallFiles (dir: DataDir): SmallFile[] {
   const self = keyHolder(dir.key)
   const mesh = readMeshFile(dir, self)
   return [
     ...mesh.found, ...readRoster(dir, self, mesh.stored), ...readConfigFile(dir),
-    ...cache(dir.mesh, 'addresses.cbor', 'Nothing: the addresses are learned anew. Until then the first dials may take longer.'),
-    ...cache(dir.mesh, 'remotes-seen.json', 'Nothing: it is made anew, and remotes of the last day are not told again.'),
+    ...cache(dir.mesh, 'addresses.cbor', 'Nothing: it is made anew. The first dials may take longer.'),
+    ...cache(dir.mesh, 'remotes-seen.json', 'Nothing: it is made anew. New remotes may not be told.'),
     ...cache(dir.mirrors, 'mirrors.json', 'Nothing: it is made anew from the remotes.'),
-    ...cache(dir.stacks, 'removed.json', 'Nothing: it is made anew, and removed stacks stay on the disk 30 days longer.'),
+    ...cache(dir.stacks, 'removed.json', 'Nothing: it is made anew. Removed stacks stay 30 days longer.'),
     ...readRemotes(dir), ...readBuilds(dir), ...readStacks(dir),
   ]
 }
 
-function readMeshFile ({ mesh, ...dir }: DataDir, self: DeviceId | undefined): { stored: StoredMesh | undefined, found: SmallFile[] } {
+interface MeshFile { stored: StoredMesh | undefined, found: SmallFile[] }
+
+function readMeshFile ({ mesh, ...dir }: DataDir, self: DeviceId | undefined): MeshFile {
   const files = privateFiles(mesh)
   const path = files.path('mesh.cbor')
   try {
@@ -56,9 +61,12 @@ function readRoster ({ mesh }: DataDir, self: DeviceId | undefined, stored: Stor
     const book = new RecordBook({ crypto: nodeCrypto(), files }, stored.mesh)
     book.load(stored.proof)
     if (book.damage === null) return { path, fault: null, heals: true }
-    if (self !== undefined && !book.roster.members.has(self)) return { path, fault: faultOf(rosterDamaged(files, book.damage)), heals: false }
-    const fix = 'Start this node and another device of the mesh: the file is kept aside, and what is missing comes back.'
-    return { path, fault: book.isIncomplete ? rosterProblem(files, book.damage) : { code: 'ROSTER_DAMAGED', message: `${path} is ${book.damage}`, fix }, heals: true }
+    if (self !== undefined && !book.roster.members.has(self)) {
+      return { path, fault: faultOf(rosterDamaged(files, book.damage)), heals: false }
+    }
+    if (book.isIncomplete) return { path, fault: rosterProblem(files, book.damage), heals: true }
+    const fix = 'Start this node and another device: the file is kept aside, and what is missing comes back.'
+    return { path, fault: { code: 'ROSTER_DAMAGED', message: `${path} is ${book.damage}`, fix }, heals: true }
   })
 }
 
@@ -67,17 +75,19 @@ function readConfigFile ({ config }: DataDir): SmallFile[] {
   readConfig(config, error => { why = error })
   if (why === undefined) return []
   const fix = 'Nothing: the next start makes it anew, and may choose another port.'
-  return [{ path: config, fault: { code: 'FILE_DAMAGED', message: `${config} does not read: ${why}`, fix }, heals: true }]
+  const fault = { code: 'FILE_DAMAGED', message: `${config} does not read: ${why}`, fix }
+  return [{ path: config, fault, heals: true }]
 }
 
 /** A file that a node makes anew when it does not read. */
 function cache (folder: string, name: string, fix: string): SmallFile[] {
   const files = privateFiles(folder)
-  return reading(files.path(name), path => readable(files, name, path, fix, true))
+  return reading(files.path(name), () => readable(files, name, fix, true))
 }
 
 /** As {@link SmallFile}; undefined when there is none. */
-function readable (files: PrivateFiles, name: string, path: string, fix: string, heals: boolean): SmallFile | undefined {
+function readable (files: PrivateFiles, name: string, fix: string, heals: boolean): SmallFile | undefined {
+  const path = files.path(name)
   try {
     return files.read(name) === undefined ? undefined : { path, fault: null, heals }
   } catch (error) {
@@ -100,7 +110,8 @@ function readBuilds ({ builds }: DataDir): SmallFile[] {
   return reading(files.path('builds.log'), path => {
     const log = files.readLog('builds.log')
     if (log?.isDamaged !== true) return log === undefined ? undefined : { path, fault: null, heals: true }
-    return { path, fault: { code: 'FILE_DAMAGED', message: `${path} does not read everywhere`, fix: 'Nothing: the next build writes anew what reads; the history has a gap.' }, heals: true }
+    const fix = 'Nothing: the next build writes anew what reads; the history has a gap.'
+    return { path, fault: { code: 'FILE_DAMAGED', message: `${path} does not read everywhere`, fix }, heals: true }
   })
 }
 
@@ -110,13 +121,15 @@ function readStacks ({ stacks }: DataDir): SmallFile[] {
   const fix = 'Say its name: elder-node stack show <name>; or start another device that holds it.'
   const names = reading(stacks, () => {
     const shelf = new Shelf({ files, crypto: nodeCrypto() })
-    const good = [...shelf.names().keys()].map(key => ({ path: files.path(`${key}/${NAME_FILE}`), fault: null, heals: true }))
-    return [...good, ...[...shelf.nameless().values()].map(({ path, message }) => ({ path, fault: { code: 'STACK_NAMELESS', message, fix }, heals: true }))]
+    const faultOfName = (message: string): Fault => ({ code: 'STACK_NAMELESS', message, fix })
+    const nameless = [...shelf.nameless().values()].map(({ path, message }) => ({ path, fault: faultOfName(message) }))
+    const named = [...shelf.names().keys()].map(key => ({ path: files.path(`${key}/${NAME_FILE}`), fault: null }))
+    return [...named, ...nameless].map(file => ({ ...file, heals: true }))
   })
-  const beside = (folder: string, name: string, fix: string): SmallFile[] => reading(files.path(`${folder}/${name}`), path => readable(files, `${folder}/${name}`, path, fix, false))
+  const beside = (name: string, fix: string): SmallFile[] =>
+    reading(files.path(name), () => readable(files, name, fix, false))
   return [...names, ...foldersIn(stacks).flatMap(folder => [
-    ...beside(folder, ARCHIVE_FILE, 'Restore it from a backup; or move its folder away and restore the stack: elder-node stack restore <url>'),
-    ...beside(folder, HEARD_FILE, 'Restore it from a backup. Until then a removal of this stack hides and deletes only what it names itself.'),
+    ...beside(`${folder}/${ARCHIVE_FILE}`, ARCHIVE_FIX), ...beside(`${folder}/${HEARD_FILE}`, HEARD_FIX),
   ])]
 }
 
@@ -131,7 +144,8 @@ function reading (path: string, find: (path: string) => SmallFile | SmallFile[] 
 
 function foldersIn (path: string): string[] {
   try {
-    return readdirSync(path, { withFileTypes: true }).filter(entry => entry.isDirectory()).map(({ name }) => name).sort()
+    const entries = readdirSync(path, { withFileTypes: true })
+    return entries.filter(entry => entry.isDirectory()).map(({ name }) => name).sort()
   } catch {
     return []
   }
