@@ -65,7 +65,7 @@ export function startGit (call: GitCall): RunningGit {
   const child = attemptSpawn(program, args, { env, cwd: call.cwd ?? '/', detached: true, windowsHide: true, stdio: ['pipe', 'pipe', 'pipe'] }, call)
   // Without a file descriptor to spare there are no pipes, and the error comes a moment later.
   child.on('error', () => {})
-  if ((child as Partial<typeof child>).stdin === undefined) throw notStarted(call, Object.assign(new Error('this process has too many files open'), { code: 'EMFILE' }))
+  if ((child as Partial<typeof child>).stdin === undefined) throw notStarted(call, new Error('this process has too many files open'), true)
   child.stdin.on('error', () => {}) // it may exit before it read everything: the exit code says why
   const kill = killer(child)
   const end = ended(child, kill, call)
@@ -112,9 +112,9 @@ function attemptSpawn (program: string, args: string[], options: SpawnOptionsWit
   }
 }
 
-function notStarted ({ args: [what = ''] }: GitCall, cause: Error): ElderError {
+function notStarted ({ args: [what = ''] }: GitCall, cause: Error, isExhausted = EXHAUSTED.has(codeOf(cause))): ElderError {
   const message = `git ${what} could not be started: ${cause.message}`
-  if (EXHAUSTED.has(codeOf(cause))) return new ElderError('EXHAUSTED', message, 'Repeat it when there is less to do; or give the node more files: ulimit -n 4096.', {}, { cause })
+  if (isExhausted) return new ElderError('EXHAUSTED', message, 'Repeat it when there is less to do; or give the node more files: ulimit -n 4096.', {}, { cause })
   return new ElderError('GIT_MISSING', message, 'Install git.', {}, { cause })
 }
 
