@@ -38,7 +38,7 @@ const CONTRACT: Record<string, string[]> = {
   'stack remote list': [],
   'stack remote rm': [],
   'devices': [],
-  'evict': ['--undo', '--yes'],
+  'evict': ['--undo', '--keep', '--yes'],
   'leave': ['--yes'],
   'ping': [],
   'doctor': ['--fix'],

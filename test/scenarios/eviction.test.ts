@@ -29,3 +29,45 @@ test('notes of an evicted device stay on every device; --undo takes them back af
   const digests = await Promise.all([laptop, pi].map(node => node.digest('shared')))
   expect(digests[0]?.digest).toBe(digests[1]?.digest)
 })
+
+test('what an evicted device wrote beyond its cut is kept where it is, and --keep brings it back everywhere', async () => {
+  const desk = await lab.join('desk')
+  const nas = await lab.admit('nas', desk)
+  const phone = await lab.admit('phone', desk)
+  const shows = async (node: Node, ...expected: string[]): Promise<void> => {
+    await until(`${node.name} shows ${expected.join()}`, async () => (await titles(node)).join() === expected.join())
+  }
+  await phone.note('shared', 'known to all')
+  for (const node of [desk, nas]) await shows(node, 'known to all')
+
+  // One device alone has what comes next, and is away during the eviction.
+  await nas.sees('desk', 'nas', 'phone')
+  await desk.kill()
+  await phone.note('shared', 'late')
+  await shows(nas, 'known to all', 'late')
+  await nas.kill()
+  await phone.kill()
+  await desk.start()
+  await desk.ask('evict', 'phone', '--yes')
+  expectRefusal(await desk.run('evict', 'phone', '--keep', '--yes'), 1, {
+    code: 'NOTHING_ASIDE', names: 'phone', fix: /^Start the devices .*elder-node evict [a-z2-7]{12} --keep$/,
+  })
+
+  await nas.start()
+  await shows(nas, 'known to all')
+  expect((await nas.call('stack.verify', { stack: 'shared' })).beyond)
+    .toEqual([{ device: { id: phone.id, name: 'phone' }, records: 1 }])
+  await desk.sees('desk', 'nas')
+  expectRefusal(await desk.run('evict', 'phone', '--keep'), 2, {
+    code: 'NEEDS_YES', names: /brings back what phone .* in the stack shared/,
+    fix: /^elder-node evict [a-z2-7]{12} --keep --yes$/,
+  })
+  const kept = [{ stack: 'shared', heads: 1 }]
+  expect(await desk.ask('evict', 'phone', '--keep', '--yes')).toMatchObject({ device: { name: 'phone' }, kept })
+  for (const node of [desk, nas]) await shows(node, 'known to all', 'late')
+  const feeds = async (node: Node): Promise<string | undefined> => (await node.digest('shared'))?.feeds
+  await until('both hold the same', async () => await feeds(desk) === await feeds(nas))
+  await nas.kill()
+  await nas.start()
+  expect(await titles(nas)).toEqual(['known to all', 'late'])
+})

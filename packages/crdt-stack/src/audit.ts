@@ -5,7 +5,7 @@
 import { codeOf, toBase32, vectorDigest, verifyBatch, type Crypto, type Cuts, type FeedId, type StackId } from '@elder-node/protocol'
 import { contentDigest } from './digest.ts'
 import { Graph } from './feeds/graph.ts'
-import { heldRecords, higherFirst, lowerFirst } from './feeds/node.ts'
+import { heldRecords, higherFirst, lowerFirst, type Node } from './feeds/node.ts'
 import type { FeedStore } from './feeds/store.ts'
 import type { Audit, AuditProblem, StackDigest } from './types.ts'
 import { EntriesView } from './view.ts'
@@ -44,20 +44,32 @@ export async function audit ({ id, crypto, headsMax, cuts, stored, live, names, 
       problems.push({ code: 'FEED_BROKEN', feed: batch.feed, message: `the feed ${batch.feed}, record ${batch.from}: ${(error as Error).message}` })
     }
   }
-  const shown = dropUnheld(graph, names) === 0 && cuts.size === 0 ? view : refold(id, crypto, graph)
+  const dropped = dropUnheld(graph, names)
+  const shown = dropped.length === 0 && cuts.size === 0 ? view : refold(id, crypto, graph)
   problems.push(...shortOf(graph, names, problems))
   const [digest, feeds] = [toBase32(contentDigest(shown.shown(), shown.bodies, crypto)), toBase32(vectorDigest(graph.vector(), cuts, crypto))]
   if (problems.length === 0 && (digest !== live.digest || feeds !== live.feeds)) problems.push({ code: 'VIEW_DIFFERS', message: `computed again from the disk the digest is ${digest}, but this node shows ${live.digest}` })
   const perFeed = Map.groupBy(graph.nodes(), ({ feed }) => feed)
-  return { digest, feeds, signatures, records: graph.size, perFeed: [...perFeed].map(([feed, nodes]) => ({ feed, records: nodes.length })), problems }
+  return {
+    digest, feeds, signatures, records: graph.size, problems, beyond: beyondCuts(graph, dropped),
+    perFeed: [...perFeed].map(([feed, nodes]) => ({ feed, records: nodes.length })),
+  }
 }
 
 /** What the running stack dropped for its bounds stays on the disk, and there may be room for it again: no difference. */
-function dropUnheld (graph: Graph, names: AuditInit['names']): number {
+function dropUnheld (graph: Graph, names: AuditInit['names']): Node[] {
   const held = new Set(names.map(({ name }) => name))
   const dropped = [...graph.nodes()].filter(({ name }) => !held.has(name)).sort(higherFirst)
   for (const node of dropped) graph.drop(node)
-  return dropped.length
+  return dropped
+}
+
+/** Of devices that were cut: what others name stays in the graph, the rest was dropped. */
+function beyondCuts (graph: Graph, dropped: readonly Node[]): Audit['beyond'] {
+  if (graph.cuts.size === 0) return []
+  const isAside = ({ device }: Node): boolean => graph.cuts.get(device)?.undo === false
+  const beyond = [...dropped, ...[...graph.nodes()].filter(node => graph.isBeyondCut(node))].filter(isAside)
+  return [...Map.groupBy(beyond, ({ device }) => device)].map(([device, { length }]) => ({ device, records: length }))
 }
 
 function refold (id: StackId, crypto: Crypto, graph: Graph): EntriesView {

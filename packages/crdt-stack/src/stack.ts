@@ -14,13 +14,14 @@ import { Commits } from './commits.ts'
 import { contentDigest } from './digest.ts'
 import { Edits } from './edits.ts'
 import { glanceAt, isRemoved, outlineOf, toEntry, type EntryState } from './entries.ts'
+import { headsBeyond } from './feeds/beyond.ts'
 import { forksOf, isWithin } from './feeds/forks.ts'
 import { Graph } from './feeds/graph.ts'
-import type { Node, RecordName } from './feeds/node.ts'
+import { hashOf, type Node, type RecordName } from './feeds/node.ts'
 import { pathBatches, windows } from './feeds/path.ts'
 import { Receiver } from './feeds/receiver.ts'
 import type { Damage, FeedStore } from './feeds/store.ts'
-import { decoded, keepsMore, verified } from './feeds/stored.ts'
+import { keepsMore, storedRecords } from './feeds/stored.ts'
 import { Writer } from './feeds/writer.ts'
 import { history, type HistoryOptions } from './history.ts'
 import { Serial } from './serial.ts'
@@ -113,15 +114,11 @@ export class Stack {
 
   /** Reads the store and computes the entries. What does not read is in {@link damaged}: peers and mirrors send it again. */
   static async open (components: StackComponents, init: StackInit): Promise<Stack> {
-    const { batches, damaged, cleanEnd } = await components.store.load()
+    const loaded = await components.store.load()
+    const { damaged, cleanEnd } = loaded
     const stack = new Stack(components, init, damaged)
     const graph = stack.#graph
-    // Beside damage a checksum proves less: bytes inside a record may look like a frame. There the signatures count.
-    const doubtful = new Set(damaged.map(({ feed }) => feed))
-    for (const batch of batches) {
-      const records = doubtful.has(batch.feed) ? verified(graph, batch) : decoded(graph, batch)
-      for (const record of records) graph.add(record, node => { stack.#shown.load(node) })
-    }
+    for (const record of storedRecords(graph, loaded)) graph.add(record, node => { stack.#shown.load(node) })
     stack.#shown.tidy({ isStale: graph.cuts.size > 0 })
     const tip = cleanEnd === undefined ? undefined : graph.node(cleanEnd.name)
     // A record of ours behind the noted head: what was written here went on, so the note is not about this place.
@@ -204,6 +201,17 @@ export class Stack {
   headsOf (device: DeviceId): Uint8Array[] { return this.vector().filter(({ feed }) => feedDevice(feed) === device).map(({ hash }) => hash) }
 
   /**
+   * The heads of an evicted device that its cut leaves out, highest first: what a further cut names to bring them back.
+   * Read from the store, where records that left the state are kept.
+   */
+  async headsBeyond (device: DeviceId): Promise<Uint8Array[]> {
+    return await this.#serial.run(async () => {
+      if (this.#closed || !this.#graph.cuts.has(device)) return []
+      return headsBeyond(this.#graph, device, await this.#store.reread()).map(({ name }) => hashOf(name))
+    })
+  }
+
+  /**
    * Takes batches from a peer or a mirror, in order. Resolves when what was new is durable.
    *
    * @throws MalformedError when bounds, chain or signature are broken: drop it and blame the sender. The batches before it count.
@@ -225,19 +233,21 @@ export class Stack {
    * Membership changed: what counts of evicted devices. What an earlier cut dropped comes back from the store when this one
    * keeps it.
    *
+   * @returns whether they are others than before
    * @throws ElderError when the store does not read; the cuts hold even so
    */
-  async setCuts (cuts: Cuts): Promise<void> {
-    await this.#serial.run(async () => {
+  async setCuts (cuts: Cuts): Promise<boolean> {
+    return await this.#serial.run(async () => {
       const before = this.#graph.cuts
-      if (this.#closed || !this.#graph.setCuts(cuts)) return
+      if (this.#closed || !this.#graph.setCuts(cuts)) return false
       try {
-        await this.#takeBack(keepsMore(before, cuts))
+        if (keepsMore(before, cuts)) await this.#takeBack()
       } finally {
         this.#shown.tidy({ isStale: true })
         this.#changed()
         this.#shown.settle()
       }
+      return true
     })
   }
 
@@ -365,12 +375,13 @@ export class Stack {
     this.#feeds = undefined
   }
 
-  /** Every other device may have dropped the same records, so nobody would be asked for them. */
-  async #takeBack (devices: ReadonlySet<DeviceId>): Promise<void> {
-    if (devices.size === 0) return
-    const { batches } = await this.#store.reread()
-    for (const batch of batches.filter(({ feed }) => devices.has(feedDevice(feed)))) {
-      for (const record of verified(this.#graph, batch)) this.#graph.add(record, node => { this.#shown.fold(node) })
+  /**
+   * Every other device may have dropped the same records, so nobody would be asked for them. Those of all devices: what
+   * comes back may name records of another one that was cut.
+   */
+  async #takeBack (): Promise<void> {
+    for (const record of storedRecords(this.#graph, await this.#store.reread())) {
+      this.#graph.add(record, node => { this.#shown.fold(node) })
     }
   }
 

@@ -63,7 +63,16 @@ export interface AuditProblem {
 }
 
 /** What the store alone leads to. Without problems, `digest` and `feeds` are those that the running stack shows. */
-export interface Audit { digest: string, feeds: string, records: number, signatures: number, perFeed: Array<{ feed: FeedId, records: number }>, problems: AuditProblem[] }
+export interface Audit {
+  digest: string
+  feeds: string
+  records: number
+  signatures: number
+  perFeed: Array<{ feed: FeedId, records: number }>
+  problems: AuditProblem[]
+  /** Records of evicted devices beyond their cuts, which a further cut can bring back. */
+  beyond: Array<{ device: DeviceId, records: number }>
+}
 
 /** A record that is held and not shown: `void` when its author broke a rule, `skipped` when what it builds on is not shown. */
 export interface UnshownRecord { feed: FeedId, seq: number, kind: string, state: 'void' | 'skipped', why: string,

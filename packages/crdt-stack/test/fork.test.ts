@@ -1,5 +1,5 @@
 /** Disks that went back in time, copies and liars: each costs a line in the lists of faults, and nobody an acknowledged record. */
-import { feedDevice, feedId, type Batch, type Cuts, type EntryId, type FeedId } from '@elder-node/protocol'
+import { feedDevice, feedId, toHex, type Batch, type Cuts, type EntryId, type FeedId } from '@elder-node/protocol'
 import { describe, expect, it } from 'vitest'
 import { MemoryFeedStore, Stack, type Memory } from '../src/index.ts'
 import { converge, createDevice, crypto, NAME, pull, random, RawFeed, STACK, type Device } from './support.ts'
@@ -269,6 +269,78 @@ describe('a member that signs two histories', () => {
     for (const stack of [a, b]) await stack.setCuts(new Map([[device.id, { keep: new Set(keep), undo: false }]]))
     for (const stack of [a, b]) await stack.setCuts(new Map())
     for (const stack of [a, b]) expect(titles(stack)).toEqual(['beyond', 'lie 0'])
+    expect(a.digest()).toEqual(b.digest())
+  })
+
+  it('beyond its cut is kept on the disk that met it, and comes back everywhere by a further cut', async () => {
+    const device = createDevice()
+    const victim = await device.open()
+    await victim.add({ kind: 'note', title: 'known to all' })
+    const [first, second] = [createDevice(), createDevice()]
+    const [a, b] = [await first.open(), await second.open()]
+    for (const stack of [a, b]) await pull(stack, victim)
+    const cut = (keep: string[]): Cuts => new Map([[device.id, { keep: new Set(keep), undo: false }]])
+    const keep = a.headsOf(device.id).map(toHex)
+    // More than one window, met by one device alone.
+    for (let i = 0; i < 300; i++) await victim.add({ kind: 'note', title: `late ${i}` })
+    await pull(b, victim)
+    for (const stack of [a, b]) await stack.setCuts(cut(keep))
+    expect(b.headsOf(device.id).map(toHex)).toEqual(keep)
+    expect(await a.headsBeyond(device.id)).toEqual([])
+    const beyond = (await b.headsBeyond(device.id)).map(toHex)
+    expect(beyond).toEqual(victim.headsOf(device.id).map(toHex))
+    await b.close()
+    // One hears of both cuts while it is down, the other of the later one before it has any of those records.
+    const again = await second.open({ cuts: cut([...keep, ...beyond]) })
+    await a.setCuts(cut([...keep, ...beyond]))
+    expect(titles(a)).toEqual(['known to all'])
+    await converge([a, again])
+    for (const stack of [a, again]) {
+      expect(stack.entries()).toHaveLength(301)
+      expect(await stack.headsBeyond(device.id)).toEqual([])
+      expect((await stack.audit()).problems).toEqual([])
+    }
+    expect(a.digest()).toEqual(again.digest())
+    // The same cut once more, and heads that nobody has: nothing changes but what is compared.
+    const { digest } = a.digest()
+    for (const stack of [a, again]) await stack.setCuts(cut([...keep, ...beyond, ...keep, 'ab'.repeat(32)]))
+    await converge([a, again])
+    for (const stack of [a, again]) expect(stack.digest().digest).toBe(digest)
+    expect(a.digest()).toEqual(again.digest())
+  })
+
+  it('brings back with it what it names of another device that was cut, and shows nothing of that one', async () => {
+    const [victim, other] = [createDevice(), createDevice()]
+    const [late, later] = [await other.open(), await victim.open()]
+    await late.add({ kind: 'note', title: 'of the other' })
+    await pull(later, late)
+    await later.add({ kind: 'note', title: 'of the victim' })
+    const reader = await createDevice().open()
+    await pull(reader, later)
+    const cuts = (keep: string[]): Cuts => new Map([
+      [victim.id, { keep: new Set(keep), undo: false }], [other.id, { keep: new Set<string>(), undo: false }],
+    ])
+    await reader.setCuts(cuts([]))
+    expect(reader.isEmpty).toBe(true)
+    const beyond = (await reader.headsBeyond(victim.id)).map(toHex)
+    await reader.setCuts(cuts(beyond))
+    expect(titles(reader)).toEqual(['of the victim'])
+    expect(reader.waiting()).toEqual([])
+  })
+
+  it('counts as beyond its cut too when others name it: a further cut shows it again', async () => {
+    const device = createDevice()
+    const victim = await device.open()
+    const { id } = await victim.add({ kind: 'note', title: 'the entry' })
+    const [a, b] = await readers(2) as [Stack, Stack]
+    await pull(a, victim)
+    await a.edit(id, { tags: ['named'] })
+    await converge([a, b])
+    for (const stack of [a, b]) await stack.setCuts(new Map([[device.id, { keep: new Set<string>(), undo: false }]]))
+    for (const stack of [a, b]) expect(titles(stack)).toEqual([])
+    const beyond = (await b.headsBeyond(device.id)).map(toHex)
+    for (const stack of [a, b]) await stack.setCuts(new Map([[device.id, { keep: new Set(beyond), undo: false }]]))
+    for (const stack of [a, b]) expect(stack.entries()).toMatchObject([{ title: 'the entry', tags: ['named'] }])
     expect(a.digest()).toEqual(b.digest())
   })
 

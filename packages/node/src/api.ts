@@ -30,10 +30,16 @@ export interface ElderNode {
   status (): Promise<Status>
   devices (): Promise<DeviceStatus[]>
   invite (options?: { role?: Role, expiresMs?: number }): Promise<{ ticket: string, expires: string, role: Role, command: string }>
-  /** Shuts a device out for ever. `undo`: what it wrote is taken back too, also of one that is gone already. @throws ElderError as {@link evictee} */
-  evict (device: string, options?: { undo?: boolean }): Promise<DeviceRef>
-  /** Whom {@link evict} would hit. @throws ElderError `NOT_ADMIN`, `NO_SUCH_DEVICE`, `AMBIGUOUS`, `SELF` */
-  evictee (device: string, options?: { undo?: boolean }): Promise<Evictee>
+  /**
+   * Shuts a device out for ever. `undo`: what it wrote is taken back too, also of one that is gone already.
+   * `keep`: of one that is gone, what it wrote beyond its cut counts again. @throws ElderError as {@link evictee}
+   */
+  evict (device: string, options?: { undo?: boolean, keep?: boolean }): Promise<DeviceRef>
+  /**
+   * Whom {@link evict} would hit. @throws ElderError `NOT_ADMIN`, `NO_SUCH_DEVICE`, `AMBIGUOUS`, `SELF`; with `keep`
+   * `NOT_EVICTED`, `TAKEN_BACK`, `NOTHING_ASIDE`
+   */
+  evictee (device: string, options?: { undo?: boolean, keep?: boolean }): Promise<Evictee>
   diagnosis (): Promise<Diagnosis>
   /** Makes a member an admin. @throws ElderError `NOT_ADMIN`, `NO_SUCH_DEVICE`, `AMBIGUOUS`, `SELF` */
   promote (device: string): Promise<DeviceRef>

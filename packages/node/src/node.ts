@@ -173,7 +173,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     log,
   })
   lifetime.onStop('stacks', () => stacks.close())
-  membership.serveHeads(mesh, of => stacks.headsOf(of))
+  membership.serveHeads(mesh, { headsOf: of => stacks.headsOf(of), headsBeyond: of => stacks.headsBeyond(of) })
   const remotes = new Remotes({
     clock, settings: new Settings({ stacks, crypto }), files: files(dir.mesh), self: device,
     isEvicted: of => membership.isEvicted(of), nameOf: of => membership.nameOf(of), look: checkRemote,

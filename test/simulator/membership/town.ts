@@ -155,7 +155,7 @@ export class Town {
     const mesh = this.#network.memory.join(device.id, mutated(membership, mutant))
     device.mesh = mesh
     membership.attach(mutant === 'exchange' ? mute(mesh) : mesh)
-    membership.serveHeads(mesh, async () => new Map())
+    membership.serveHeads(mesh, { headsOf: async () => new Map(), headsBeyond: async () => new Map() })
     mesh.on('admitted', other => { this.#admitted(device, life, other) })
     const supervisor = new Supervisor({
       self: device.id, clock, random: this.#random, candidates: () => membership.members(), isConnected: other => this.#network.memory.linked(device.id, other),

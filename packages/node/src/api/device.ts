@@ -45,9 +45,17 @@ export type PingEvent =
   | { event: 'pong', device: DeviceRef, seq: number, rttMs: number, path: 'direct' | 'relay', relay: DeviceRef | null, address: string }
   | { event: 'lost', device: DeviceRef, seq: number, code: 'UNREACHABLE' | 'TIMEOUT', message: string }
 
-/** A device before it is evicted. `role`: null when it is no member any more. `lastSeen`: ISO 8601; null when this node never saw it. */
-/** `remotes`: those that only it added; they end with it. */
-export interface Evictee extends DeviceRef { role: Role | null, lastSeen: string | null, remotes: Array<{ stack: string, url: string }> }
+/** A device before it is evicted. */
+export interface Evictee extends DeviceRef {
+  /** Null when it is no member any more. */
+  role: Role | null
+  /** ISO 8601; null when this node never saw it. */
+  lastSeen: string | null
+  /** Those that only it added; they end with it. */
+  remotes: Array<{ stack: string, url: string }>
+  /** With `keep`: per stack, how many strands beyond its cut come back. A stack that is not here goes by its id. */
+  kept?: Array<{ stack: string, heads: number }>
+}
 
 export interface LeaveOptions {
   /** Go also as the last admin, with stacks that are only here, or with nobody told. @default false */

@@ -78,5 +78,7 @@ export interface StackProof {
   devices: Array<DeviceRef & { state: 'self' | 'same' | 'differs' | 'busy' | 'silent' | 'offline' }>
   /** Read from the remote now. `lacks`: records that were not pushed yet. */
   remotes: Array<{ url: string, state: 'same' | 'behind' | 'damaged' | 'unreachable', commit: string | null, lacks: number | null, message: string | null }>
+  /** Records of evicted devices beyond their cuts, on this disk: `evict <device> --keep` brings them back. */
+  beyond: Array<{ device: DeviceRef, records: number }>
   problems: Problem[]
 }

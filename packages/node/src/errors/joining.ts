@@ -21,6 +21,18 @@ export const JOINING: Codes = {
   ONLY_COPY: met('error problem', 'A stack with entries is on this device alone: no other device is connected that holds all of it, and no remote does.', 'Start another device, or `elder-node stack remote add <stack> <git url>`'),
   NOBODY_TOLD: error('No other device is online to hear that this one leaves, so the mesh would go on counting it.', 'Start another device first; or `elder-node leave --force`, and on another device: `elder-node evict <device>`'),
   SELF: error('A device cannot do this to itself.', 'Run it on another device; to take this one out of the mesh: `elder-node leave`'),
+  NOT_EVICTED: error(
+    'What a device wrote beyond its cut should be brought back, and it has none: it is a member, or left by itself.',
+    '`elder-node devices` lists the members; `--keep` is for a device that was evicted.',
+  ),
+  NOTHING_ASIDE: error(
+    'No device that is connected keeps anything that the evicted device wrote beyond its cut.',
+    'Start the devices that were with it last, then again: `elder-node evict <device> --keep`',
+  ),
+  TAKEN_BACK: error(
+    'An eviction with `--undo` took back all that the device wrote, and such a record stands for ever.',
+    'Write what is missed again: `elder-node stack add <stack> --kind note --title "…"`',
+  ),
   NO_SUCH_DEVICE: error('No device of the mesh has that name, nor an id that begins so; or it left, or was evicted.', '`elder-node devices` lists names and ids.'),
   AMBIGUOUS: error('Several devices, builds, entries or archived stacks answer to what was typed.', 'Type more of it; the message lists what is meant.'),
 }

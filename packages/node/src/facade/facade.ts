@@ -1,5 +1,5 @@
 /** What a running node does for its owner: each verb of {@link ElderNode}, handed to the service that does it. */
-import type { Crypto, DeviceId } from '@elder-node/protocol'
+import { stackKey, type Crypto, type DeviceId } from '@elder-node/protocol'
 import type { RunningNode } from '../api.ts'
 import type { Lifetime } from '../lifetime.ts'
 import type { CallOptions, Tried } from '../ports/mesh.ts'
@@ -45,7 +45,10 @@ export function facade (parts: FacadeComponents, { agent, ...init }: FacadeInit)
       mesh, ref, find: text => membership.find(text).device,
       lastSeen: of => status.lastSeen(of), tryAddresses: (of, call) => mesh.tryAddresses(of, call),
     }, name, options),
-    ...memberVerbs(membership, { lastSeen: of => status.lastSeen(of), remotesOf: of => parts.remotes.of(of) }),
+    ...memberVerbs(membership, {
+      lastSeen: of => status.lastSeen(of), remotesOf: of => parts.remotes.of(of),
+      stackName: stack => parts.stacks.held(stackKey(stack))?.name ?? stack,
+    }),
     build: (request, options) => builds.build({ ...author, ...request }, options),
     builds: {
       list: async () => builds.list(),

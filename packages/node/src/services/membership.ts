@@ -5,7 +5,7 @@
  * step with every other member. See docs/PROTOCOL.md, "Membership and the door".
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { deviceId, deviceOfAddress, ElderError, proofOf, type Crypto, type Cuts as StackCuts, type DeviceId, type MeshId, type Role, type Roster, type RosterMember, type Signer, type StackId, type Value } from '@elder-node/protocol'
+import { deviceId, deviceOfAddress, ElderError, proofOf, type Crypto, type Cut, type Cuts as StackCuts, type DeviceId, type MeshId, type Role, type Roster, type RosterMember, type Signer, type StackId, type Value } from '@elder-node/protocol'
 import type { DeviceRef, Problem } from '../api.ts'
 import type { Admission, RefusalCode, Verdict } from '../ports/admission.ts'
 import type { PrivateFiles } from '../ports/files.ts'
@@ -93,7 +93,9 @@ export class Membership implements Admission {
   }
 
   /** Registers the `heads` service: from now on an eviction says up to where the memory of the device counts. Before the mesh starts. */
-  serveHeads (mesh: Mesh, headsOf: HeadsOf): void { this.#cuts = new Cuts({ mesh, headsOf }) }
+  serveHeads (mesh: Mesh, heads: { headsOf: HeadsOf, headsBeyond: HeadsOf }): void {
+    this.#cuts = new Cuts({ mesh, ...heads })
+  }
 
   /** Begins the periodic comparison with peers. */
   start (): void { this.#sync?.start() }
@@ -145,6 +147,34 @@ export class Membership implements Admission {
 
   /** Whom {@link evict} would remove. Errors as it. */
   evictee (device: string, undo = false): DeviceId { return this.#administration.evictee(device, undo) }
+
+  /**
+   * What {@link keep} would bring back: per stack the heads of an evicted device beyond its cut, as this device and
+   * those that are connected hold them.
+   *
+   * @throws ElderError `NOT_ADMIN`, `NO_SUCH_DEVICE`, `AMBIGUOUS`, `NOT_EVICTED`, `TAKEN_BACK`, `NOTHING_ASIDE`
+   */
+  async beyond (device: string): Promise<{ device: DeviceId, cuts: Cut[] }> {
+    const { device: subject, cuts: known } = this.#administration.cutOff(device)
+    const cuts = await this.#cuts?.collectBeyond(subject, known) ?? []
+    if (cuts.length > 0) return { device: subject, cuts }
+    const id = subject.slice(0, 12)
+    const who = `${this.nameOf(subject)} (${id})`
+    throw new ElderError(
+      'NOTHING_ASIDE', `No device that is connected keeps anything that ${who} wrote beyond its cut.`,
+      `Start the devices that were with it last, then: elder-node evict ${id} --keep`,
+    )
+  }
+
+  /**
+   * What an evicted device wrote beyond its cut counts again, as far as anybody who is connected holds it: a further
+   * cut joins those that there are, on every device. Errors as {@link beyond}, and those of a write.
+   */
+  async keep (device: string): Promise<DeviceId> {
+    const { device: subject, cuts } = await this.beyond(device)
+    this.#administration.keep(subject, cuts)
+    return subject
+  }
 
   /** Marks a device as lost: no member, and its name is free, until it is invited again. Errors as {@link evict}. */
   markLost (device: string): RosterMember { return this.#administration.markLost(device) }

@@ -58,7 +58,7 @@ export class Replication {
     this.#stops.push(
       mesh.on('admitted', device => { this.#decide({ type: 'admitted', device }) }),
       mesh.on('gone', device => { this.#decide({ type: 'gone', device }) }),
-      stacks.onImported(() => { this.announce() }),
+      stacks.onUntold(() => { this.announce() }),
     )
   }
 

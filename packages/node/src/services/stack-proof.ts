@@ -48,6 +48,7 @@ export async function proveStack (parts: StackProofComponents, name: string, { s
   return {
     stack: name, digest: audit.digest, feeds: audit.feeds, entries: held.entries(), records: audit.records, signatures: audit.signatures,
     writers: audit.perFeed.map(({ feed, records }) => ({ device: { id: feedDevice(feed), name: parts.nameOf(feedDevice(feed)) }, feed, records })),
+    beyond: beyondOf(audit, held, parts.nameOf),
     devices, remotes, problems: [
       ...diskProblems(audit, faultProblems([held], parts.nameOf)), ...recordsWait(held, parts.nameOf),
       ...deviceProblems(devices), ...remoteProblems(name, remotes),
@@ -82,6 +83,14 @@ function stateOf ({ mesh, replication }: StackProofComponents, held: HeldStack, 
   if (!mesh.peers().some(peer => peer.device === device)) return 'offline'
   if (replication.holders(held).includes(device)) return 'same'
   return failed.get(device) ?? 'differs'
+}
+
+/** Of a stack of another mesh nobody here can bring anything back. */
+function beyondOf (
+  { beyond }: Audit, { archivedFrom }: HeldStack, nameOf: (device: DeviceId) => string,
+): StackProof['beyond'] {
+  if (archivedFrom !== undefined) return []
+  return beyond.map(({ device, records }) => ({ device: { id: device, name: nameOf(device) }, records }))
 }
 
 /** Damage that was met at the start and is on the disk still is said once. */

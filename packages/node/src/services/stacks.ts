@@ -67,7 +67,7 @@ export class Stacks {
   readonly #dropping = new Map<StackKey, Promise<void>>()
   readonly #appended = new Listeners<[held: HeldStack, batch: Batch]>()
   readonly #moved = new Listeners<[held: HeldStack]>()
-  readonly #imported = new Listeners<[held: HeldStack]>()
+  readonly #untold = new Listeners<[held: HeldStack]>()
   /** Stacks on the disk that could not be opened, and why. */
   get broken (): Array<{ name: string, code: string, message: string }> { return [...this.#broken.values()] }
   readonly #broken = new Map<StackKey, { name: string, code: string, message: string }>()
@@ -214,6 +214,17 @@ export class Stacks {
     return new Map(heads.filter(([, hashes]) => hashes.length > 0))
   }
 
+  /** The same beyond the cut of an evicted device, from the disk. */
+  async headsBeyond (device: DeviceId): Promise<Map<StackId, Uint8Array[]>> {
+    const heads = new Map<StackId, Uint8Array[]>()
+    for (const { stack, archivedFrom } of this.all()) {
+      if (archivedFrom !== undefined) continue
+      const hashes = await stack.headsBeyond(device)
+      if (hashes.length > 0) heads.set(stack.id, hashes)
+    }
+    return heads
+  }
+
   /** May this feed be received? For an archived stack that is not here yet, its origin will tell. */
   accepts (key: StackKey, feed: FeedId): boolean {
     const held = this.held(key)
@@ -226,8 +237,11 @@ export class Stacks {
   /** A stack has new records, own or received. Returns the unsubscriber. */
   onMoved (listener: MovedListener): () => void { return this.#moved.add(listener) }
 
-  /** An archived stack was restored here. Returns the unsubscriber. */
-  onImported (listener: MovedListener): () => void { return this.#imported.add(listener) }
+  /**
+   * Something changed that no gossip tells: an archived stack was restored, or other cuts count, which may bring
+   * records back here or elsewhere. Returns the unsubscriber.
+   */
+  onUntold (listener: MovedListener): () => void { return this.#untold.add(listener) }
 
   /** Takes batches from a peer or a mirror, in order; makes the stack when the first of them holds. @throws MalformedError the sender's fault; ElderError `DISK_FULL` */
   async receive (key: StackKey, name: string, batches: readonly Batch[]): Promise<Pick<Received, 'accepted' | 'missing'>> {
@@ -268,8 +282,12 @@ export class Stacks {
     const failed: unknown[] = []
     for (const held of this.all()) {
       if (held.archivedFrom !== undefined) continue
-      await held.stack.setCuts(this.#components.cuts(held.stack.id)).catch((error: unknown) => { failed.push(error) })
+      const isOther = await held.stack.setCuts(this.#components.cuts(held.stack.id)).catch((error: unknown) => {
+        failed.push(error)
+        return true
+      })
       this.#tellMoved(held)
+      if (isOther) this.#untold.tell(held)
     }
     if (failed.length > 0) throw new AggregateError(failed, 'records of evicted devices could not be read again')
   }
@@ -311,7 +329,7 @@ export class Stacks {
   async importArchived ({ key, name, batches, roster }: Archive): Promise<HeldStack> {
     const held = await this.acceptOrigin(key, name, roster, { asked: true })
     await this.receiveEach(held, batches)
-    this.#imported.tell(held)
+    this.#untold.tell(held)
     return held
   }
 

@@ -122,6 +122,24 @@ describe('evict', () => {
     expect(evicted).toHaveBeenCalledExactlyOnceWith(MINI.id, { undo: true })
   })
 
+  test('--keep says which stacks come back, asks, and goes with --undo no further than to a usage error', async () => {
+    const evicted = vi.spyOn(desk.node, 'evict')
+    const kept = [{ stack: 'my-repo', heads: 2 }]
+    desk.node.evictee = async () => ({ ...MINI, role: null, lastSeen: null, remotes: [], kept })
+    const both = await desk.run(['evict', 'mini', '--keep', '--undo', '--json'])
+    expect(both.code).toBe(2)
+    expect(both.json()[0]?.error).toMatchObject({ code: 'USAGE', fix: 'elder-node evict mini --keep' })
+    const no = await desk.run(['evict', 'mini', '--keep'], terminal('n\n'))
+    const whom = 'This brings back what mini (id bbbbbbbbbbbb, no member any more, last seen never) wrote beyond its cut'
+    expect(no.stderr).toContain(`${whom}, in the stack my-repo; afterwards only --undo`)
+    expect(evicted).not.toHaveBeenCalled()
+    const { stdout } = await desk.run(['evict', 'mini', '--keep', '--yes'])
+    expect(stdout).toBe('What mini (bbbbbbbbbbbb) wrote beyond its cut counts again, in the stack my-repo.\n')
+    expect(evicted).toHaveBeenCalledExactlyOnceWith(MINI.id, { keep: true })
+    const [document] = (await desk.run(['evict', 'mini', '--keep', '--yes', '--json'])).json()
+    expect(document).toEqual({ schema: 'elder/evict.v1', device: MINI, remotes: [], kept })
+  })
+
   test('a device that is not there is an error of its own, before any question', async () => {
     expect((await desk.run(['evict', 'nobody', '--json'])).json()[0]).toMatchObject({ error: { code: 'NO_SUCH_DEVICE' } })
   })

@@ -70,6 +70,14 @@ describe('stack verify', () => {
     ])
   })
 
+  test('what lies beyond a cut is no fault, and is told with the command that brings it back', async () => {
+    proof({ beyond: [{ device: MINI, records: 2 }] })
+    const { code, stdout } = await desk.run(['stack', 'verify', 'my-repo'])
+    expect(code).toBe(0)
+    const back = `to bring back: elder-node evict ${MINI.id.slice(0, 12)} --keep`
+    expect(stdout).toContain(`beyond the cut of an evicted device, kept aside\n  2 records of mini   ${back}\n`)
+  })
+
   test('what does not hold is exit 1 and says what is wrong and what to do', async () => {
     const problem = { code: 'FEED_DAMAGED', message: 'On this disk, the feed x.', fix: 'Look after the disk.' }
     proof({ problems: [problem], devices: [{ ...SELF, state: 'self' }, { ...MINI, state: 'offline' }] })

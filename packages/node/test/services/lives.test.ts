@@ -20,6 +20,8 @@ function copyOf (disk: Disk): Disk {
 
 class Lives {
   readonly mesh = new StackMesh()
+  /** Names of the heads beyond a cut that were to come back: every member must hold them in the end. */
+  readonly kept: string[] = []
   readonly #random: () => number
   readonly #disks = new Map<number, Disk>()
   readonly #backups = new Map<number, Disk>()
@@ -55,10 +57,12 @@ class Lives {
     else await this.#evict(node)
   }
 
-  /** What was cut stays so, or every eviction is taken back. */
+  /** What was cut stays so, or comes back as far as a member's disk has it, or every eviction is taken back. */
   async settleCuts (): Promise<void> {
-    if (this.#random() < 0.5) this.#cuts = new Map()
+    const dice = this.#random()
+    if (dice < 0.5) this.#cuts = new Map()
     await this.#applyCuts()
+    if (dice < 0.75) await this.#keepAll()
   }
 
   /** Ids of everything that a member shows, removed entries too. */
@@ -127,6 +131,22 @@ class Lives {
     await this.#applyCuts()
   }
 
+  /** What members hold beyond the cut, as `evict --keep` finds it. */
+  async #beyond (victim: DeviceId): Promise<string[]> {
+    const held = this.members.flatMap(node => node.stacks.named('repo')?.stack ?? [])
+    return (await Promise.all(held.map(stack => stack.headsBeyond(victim)))).flat().map(toHex)
+  }
+
+  async #keepAll (): Promise<void> {
+    for (const [victim, { keep, undo }] of this.#cuts) {
+      const beyond = await this.#beyond(victim)
+      const whole = new Set([...keep, ...beyond])
+      this.kept.push(...beyond)
+      this.#cuts = new Map([[victim, { keep: whole, undo }]])
+    }
+    await this.#applyCuts()
+  }
+
   async #applyCuts (): Promise<void> { for (const { stacks } of this.nodes) await stacks.applyCuts() }
 
   #below (count: number): number { return Math.floor(this.#random() * count) }
@@ -148,6 +168,7 @@ test.each(SEEDS)('seed %i', async seed => {
     const stacks = members.map(node => stackOf(node, 'repo'))
     expect(new Set(stacks.map(stack => JSON.stringify(stack.digest()))).size).toBe(1)
     for (const stack of stacks) expect([...shown].filter(id => stack.entry(id) === undefined)).toEqual([])
+    for (const stack of stacks) expect(lives.kept.filter(name => !stack.holds(Buffer.from(name, 'hex')))).toEqual([])
   })
   for (const node of members) {
     expect((await stackOf(node, 'repo').audit()).problems).toEqual([])

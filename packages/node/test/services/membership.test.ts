@@ -296,6 +296,43 @@ describe('evicting', () => {
     expect(founder.membership.roster.revoked.get(second.device)?.undo).toBe(true)
   })
 
+  test('--keep asks everybody for what lies beyond the cut, and adds it to the cuts on every device', async () => {
+    const { mesh, founder, pi, laptop } = await three()
+    const stack = toBase32(new Uint8Array(16).fill(1)) as StackId
+    const hash = (byte: number): Uint8Array => new Uint8Array(32).fill(byte)
+    const [cut, aside, elsewhere] = [hash(1), hash(2), hash(3)]
+    founder.heads.set(laptop.device, new Map([[stack, [cut]]]))
+    await expect(founder.membership.keep('laptop')).rejects.toThrow(throwing('NOT_EVICTED'))
+    await expect(founder.membership.keep('nobody')).rejects.toThrow(throwing('NO_SUCH_DEVICE'))
+    await founder.membership.evict('laptop')
+    // What the cuts name already is nothing that comes back.
+    pi.beyond.set(laptop.device, new Map([[stack, [cut]]]))
+    await expect(founder.membership.keep('laptop')).rejects.toThrow(throwing('NOTHING_ASIDE'))
+    await expect(pi.membership.keep('laptop')).rejects.toThrow(throwing('NOT_ADMIN'))
+    founder.beyond.set(laptop.device, new Map([[stack, [aside]]]))
+    pi.beyond.set(laptop.device, new Map([[stack, [cut, elsewhere]]]))
+    const { cuts } = await founder.membership.beyond('laptop')
+    expect(cuts).toEqual([{ stack, heads: [toHex(aside), toHex(elsewhere)] }])
+    expect(await founder.membership.keep(laptop.device.slice(0, 8))).toBe(laptop.device)
+    const whole = { cuts: new Map([[stack, new Set([cut, aside, elsewhere].map(toHex))]]), undo: false }
+    await eventually(() => { expect(pi.membership.roster.revoked.get(laptop.device)).toMatchObject(whole) })
+    // Who comes in later knows it from the records; what it wrote stays out of the mesh as before.
+    const late = await mesh.joined(founder, 'late')
+    await eventually(() => { expect(late.membership.roster.revoked.get(laptop.device)).toMatchObject(whole) })
+    expect(names(late)).toEqual(['late', 'mini', 'pi'])
+    await founder.membership.evict('laptop', { undo: true })
+    await expect(founder.membership.keep('laptop')).rejects.toThrow(throwing('TAKEN_BACK'))
+  })
+
+  test('--keep is not for a device that left by its own word: nothing of it was cut', async () => {
+    const { founder, laptop } = await three()
+    await laptop.membership.leave()
+    founder.beyond.set(laptop.device, new Map([[toBase32(new Uint8Array(16)) as StackId, [new Uint8Array(32)]]]))
+    await eventually(() => { expect(founder.membership.isRevoked(laptop.device)).toBe(true) })
+    await expect(founder.membership.keep('laptop')).rejects.toThrow(throwing('NOT_EVICTED'))
+    expect(founder.membership.cutsOf(toBase32(new Uint8Array(16)) as StackId).size).toBe(0)
+  })
+
   test('a refusal without proof, or with a false one, evicts nobody', async () => {
     const { founder, laptop } = await three()
     laptop.membership.refused(founder.device, 'revoked', undefined)

@@ -1,5 +1,5 @@
 /** Replication against peers that break rules, streams that break, and feeds that fork. */
-import { batchOf, batchValue, decodeSync, encodeSync, LIMITS, liveValue, stackIdOf, stackKey, type Batch, type SyncMessage } from '@elder-node/protocol'
+import { batchOf, batchValue, decodeSync, encodeSync, LIMITS, liveValue, stackIdOf, stackKey, toHex, type Batch, type Cuts, type SyncMessage } from '@elder-node/protocol'
 import * as fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { FrameStream } from '../../src/ports/mesh.ts'
@@ -36,6 +36,37 @@ const ending = async (stream: FrameStream): Promise<string> => {
   }
 }
 const nextMessage = async (frames: AsyncIterator<Uint8Array>): Promise<SyncMessage> => decodeSync((await frames.next()).value as Uint8Array, crypto)
+
+describe('an eviction', () => {
+  it('that keeps more brings what one device has to the others at once, whoever hears of it first', async () => {
+    for (const order of [[0, 1, 2], [2, 1, 0], [1, 0, 2]]) {
+      let cuts: Cuts = new Map()
+      const own = { cuts: () => cuts, ...QUIET }
+      const [a, b, c] = [await mesh.node(own), await mesh.node(own), await mesh.node(own)]
+      const victim = await mesh.node(QUIET)
+      await mesh.network.connect(b.device, victim.device)
+      await note(victim, 'late')
+      await eventually(async () => { expect(await titles(b)).toEqual(['late']) })
+      await mesh.stop(victim)
+      const apply = async (keep: string[]): Promise<void> => {
+        cuts = new Map([[victim.device, { keep: new Set(keep), undo: false }]])
+        for (const at of order) await [a, b, c][at]?.stacks.applyCuts()
+      }
+      await apply([])
+      for (const [from, to] of [[a, b], [b, c], [a, c]] as const) await mesh.network.connect(from.device, to.device)
+      await note(a, 'of a member')
+      await eventually(async () => {
+        for (const node of [a, b, c]) expect(await titles(node)).toEqual(['of a member'])
+      })
+      const [aside] = [...(await b.stacks.headsBeyond(victim.device)).values()].flat()
+      await apply([toHex(aside as Uint8Array)])
+      await eventually(async () => {
+        for (const node of [a, b, c]) expect(await titles(node)).toEqual(['late', 'of a member'])
+      })
+      await mesh.stop()
+    }
+  })
+})
 
 describe('a peer that breaks the rules', () => {
   it('random, truncated and senseless frames end the exchange as MALFORMED and change nothing', async () => {

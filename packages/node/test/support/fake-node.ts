@@ -55,7 +55,7 @@ export class FakeNode implements ElderNode {
   problems: Status['problems'] = []
   cancels = 0
   ticket = 'elder1ticket'
-  proof: Omit<StackProof, 'stack' | 'digest' | 'feeds'> = { entries: 1, records: 2, signatures: 2, writers: [], devices: [{ ...SELF, state: 'self' }, { ...MINI, state: 'same' }], remotes: [], problems: [] }
+  proof: Omit<StackProof, 'stack' | 'digest' | 'feeds'> = { entries: 1, records: 2, signatures: 2, writers: [], devices: [{ ...SELF, state: 'self' }, { ...MINI, state: 'same' }], remotes: [], beyond: [], problems: [] }
   stopped = false
   /** Whether the last reader of events wanted what comes. */
   followed: boolean | undefined

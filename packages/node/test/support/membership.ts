@@ -15,6 +15,8 @@ export interface TestNode {
   recoverySecret: string | null
   /** What this node holds of other devices' feeds. */
   heads: Map<DeviceId, Map<StackId, Uint8Array[]>>
+  /** The same beyond the cuts. */
+  beyond: Map<DeviceId, Map<StackId, Uint8Array[]>>
 }
 
 export class TestMesh {
@@ -32,9 +34,12 @@ export class TestMesh {
     const mesh = this.network.join(device, membership)
     membership.attach(mesh)
     const heads: TestNode['heads'] = new Map()
-    membership.serveHeads(mesh, async of => heads.get(of) ?? new Map())
+    const beyond: TestNode['beyond'] = new Map()
+    membership.serveHeads(mesh, {
+      headsOf: async of => heads.get(of) ?? new Map(), headsBeyond: async of => beyond.get(of) ?? new Map(),
+    })
     await mesh.start()
-    return { device, membership, mesh, files, recoverySecret, heads }
+    return { device, membership, mesh, files, recoverySecret, heads, beyond }
   }
 
   /** Invites on `host`, joins, and waits until it is a member. */

@@ -44,8 +44,8 @@ export interface ControlMethods {
   'status': Empty
   'devices': Empty
   'invite': { role?: Named, expiresMs?: number }
-  'evict': { device: string, undo?: boolean }
-  'evict.whom': { device: string, undo?: boolean }
+  'evict': { device: string, undo?: boolean, keep?: boolean }
+  'evict.whom': { device: string, undo?: boolean, keep?: boolean }
   'diagnosis': Empty
   'promote': { device: string }
   'ping': { device: string, count?: number, intervalMs?: number }
@@ -111,8 +111,8 @@ const SCHEMAS: { [M in ControlMethod]: Schema<ControlMethods[M]> } = {
   'status': none,
   'devices': none,
   'invite': v.strictObject({ role: maybe(v.picklist(['observer', 'member', 'builder', 'admin'])), expiresMs: maybe(positive) }),
-  'evict': v.strictObject({ device: label, undo: maybe(flag) }),
-  'evict.whom': v.strictObject({ device: label, undo: maybe(flag) }),
+  'evict': v.strictObject({ device: label, undo: maybe(flag), keep: maybe(flag) }),
+  'evict.whom': v.strictObject({ device: label, undo: maybe(flag), keep: maybe(flag) }),
   'diagnosis': none,
   'promote': v.strictObject({ device: label }),
   'ping': v.strictObject({ device: label, count: maybe(positive), intervalMs: maybe(v.pipe(positive, v.maxValue(LIMITS.deadlineMsMax))) }),

@@ -98,7 +98,10 @@ function revokedOf (effective: MemberRecord[], grants: Grants): Map<DeviceId, Re
 
 /** `records`: at least one, in causal order. */
 function revokedBy (device: DeviceId, name: string | null, records: MemberRecord[]): RevokedDevice {
-  const revokes = records.map(({ content }) => content).filter(content => content.type === 'revoke')
+  // Nobody says what counts of its own records once another has said it.
+  const byOthers = records.filter(({ issuer, content }) => content.type === 'revoke' && issuer !== device)
+  const says = (byOthers.length > 0 ? byOthers : records).map(({ content }) => content)
+  const revokes = says.filter(content => content.type === 'revoke')
   const cuts = new Map<StackId, Set<string>>()
   for (const { stack, heads } of revokes.flatMap(revoke => revoke.cuts)) cuts.set(stack, new Set([...cuts.get(stack) ?? [], ...heads]))
   const first = records[0] as MemberRecord

@@ -4,7 +4,7 @@
  * - a device is admitted: the lower id opens an exchange at once (both connect, one exchange);
  * - every `intervalMs`, jittered: one random peer, so that a hint that was lost is repaired;
  * - gossip showed that we are behind: now, with whom said so when it is connected, else with a random peer;
- * - something arrived that others cannot know (an import): now, with every peer;
+ * - something changed that no gossip tells (an import, other cuts): now, with every peer;
  * - an exchange failed: again after a delay that doubles, for as long as the peer is there.
  *
  * One exchange per peer at a time, `concurrentMax` in all: memory stays bounded.

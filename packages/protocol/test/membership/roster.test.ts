@@ -57,6 +57,18 @@ describe('the roster', () => {
     expect(book.roster().revoked.get(idOf(2))).toMatchObject({ cuts: new Map([[a, new Set([x, y])], [b, new Set([x])]]), undo: true })
   })
 
+  test('an evicted admin adds nothing to its own cuts, however it dates the record', () => {
+    const stack = toBase32(new Uint8Array(16)) as StackId
+    const [cut = '', beyond = ''] = ['1', '2'].map(digit => digit.repeat(64))
+    const book = new MeshBook()
+    const { hash } = book.admit(0, 1, 'admin', 'gone')
+    book.revoke(0, 1, { cuts: [{ stack, heads: [cut] }] })
+    // Not having heard of its eviction.
+    const content = { type: 'revoke' as const, subject: idOf(1), cuts: [{ stack, heads: [beyond] }], undo: true }
+    book.write(1, content, { grant: hash, prev: [hash] })
+    expect(book.roster().revoked.get(idOf(1))).toMatchObject({ cuts: new Map([[stack, new Set([cut])]]), undo: false })
+  })
+
   test('a ticket with another role, another issuer or past its time, or another key, admits nobody', () => {
     const book = new MeshBook()
     book.admit(0, 1, 'admin', 'second')

@@ -108,7 +108,7 @@ function painted (line: string, paint: Paint): string {
 
 /** What the stack is, who holds exactly that, and what is wrong. */
 export function renderProof (proof: StackProof, { paint, width }: Omit<Page, 'nowMs'>): string {
-  const { stack, digest, feeds, entries, records, signatures, writers, devices, remotes, problems } = proof
+  const { stack, digest, feeds, entries, records, signatures, writers, devices, remotes, beyond, problems } = proof
   const good = (text: string): string => paint('green', text.padEnd(11))
   const other = (text: string): string => paint('yellow', text.padEnd(11))
   const devicesLine = devices.map(({ name, state }) => `  ${state === 'self' || state === 'same' ? good(state === 'self' ? 'this device' : 'same') : other(state)}  ${plain(name)}`)
@@ -118,8 +118,13 @@ export function renderProof (proof: StackProof, { paint, width }: Omit<Page, 'no
     `${problems.length === 0 ? paint('green', 'ok') : paint('red', 'wrong')}  ${paint('bold', plain(stack))}   ${count(entries, 'entry', 'entries')} from ${count(records, 'record')} of ${count(writers.length, 'feed')}, ${count(signatures, 'signature')}`,
     `digest  ${digest}`, `feeds   ${feeds}`,
     'devices', ...devicesLine, ...(remotes.length === 0 ? ['remotes   none: elder-node stack remote add'] : ['remotes', ...remotesLine]),
+    ...(beyond.length === 0 ? [] : ['beyond the cut of an evicted device, kept aside', ...beyond.map(asideLine)]),
     ...renderProblems(problems, paint, width),
   ].join('\n')
+}
+
+function asideLine ({ device: { id, name }, records }: StackProof['beyond'][number]): string {
+  return `  ${count(records, 'record')} of ${plain(name)}   to bring back: elder-node evict ${id.slice(0, 12)} --keep`
 }
 
 function count (many: number, one: string, more: string = `${one}s`): string { return `${many} ${many === 1 ? one : more}` }

@@ -1,7 +1,8 @@
 /** What an admin does to the roster: tickets, evictions, lost devices, new admins. Each is one signed record, durable when it returns. */
-import { deviceId, deviceOfAddress, ElderError, formatTicket, encode, hasRole, LIMITS, type Cut, type DeviceId, type MemberContent, type Role, type RosterMember, type Signer } from '@elder-node/protocol'
+import { deviceId, deviceOfAddress, ElderError, formatTicket, encode, hasRole, LIMITS, type Cut, type DeviceId, type MemberContent, type RevokedDevice, type Role, type RosterMember, type Signer } from '@elder-node/protocol'
 import type { RandomBytes } from '../../ports/host.ts'
 import { durationText } from '../../quantities.ts'
+import { isCut } from './cuts-of.ts'
 import { findDevice, findGone } from './find-device.ts'
 import { writeRecord, writeRecords, type WriterComponents } from './writer.ts'
 
@@ -67,6 +68,34 @@ export class Administration {
     writeRecords(this.#components, inRecords(cuts).map((cuts): MemberContent => ({ type: 'revoke', subject: device, cuts, undo })))
   }
 
+  /** Whose records beyond the cut are to come back: a device that is gone, of which something was cut. */
+  cutOff (device: string): RevokedDevice {
+    this.#demandAdmin('bring back what an evicted device wrote')
+    const { roster } = this.#components.book
+    const gone = findGone(roster, device)
+    if (gone === undefined) throw notEvicted(findDevice(roster, device).name)
+    const revoked = roster.revoked.get(gone) as RevokedDevice
+    const name = revoked.name ?? gone.slice(0, 12)
+    if (!isCut(revoked)) {
+      const what = `"${name}" left by its own word: all that it wrote counts.`
+      throw new ElderError('NOT_EVICTED', what, 'elder-node stack list')
+    }
+    if (revoked.undo) {
+      throw new ElderError(
+        'TAKEN_BACK', `All that "${name}" wrote was taken back with --undo, and that stands for ever.`,
+        'Write what is missed again: elder-node stack add <stack> --kind note --title "…"',
+      )
+    }
+    return revoked
+  }
+
+  /** What the cuts name of an evicted device counts from now on, beside what counts already. */
+  keep (device: DeviceId, cuts: Cut[]): void {
+    this.#demandAdmin('bring back what an evicted device wrote')
+    const revoke = { type: 'revoke', subject: device, undo: false } as const
+    writeRecords(this.#components, inRecords(cuts).map(cuts => ({ ...revoke, cuts })))
+  }
+
   markLost (device: string): RosterMember {
     const member = this.#otherMember(device, 'mark a device as lost')
     writeRecord(this.#components, { type: 'lost', subject: member.device })
@@ -93,6 +122,13 @@ export class Administration {
     const admins = [...members.values()].filter(({ role }) => role === 'admin').map(({ name }) => name)
     throw new ElderError('NOT_ADMIN', `Only an admin may ${what}, and this device is ${me === undefined ? 'no member yet' : `a ${me.role}`}.`, admins.length > 0 ? `Run it on ${admins.join(' or ')}.` : '')
   }
+}
+
+function notEvicted (name: string): ElderError {
+  return new ElderError(
+    'NOT_EVICTED', `"${name}" is a member of this mesh: all that it wrote counts.`,
+    'elder-node devices   (--keep is for a device that was evicted)',
+  )
 }
 
 /** As many cuts in a record as fit it; at least one record, which may cut nothing. */

@@ -1,7 +1,10 @@
 /**
  * Where an eviction cuts: before a device is evicted, everybody who is connected is asked how far it knows that device's feeds.
+ * Later the same is asked for what lies beyond the cut, which brings it back.
  *
- * heads := {device} -> {heads: [[stack, [hash, ...]], ...]}      stack: 16 bytes, hash: 32; the newest records of the device's feeds
+ * heads := {device, beyond?: true} -> {heads: [[stack, [hash, ...]], ...]}      stack: 16 bytes, hash: 32
+ *
+ * These are the newest records of the device's feeds, or with `beyond` the heads that its cut leaves out.
  *
  * Partial answers are fine: what nobody here knew of is beyond the cut. The request is the admins' alone.
  */
@@ -12,7 +15,9 @@ import { mapOf } from './wire.ts'
 /** What a device holds of another one: per stack the hashes of the newest records that the other wrote. */
 export type HeadsOf = (device: DeviceId) => Promise<Map<StackId, Uint8Array[]>>
 
-export interface CutsComponents { mesh: Mesh, headsOf: HeadsOf }
+export interface CutsComponents { mesh: Mesh, headsOf: HeadsOf,
+  /** The same of an evicted device, beyond its cut: read from the disk. */
+  headsBeyond: HeadsOf }
 export interface CutsInit {
   /** How long the other devices may take to answer, milliseconds. @default 3000 */
   answerMs?: number
@@ -23,33 +28,51 @@ const FOREIGN_STACKS_MAX = 256
 /** Hash and framing of one head, and of one stack, in an answer. */
 const HEAD_BYTES = 34
 const STACK_BYTES = 24
+/** What left the state is looked for on the disk. */
+const READ_MS = 20_000
 
 export class Cuts {
   readonly #mesh: Mesh
   readonly #headsOf: HeadsOf
+  readonly #headsBeyond: HeadsOf
   readonly #answerMs: number
 
   /** Registers its handler: before the mesh starts. */
-  constructor ({ mesh, headsOf }: CutsComponents, { answerMs = 3000 }: CutsInit = {}) {
+  constructor ({ mesh, headsOf, headsBeyond }: CutsComponents, { answerMs = 3000 }: CutsInit = {}) {
     this.#mesh = mesh
     this.#headsOf = headsOf
+    this.#headsBeyond = headsBeyond
     this.#answerMs = answerMs
-    mesh.onRequest('heads', { role: 'admin', concurrencyMax: 2, deadlineMs: answerMs }, (_from, message) => this.#answer(message))
+    const gate = { role: 'admin', concurrencyMax: 2, deadlineMs: READ_MS } as const
+    mesh.onRequest('heads', gate, (_from, message) => this.#answer(message))
   }
 
   /** The heads that this device and those that are connected know of `device`, together. Never rejects: who does not answer is left out. */
   async collect (device: DeviceId): Promise<Cut[]> {
-    const signal = AbortSignal.timeout(this.#answerMs)
+    return await this.#together(device, this.#headsOf, {}, this.#answerMs)
+  }
+
+  /** The same of an evicted device, of what its cuts leave out: none of `known`, which the cuts name. */
+  async collectBeyond (device: DeviceId, known: ReadonlyMap<StackId, ReadonlySet<string>>): Promise<Cut[]> {
+    const found = await this.#together(device, this.#headsBeyond, { beyond: true }, READ_MS)
+    const isKnown = (stack: StackId, head: string): boolean => known.get(stack)?.has(head) === true
+    const fresh = found.map(({ stack, heads }) => ({ stack, heads: heads.filter(head => !isKnown(stack, head)) }))
+    return fresh.filter(({ heads }) => heads.length > 0)
+  }
+
+  async #together (device: DeviceId, own: HeadsOf, asked: Record<string, Value>, ms: number): Promise<Cut[]> {
+    const signal = AbortSignal.timeout(ms)
+    const message = { device: fromBase32(device) as Uint8Array, ...asked }
     const others = this.#mesh.peers().map(peer => peer.device).filter(other => other !== device)
-    const asked = others.map(other => this.#mesh.request(other, 'heads', { device: fromBase32(device) }, { signal }).then(headsIn))
-    const answers = await Promise.allSettled([this.#headsOf(device), ...asked])
+    const theirs = others.map(other => this.#mesh.request(other, 'heads', message, { signal }).then(headsIn))
+    const answers = await Promise.allSettled([own(device), ...theirs])
     return union(answers.map(answer => answer.status === 'fulfilled' ? answer.value : new Map<StackId, Uint8Array[]>()))
   }
 
   async #answer (message: Value): Promise<Value> {
-    const { device } = mapOf(message)
+    const { device, beyond } = mapOf(message)
     if (!(device instanceof Uint8Array)) throw new MalformedError('heads are asked of a device key')
-    const heads = await this.#headsOf(deviceId(device))
+    const heads = await (beyond === true ? this.#headsBeyond : this.#headsOf)(deviceId(device))
     let bytes = 0
     const fits = (hashes: Uint8Array[]): boolean => (bytes += STACK_BYTES + HEAD_BYTES * hashes.length) <= LIMITS.syncPageBytes
     return { heads: [...heads].map(([stack, hashes]) => [fromBase32(stack) as Uint8Array, hashes.slice(0, LIMITS.cutHeadsMax)] as [Uint8Array, Uint8Array[]]).filter(([, hashes]) => fits(hashes)) }
