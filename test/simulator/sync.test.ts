@@ -105,6 +105,20 @@ const eviction: Scenario = async (seed, parts) => {
   return await finish(mesh, 300_000)
 }
 
+/** What an evicted device wrote on while others had not heard comes back, while one of those that keep it aside restarts. */
+const keeping: Scenario = async (seed, parts) => {
+  const mesh = new SimMesh(seed, { links: ROUGH, parts })
+  const [a, b, c, d] = mesh.devices as Four
+  for (let i = 0; i < 60; i++) mesh.world.at(mesh.world.random() * 60_000, () => mesh.writeAnywhere())
+  for (let i = 0; i < 20; i++) mesh.world.at(30_000 + mesh.world.random() * 20_000, () => mesh.add(d, mesh.pick(mesh.stacks)))
+  mesh.world.at(30_000, () => mesh.evict(d, a))
+  mesh.world.at(60_000, () => mesh.partition([a, b, c], [d]))
+  mesh.world.at(110_000, () => mesh.keep(d))
+  mesh.world.at(120_000, () => mesh.crash(b))
+  mesh.world.at(140_000, () => mesh.restart(b))
+  return await finish(mesh, 300_000)
+}
+
 /** Both sides write while apart; the moment they meet again, one exchange per pair must do. */
 const reunion = (init: MeshInit, quietMs: number): Scenario => async (seed, parts) => {
   const mesh = new SimMesh(seed, { gossip: false, ...init, parts })
@@ -163,6 +177,8 @@ describe('replication, simulated', () => {
   })
   it('a disk that goes back in time costs nobody what another device held', async () => { await holds(timeTravel, 6) })
   it('an eviction while the device writes: all others show the same', async () => { await holds(eviction, 6) })
+
+  it('what an evicted device wrote beyond its cut comes back to all others', async () => { await holds(keeping, 6) })
 
   it('after a partition one exchange per pair is enough', async () => {
     await holds(cleanReunion, 6)
@@ -225,6 +241,7 @@ const MUTANTS: Array<[rule: string, scenario: Scenario, seed: number, parts: Par
   ['a failed exchange is tried again', roughReunion, 1, { antiEntropy: NoRetry }],
   ['every interval one random peer', deaf, 1, { antiEntropy: NoRound }],
   ['a hint that we are behind is followed', large, 1, { antiEntropy: DeafToHints }],
+  ['what left the state is on the disk', keeping, 1, { disk: { forgetsAside: true } }],
   ['a feed is continued only after a clean end', lyingDisk, 1, { disk: { keepsCleanEnd: true } }],
 ]
 

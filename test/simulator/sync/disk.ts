@@ -5,6 +5,8 @@ import { ElderError, type Batch, type FeedId } from '@elder-node/protocol'
 export interface DiskFaults {
   /** The evidence that a life is not a clean one is never written. For a mutant. */
   keepsCleanEnd?: boolean
+  /** What is read again lacks what left the state. For a mutant. */
+  forgetsAside?: boolean
 }
 
 /** What of one stack survives a process. */
@@ -56,7 +58,7 @@ export class SimStore implements FeedStore {
 
   async reread (): ReturnType<FeedStore['reread']> {
     this.#check()
-    return this.#read()
+    return this.#faults.forgetsAside === true ? { batches: [], damaged: [] } : this.#read()
   }
 
   async append (batches: readonly Batch[]): Promise<void> {

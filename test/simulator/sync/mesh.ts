@@ -22,6 +22,10 @@ export class SimMesh {
   /** Devices whose disk went back in time: a fork is theirs to have. */
   readonly restored = new Set<SimDevice>()
   readonly #evicted = new Set<DeviceId>()
+  /** What counts of them. */
+  #cuts: Cuts = new Map()
+  /** Of an evicted device, and brought back: every member must show it. */
+  #kept: Acknowledged[] = []
   readonly #errors: unknown[] = []
   /** What every device of all times showed for equal feeds. */
   readonly #shown = new Map<string, string>()
@@ -163,10 +167,30 @@ export class SimMesh {
   evict (victim: SimDevice, by: SimDevice, undo = false): void {
     const keep = new Map(this.stacks.map(stack => [stack, new Set((by.replica.get(stack)?.headsOf(victim.replica.device) ?? []).map(toHex))]))
     const all = new Set([...keep.values()].flatMap(set => [...set]))
-    const cuts: Cuts = new Map([[victim.replica.device, { keep: all, undo }]])
     this.#evicted.add(victim.replica.device)
+    this.#cut(victim, new Map([[victim.replica.device, { keep: all, undo }]]))
+  }
+
+  /** A further cut names what the members have of it beyond the first, in the state or only on their disks. */
+  keep (victim: SimDevice): void {
+    const { device } = victim.replica
+    const held = this.devices.flatMap(one => one === victim ? [] : this.stacks.flatMap(stack => one.replica.get(stack) ?? []))
+    this.#kept = this.acknowledged.filter(({ title, stack, by }) => by === victim && this.devices.some(one => {
+      const disk = one.replica.disks.get(stack)
+      return one !== victim && disk !== undefined && this.#isOn(disk, title)
+    }))
+    void Promise.all(held.map(stack => stack.headsBeyond(device))).then(found => {
+      const keep = new Set([...this.#cuts.get(device)?.keep ?? [], ...found.flat().map(toHex)])
+      this.#cut(victim, new Map([[device, { keep, undo: false }]]))
+    }).catch((error: unknown) => { this.#errors.push(error) })
+  }
+
+  /** Everybody hears of it at another moment; who is down reads it at the start. */
+  #cut (victim: SimDevice, cuts: Cuts): void {
+    this.#cuts = cuts
     for (const device of this.devices) {
-      if (device !== victim) this.world.at(this.world.now + this.world.random() * 20_000, () => { void device.replica.setCuts(cuts) })
+      if (device === victim) continue
+      this.world.at(this.world.now + this.world.random() * 20_000, () => { void device.replica.setCuts(cuts) })
     }
   }
 
@@ -203,7 +227,9 @@ export class SimMesh {
       const wrong = members.flatMap(({ replica }) => this.#faultsOf(replica.get(name)))
       if (wrong.length > 0) return `${name}: ${wrong[0]}`
     }
-    const lost = this.acknowledged.find(({ title, stack, by }) => !this.#evicted.has(by.replica.device) && members.some(device => !this.#holds(device, stack, title)))
+    const counting = this.acknowledged.filter(({ by }) => !this.#evicted.has(by.replica.device))
+    const isLost = ({ title, stack }: Acknowledged): boolean => members.some(device => !this.#holds(device, stack, title))
+    const lost = [...counting, ...this.#kept].find(isLost)
     return lost === undefined ? undefined : `${lost.stack}: the acknowledged "${lost.title}" is not everywhere`
   }
 
