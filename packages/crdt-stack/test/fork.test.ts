@@ -2,7 +2,7 @@
 import { feedDevice, feedId, toHex, type Batch, type Cuts, type EntryId, type FeedId } from '@elder-node/protocol'
 import { describe, expect, it } from 'vitest'
 import { MemoryFeedStore, Stack, type Memory } from '../src/index.ts'
-import { converge, createDevice, crypto, NAME, pull, random, RawFeed, STACK, type Device } from './support.ts'
+import { converge, createDevice, crypto, exchange, NAME, pull, random, RawFeed, STACK, type Device } from './support.ts'
 
 /** The device as it was: its key and clock with a copy of its memory. `noticed`: the place knows that it is a copy. */
 async function restored (device: Device, memory: Memory, noticed = false): Promise<Stack> {
@@ -174,6 +174,25 @@ describe('a restored backup', () => {
     expect(titles(peer)).toEqual(['1', '2', '3'])
     expect(peer.forks()).toEqual([])
     expect(new Set(peer.vector().map(({ feed }) => feed)).size).toBe(2)
+  })
+
+  it('two copies that meet the same peer, which ends where they do, fork nothing when both write', async () => {
+    const device = createDevice()
+    const first = await device.open()
+    await first.add({ kind: 'note', title: 'common' })
+    const peer = await createDevice().open()
+    await pull(peer, first)
+    // No clean end: a crash, and then a copy of what it left.
+    const copies = [await restored(device, copyOf(device.memory)), await restored(device, copyOf(device.memory))]
+    for (const copy of copies) {
+      await exchange(copy, peer)
+      await copy.add({ kind: 'note', title: 'after it' })
+    }
+    await converge([peer, ...copies])
+    for (const stack of [peer, ...copies]) {
+      expect(stack.forks()).toEqual([])
+      expect(titles(stack)).toEqual(['after it', 'after it', 'common'])
+    }
   })
 
   it('a hundred lives that ended badly are a hundred feeds, and none of their notes is lost', async () => {
