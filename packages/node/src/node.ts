@@ -55,6 +55,7 @@ import { Stacks, type Which } from './services/stacks.ts'
 import { NAME_FILE } from './services/stacks/shelf.ts'
 import { Sweeper } from './services/stacks/sweeper.ts'
 import { faultProblems, waitingFindings } from './services/stacks/faults.ts'
+import { ForksMet } from './services/stacks/forks-met.ts'
 import { StatusService } from './services/status.ts'
 import { Telemetry } from './services/telemetry.ts'
 import { uniform } from './services/uniform.ts'
@@ -206,6 +207,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
   const stackList = (which?: Which): ReturnType<Stacks['list']> => stacks.list({ which, copies: held => replication.copies(held), mirrors: held => mirror.status(held.folder) })
   const movedPorts = [...chosen.moved.map(port => moved('this device', port)), ...http.problems]
   for (const { code, message } of movedPorts) log.warn({ code }, message)
+  const forksMet = new ForksMet({ files: files(dir.stacks), clock })
   const alerts = new Alerts({
     clock, log,
     loop: openLoopMonitor(),
@@ -215,7 +217,8 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     waiting: () => builds.waiting(),
     stacks: () => stackList('kept'),
     found: () => [
-      ...membership.problems(), ...mirror.problems(), ...remotes.problems(), ...stacks.problems(), ...faultProblems(stacks.all(), of => membership.nameOf(of)),
+      ...membership.problems(), ...mirror.problems(), ...remotes.problems(), ...stacks.problems(),
+      ...faultProblems(stacks.all(), of => membership.nameOf(of), held => forksMet.news(held)),
       ...waitingFindings(stacks.all(), of => membership.nameOf(of)), ...movedPorts, ...leftoverProblems(engine?.leftovers?.() ?? []),
       ...(resources.lacks === undefined ? [] : [lackProblem(resources.lacks)]),
     ],

@@ -4,7 +4,9 @@ import type { Graph } from './graph.ts'
 import type { Node } from './node.ts'
 
 /** A device whose disk went back in time, or that signed two histories: both are kept and shown. */
-export interface Fork { feed: FeedId, seq: number }
+export interface Fork { feed: FeedId, seq: number,
+  /** Histories that are held of the feed. */
+  strands: number }
 
 /** A head that somebody named. `untilMs`: when, milliseconds since 1970. @default at no known time */
 export interface KnownUntil extends VectorEntry { untilMs?: number }
@@ -12,13 +14,14 @@ export interface KnownUntil extends VectorEntry { untilMs?: number }
 /** Feeds of which two histories are held: each with the first seq that was written twice. */
 export function forksOf (graph: Graph): Fork[] {
   const forks = new Map<FeedId, number>()
-  const roots = new Set<FeedId>()
+  const strands = new Map<FeedId, number>()
   for (const { feed, from, parent, nodes } of graph.runs()) {
     if (nodes.length === 0) continue
-    if (parent !== undefined || roots.has(feed)) forks.set(feed, Math.min(from, forks.get(feed) ?? Infinity))
-    roots.add(feed)
+    const many = strands.get(feed) ?? 0
+    if (parent !== undefined || many > 0) forks.set(feed, Math.min(from, forks.get(feed) ?? Infinity))
+    strands.set(feed, many + 1)
   }
-  return [...forks].map(([feed, seq]) => ({ feed, seq }))
+  return [...forks].map(([feed, seq]) => ({ feed, seq, strands: strands.get(feed) as number }))
 }
 
 /** Is this record the first of a second strand? */

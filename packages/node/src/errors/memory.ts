@@ -34,7 +34,9 @@ export const MEMORY: Codes = {
   ),
   FEED_FORKED: met(
     'problem finding',
-    'A device wrote two histories of one feed: its disk went back in time, or its key is used twice. Both are kept and shown.',
+    'A device wrote two histories of one feed: its disk went back in time, or its key is used twice. ' +
+      'Both are kept and shown. `status` tells of it on the first 14 days that this node runs, and again when a ' +
+      'further history comes; `stack verify` always does.',
     'If its disk was restored or copied, nothing is lost. If nobody did that, its key is known to somebody else: `elder-node evict <name>`',
   ),
   RECORD_VOID: met(

@@ -1,14 +1,16 @@
 /** What stacks hold and do not show, as `status` and `stack verify` say it: the device at fault, once for each kind of fault. */
 import type { UnshownRecord } from '@elder-node/crdt-stack'
 import {
-  deviceId, encodeRecord, feedId, genesisHash, recordHash, signHead, toHex,
-  stackId, type Batch, type Dep, type DeviceCut, type DeviceId, type Value,
+  deviceId, encode, encodeRecord, feedId, genesisHash, recordHash, signHead, toHex,
+  stackId, stackKey, type Batch, type Dep, type DeviceCut, type DeviceId, type Value,
 } from '@elder-node/protocol'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { AlertBook } from '../../src/services/alerts/alert-book.ts'
 import { faultProblems, recordsWait, waitingFindings } from '../../src/services/stacks/faults.ts'
+import { ForksMet } from '../../src/services/stacks/forks-met.ts'
 import type { HeldStack } from '../../src/services/stacks/held-stack.ts'
+import { MemoryFiles } from '../support/memory-files.ts'
 import { crypto, StackMesh, stackOf, type StackNode } from '../support/stacks.ts'
 
 const STACK = stackId('repo', crypto)
@@ -135,6 +137,67 @@ describe('a stack with records that are not shown', () => {
     await node.stacks.applyCuts()
     expect(await node.stacks.open('repo').list()).toHaveLength(1)
     expect(problemsOf(node, other)).toEqual([])
+  })
+})
+
+describe('a fork', () => {
+  const feed = feedId(new Rogue(STACK).device, randomBytes(8))
+  const DAY_MS = 86_400_000
+  let forks = [{ feed, seq: 2, strands: 2 }]
+  const faults = (): ReturnType<HeldStack['faults']> => ({ forks, unshown: [] })
+  const held = { key: stackKey(STACK), name: 'repo', stack: { damaged: [] }, faults } as unknown as HeldStack
+  let files = new MemoryFiles()
+  let nowMs = 0
+  const life = (): ForksMet => new ForksMet({ files, clock: { wallMs: () => nowMs, monotonicMs: () => nowMs } })
+  /** On how many days in a row, at most 40, it is told. */
+  const daysTold = (met = life()): number => {
+    for (let day = 0; day < 40; day++, nowMs += DAY_MS) if (met.news(held).length === 0) return day
+    return 40
+  }
+  beforeEach(() => {
+    forks = [{ feed, seq: 2, strands: 2 }]
+    files = new MemoryFiles()
+    nowMs = 1_800_000_000_000
+  })
+
+  it('is told on 14 days in status, and by stack verify at all times', () => {
+    expect(daysTold()).toBe(14)
+    const met = life()
+    expect(faultProblems([held], () => 'mini', one => met.news(one))).toEqual([])
+    expect(faultProblems([held], () => 'mini')).toMatchObject([{ code: 'FEED_FORKED' }])
+  })
+
+  it('counts days on which the node ran, over restarts, absences and a clock that was not set', () => {
+    nowMs = 0
+    for (let look = 0; look < 100; look++) expect(life().news(held)).toHaveLength(1)
+    nowMs = 1_800_000_000_000
+    for (let day = 0; day < 5; day++, nowMs += 100 * DAY_MS) expect(life().news(held)).toHaveLength(1)
+    expect(daysTold()).toBe(8)
+    expect(life().news(held)).toEqual([])
+  })
+
+  it('of which a further history comes is news again; fewer and the same are not', () => {
+    daysTold()
+    forks = [{ feed, seq: 2, strands: 3 }]
+    expect(daysTold()).toBe(14)
+    for (const strands of [2, 3]) {
+      forks = [{ feed, seq: 2, strands }]
+      expect(life().news(held)).toEqual([])
+    }
+  })
+
+  it('is told anew where the file is gone or does not read, and for longer on a full disk', () => {
+    for (const content of [undefined, encode(7), encode([[feed, 99, 99]]), Uint8Array.of(1)]) {
+      daysTold()
+      files.contents.clear()
+      if (content !== undefined) files.replace(`${held.key}/forks.cbor`, content)
+      expect(life().news(held)).toHaveLength(1)
+    }
+    files.contents.clear()
+    files.failure = new Error('full')
+    const met = life()
+    expect(daysTold(met)).toBe(14)
+    expect(life().news(held)).toHaveLength(1)
   })
 })
 

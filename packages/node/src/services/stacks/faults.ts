@@ -2,16 +2,22 @@
  * What stacks hold and do not show, as problems: which device is at fault, and where to look. What others built on its
  * text is hidden with that.
  */
-import type { UnshownRecord, WaitingRecords } from '@elder-node/crdt-stack'
+import type { Fork, UnshownRecord, WaitingRecords } from '@elder-node/crdt-stack'
 import { feedDevice, type DeviceId } from '@elder-node/protocol'
 import type { Problem } from '../../api.ts'
 import type { HeldStack } from './held-stack.ts'
 
 type NameOf = (device: DeviceId) => string
 
-/** One problem for each device and stack: thousands of void records are one fault. */
-export function faultProblems (stacks: readonly HeldStack[], nameOf: (device: DeviceId) => string): Problem[] {
-  return stacks.flatMap(held => [...damaged(held), ...gone(held, nameOf), ...forked(held, nameOf), ...unshown(held, nameOf)])
+/**
+ * One problem for each device and stack: thousands of void records are one fault.
+ *
+ * @param forksOf the forks to be told of; all that are held unless given
+ */
+export function faultProblems (
+  stacks: readonly HeldStack[], nameOf: NameOf, forksOf: (held: HeldStack) => Fork[] = held => held.faults().forks,
+): Problem[] {
+  return stacks.flatMap(held => [...damaged(held), ...gone(held, nameOf), ...forked(held, forksOf(held), nameOf), ...unshown(held, nameOf)])
 }
 
 /** Per stack one problem; an exchange that is under way is none yet, so whoever shows it holds it back for a while. */
@@ -74,11 +80,11 @@ function damaged ({ name, stack }: HeldStack): Problem[] {
   }))
 }
 
-function forked (held: HeldStack, nameOf: (device: DeviceId) => string): Problem[] {
-  const devices = Map.groupBy(held.faults().forks, ({ feed }) => feedDevice(feed))
+function forked ({ name }: HeldStack, told: readonly Fork[], nameOf: NameOf): Problem[] {
+  const devices = Map.groupBy(told, ({ feed }) => feedDevice(feed))
   return [...devices].map(([id, forks]) => ({
     code: 'FEED_FORKED', device: { id, name: nameOf(id) },
-    message: `${nameOf(id)} wrote two histories in the stack ${held.name} (record ${forks[0]?.seq} of ${forks[0]?.feed}): its disk went back in time, or its key is used twice. Both are kept and shown.`,
+    message: `${nameOf(id)} wrote two histories in the stack ${name} (record ${forks[0]?.seq} of ${forks[0]?.feed}): its disk went back in time, or its key is used twice. Both are kept and shown.`,
     fix: `If its disk was restored or copied, nothing is lost. If nobody did that, its key is known to somebody else: elder-node evict ${nameOf(id)}`,
   }))
 }
