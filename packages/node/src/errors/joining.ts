@@ -23,7 +23,7 @@ export const JOINING: Codes = {
   SELF: error('A device cannot do this to itself.', 'Run it on another device; to take this one out of the mesh: `elder-node leave`'),
   NOT_EVICTED: error(
     'What a device wrote beyond its cut should be brought back, and it has none: it is a member, or left by itself.',
-    '`elder-node devices` lists the members; `--keep` is for a device that was evicted.',
+    'Give the id of the evicted device: `elder-node stack verify` names those of which something is kept aside.',
   ),
   NOTHING_ASIDE: error(
     'No device that is connected keeps anything that the evicted device wrote beyond its cut.',

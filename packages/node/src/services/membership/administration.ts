@@ -127,7 +127,7 @@ export class Administration {
 function notEvicted (name: string): ElderError {
   return new ElderError(
     'NOT_EVICTED', `"${name}" is a member of this mesh: all that it wrote counts.`,
-    'elder-node devices   (--keep is for a device that was evicted)',
+    'For an evicted device of that name give its id: elder-node stack verify names those of which something is kept.',
   )
 }
 
