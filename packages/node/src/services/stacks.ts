@@ -214,12 +214,12 @@ export class Stacks {
     return new Map(heads.filter(([, hashes]) => hashes.length > 0))
   }
 
-  /** The same beyond the cut of an evicted device, from the disk. */
+  /** The same beyond the cut of an evicted device, from the disk. A stack that does not read leaves the others. */
   async headsBeyond (device: DeviceId): Promise<Map<StackId, Uint8Array[]>> {
     const heads = new Map<StackId, Uint8Array[]>()
     for (const { stack, archivedFrom } of this.all()) {
       if (archivedFrom !== undefined) continue
-      const hashes = await stack.headsBeyond(device)
+      const hashes = await stack.headsBeyond(device).catch(() => [])
       if (hashes.length > 0) heads.set(stack.id, hashes)
     }
     return heads

@@ -1,7 +1,7 @@
 /** Replication against peers that break rules, streams that break, and feeds that fork. */
 import { batchOf, batchValue, decodeSync, encodeSync, LIMITS, liveValue, stackIdOf, stackKey, toHex, type Batch, type Cuts, type SyncMessage } from '@elder-node/protocol'
 import * as fc from 'fast-check'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { FrameStream } from '../../src/ports/mesh.ts'
 import { proveStack } from '../../src/services/stack-proof.ts'
 import { batchesOf, crypto, stackOf, StackMesh, type StackNode } from '../support/stacks.ts'
@@ -65,6 +65,21 @@ describe('an eviction', () => {
       })
       await mesh.stop()
     }
+  })
+})
+
+describe('what lies beyond a cut', () => {
+  it('is found in every stack of which the disk reads', async () => {
+    let cuts: Cuts = new Map()
+    const [node, victim] = [await mesh.node({ cuts: () => cuts, ...QUIET }), await mesh.node(QUIET)]
+    await mesh.connectAll()
+    for (const name of ['repo', 'other']) await victim.stacks.open(name).add({ kind: 'note', title: name })
+    await eventually(() => { for (const name of ['repo', 'other']) expect(stackOf(node, name).isEmpty).toBe(false) })
+    cuts = new Map([[victim.device, { keep: new Set(), undo: false }]])
+    await node.stacks.applyCuts()
+    const broken = vi.spyOn(stackOf(node, 'other'), 'headsBeyond').mockRejectedValue(new Error('the disk does not read'))
+    expect([...(await node.stacks.headsBeyond(victim.device)).keys()]).toEqual([stackIdOf('repo', crypto)])
+    expect(broken).toHaveBeenCalledOnce()
   })
 })
 
