@@ -170,6 +170,11 @@ export class Stack {
     })
   }
 
+  /** Members of whose records so many are not kept: they had more histories that nobody names than one device may. Since this stack was opened. */
+  dropped (): Array<{ device: DeviceId, records: number }> {
+    return [...this.#graph.dropped].filter(([device]) => !this.#graph.cuts.has(device)).map(([device, records]) => ({ device, records }))
+  }
+
   /** Does all that counts of this evicted device stand here? What else it wrote is taken only when another device's record names it. */
   isCut (device: DeviceId): boolean {
     const cut = this.#graph.cuts.get(device)

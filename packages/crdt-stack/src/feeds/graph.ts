@@ -5,7 +5,7 @@
  *
  * After M. Kleppmann, "Making CRDTs Byzantine Fault Tolerant" (PaPoC 2022): hash graphs survive equivocation, version vectors do not.
  */
-import { genesisHash, LIMITS, toHex, type Crypto, type Cuts, type FeedId, type StackId, type VectorEntry } from '@elder-node/protocol'
+import { genesisHash, LIMITS, toHex, type Crypto, type Cuts, type DeviceId, type FeedId, type StackId, type VectorEntry } from '@elder-node/protocol'
 import { Heads } from './heads.ts'
 import { hashOf, Names, Node, type HeldRecord, type RecordName, type Run } from './node.ts'
 import { prune } from './prune.ts'
@@ -37,6 +37,8 @@ export class Graph {
   readonly #free: number[] = []
   /** Records that went with a prune, and whose signature covers one that stays: they are served with it, and shown to nobody. */
   readonly #aside = new Map<RecordName, HeldRecord>()
+  /** Records of members that went with a prune, by device. */
+  readonly dropped: Map<DeviceId, number> = new Map()
   #cuts: Cuts = new Map()
   /** Greatest hybrid clock of the records that are taken. */
   #clocks: number[] = []
@@ -206,6 +208,7 @@ export class Graph {
 
   /** For {@link prune}: `node` must be a head. */
   drop (node: Node): void {
+    if (!this.#cuts.has(node.device)) this.dropped.set(node.device, 1 + (this.dropped.get(node.device) ?? 0))
     node.run.nodes.pop()
     if (node.run.nodes.length === 0) this.#free.push(node.run.index)
     this.#nodes.delete(node.name)

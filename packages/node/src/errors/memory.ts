@@ -44,6 +44,11 @@ export const MEMORY: Codes = {
     'A record breaks a rule of the stack. It is kept and not shown; nor is what others built on it.',
     'Look after the device that the message names: its version, its disk, its owner.',
   ),
+  HISTORIES_DROPPED: met(
+    'problem finding',
+    'A device has more histories that no other record names than are kept of one device (`headsPerDeviceMax`): its disk was restored over and over, or its key is used by others.',
+    'If its disk was restored over and over, write a note on another device after each time: what a note names is kept. Else `elder-node evict <device>`',
+  ),
   RECORD_SKIPPED: met(
     'problem finding',
     'A record is right, but changes an entry or a text that is not shown, so it is not shown either.',

@@ -24,13 +24,19 @@ afterEach(async () => {
 class Rogue {
   readonly #signer = signerFromSeed(randomBytes(32))
   readonly device = deviceId(this.#signer.publicKey)
-  readonly feed = feedId(this.device, randomBytes(8))
+  feed = feedId(this.device, randomBytes(8))
   readonly #stack: HeldStack['stack']['id']
   #last: Dep | undefined
 
   constructor (stack: HeldStack['stack']['id']) { this.#stack = stack }
 
   get last (): Dep { return this.#last as Dep }
+
+  /** Its disk went back in time: what it wrote is not there any more. */
+  restored (): void {
+    this.feed = feedId(this.device, randomBytes(8))
+    this.#last = undefined
+  }
 
   /** `sees`: the head of another feed that it names. */
   write (kind: string, body: Value, ...sees: Dep[]): Batch {
@@ -52,13 +58,34 @@ const receive = async (node: StackNode, ...batches: Batch[]): Promise<void> => {
   await node.stacks.receive(key, name, batches)
 }
 
+describe('a device whose disk is restored over and over', () => {
+  it('is told of once it has more histories than are kept; a note of another device in between keeps them', async () => {
+    const node = await mesh.node()
+    const rogue = new Rogue(STACK)
+    const live = async (): Promise<void> => {
+      rogue.restored()
+      await receive(node, rogue.write('x-life', {}))
+    }
+    await node.stacks.open('repo').add({ kind: 'note', title: 'first' })
+    for (let life = 0; life < 64; life++) await live()
+    expect(problemsOf(node, rogue)).toEqual([])
+    await node.stacks.open('repo').add({ kind: 'note', title: 'names them' })
+    for (let life = 0; life < 64; life++) await live()
+    expect(problemsOf(node, rogue)).toEqual([])
+    await live()
+    expect(problemsOf(node, rogue)).toMatchObject([{
+      code: 'HISTORIES_DROPPED', device: { name: 'mini' }, message: expect.stringContaining('One record of mini in the stack repo') as string,
+    }])
+  })
+})
+
 describe('a stack of which a log is gone', () => {
   it('names the file, its device and what to do, until something of that feed is there again', () => {
     const device = 'a'.repeat(52) as DeviceId
     const feed = feedId(device, new Uint8Array(8))
     const file = `/data/stacks/key/${feed}.log`
     let longest = 0
-    const held = { name: 'repo', faults: () => ({ forks: [], unshown: [] }), stack: { damaged: [{ feed, file, at: 0, bytes: 0, gone: true }], longest: () => longest } } as unknown as HeldStack
+    const held = { name: 'repo', faults: () => ({ forks: [], unshown: [] }), stack: { dropped: () => [], damaged: [{ feed, file, at: 0, bytes: 0, gone: true }], longest: () => longest } } as unknown as HeldStack
     expect(faultProblems([held], () => 'mini')).toMatchObject([{
       code: 'FEED_GONE', device: { id: device, name: 'mini' }, message: expect.stringContaining(`${file}. What mini wrote`) as string, fix: expect.stringContaining('rm /data/stacks/key/feeds ') as string,
     }])
@@ -115,7 +142,7 @@ describe('a stack with records that are not shown', () => {
       ({ feed, seq, kind: 'text', state: 'skipped', why: 'it builds on text that is not shown', device: bad.device })
     const unshown = [record(mine, 4), record(good, 2), record(good, 3)]
     const faults = (): ReturnType<HeldStack['faults']> => ({ forks: [], unshown })
-    const held = { name: 'repo', stack: { damaged: [] }, faults } as unknown as HeldStack
+    const held = { name: 'repo', stack: { dropped: () => [], damaged: [] }, faults } as unknown as HeldStack
     const [problem, ...others] = faultProblems([held], device => names.get(device) ?? '')
     expect(others).toEqual([])
     expect(problem?.message).toMatch(/^3 records .* At fault: mini\.$/)
@@ -145,7 +172,7 @@ describe('a fork', () => {
   const DAY_MS = 86_400_000
   let forks = [{ feed, seq: 2, strands: 2 }]
   const faults = (): ReturnType<HeldStack['faults']> => ({ forks, unshown: [] })
-  const held = { key: stackKey(STACK), name: 'repo', stack: { damaged: [] }, faults } as unknown as HeldStack
+  const held = { key: stackKey(STACK), name: 'repo', stack: { dropped: () => [], damaged: [] }, faults } as unknown as HeldStack
   let files = new MemoryFiles()
   let nowMs = 0
   const life = (): ForksMet => new ForksMet({ files, clock: { wallMs: () => nowMs, monotonicMs: () => nowMs } })

@@ -3,7 +3,7 @@
  * text is hidden with that.
  */
 import type { Fork, UnshownRecord, WaitingRecords } from '@elder-node/crdt-stack'
-import { feedDevice, type DeviceId } from '@elder-node/protocol'
+import { feedDevice, LIMITS, type DeviceId } from '@elder-node/protocol'
 import type { Problem } from '../../api.ts'
 import type { HeldStack } from './held-stack.ts'
 
@@ -17,7 +17,7 @@ type NameOf = (device: DeviceId) => string
 export function faultProblems (
   stacks: readonly HeldStack[], nameOf: NameOf, forksOf: (held: HeldStack) => Fork[] = held => held.faults().forks,
 ): Problem[] {
-  return stacks.flatMap(held => [...damaged(held), ...gone(held, nameOf), ...forked(held, forksOf(held), nameOf), ...unshown(held, nameOf)])
+  return stacks.flatMap(held => [...damaged(held), ...gone(held, nameOf), ...forked(held, forksOf(held), nameOf), ...dropped(held, nameOf), ...unshown(held, nameOf)])
 }
 
 /** Per stack one problem; an exchange that is under way is none yet, so whoever shows it holds it back for a while. */
@@ -86,6 +86,14 @@ function forked ({ name }: HeldStack, told: readonly Fork[], nameOf: NameOf): Pr
     code: 'FEED_FORKED', device: { id, name: nameOf(id) },
     message: `${nameOf(id)} wrote two histories in the stack ${name} (record ${forks[0]?.seq} of ${forks[0]?.feed}): its disk went back in time, or its key is used twice. Both are kept and shown.`,
     fix: `If its disk was restored or copied, nothing is lost. If nobody did that, its key is known to somebody else: elder-node evict ${nameOf(id)}`,
+  }))
+}
+
+function dropped ({ name, stack }: HeldStack, nameOf: NameOf): Problem[] {
+  return stack.dropped().map(({ device, records }) => ({
+    code: 'HISTORIES_DROPPED', device: { id: device, name: nameOf(device) },
+    message: `${records === 1 ? 'One record' : `${records} records`} of ${nameOf(device)} in the stack ${name} are not kept: it has more than ${LIMITS.headsPerDeviceMax} histories that no other record names.`,
+    fix: `If its disk was restored over and over, write a note on another device after each time: what a note names is kept. Else its key is used by others: elder-node evict ${nameOf(device)}`,
   }))
 }
 
