@@ -1,6 +1,7 @@
 import { env } from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { mutants } from './test/simulator/mutant.ts'
 
 /** What V8 made of a module is kept: two hundred workers and children begin with the same ones, and a child that runs sources has their types stripped once. */
 env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('node_modules/.compile-cache', import.meta.url))
@@ -12,7 +13,7 @@ const conditions = ['elder-source', 'module-sync', 'node', 'import', 'default']
  * One worker runs many files: none mocks a module, and each puts timers, spies and variables back (it passes in any order of files:
  * `--sequence.shuffle.files`), so a process for each would only read the same modules a hundred times.
  */
-const unit = (name: string, root: string, include = ['test/**/*.test.ts']): object => ({ extends: true, test: { name, root, include, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 3, isolate: false } })
+const unit = (name: string, root: string, include = ['test/**/*.test.ts'], plugins: object[] = []): object => ({ extends: true, plugins, test: { name, root, include, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 3, isolate: false } })
 /** Real processes and networks: when the units are done. */
 const process = (name: string, include: string[], groupOrder: number, more: object = {}): object => ({
   extends: true, test: { name, root: '.', include, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2, sequence: { groupOrder }, ...more },
@@ -25,7 +26,7 @@ export default defineConfig({
       unit('protocol', 'packages/protocol'),
       unit('crdt-stack', 'packages/crdt-stack'),
       unit('node', 'packages/node'),
-      unit('repository', '.', ['test/simulator/**/*.test.ts', 'test/exports.test.ts', 'test/prove.test.ts', 'test/walks.test.ts', 'test/reference.test.ts', 'test/error-catalogue.test.ts', 'test/alone.test.ts', 'test/git-runner.test.ts']),
+      unit('repository', '.', ['test/simulator/**/*.test.ts', 'test/exports.test.ts', 'test/prove.test.ts', 'test/walks.test.ts', 'test/reference.test.ts', 'test/error-catalogue.test.ts', 'test/alone.test.ts', 'test/git-runner.test.ts'], [mutants()]),
       // The program as it is bundled from the sources, at half the cost of dist: no `tsc -b` comes before. They wait more than they compute.
       process('scenarios', ['test/scenarios/**/*.test.ts', 'test/readme.test.ts', 'test/examples.test.ts'], 1, { globalSetup: ['test/support/program.ts'], maxWorkers: 3 }),
       // Not part of `npm test`, each a step of .ci/run: homes behind routers; container engines that it starts first; the command line as promised;

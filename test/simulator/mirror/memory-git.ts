@@ -4,8 +4,20 @@ import type { BlobId, Change, Commit, GitMirror, GitOptions, NewCommit, TreeFile
 
 interface Stored { parent: Commit | undefined, files: ReadonlyMap<string, Uint8Array> }
 
+const ids = new WeakMap<Uint8Array, BlobId>()
+
+/** As git names it; contents do not change, so each is hashed once. */
+function blobIdOf (content: Uint8Array): BlobId {
+  const known = ids.get(content)
+  if (known !== undefined) return known
+  const id = createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex') as BlobId
+  ids.set(content, id)
+  return id
+}
+
 export class MemoryRemote {
   tip: Commit | undefined
+  readonly blobs = new Map<BlobId, Uint8Array>()
   readonly commits = new Map<Commit, Stored>()
   pushes = 0
   rejected = 0
@@ -17,12 +29,13 @@ export class MemoryRemote {
 
   store ({ parent, changes }: Pick<NewCommit, 'parent' | 'changes'>): Commit {
     const files = new Map(parent === undefined ? [] : this.commits.get(parent)?.files)
+    const hash = createHash('sha1').update(`${parent} ${this.commits.size}`)
     for (const { path, content } of changes) {
       if (content === null) files.delete(path)
       else files.set(path, content)
+      if (content !== null) this.blobs.set(blobIdOf(content), content)
+      hash.update(`${path} ${content === null ? '' : blobIdOf(content)}\n`)
     }
-    const hash = createHash('sha1').update(`${parent} ${this.commits.size}`)
-    for (const [path, content] of files) hash.update(path).update(content)
     const commit = hash.digest('hex') as Commit
     this.commits.set(commit, { parent, files })
     return commit
@@ -59,12 +72,10 @@ export class MemoryGit implements GitMirror {
   }
 
   async * readBlobs (files: TreeFile[]): AsyncGenerator<{ file: TreeFile, content: Uint8Array }> {
-    const blobs = new Map<string, Uint8Array>()
-    for (const { files } of this.#remote.commits.values()) for (const content of files.values()) blobs.set(this.blobId(content), content)
-    for (const file of files) yield { file, content: blobs.get(file.blob) as Uint8Array }
+    for (const file of files) yield { file, content: this.#remote.blobs.get(file.blob) as Uint8Array }
   }
 
-  blobId (content: Uint8Array): BlobId { return createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex') as BlobId }
+  blobId (content: Uint8Array): BlobId { return blobIdOf(content) }
 
   async commitTree (commit: NewCommit): Promise<Commit> {
     const made = this.#remote.store(commit)
