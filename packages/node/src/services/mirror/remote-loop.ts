@@ -38,6 +38,8 @@ export class RemoteLoop {
   #git: GitMirror | undefined
   #sync: MirrorSync | undefined
   #queue: Promise<unknown> = Promise.resolve()
+  /** Under way or in line. */
+  #passes = 0
   #timer: NodeJS.Timeout | undefined
   #pullAtMs = 0
   /** Passes that no person asked for keep a distance. */
@@ -83,7 +85,12 @@ export class RemoteLoop {
 
   /** One pass after those under way. Never rejects: the outcome stands in {@link stateOf}. Returns the remote's tip. */
   pass (options: PassOptions): Promise<string | undefined> {
-    const run = this.#queue.then(() => this.#pass(options))
+    this.#passes++
+    clearTimeout(this.#timer)
+    const run = this.#queue.then(() => this.#pass(options)).finally(() => {
+      this.#passes--
+      this.#schedule()
+    })
     this.#queue = run
     return run
   }
@@ -143,7 +150,6 @@ export class RemoteLoop {
     this.#notBeforeMs = this.#now() + this.#init.idleMs
     const pullMs = this.#costly === 0 ? this.#init.pullMs : Math.max(this.#init.pullMs, Math.min(COSTLY_WAIT_MS_MAX, this.#init.pullMs * 2 ** this.#costly))
     this.#pullAtMs = this.#now() + pullMs * (0.9 + 0.2 * this.#parts.random())
-    this.#schedule()
     return tip
   }
 
@@ -229,7 +235,9 @@ export class RemoteLoop {
 
   #schedule (): void {
     clearTimeout(this.#timer)
-    if (this.#ended.signal.aborted) return
+    // The pass under way plans the next one when it ends. A pass for each change meanwhile would ask a remote that hangs
+    // again and again.
+    if (this.#ended.signal.aborted || this.#passes > 0) return
     const dueMs = Math.min(this.#pullAtMs, ...[...this.#dirty.keys()].map(key => this.#dueMs(key)))
     // What failed waits for the next pull: a due stack alone must not make a busy loop.
     const atMs = this.#lastFailed() ? this.#pullAtMs : dueMs
