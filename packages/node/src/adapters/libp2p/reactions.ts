@@ -66,7 +66,7 @@ export class Reactions {
     const { supervisor, probes, nat, changes } = this.#parts
     supervisor.admitted(device)
     probes.watch(device)
-    nat.admitted()
+    nat.admitted(device)
     this.#components.log.info({ device }, 'device admitted')
     this.#events.emit('admitted', device)
     changes.emit('changed', device)

@@ -111,8 +111,8 @@ export class Nat {
     this.#relays.heard(device, hello)
   }
 
-  admitted (): void {
-    this.#reachability.met()
+  admitted (device: DeviceId): void {
+    this.#reachability.met(device)
     this.#relays.step()
   }
 

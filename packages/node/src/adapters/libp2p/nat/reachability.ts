@@ -7,6 +7,8 @@ import { ipOf } from '../addresses.ts'
 import { portOf } from './dial-back.ts'
 
 const AGAIN_MS = 900_000
+/** Nobody could tell: sooner, and twice as long each time, up to {@link AGAIN_MS}. */
+const RETRY_MS = 60_000
 const SOON_MS = 1_000
 const ASK_MS = 15_000
 /** One that is behind a strange firewall itself must not decide alone. */
@@ -28,6 +30,10 @@ export class Reachability {
   readonly #components: ReachabilityComponents
   #state: Reachable = 'unknown'
   #found: string | undefined
+  /** Did not answer when they were asked last, longest ago first: they are asked after the others. */
+  readonly #silent = new Set<DeviceId>()
+  /** Looks in a row at which nobody could tell. */
+  #untold = 0
   #checking = false
   #generation = 0
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -48,13 +54,16 @@ export class Reachability {
   }
 
   /** A device was admitted: perhaps the first that can tell. */
-  met (): void {
+  met (device: DeviceId): void {
+    this.#silent.delete(device)
+    this.#untold = 0
     if (this.#state === 'unknown') this.#later(SOON_MS)
   }
 
   /** Another network, or awake again: what was true may not be. */
   moved (): void {
     this.#generation++
+    this.#untold = 0
     this.#settle('unknown', undefined)
     this.#later(SOON_MS)
   }
@@ -64,24 +73,55 @@ export class Reachability {
 
   async check (): Promise<void> {
     if (this.#checking || this.#stopped) return
-    const { outside, ask, log } = this.#components
     const generation = this.#generation
     this.#checking = true
-    let answers = 0
-    let reached: string | undefined
+    let told: { answers: number, reached: string | undefined } | undefined
     try {
-      for (const device of outside().slice(0, ASKED_MAX)) {
-        const answer = await ask(device, AbortSignal.timeout(ASK_MS)).then(at => { answers++; return at }, (error: unknown) => { log.debug({ device, err: error }, 'a device could not tell whether it reaches this one'); return undefined })
-        reached ??= answer
-        if (reached !== undefined) break
-      }
+      told = await this.#askThem()
     } finally {
       this.#checking = false
+      // Always again: what was true may have changed unseen, and who could not tell may be able to.
+      if (generation !== this.#generation) this.#later(SOON_MS)
+      else this.#later(this.#waitMs(told?.answers === 0) * (0.9 + 0.2 * this.#components.random()))
     }
-    if (this.#stopped) return
-    if (generation !== this.#generation) { this.#later(SOON_MS); return }
-    if (answers > 0) this.#settle(reached === undefined ? 'private' : 'public', reached)
-    if (answers > 0) this.#later(AGAIN_MS * (0.9 + 0.2 * this.#components.random()))
+    if (this.#stopped || generation !== this.#generation || told.answers === 0) return
+    this.#settle(told.reached === undefined ? 'private' : 'public', told.reached)
+  }
+
+  #waitMs (isUntold: boolean): number {
+    this.#untold = isUntold ? this.#untold + 1 : 0
+    return isUntold ? Math.min(AGAIN_MS, RETRY_MS * 2 ** (this.#untold - 1)) : AGAIN_MS
+  }
+
+  async #askThem (): Promise<{ answers: number, reached: string | undefined }> {
+    let answers = 0
+    for (const device of this.#witnesses()) {
+      if (this.#stopped) break
+      const answer = await this.#askOne(device)
+      if (answer === undefined) continue
+      answers++
+      if (answer.reached !== undefined) return { answers, reached: answer.reached }
+    }
+    return { answers, reached: undefined }
+  }
+
+  #witnesses (): DeviceId[] {
+    const outside = this.#components.outside()
+    for (const device of this.#silent) if (!outside.includes(device)) this.#silent.delete(device)
+    return [...outside.filter(device => !this.#silent.has(device)), ...this.#silent].slice(0, ASKED_MAX)
+  }
+
+  /** Undefined: it could not tell. */
+  async #askOne (device: DeviceId): Promise<{ reached: string | undefined } | undefined> {
+    const { ask, log } = this.#components
+    this.#silent.delete(device)
+    try {
+      return { reached: await ask(device, AbortSignal.timeout(ASK_MS)) }
+    } catch (error) {
+      log.debug({ device, err: error }, 'a device could not tell whether it reaches this one')
+      this.#silent.add(device)
+      return undefined
+    }
   }
 
   #settle (state: Reachable, reached: string | undefined): void {
