@@ -35,6 +35,7 @@ export class Alerts {
   readonly #init: AlertsInit
   readonly #book = new AlertBook()
   readonly #expected = new Set<string>()
+  #low: ReadonlySet<string> = new Set()
   #stacks: StackStatus[] = []
   #looks = 0
   #lagS = 0
@@ -74,10 +75,12 @@ export class Alerts {
     const { version, crashesMs } = this.#init
     const now = devices()
     this.#expect(now)
-    return this.#book.evaluate(findingsOf({
-      devices: now, self, addresses: addresses(), expected: this.#expected, waiting: waiting(), stacks: this.#stacks, found: found(),
+    const findings = findingsOf({
+      devices: now, self, addresses: addresses(), expected: this.#expected, low: this.#low, waiting: waiting(), stacks: this.#stacks, found: found(),
       version, loopLagS: this.#lagS, crashesMs, wallMs: clock.wallMs(),
-    }), clock.monotonicMs())
+    })
+    this.#low = new Set(findings.filter(({ code }) => code === 'DISK_LOW').map(({ about }) => about))
+    return this.#book.evaluate(findings, clock.monotonicMs())
   }
 
   /** Who offers builds is expected to stay; the last word counts. */

@@ -7,7 +7,7 @@ import { device, MINI, SELF } from '../support/fake-node.ts'
 const HOUR = 3_600_000
 const NOW = Date.parse('2026-11-21T12:00:00Z')
 const FINE: World = {
-  devices: [device(SELF), device(MINI)], self: SELF.id, addresses: ['/ip4/127.0.0.1/tcp/1', '/ip4/192.168.1.2/tcp/1'], expected: new Set([MINI.id]), waiting: [], stacks: [], found: [],
+  devices: [device(SELF), device(MINI)], self: SELF.id, addresses: ['/ip4/127.0.0.1/tcp/1', '/ip4/192.168.1.2/tcp/1'], expected: new Set([MINI.id]), low: new Set(), waiting: [], stacks: [], found: [],
   version: '0.1.0', loopLagS: 0, crashesMs: [], wallMs: NOW,
 }
 const STACK: StackStatus = { name: 'my-repo', entries: 3, copies: 2, mirrors: [], archived: false }
@@ -30,6 +30,8 @@ test.each<[string, Partial<World>, string[]]>([
   ['nobody connected, with an address', { devices: [device(SELF), down], expected: new Set(), addresses: ['/ip4/127.0.0.1/tcp/1', '/ip6/fd99::1/tcp/1'] }, []],
   ['9 % of the disk free', disk(9), ['DISK_LOW']],
   ['10 % of the disk free', disk(10), []],
+  ['11 % of a disk free that was low', { ...disk(11), low: new Set([SELF.id]) }, ['DISK_LOW']],
+  ['12 % of a disk free that was low', { ...disk(12), low: new Set([SELF.id]) }, []],
   ['a disk of no size', { devices: [device(SELF, { disk: { totalBytes: 0, freeBytes: 0 } })] }, []],
   ['91 % of the memory of another used', memory(9), ['MEMORY_HIGH']],
   ['90 % of it', memory(10), []],

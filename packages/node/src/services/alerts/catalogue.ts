@@ -22,9 +22,11 @@ const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 
 /** Thresholds, each where a reader looks for it. */
-export const THRESHOLDS: Readonly<{ memoryUsed: number, diskFree: number, loopLagS: number, crashes: number, crashWindowMs: number, mirrorStaleMs: number }> = {
+export const THRESHOLDS: Readonly<{ memoryUsed: number, diskFree: number, diskEnough: number, loopLagS: number, crashes: number, crashWindowMs: number, mirrorStaleMs: number }> = {
   memoryUsed: 0.9,
   diskFree: 0.1,
+  /** A disk that was low is called so until this share is free: an alert that goes with each build helps nobody. */
+  diskEnough: 0.12,
   /** Seconds of one stall. */
   loopLagS: 1,
   crashes: 3,
@@ -37,7 +39,7 @@ export const ALERTS: Readonly<Record<AlertCode, AlertFacts>> = {
   NO_NETWORK: { when: 'there are other members, none is connected, and this device has no address but loopback', holdMs: 0 },
   RESTART_LOOP: { when: `more than ${THRESHOLDS.crashes} lives of this node within 15 minutes began after an end that was not clean`, holdMs: 0 },
   DEVICE_DOWN: { when: 'a device that offered build slots when it was last heard by this life of the node is not online; a device without slots, such as a laptop on battery, may come and go', holdMs: MINUTE_MS },
-  DISK_LOW: { when: 'less than 10 % of the disk of an online device is free', holdMs: 0 },
+  DISK_LOW: { when: 'less than 10 % of the disk of an online device is free, until 12 % are', holdMs: 0 },
   MEMORY_HIGH: { when: 'more than 90 % of the memory of an online device is used', holdMs: 5 * MINUTE_MS },
   LOOP_BLOCKED: { when: 'the event loop of this node stalls for more than 1 s in every window of 15 s', holdMs: MINUTE_MS },
   QUEUE_STUCK: { when: 'a build of this device waits for a slot while an online device that would take it has a free one', holdMs: MINUTE_MS },

@@ -13,6 +13,8 @@ export interface World {
   addresses: readonly string[]
   /** Devices that offered slots when they were last heard, by id. */
   expected: ReadonlySet<string>
+  /** Devices whose disk was low at the last look, by id. */
+  low: ReadonlySet<string>
   /** Builds of this device that wait for a slot, each with the devices that would take it. */
   waiting: ReadonlyArray<{ id: string, candidates: readonly string[] }>
   stacks: readonly StackStatus[]
@@ -56,8 +58,9 @@ function deviceDown ({ id, name }: DeviceStatus, { expected }: World): Finding[]
   return [{ code: 'DEVICE_DOWN', about: id, message: `${name} is down; it offered build slots.`, fix: `Look at it, or, if it is gone for good: elder-node evict ${name}` }]
 }
 
-function diskLow ({ id, name, disk }: DeviceStatus, { self }: World): Finding[] {
-  if (disk === null || disk.totalBytes <= 0 || disk.freeBytes >= THRESHOLDS.diskFree * disk.totalBytes) return []
+function diskLow ({ id, name, disk }: DeviceStatus, { self, low }: World): Finding[] {
+  const enough = low.has(id) ? THRESHOLDS.diskEnough : THRESHOLDS.diskFree
+  if (disk === null || disk.totalBytes <= 0 || disk.freeBytes >= enough * disk.totalBytes) return []
   const who = id === self ? 'This device' : name
   return [{ code: 'DISK_LOW', about: id, message: `${who} has ${percent(disk.freeBytes, disk.totalBytes)} of its disk free.`, fix: 'Free some space: below 10 % builds and memory are at risk.' }]
 }
