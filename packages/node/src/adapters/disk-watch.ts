@@ -22,6 +22,8 @@ export interface DiskWatchInit {
   reserveBytes?: number
   /** Bytes that the folders hold; undefined when that cannot be told. @default {@link heldBytes} */
   walk?: (folders: string[], signal: AbortSignal) => Promise<number | undefined>
+  /** The file system that a folder is on. @default {@link statfs} */
+  statfs?: (folder: string) => Promise<StatsFs>
 }
 
 const ASK_MS = 250
@@ -42,6 +44,7 @@ const MERCY_MS = 2000
 
 /** Watches of this process by file system: who is biggest when it runs full. */
 const watches = new Set<DiskWatch>()
+let isMakingRoom = false
 let mercyUntilMs = 0
 
 export class DiskWatch {
@@ -88,8 +91,7 @@ export class DiskWatch {
     const freeBytes = disk.bavail * disk.bsize
     this.#reserve ??= Math.min(RESERVE_BYTES_MAX, disk.blocks * disk.bsize * RESERVE_PART, freeBytes / 2)
     this.#freeAtWalk ??= freeBytes
-    const low = freeBytes < this.#reserve || (disk.files > 0 && disk.ffree < disk.files * FILES_PART)
-    if (low) return await this.#makeRoom()
+    if (this.#isLow(disk)) return await this.#makeRoom()
     // Not waited for: a tree of a million files must not hide how the disk runs full meanwhile.
     if (this.#walking === undefined && this.#isDue(this.#freeAtWalk - freeBytes)) void this.measure(freeBytes).catch(() => 0)
     if (this.#heldBytes > this.#init.bytesMax) this.#end('limit')
@@ -98,9 +100,13 @@ export class DiskWatch {
   async #ask (): Promise<StatsFs | undefined> {
     const [folder] = await this.#init.folders()
     if (folder === undefined) return undefined
-    const disk = await statfs(folder)
+    const disk = await (this.#init.statfs ?? statfs)(folder)
     this.#disk = `${disk.type}:${disk.blocks}:${disk.files}`
     return disk
+  }
+
+  #isLow ({ bavail, bsize, files, ffree }: StatsFs): boolean {
+    return bavail * bsize < (this.#reserve ?? 0) || (files > 0 && ffree < files * FILES_PART)
   }
 
   #isDue (gone: number): boolean {
@@ -128,22 +134,25 @@ export class DiskWatch {
 
   /** The biggest build on this disk ends; the others go on when that was enough. */
   async #makeRoom (): Promise<void> {
-    if (performance.now() < mercyUntilMs) return
-    mercyUntilMs = performance.now() + MERCY_MS
-    // One that has just begun may not have asked yet which disk it is on.
-    await Promise.all([...watches].map(watch => watch.#ask().catch(() => undefined)))
-    const rivals = [...watches].filter(watch => watch.#disk === this.#disk && !watch.#full)
-    const counted = await Promise.all(rivals.map(async watch => ({ watch, bytes: await watch.#count() })))
-    const biggest = counted.sort((a, b) => a.bytes === b.bytes ? 0 : b.bytes - a.bytes)[0]
-    if (biggest !== undefined) biggest.watch.#end('reserve')
-    mercyUntilMs = performance.now() + MERCY_MS
-  }
-
-  async #count (): Promise<number> {
-    const late = new AbortController()
-    const bytes = await Promise.race([this.measure().catch(() => 0), delay(COUNTED_MS, Infinity, { ref: false, signal: late.signal }).catch(() => Infinity)])
-    late.abort()
-    return bytes
+    // Counting may take longer than the mercy: whoever sees the full disk meanwhile must not end a second one.
+    if (isMakingRoom || performance.now() < mercyUntilMs) return
+    isMakingRoom = true
+    try {
+      // One that has just begun may not have asked yet which disk it is on.
+      await Promise.all([...watches].map(watch => inTime(watch.#ask().catch(() => undefined), undefined)))
+      const rivals = [...watches].filter(watch => watch.#disk === this.#disk && !watch.#full)
+      const counted = await Promise.all(rivals.map(async watch => {
+        return { watch, bytes: await inTime(watch.measure().catch(() => 0), Infinity) }
+      }))
+      // Whoever ended by itself while they were counted may have left room enough.
+      const disk = await inTime(this.#ask().catch(() => undefined), undefined)
+      if (disk !== undefined && !this.#isLow(disk)) return
+      const biggest = counted.sort((a, b) => a.bytes === b.bytes ? 0 : b.bytes - a.bytes)[0]
+      if (biggest !== undefined) biggest.watch.#end('reserve')
+    } finally {
+      isMakingRoom = false
+      mercyUntilMs = performance.now() + MERCY_MS
+    }
   }
 
   #end (cause: 'limit' | 'reserve'): void {
@@ -151,6 +160,15 @@ export class DiskWatch {
     this.#full = true
     this.#init.onFull({ heldBytes: this.#heldBytes, cause })
   }
+}
+
+/** What the work gives, or `otherwise` when it takes longer than {@link COUNTED_MS}. */
+async function inTime<T> (work: Promise<T>, otherwise: T): Promise<T> {
+  const late = new AbortController()
+  const deadline = delay(COUNTED_MS, otherwise, { ref: false, signal: late.signal }).catch(() => otherwise)
+  const result = await Promise.race([work, deadline])
+  late.abort()
+  return result
 }
 
 const NICE = findTool('nice')
