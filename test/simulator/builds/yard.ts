@@ -6,23 +6,27 @@ import { createHash } from 'node:crypto'
 import { deviceId, type DeviceId } from '@elder-node/protocol'
 import type { BuildEvent } from '../../../packages/node/src/api.ts'
 import { nodeCrypto, signerFromSeed } from '../../../packages/node/src/adapters/crypto.ts'
-import { Farm, type Device } from '../../../packages/node/test/builds/farm.ts'
+import type { ResourceService } from '../../../packages/node/src/services/resources.ts'
+import { Farm, type Device, type FarmWorld } from '../../../packages/node/test/builds/farm.ts'
 import { MemoryFiles } from '../../../packages/node/test/support/memory-files.ts'
 import { MemoryRoster, type Doorkeeper } from '../../../packages/node/test/support/memory-roster.ts'
+import { load, type Edit } from '../mutant.ts'
 import { seededRandom } from '../random.ts'
 import { VirtualNetwork } from '../virtual/network.ts'
 import { VirtualTime, type Life } from '../virtual/time.ts'
 import { Host, type Process } from './host.ts'
+import { AdvertsWatch } from './adverts.ts'
 import type { FarmStep } from './plan.ts'
 
 /** One rule less, to show that the yard sees it. */
 export type Mutant = 'sweep' | 'kill' | 'early' | 'close'
 
-export interface YardPlan { seed: number, steps: readonly FarmStep[], minutes: number, calm?: boolean, mutant?: Mutant }
+/** `edits`: a mutant of the service that tells what a device offers; it ends at the first thing that it does wrong. */
+export interface YardPlan { seed: number, steps: readonly FarmStep[], minutes: number, calm?: boolean, mutant?: Mutant, edits?: readonly Edit[] }
 
 export interface YardOutcome { violations: string[], hash: string, events: number, builds: number, done: number, failed: string[], moved: number, crashes: number }
 
-interface Machine {
+export interface Machine {
   name: string
   id: DeviceId
   slots: number
@@ -45,6 +49,9 @@ const LOOK_MS = 500
 /** A device stays a device for the others while its lease may still live: validity, grace, and the kill. */
 const LEASE_OVER_MS = 30_000
 const DIAL_MS = 1_000
+const SLICE_MS = 5_000
+const GONE_MS = 50_000
+const RESOURCES = 'packages/node/src/services/resources.ts'
 const crypto = nodeCrypto()
 const silent = (): void => {}
 
@@ -54,6 +61,8 @@ export class Yard {
   readonly #random: () => number
   readonly #network: VirtualNetwork
   readonly #farm: Farm
+  readonly #world: FarmWorld
+  readonly #adverts: AdvertsWatch
   readonly #machines: Machine[] = []
   readonly #asked = new Map<string, Asked>()
   readonly #violations = new Set<string>()
@@ -67,26 +76,33 @@ export class Yard {
     this.#plan = plan
     this.#random = seededRandom(plan.seed)
     this.#network = new VirtualNetwork(this.time, this.#random)
-    this.#farm = new Farm({
-      world: {
-        network: this.#network.memory, random: this.#random, signerOf: name => signerFromSeed(crypto.sha256(Buffer.from(`yard ${name}`))),
-        clockOf: name => this.time.clockOf(this.#machineNamed(name).life as Life),
-        randomBytes: length => Uint8Array.from({ length }, () => Math.floor(256 * this.#random())),
-      },
-    })
+    this.#world = {
+      network: this.#network.memory, random: this.#random, signerOf: name => signerFromSeed(crypto.sha256(Buffer.from(`yard ${name}`))),
+      clockOf: name => this.time.clockOf(this.#machineNamed(name).life as Life),
+      randomBytes: length => Uint8Array.from({ length }, () => Math.floor(256 * this.#random())),
+    }
+    this.#farm = new Farm({ world: this.#world })
+    this.#adverts = new AdvertsWatch(this.time, this.#network, what => { this.#violate(what) })
   }
 
   async run (): Promise<YardOutcome> {
+    const { edits } = this.#plan
+    if (edits !== undefined) this.#world.Resources = (await load<{ ResourceService: typeof ResourceService }>(RESOURCES, edits)).ResourceService
     this.time.install()
     try {
       for (const [i, slots] of SLOTS.entries()) this.#boot(this.#newMachine(`m${i}`, slots))
       const endMs = this.#plan.minutes * 60_000
       for (const step of this.#plan.steps) this.time.at(step.atMs, () => { this.#step(step) })
       for (let at = LOOK_MS; at < endMs + REST_MS; at += LOOK_MS) this.time.at(at, () => { this.#look() })
-      await this.time.run(endMs)
-      this.#network.heal()
-      await this.time.run(endMs + REST_MS)
-      this.#atRest()
+      for (let ms = SLICE_MS; ms <= endMs + REST_MS; ms += SLICE_MS) {
+        if (this.#isCaught) break
+        await this.time.run(ms)
+        if (ms === endMs) this.#network.heal()
+      }
+      if (!this.#isCaught) {
+        this.#atRest()
+        await this.#lose(this.#machines[0] as Machine)
+      }
     } finally {
       this.time.uninstall()
     }
@@ -123,7 +139,9 @@ export class Yard {
     if (mutant === 'sweep') engine.sweep = async () => {}
     this.time.inside(life, () => {
       void this.#farm.add(name, { slots, files, epoch, offline: true, runsOn: engine, door: this.#doorOf(machine) }).then(device => {
-        if (machine.life === life) machine.device = device
+        if (machine.life !== life) return
+        machine.device = device
+        this.#adverts.began(machine, device)
       })
       this.#dials(machine, life)
     })
@@ -211,6 +229,14 @@ export class Yard {
     this.time.at(this.time.now + downMs, () => { if (machine.life === undefined) this.#boot(machine) })
   }
 
+  /** For good: what it said last runs out. */
+  async #lose (machine: Machine): Promise<void> {
+    this.#crash(machine, Infinity)
+    this.#adverts.look(this.#up())
+    await this.time.run(this.time.now + GONE_MS)
+    this.#adverts.look(this.#up())
+  }
+
   /** Half of the time it comes back after two minutes as another device would: the others forget. */
   #evict (machine: Machine): void {
     for (const other of this.#machines) {
@@ -249,6 +275,7 @@ export class Yard {
   }
 
   #look (): void {
+    this.#adverts.look(this.#up())
     for (const machine of this.#machines) {
       for (const { build } of machine.host.processes.values()) {
         const asked = this.#asked.get(build)
@@ -267,6 +294,9 @@ export class Yard {
     }
     for (const { life, endedMs } of this.#asked.values()) if (life.alive && endedMs === undefined) this.#violate('a build never ended')
   }
+
+  /** A mutant that was caught needs no more proof. */
+  get #isCaught (): boolean { return this.#plan.edits !== undefined && this.#violations.size > 0 }
 
   #violate (what: string): void {
     this.#violations.add(what)

@@ -44,6 +44,8 @@ export interface FarmWorld {
   /** Uniform in [0, 1). */
   random: () => number
   randomBytes: (length: number) => Uint8Array
+  /** In the place of the shipped one: a mutant of it. */
+  Resources?: typeof ResourceService
 }
 
 const realWorld = (): FarmWorld => ({
@@ -104,7 +106,7 @@ export class Farm {
     const engine = init.runsOn ?? scriptedEngine(init.engine ?? 'process', init.script ?? echoScript, running, trees)
     const epoch = init.epoch ?? 1
     const roleOf = (device: DeviceId): Role | undefined => door.role(device)
-    const resources = new ResourceService({ mesh, sensors: new MemorySensors(name), clock, directory: undefined, role: roleOf, random: this.#world.random, log }, { epoch, version: '0.1.0', engine: engine.name, slots })
+    const resources = new (this.#world.Resources ?? ResourceService)({ mesh, sensors: new MemorySensors(name), clock, directory: undefined, role: roleOf, random: this.#world.random, log }, { epoch, version: '0.1.0', engine: engine.name, slots })
     const cache = new MemoryCache(trees)
     const device = { id, name, mesh, resources, running, written, cache } as Device
     const ref = (other: DeviceId): { id: string, name: string } => ({ id: other, name: this.devices.find(d => d.id === other)?.name ?? other.slice(0, 8) })
