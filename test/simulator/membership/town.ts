@@ -6,20 +6,23 @@
 import { createHash } from 'node:crypto'
 import { deviceId, type DeviceId, type Role } from '@elder-node/protocol'
 import { nodeCrypto, signerFromSeed } from '../../../packages/node/src/adapters/crypto.ts'
-import { Supervisor } from '../../../packages/node/src/adapters/libp2p/supervisor.ts'
+import type { Supervisor } from '../../../packages/node/src/adapters/libp2p/supervisor.ts'
 import type { Membership } from '../../../packages/node/src/services/membership.ts'
 import { openMembership } from '../../../packages/node/src/services/membership/open-membership.ts'
 import type { MemoryMesh } from '../../../packages/node/test/support/memory-mesh.ts'
 import { MemoryFiles } from '../../../packages/node/test/support/memory-files.ts'
+import { load, type Edit } from '../mutant.ts'
 import { seededRandom } from '../random.ts'
 import { VirtualNetwork } from '../virtual/network.ts'
 import { VirtualTime, type Life } from '../virtual/time.ts'
+import { DialsWatch } from './dials.ts'
 import type { MeshStep } from './plan.ts'
 
 /** One rule less, to show that the town sees it. */
 export type Mutant = 'door' | 'close' | 'exchange' | 'durable' | 'proof'
 
-export interface TownPlan { seed: number, steps: readonly MeshStep[], minutes: number, mutant?: Mutant }
+/** `edits`: a mutant of the supervisor; it ends at the first thing that it does wrong. */
+export interface TownPlan { seed: number, steps: readonly MeshStep[], minutes: number, mutant?: Mutant, edits?: readonly Edit[] }
 
 export interface TownOutcome {
   violations: string[]
@@ -36,7 +39,7 @@ export interface TownOutcome {
   shown: number
 }
 
-interface Device {
+export interface Device {
   name: string
   id: DeviceId
   seed: Uint8Array
@@ -57,6 +60,7 @@ interface Device {
   over: boolean
 }
 
+const SUPERVISOR = 'packages/node/src/adapters/libp2p/supervisor.ts'
 const LOOK_MS = 500
 const HEARD_MS = 2_000
 const REST_MS = 400_000
@@ -69,6 +73,7 @@ export class Town {
   readonly time = new VirtualTime()
   readonly #random: () => number
   readonly #network: VirtualNetwork
+  readonly #dials: DialsWatch
   readonly #plan: TownPlan
   readonly #devices = new Map<DeviceId, Device>()
   readonly #violations = new Set<string>()
@@ -81,6 +86,7 @@ export class Town {
   readonly #lost = new Set<DeviceId>()
   /** Whose ticket a device came with. */
   readonly #hosts = new Map<DeviceId, DeviceId>()
+  #Supervisor: typeof Supervisor | undefined
   #count = 0
   #crashes = 0
   #restores = 0
@@ -89,9 +95,12 @@ export class Town {
     this.#plan = plan
     this.#random = seededRandom(plan.seed)
     this.#network = new VirtualNetwork(this.time, this.#random)
+    this.#dials = new DialsWatch(this.time, this.#network, what => { this.#violate(what) })
   }
 
   async run (): Promise<TownOutcome> {
+    const { edits } = this.#plan
+    this.#Supervisor = (await load<{ Supervisor: typeof Supervisor }>(SUPERVISOR, edits)).Supervisor
     this.time.install()
     try {
       this.#boot(this.#newDevice(undefined))
@@ -102,7 +111,7 @@ export class Town {
       this.#network.heal()
       for (const device of this.#devices.values()) device.haunts = false
       await this.time.run(endMs + REST_MS)
-      this.#atRest()
+      if (!this.#isCaught) this.#atRest()
     } finally {
       this.time.uninstall()
     }
@@ -128,6 +137,7 @@ export class Town {
   }
 
   #boot (device: Device): void {
+    if (this.#isCaught) return
     const life = this.time.spawn(device.name, { rate: 0.99 + 0.02 * this.#random(), wallAheadMs: 5_000 * this.#random() })
     device.life = life
     this.#network.begins(device.id, life)
@@ -157,17 +167,22 @@ export class Town {
     membership.attach(mutant === 'exchange' ? mute(mesh) : mesh)
     membership.serveHeads(mesh, { headsOf: async () => new Map(), headsBeyond: async () => new Map() })
     mesh.on('admitted', other => { this.#admitted(device, life, other) })
-    const supervisor = new Supervisor({
+    const supervisor = new (this.#Supervisor as typeof Supervisor)({
       self: device.id, clock, random: this.#random, candidates: () => membership.members(), isConnected: other => this.#network.memory.linked(device.id, other),
-      dial: ({ device: to }, signal) => this.#dial(device, to, signal), refused: silent, failed: silent,
+      dial: ({ device: to }, signal) => this.#dials.during(device, life, to, () => this.#dial(device, to, signal)),
+      refused: (other, code) => { this.#dials.refused(life, other, code) }, failed: silent,
     })
     device.supervisor = supervisor
     mesh.on('admitted', other => {
       const address = this.#devices.get(other)?.mesh?.addresses() ?? []
       membership.learned(other, address)
       supervisor.admitted(other)
+      this.#dials.changed(life)
     })
-    mesh.on('gone', other => { supervisor.lost(other) })
+    mesh.on('gone', other => {
+      supervisor.lost(other)
+      this.#dials.changed(life)
+    })
     void membership.evicted.then(() => { if (!device.haunts) this.#isOut(device, life) })
     void membership.joined({ signal: AbortSignal.timeout(120_000) }).catch(() => { if (membership.me === undefined) this.#isOut(device, life) })
     void mesh.start().then(() => {
@@ -333,6 +348,7 @@ export class Town {
   }
 
   #look (): void {
+    this.#dials.look(this.#up().filter(({ haunts }) => !haunts))
     for (const device of this.#devices.values()) {
       const { life, membership, mesh } = device
       if (life === undefined || membership === undefined || mesh === undefined || device.haunts) continue
@@ -399,8 +415,12 @@ export class Town {
     return entered && up.length > 0 && up.every(({ membership }) => membership?.roster.members.has(id) === true)
   }
 
+  /** A mutant that was caught needs no more proof: everything stops, also what would dial without an end. */
+  get #isCaught (): boolean { return this.#plan.edits !== undefined && this.#violations.size > 0 }
+
   #violate (what: string): void {
     this.#violations.add(what)
+    if (this.#isCaught) for (const { life } of this.#devices.values()) if (life !== undefined) this.time.kill(life)
     this.#trace.update(`${this.time.now.toFixed(1)} violation ${what}\n`)
   }
 }
