@@ -33,7 +33,8 @@ const DIAL_MUTANTS: Array<[rule: string, seed: number, what: string, edits: Edit
 ]
 
 describe('membership in a hostile world', () => {
-  it.each([1, 2, 4, 6])('seed %i: nobody comes in uninvited or back, and all that can talk agree at rest', async seed => {
+  // In the last one an admin leaves at its first meeting with a device that was down while others came.
+  it.each([1, 2, 4, 6, 28])('seed %i: nobody comes in uninvited or back, and all that can talk agree at rest', async seed => {
     await soundOrTold(seed, planOf(seed, MINUTES), steps => run(seed, undefined, steps))
   })
 

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto'
 import { deviceId, type DeviceId, type Role } from '@elder-node/protocol'
 import { nodeCrypto, signerFromSeed } from '../../../packages/node/src/adapters/crypto.ts'
+import { PEERS_WANTED } from '../../../packages/node/src/adapters/libp2p/dial-plan.ts'
 import type { Supervisor } from '../../../packages/node/src/adapters/libp2p/supervisor.ts'
 import type { Membership } from '../../../packages/node/src/services/membership.ts'
 import { openMembership } from '../../../packages/node/src/services/membership/open-membership.ts'
@@ -84,8 +85,6 @@ export class Town {
   readonly #heard = new Map<Life, Map<DeviceId, number>>()
   readonly #evicted = new Set<DeviceId>()
   readonly #lost = new Set<DeviceId>()
-  /** Whose ticket a device came with. */
-  readonly #hosts = new Map<DeviceId, DeviceId>()
   #Supervisor: typeof Supervisor | undefined
   #count = 0
   #crashes = 0
@@ -257,7 +256,6 @@ export class Town {
         if (ticket === undefined) return
         const joiners = Array.from({ length: racers }, () => this.#newDevice(ticket))
         this.#tickets.set(ticket, joiners.map(({ id }) => id))
-        for (const { id } of joiners) this.#hosts.set(id, host.id)
         // Not inside the host's life: each is a device of its own.
         this.time.at(this.time.now, () => { for (const joiner of joiners) this.#boot(joiner) })
       } catch { /* no admin any more */ }
@@ -384,7 +382,8 @@ export class Town {
     for (const device of up) {
       const others = up.filter(other => other !== device).map(({ id }) => id)
       const peers = new Set(device.mesh?.peers().map(peer => peer.device))
-      if (others.some(id => !peers.has(id))) this.#violate('members that can talk are not connected at rest')
+      // Of two that both have as many as a node keeps, neither dials the other.
+      if (peers.size < PEERS_WANTED && others.some(id => !peers.has(id))) this.#violate('members that can talk are not connected at rest')
       if (others.some(id => device.membership?.roster.members.has(id) !== true)) this.#violate('a device thinks it is a member, and others know better')
     }
     for (const device of this.#devices.values()) if (device.over && this.#wasWronged(device)) this.#violate('a device was put out by nobody')
@@ -408,11 +407,10 @@ export class Town {
     return groups.toSorted((a, b) => b.length - a.length)[0] ?? []
   }
 
-  /** It ended as no member, though nobody removed it, nor whoever let it in, and every roster has it as one. */
+  /** It ended as no member, though nobody removed it, and every roster has it as one. */
   #wasWronged ({ id, entered }: Device): boolean {
     const up = this.#up()
-    for (let by: DeviceId | undefined = id; by !== undefined; by = this.#hosts.get(by)) if (this.#evicted.has(by) || this.#lost.has(by)) return false
-    return entered && up.length > 0 && up.every(({ membership }) => membership?.roster.members.has(id) === true)
+    return entered && !this.#evicted.has(id) && !this.#lost.has(id) && up.length > 0 && up.every(({ membership }) => membership?.roster.members.has(id) === true)
   }
 
   /** A mutant that was caught needs no more proof: everything stops, also what would dial without an end. */

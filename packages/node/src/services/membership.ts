@@ -224,7 +224,7 @@ export class Membership implements Admission {
    *
    * @throws ElderError `DISK_FULL`, `STORAGE`
    */
-  receive (records: Uint8Array[]): void { this.#book.addForeign(records) }
+  receive (records: Uint8Array[]): void { this.#book.addForeign(records, this.self) }
 
   /** Was the device ever a member? Its records then count, also after it left. */
   /** What an evicted device wrote beyond its cut makes no stack: nobody would see anything in it. */

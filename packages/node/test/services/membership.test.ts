@@ -1,4 +1,4 @@
-import { LIMITS, encode, formatTicket, parseTicket, signMemberRecord, toBase32, toHex, type MemberRecord, type StackId, type Value } from '@elder-node/protocol'
+import { LIMITS, encode, formatTicket, openMemberRecord, parseTicket, signMemberRecord, toBase32, toHex, type MemberRecord, type StackId, type Value } from '@elder-node/protocol'
 import * as fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
@@ -365,6 +365,19 @@ describe('evicting', () => {
     expect(founder.membership.find('laptop-2').device).toBe(second.device)
   })
 
+  test('a lost device that missed what came after its loss may return, too', async () => {
+    const { mesh, founder, laptop } = await three()
+    founder.membership.markLost('laptop')
+    await expect(mesh.connect(laptop, founder)).rejects.toThrow('refused:not-a-member')
+    await laptop.membership.evicted
+    await mesh.joined(founder, 'between')
+    const { ticket } = founder.membership.invite()
+    const back = await mesh.node('laptop', { ticket, seed: 3, files: laptop.files })
+    await mesh.connect(back, founder)
+    await back.membership.joined({ signal })
+    expect(names(back)).toEqual(['between', 'laptop', 'mini', 'pi'])
+  })
+
   test('a promoted member invites and evicts; its own invitations survive in a chain that newcomers can check', async () => {
     const { mesh, founder, pi, laptop } = await three()
     founder.membership.promote('pi')
@@ -527,6 +540,41 @@ describe('the records', () => {
 })
 
 describe('a device that only a removed device let in', () => {
+  test('stays when that one leaves at their first meeting, before it has heard what the leaver knew', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const host = await mesh.joined(founder, 'laptop', { role: 'admin' })
+    const pi = await mesh.joined(host, 'pi')
+    await converged(founder, host, pi)
+    mesh.network.disconnect(host.device, pi.device)
+    await mesh.joined(founder, 'between')
+    await converged(founder, host)
+    await mesh.connect(host, pi)
+    expect(await host.membership.leave()).toContain(pi.device)
+    expect(pi.membership.roster.revoked.get(host.device)?.left).toBe(true)
+    expect(names(pi)).toEqual(['between', 'mini', 'pi'])
+  })
+
+  test('stays when a mirror shows that one\'s leave, and leaves out what the leaver knew', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('mini')
+    const host = await mesh.joined(founder, 'laptop', { role: 'admin' })
+    const pi = await mesh.joined(host, 'pi')
+    await converged(founder, host, pi)
+    for (const other of [founder, host]) mesh.network.disconnect(other.device, pi.device)
+    const known = new Set(pi.membership.records().map(toHex))
+    await mesh.joined(founder, 'between')
+    await converged(founder, host)
+    await host.membership.leave()
+    await eventually(() => { expect(founder.membership.roster.revoked.has(host.device)).toBe(true) })
+    const records = founder.membership.records()
+    const leave = records.filter(bytes => openMemberRecord(bytes, nodeCrypto()).content.type === 'leave')
+    pi.membership.receive(leave)
+    expect(names(pi)).toEqual(['laptop', 'mini', 'pi'])
+    pi.membership.receive(records.filter(bytes => !known.has(toHex(bytes))))
+    expect(names(pi)).toEqual(['between', 'mini', 'pi'])
+  })
+
   test('learns at the next door that it is out, with the records that prove it, and may be invited again', async () => {
     const mesh = new TestMesh()
     const founder = await mesh.node('mini')

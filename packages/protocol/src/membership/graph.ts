@@ -33,6 +33,13 @@ export class Graph {
     return past
   }
 
+  /** Is everything here that these records know of? With a hole in its past nobody can say what a record had not seen. */
+  isWhole (records: Iterable<MemberRecord>): boolean {
+    const past = new Set([...records].map(({ hash }) => hash))
+    for (const hash of past) for (const before of this.before(hash)) past.add(before)
+    return [...past].every(hash => this.get(hash) !== undefined)
+  }
+
   /** Hashes that the record names; none when it is not here. */
   before (hash: string): string[] {
     const record = this.get(hash)

@@ -118,12 +118,32 @@ export class RecordBook {
   add (batch: readonly Uint8Array[], from: DeviceId | null = null): MemberRecord[] { return this.#take(this.#opened(batch), from) }
 
   /**
+   * The same, when everything is here that these records know of; otherwise nothing is added. A removal with a hole in its past cuts what its
+   * issuer knew of, too, and whoever it cuts ends for good.
+   *
+   * @returns whether all of them are here now @throws as {@link add}
+   */
+  addWhole (batch: readonly Uint8Array[], from: DeviceId): boolean {
+    const opened = this.#opened(batch)
+    if (!this.#with(opened).isWhole(opened)) return false
+    this.#take(opened, from)
+    return opened.every(({ hash }) => this.#graph.get(hash) !== undefined)
+  }
+
+  /**
    * The same of records that no member brings. What an issuer that is cut here wrote counts only where the cut has seen it. One that is no
-   * record does not keep the others out: whoever can write to a mirror can put one there.
+   * record does not keep the others out: whoever can write to a mirror can put one there, and can leave one out. So what would take the
+   * membership of `device` away with whoever let it in is believed as at a door: see {@link admitRemoval}.
    *
    * @throws ElderError `DISK_FULL`, `STORAGE`: then none is added
    */
-  addForeign (batch: readonly Uint8Array[]): void { this.#take(this.#fromOutside(batch.flatMap(bytes => this.#openedOrNone(bytes))), null) }
+  addForeign (batch: readonly Uint8Array[], device: DeviceId): void {
+    const shown = this.#fromOutside(batch.flatMap(bytes => this.#openedOrNone(bytes)))
+    const copy = this.#with(shown)
+    const { members, revoked, lost } = resolveRoster(copy, this.mesh)
+    const isIndirect = this.#roster.members.has(device) && ![members, revoked, lost].some(listed => listed.has(device))
+    this.#take(isIndirect ? shown.filter(record => !isRemoval(record) || copy.isWhole([record])) : shown, null)
+  }
 
   /**
    * What is shown at a door proves something of the devices at its two ends, and nothing else: it is tried on a copy, and kept is only what
@@ -148,9 +168,9 @@ export class RecordBook {
     const chain = member === undefined ? [] : proofOf(this.#graph, [member.admission, member.grant], LIMITS.proofRecordsMax)
     this.#adopt(batch, from, ({ members, revoked, lost }, copy) => {
       if (members.has(device)) return []
-      const isWhole = (hash: string): boolean => [...copy.past(copy.get(hash) as MemberRecord)].every(before => copy.get(before) !== undefined)
       const issuers = chain.map(({ issuer }) => revoked.get(issuer)?.record).filter(hash => hash !== undefined)
-      return [revoked.get(device)?.record, lost.get(device), ...(issuers.every(isWhole) ? issuers : [])].filter(hash => hash !== undefined)
+      const isWhole = copy.isWhole(issuers.map(hash => copy.get(hash) as MemberRecord))
+      return [revoked.get(device)?.record, lost.get(device), ...(isWhole ? issuers : [])].filter(hash => hash !== undefined)
     })
   }
 

@@ -4,6 +4,7 @@
  */
 import { equalBytes, openMemberRecord, redeemMessage, deviceId, type DeviceId, type MemberRecord } from '@elder-node/protocol'
 import type { RefusalCode } from '../../ports/admission.ts'
+import type { RecordBook } from './record-book.ts'
 import type { TicketShown } from './wire.ts'
 import { writeRecord, type WriterComponents } from './writer.ts'
 
@@ -44,6 +45,14 @@ export function redeem (components: WriterComponents, device: DeviceId, shown: T
   if (own === undefined || !equalBytes(own.bytes, ticket.bytes)) return 'used'
   if (clock.wallMs() > ticket.content.expiresMs) return 'expired'
   const { role, ticketKey } = ticket.content
-  writeRecord(components, { type: 'member', subject: device, role, name: shown.name, wire: WIRE_VERSION, via: { ticket: ticket.hash, ticketKey, redeem: shown.redeem } })
+  const via = { ticket: ticket.hash, ticketKey, redeem: shown.redeem }
+  writeRecord(components, { type: 'member', subject: device, role, name: shown.name, wire: WIRE_VERSION, via }, lossesOf(components.book, device))
   return 'ok'
+}
+
+/** What says that the device is lost: named by hash in what takes it back, so that the device can tell without what came between the two. */
+function lossesOf ({ graph }: RecordBook, device: DeviceId): string[] {
+  const admissions = graph.records.filter(({ content }) => content.type === 'member' && content.subject === device)
+  const losses = graph.records.filter(({ content }) => content.type === 'lost' && content.subject === device)
+  return losses.map(({ hash }) => hash).filter(hash => !admissions.some(admission => graph.past(admission).has(hash)))
 }

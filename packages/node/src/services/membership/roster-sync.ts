@@ -42,7 +42,7 @@ export class RosterSync {
     this.#mesh = mesh
     this.#random = random
     mesh.onRequest('roster', GATE, (from, message) => this.#answer(from, message))
-    mesh.onGossip('roster', GATE, (from, message) => { this.#hear(from, message) })
+    mesh.onGossip('roster', GATE, (from, message) => { void this.#hear(from, message) })
     this.#stops.push(book.onChange(change => { this.#push(change) }), mesh.on('admitted', device => { void this.exchange(device) }))
   }
 
@@ -84,32 +84,35 @@ export class RosterSync {
     return fresh.length < missing.length || give.length < surplus.length
   }
 
-  #answer (from: DeviceId, message: Value): Value {
+  #answer (from: DeviceId, message: Value): Value | Promise<Value> {
     const { digest, want, give } = mapOf(message)
     if (digest !== undefined) {
       if (!(digest instanceof Uint8Array)) throw new MalformedError('a digest is a byte string')
       return equalBytes(digest, this.#book.digest) ? { same: true } : { have: joined(this.#records().map(prefixOf)) }
     }
     const given = recordsOf(give, LIMITS.batchRecordsMax)
-    if (want === undefined) return this.#take(from, given)
+    if (want === undefined) return this.#take(from, given).then(() => ({ records: [] }))
     this.#book.add(given, from)
     const wanted = prefixesOf(want)
     return { records: this.#batchOf(this.#records().filter(record => wanted.has(prefixOf(record)))) }
   }
 
-  #hear (from: DeviceId, message: Value): void {
+  async #hear (from: DeviceId, message: Value): Promise<void> {
+    const others = this.#others()
+    const peer = others.includes(from) ? from : others[(this.#random(1)[0] ?? 0) % Math.max(1, others.length)]
     try {
-      this.#take(from, recordsOf(mapOf(message)['give'], LIMITS.batchRecordsMax))
+      await this.#take(from, recordsOf(mapOf(message)['give'], LIMITS.batchRecordsMax), peer)
     } catch {
       // The sender's fault or a full disk; anti-entropy brings what was valid.
     }
   }
 
-  /** A pushed record that stands on one we missed is not kept: compare everything with the peer that has both. */
-  #take (from: DeviceId, given: Uint8Array[]): Value {
-    this.#book.add(given, from)
-    if (!given.every(bytes => this.#book.has(bytes))) void this.exchange(from)
-    return { records: [] }
+  /**
+   * What knows of a record that we missed is not kept: everything is compared with a peer that has both. The answer to a push waits for that,
+   * because one that leaves the mesh stays only until it is answered.
+   */
+  async #take (from: DeviceId, given: Uint8Array[], peer: DeviceId | undefined = from): Promise<void> {
+    if (!this.#book.addWhole(given, from) && peer !== undefined) await this.exchange(peer)
   }
 
   /** To every live member that is connected, except who brought it: one hop costs one round trip. */

@@ -9,19 +9,19 @@ export interface WriterComponents { crypto: Crypto, signer: Signer, clock: Clock
  * Signs, stores and uses one record, in this order and in one synchronous section: once it returns, the record is durable.
  * The caller has checked that this device may write it: an admin, or a member that leaves.
  *
- * @throws ElderError `DISK_FULL`, `STORAGE`, `ROSTER_FULL`: then nothing happened
+ * @param names hashes of records that it names beside the heads @throws ElderError `DISK_FULL`, `STORAGE`, `ROSTER_FULL`: then nothing happened
  */
-export function writeRecord (components: WriterComponents, content: MemberContent): MemberRecord {
-  return writeRecords(components, [content])[0] as MemberRecord
+export function writeRecord (components: WriterComponents, content: MemberContent, names: readonly string[] = []): MemberRecord {
+  return writeRecords(components, [content], names)[0] as MemberRecord
 }
 
 /** The same for several that belong together, each after the one before: all are written, or none is. */
-export function writeRecords (components: WriterComponents, contents: readonly MemberContent[]): MemberRecord[] {
+export function writeRecords (components: WriterComponents, contents: readonly MemberContent[], names: readonly string[] = []): MemberRecord[] {
   const { crypto, signer, clock, book } = components
   const self = deviceId(signer.publicKey)
   const grant = book.roster.members.get(self)?.grant ?? null
   const seq = nextSeq(book, self)
-  let prev = headsFor(book, self)
+  let prev = [...new Set([...names, ...headsFor(book, self)])].slice(0, LIMITS.memberPrevMax)
   const records = contents.map((content, i) => {
     const record = signMemberRecord({ mesh: book.mesh, seq: seq + i, at: clock.wallMs(), grant, prev, content }, signer, crypto)
     prev = [record.hash]
