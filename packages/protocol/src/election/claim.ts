@@ -84,7 +84,7 @@ export class ClaimMachine {
 
   #word (from: DeviceId, word: ClaimWord, now: number): ClaimEffect[] {
     if (word.build !== this.#init.build) return stray(from, word)
-    const line = this.#inLine(word.fence)
+    const line = this.#waiting?.fenceAt(from) === word.fence ? this.#inLine() : undefined
     switch (word.type) {
       case 'grant': return this.#granted(from, word)
       case 'busy': return this.#isAsked(from, word.fence) ? this.#wasBusy(from, word, now) : []
@@ -96,10 +96,7 @@ export class ClaimMachine {
     }
   }
 
-  /** While it waits, and for that reservation. */
-  #inLine (fence = this.#waiting?.fence): Waiting | undefined {
-    return this.#state === 'waiting' && this.#waiting?.fence === fence ? this.#waiting : undefined
-  }
+  #inLine (): Waiting | undefined { return this.#state === 'waiting' ? this.#waiting : undefined }
 
   #isAsked (from: DeviceId, fence: number): boolean {
     return this.#state === 'asking' && this.#asked?.target.device === from && this.#asked.fence === fence
@@ -109,7 +106,7 @@ export class ClaimMachine {
   #granted (from: DeviceId, word: Extract<ClaimWord, { type: 'grant' }>): ClaimEffect[] {
     const { lease, fence } = word
     if (this.#won?.to === from && this.#won.lease === lease) return []
-    const waited = fence === this.#waiting?.fence && (this.#state === 'waiting' || !this.#rules.firstOnly)
+    const waited = fence === this.#waiting?.fenceAt(from) && (this.#state === 'waiting' || !this.#rules.firstOnly)
     return waited || this.#isAsked(from, fence) ? this.#win({ to: from, lease, fence }) : stray(from, word)
   }
 
@@ -133,8 +130,8 @@ export class ClaimMachine {
   }
 
   #noLine (line: Waiting, from: DeviceId, reason: string, now: number): ClaimEffect[] {
-    line.no(from, reason)
-    return line.isOver(now) ? this.#lost() : []
+    const effects = line.no(from, reason, now)
+    return line.isOver(now) ? this.#lost() : effects
   }
 
   /** The way is broken, which is no answer: a reservation is renewed as ever, and who was asked may be asked again. */
@@ -177,7 +174,7 @@ export class ClaimMachine {
     const { build, needs, order, nextFence, lagMs = () => 0 } = this.#init
     const open = order.filter(({ device }) => !this.#refused.has(device))
     this.#state = 'waiting'
-    this.#waiting = new Waiting({ build, needs, fence: nextFence(), order: open, lagMs, rules: this.#rules }, now)
+    this.#waiting = new Waiting({ build, needs, nextFence, order: open, lagMs, rules: this.#rules }, now)
     return [{ type: 'waiting' }, ...this.#waiting.reserve(now)]
   }
 

@@ -11,7 +11,8 @@ import { strayAnswer, type ClaimNeeds, type ClaimWord } from './messages.ts'
 export interface WaitingInit {
   build: BuildId
   needs: ClaimNeeds
-  fence: number
+  /** The next fence of this build. */
+  nextFence: () => number
   /** Best first. */
   order: Target[]
   /** How late this device's event loop was lately, milliseconds. */
@@ -36,10 +37,14 @@ const FREE_AGAIN_MS = 250
 const LOOK_AGAIN_MS = 1_000
 
 export class Waiting {
-  readonly fence: number
   readonly refused: Map<DeviceId, string> = new Map()
   readonly #noes = new Map<DeviceId, number>()
   readonly #init: WaitingInit
+  readonly #fence: number
+  /** Where the reservation has another fence by now. */
+  readonly #fences = new Map<DeviceId, number>()
+  /** Who was told yes under the fence of its reservation. */
+  readonly #agreed = new Set<DeviceId>()
   readonly #confirmed = new Set<DeviceId>()
   readonly #reservedMs = new Map<DeviceId, number>()
   /** Who offered a slot while another builder was being answered. */
@@ -54,10 +59,13 @@ export class Waiting {
 
   constructor (init: WaitingInit, now: number) {
     this.#init = init
-    this.fence = init.fence
+    this.#fence = init.nextFence()
     this.#order = init.order
     this.#heardMs = now
   }
+
+  /** The fence of the reservation at this builder. */
+  fenceAt (device: DeviceId): number { return this.#fences.get(device) ?? this.#fence }
 
   /** Who has, or is to have, a reservation. */
   lines (): DeviceId[] {
@@ -86,9 +94,18 @@ export class Waiting {
     this.#heardMs = now
   }
 
-  no (from: DeviceId, reason: string): void {
+  /**
+   * One that was told yes may have given a slot that this build never heard of. What it bound once it gives no more: it is asked under a new
+   * fence.
+   */
+  no (from: DeviceId, reason: string, now: number): ClaimEffect[] {
+    if (this.#agreed.delete(from)) {
+      this.#fences.set(from, this.#init.nextFence())
+      return [this.#reserveAt(from, now), ...this.gone(from, now)]
+    }
     this.refused.set(from, reason)
     this.#noes.set(from, (this.#noes.get(from) ?? 0) + 1)
+    return []
   }
 
   /**
@@ -160,6 +177,7 @@ export class Waiting {
   #yes (said: Said, now: number): ClaimEffect {
     const waitMs = (this.#rttMs(said.to) + LEASE.offerAgainMs) * 2 ** said.times++
     said.againMs = this.#init.rules.sayAgain ? now + waitMs : Infinity
+    this.#agreed.add(said.to)
     return this.#send(said.to, 'yes')
   }
 
@@ -183,11 +201,11 @@ export class Waiting {
   #reserveAt (device: DeviceId, now: number): ClaimEffect {
     const { build, needs, lagMs } = this.#init
     this.#reservedMs.set(device, now)
-    return { type: 'send', to: device, word: { type: 'reserve', build, fence: this.fence, needs, lagMs: lagMs() } }
+    return { type: 'send', to: device, word: { type: 'reserve', build, fence: this.fenceAt(device), needs, lagMs: lagMs() } }
   }
 
   #send (to: DeviceId, type: 'heard' | 'later' | 'yes' | 'release'): ClaimEffect {
-    return { type: 'send', to, word: { type, build: this.#init.build, fence: this.fence } }
+    return { type: 'send', to, word: { type, build: this.#init.build, fence: this.fenceAt(to) } }
   }
 }
 

@@ -1,6 +1,6 @@
 /** A build that waits for a builder: as long as it was told, and never after its end. */
 import { expect, test } from 'vitest'
-import { BuildMachine, parseSpec, type BuildEffect, type BuildId, type BuildInit, type BuildInput, type DeviceId } from '../../src/index.ts'
+import { BuildMachine, parseSpec, SlotMachine, type BuildEffect, type BuildId, type BuildInit, type BuildInput, type DeviceId, type SlotEffect } from '../../src/index.ts'
 
 const build = 'a'.repeat(26) as BuildId
 const mini = 'mini' as DeviceId
@@ -71,4 +71,35 @@ test('an image is a name, never an option or a line', () => {
   })
   for (const image of ['node:24', 'registry.example/owner/name:Tag', `[::1]:5000/x/y@sha256:${'a'.repeat(64)}`, 'localhost:5000/a_b', 'node']) expect(spec(image)).toMatchObject({ image })
   for (const image of ['', '-v/:/host', '--privileged', 'a b', 'a\nb', 'a;b', '$(x)', 'a'.repeat(256), 'Node:24', 'registry.example/Owner/name', 'x@sha256:ab', 'node:24:', 'a//b']) expect(() => spec(image)).toThrow(/image/)
+})
+
+test('a slot was given while the line was cut, and lapsed: once the two hear each other, the build gets the next one there', () => {
+  const builder = new SlotMachine({ slots: 1, epoch: 1, rttMs: () => 1 })
+  builder.handle({ type: 'swept' }, 0)
+  builder.handle({ type: 'word', from: 'other' as DeviceId, word: { type: 'claim', build: 'b'.repeat(26) as BuildId, fence: 1, needs: { memoryBytes: null, cpus: null } } }, 0)
+  const [lease] = builder.leases()
+  const machine = begin()
+  const said: string[] = []
+  /** Passes words on until nobody has one left; `isCut`: those of the builder are lost. */
+  const pass = (effects: Array<BuildEffect | SlotEffect>, now: number, isCut: boolean): void => {
+    for (const effect of effects) {
+      if (effect.type === 'open') said.push('open')
+      if (effect.type !== 'send') continue
+      const { to, word } = effect
+      said.push(word.type)
+      if (to === mini) pass(builder.handle({ type: 'word', from: 'me' as DeviceId, word }, now), now, isCut)
+      else if (!isCut) pass(machine.handle({ type: 'word', from: mini, word }, now), now, isCut)
+    }
+  }
+  pass(machine.handle(one, 0), 0, false)
+  expect([machine.state, builder.queue]).toEqual(['queued', 1])
+  const bind = builder.handle({ type: 'finished', lease: lease?.id ?? '' }, 10)
+  pass(bind.flatMap(effect => effect.type === 'send' ? machine.handle({ type: 'word', from: mini, word: effect.word }, 10) : []), 10, true)
+  expect([builder.leases().map(({ state }) => state), machine.state]).toEqual([['held'], 'queued'])
+  builder.handle({ type: 'tick' }, 11_000)
+  expect(builder.leases()).toEqual([])
+  said.length = 0
+  pass(machine.handle({ type: 'tick' }, 12_000), 12_000, false)
+  expect(said).toContain('no')
+  expect([machine.state, said.includes('open')]).toEqual(['sending', true])
 })
