@@ -86,6 +86,8 @@ export class Town {
   readonly #evicted = new Set<DeviceId>()
   readonly #lost = new Set<DeviceId>()
   #Supervisor: typeof Supervisor | undefined
+  /** Which admins evicted a device, or marked it as lost. */
+  readonly #removers = new Map<DeviceId, Set<DeviceId>>()
   #count = 0
   #crashes = 0
   #restores = 0
@@ -228,11 +230,13 @@ export class Town {
       case 'evict': return this.#asAdmin(step, async (membership, subject) => {
         await membership.evict(subject.id)
         this.#evicted.add(subject.id)
+        this.#removedBy(membership.self, subject.id)
       })
       case 'promote': return this.#asAdmin(step, async (membership, subject) => { membership.promote(subject.id) })
       case 'lose': return this.#asAdmin(step, async (membership, subject) => {
         membership.markLost(subject.id)
         this.#lost.add(subject.id)
+        this.#removedBy(membership.self, subject.id)
       })
       case 'leave': return this.#leave(step)
       case 'crash': return this.#crash(this.#at(this.#up(), step.device), step.downMs, undefined)
@@ -244,6 +248,8 @@ export class Town {
       case 'haunt': return this.#haunt(step)
     }
   }
+
+  #removedBy (admin: DeviceId, device: DeviceId): void { this.#removers.set(device, (this.#removers.get(device) ?? new Set()).add(admin)) }
 
   #at<T> (list: readonly T[], place: number): T | undefined { return list[place % Math.max(1, list.length)] }
 
@@ -376,7 +382,11 @@ export class Town {
   }
 
   #atRest (): void {
-    const up = this.#upThatKnowEachOther()
+    const known = this.#upThatKnowEachOther()
+    const up = known.filter(device => !this.#isInDispute(device))
+    for (const { membership } of known.filter(device => !up.includes(device))) {
+      if (membership?.problems().some(({ code }) => code === 'EVICTION_DISPUTED') !== true) this.#violate('a device that the others do not let in is not told why')
+    }
     const digests = new Set(up.map(({ membership }) => membership === undefined ? '' : digestOf(membership)))
     if (digests.size > 1) this.#violate('devices that can talk hold different records at rest')
     for (const device of up) {
@@ -387,6 +397,15 @@ export class Town {
       if (others.some(id => device.membership?.roster.members.has(id) !== true)) this.#violate('a device thinks it is a member, and others know better')
     }
     for (const device of this.#devices.values()) if (device.over && this.#wasWronged(device)) this.#violate('a device was put out by nobody')
+  }
+
+  /**
+   * An admin that it knows to be out removed it without its knowing, and the others go by that; it believes no door that says so. By the
+   * rules of the roster it is out, and no record brings it back.
+   */
+  #isInDispute ({ id, membership }: Device): boolean {
+    const removers = [...this.#removers.get(id) ?? []]
+    return removers.some(admin => membership?.isEvicted(admin) === true) && this.#up().some(other => other.id !== id && other.membership?.roster.members.has(id) !== true)
   }
 
   /**

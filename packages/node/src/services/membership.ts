@@ -16,8 +16,9 @@ import { AddressBook } from './membership/address-book.ts'
 import { Administration, type Invitation, type InviteOptions } from './membership/administration.ts'
 import { Cuts, type HeadsOf } from './membership/cuts.ts'
 import { cutsOf } from './membership/cuts-of.ts'
+import { Disputes } from './membership/disputes.ts'
 import { Door, type Shown } from './membership/door.ts'
-import { evictedError } from './membership/evicted.ts'
+import { adminsOf, evictedError, NEW_MESH } from './membership/evicted.ts'
 import { findDevice } from './membership/find-device.ts'
 import { Joining } from './membership/joining.ts'
 import { PROOF_RECORDS_MAX, writeMesh } from './membership/mesh-file.ts'
@@ -53,6 +54,7 @@ export class Membership implements Admission {
   readonly #addresses: AddressBook
   readonly #door: Door
   readonly #administration: Administration
+  readonly #disputes: Disputes
   readonly #removed = new Listeners<[device: DeviceId]>()
   readonly #evicted = Promise.withResolvers<ElderError>()
   /** How this device came in, if it came in during this run. */
@@ -75,6 +77,7 @@ export class Membership implements Admission {
     this.#addresses = new AddressBook(components.files)
     this.#door = new Door({ ...components, book, mesh: () => this.#mesh })
     this.#administration = new Administration({ ...components, book, meshSecret })
+    this.#disputes = new Disputes(components.crypto)
     this.#entrance = shown === undefined ? undefined : new Joining(shown)
     this.#joining = this.#entrance
     book.onChange(change => { this.#follow(change) })
@@ -88,6 +91,7 @@ export class Membership implements Admission {
   /** Registers the `roster` and `join` services: after the mesh is made, before it starts. */
   attach (mesh: Mesh): void {
     this.#mesh = mesh
+    mesh.on('admitted', device => { this.#disputes.admitted(device) })
     mesh.onRequest('join', { role: 'observer', concurrencyMax: 8, deadlineMs: 5000 }, (_from, message) => this.#door.joinRequest(message))
     this.#sync = new RosterSync({ book: this.#book, mesh, random: this.#components.random })
   }
@@ -210,7 +214,14 @@ export class Membership implements Admission {
   /** What `status` tells of the records on this disk. */
   problems (): Problem[] {
     const { damage, isIncomplete } = this.#book
-    return damage !== null && isIncomplete ? [rosterProblem(this.#components.files, damage)] : []
+    if (damage !== null && isIncomplete) return [rosterProblem(this.#components.files, damage)]
+    return [...this.#disputes.problems(this.roster, device => this.nameOf(device)), ...this.#unled()]
+  }
+
+  #unled (): Problem[] {
+    if (this.me === undefined || adminsOf(this.roster).length > 0) return []
+    const message = 'No admin is left in this mesh: nobody can invite, evict or promote a device.'
+    return [{ code: 'NO_ADMIN', message, fix: NEW_MESH }]
   }
 
   /** A device as it is shown: its id and {@link nameOf}. */
@@ -256,6 +267,7 @@ export class Membership implements Admission {
     if (proof === undefined) return
     try {
       this.#book.admitRemoval(proofIn(proof), this.self, listener)
+      this.#disputes.refused(listener, proofIn(proof), this.self, this.roster)
     } catch {
       // What does not verify proves nothing: the refusal stands, and we try others.
     }

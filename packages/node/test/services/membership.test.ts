@@ -392,6 +392,55 @@ describe('evicting', () => {
   })
 })
 
+describe('two admins that evict each other, and neither knows', () => {
+  async function apart (role: 'admin' | 'builder', how: 'evicted' | 'lost' = 'evicted'): Promise<{ mesh: TestMesh, mini: TestNode, laptop: TestNode, pi: TestNode, tablet: TestNode }> {
+    const mesh = new TestMesh()
+    const mini = await mesh.node('mini')
+    const laptop = await mesh.joined(mini, 'laptop', { role: 'admin' })
+    const pi = await mesh.joined(mini, 'pi', { role })
+    const tablet = await mesh.joined(mini, 'tablet')
+    await mesh.connect(tablet, laptop)
+    await converged(mini, laptop, pi, tablet)
+    for (const [a, b] of [[mini, laptop], [mini, tablet]] as const) mesh.network.disconnect(a.device, b.device)
+    if (how === 'lost') mini.membership.markLost('laptop')
+    else await mini.membership.evict('laptop')
+    await laptop.membership.evict('mini')
+    await eventually(() => { expect([names(pi), names(tablet)]).toEqual([['mini', 'pi', 'tablet'], ['laptop', 'pi', 'tablet']]) })
+    return { mesh, mini, laptop, pi, tablet }
+  }
+
+  test('are both out once their sides meet, and see it in their status; another admin lets each in as a new device', async () => {
+    const { mesh, mini, laptop, pi, tablet } = await apart('admin')
+    await mesh.connect(pi, tablet)
+    await eventually(() => { expect([names(pi), names(tablet)]).toEqual([['pi', 'tablet'], ['pi', 'tablet']]) })
+    for (const [node, other] of [[mini, 'laptop'], [laptop, 'mini']] as const) {
+      for (const peer of [pi, tablet]) await expect(mesh.connect(node, peer)).rejects.toThrow('refused:revoked')
+      const message = `${other}, which is evicted here, has evicted this device or marked it as lost: pi, tablet went by that and let this device in no more.`
+      expect(node.membership.problems()).toMatchObject([{ code: 'EVICTION_DISPUTED', message, fix: expect.stringContaining('elder-node leave --force') as string }])
+    }
+    expect(pi.membership.problems()).toEqual([])
+    expect(names(await mesh.joined(pi, 'mini'))).toEqual(['mini', 'pi', 'tablet'])
+  })
+
+  test('leave a mesh without an admin when they were the only two: the others are told, and what is left to do', async () => {
+    const { mesh, pi, tablet } = await apart('builder')
+    expect(pi.membership.problems()).toEqual([])
+    await mesh.connect(pi, tablet)
+    await eventually(() => { expect([names(pi), names(tablet)]).toEqual([['pi', 'tablet'], ['pi', 'tablet']]) })
+    const fix = expect.stringContaining('found a new one') as string
+    for (const { membership } of [pi, tablet]) expect(membership.problems()).toMatchObject([{ code: 'NO_ADMIN', fix }])
+    expect(() => pi.membership.invite()).toThrow(expect.objectContaining({ code: 'NOT_ADMIN', fix }) as Error)
+  })
+
+  test.each(['evicted', 'lost'] as const)('see in their status who went by the other one: %s', async how => {
+    const { mesh, laptop, pi } = await apart('builder', how)
+    expect(laptop.membership.problems()).toEqual([])
+    await expect(mesh.connect(laptop, pi)).rejects.toThrow(how === 'lost' ? 'refused:not-a-member' : 'refused:revoked')
+    expect(laptop.membership.me?.name).toBe('laptop')
+    expect(laptop.membership.problems()).toMatchObject([{ code: 'EVICTION_DISPUTED', message: expect.stringMatching(/^mini, which is evicted here, has evicted this device or marked it as lost: pi went by that and lets/) as string }])
+  })
+})
+
 describe('leaving', () => {
   test('whoever is connected hears before it returns, whatever the role; the key never comes back', async () => {
     const mesh = new TestMesh()

@@ -3,6 +3,7 @@ import { deviceId, deviceOfAddress, ElderError, formatTicket, encode, hasRole, L
 import type { RandomBytes } from '../../ports/host.ts'
 import { durationText } from '../../quantities.ts'
 import { isCut } from './cuts-of.ts'
+import { adminsOf, NEW_MESH } from './evicted.ts'
 import { findDevice, findGone } from './find-device.ts'
 import { writeRecord, writeRecords, type WriterComponents } from './writer.ts'
 
@@ -119,8 +120,8 @@ export class Administration {
     const { members } = this.#components.book.roster
     const me = members.get(this.#self)
     if (hasRole(me?.role, 'admin')) return
-    const admins = [...members.values()].filter(({ role }) => role === 'admin').map(({ name }) => name)
-    throw new ElderError('NOT_ADMIN', `Only an admin may ${what}, and this device is ${me === undefined ? 'no member yet' : `a ${me.role}`}.`, admins.length > 0 ? `Run it on ${admins.join(' or ')}.` : '')
+    const admins = adminsOf(this.#components.book.roster)
+    throw new ElderError('NOT_ADMIN', `Only an admin may ${what}, and this device is ${me === undefined ? 'no member yet' : `a ${me.role}`}.`, admins.length > 0 ? `Run it on ${admins.join(' or ')}.` : NEW_MESH)
   }
 }
 
