@@ -31,7 +31,16 @@ export interface Outcome { violations: string[], hash: string, builds: number, d
 
 interface Process { build: BuildId, lease: string, exclusive: boolean }
 interface Host { slots: number, processes: Map<string, Process>, life: number, machine: SlotMachine, returning: Set<string>, granted: Map<string, { lease: string, fence: number }>, line: LineWatch }
-interface Build { machine: BuildMachine, requester: string, exclusive: boolean, accepted: number, electedMs: number, lostMs: number, begun: Set<string> }
+interface Build {
+  machine: BuildMachine
+  requester: string
+  exclusive: boolean
+  accepted: number
+  electedMs: number
+  lostMs: number
+  begun: Set<string>
+  queued: boolean
+}
 
 const BUILDERS = 3
 const REQUESTERS = 4
@@ -58,6 +67,8 @@ export class LeaseFarm {
   readonly #plan: Plan
   readonly #hosts = new Map<string, Host>()
   readonly #builds = new Map<BuildId, Build>()
+  /** Free slots of each builder, as the last advert told each requester. */
+  readonly #adverts = new Map<string, Map<DeviceId, number>>()
   readonly #ticks = new Map<string, { deadline: number, tag: string }>()
   #tickCount = 0
   #count = 0
@@ -240,7 +251,7 @@ export class LeaseFarm {
     const machine = new BuildMachine(withRules({
       build: id, needs: { memoryBytes: null, cpus: null }, exclusive, ...(this.#count % 3 === 0 ? { waitMs: WAIT_MS } : {}),
     }, this.#plan.buildRules ?? {}))
-    this.#builds.set(id, { machine, requester: name, exclusive, accepted: 0, electedMs: 0, lostMs: -Infinity, begun: new Set() })
+    this.#builds.set(id, { machine, requester: name, exclusive, accepted: 0, electedMs: 0, lostMs: -Infinity, begun: new Set(), queued: false })
     const now = this.world.clockOf(name)
     this.#effects(name, id, machine.handle({ type: 'start' }, now), now)
   }
@@ -265,6 +276,7 @@ export class LeaseFarm {
   }
 
   #advertAt (name: string, device: DeviceId, free: number, now: number): void {
+    this.#adverts.set(name, (this.#adverts.get(name) ?? new Map<DeviceId, number>()).set(device, free))
     for (const [id, { requester, machine }] of this.#builds) {
       if (requester !== name || machine.state !== 'queued') continue
       const inputs: Array<Parameters<BuildMachine['handle']>[0]> = [{ type: 'news' }, ...(free > 0 ? [{ type: 'free' as const, device }] : [])]
@@ -296,7 +308,8 @@ export class LeaseFarm {
   }
 
   #effects (name: string, id: BuildId, effects: BuildEffect[], now: number): void {
-    const machine = this.#builds.get(id)?.machine as BuildMachine
+    const build = this.#builds.get(id) as Build
+    const { machine } = build
     const left = effects.find(effect => effect.type === 'abandon')
     const before = left === undefined ? undefined : `${left.to} ${left.lease}`
     for (const effect of effects) {
@@ -305,14 +318,25 @@ export class LeaseFarm {
       if (effect.type === 'open') this.#fromFormerBuilders(name, id, effect)
       if (effect.type === 'echo') this.#send(name, effect.to, { type: 'echo', build: id, lease: effect.lease, stamp: effect.stamp })
       if (effect.type === 'moved') this.#moved++
-      if (effect.type === 'moved' && effect.code === 'BUILDER_LOST') (this.#builds.get(id) as Build).lostMs = now
+      if (effect.type === 'moved' && effect.code === 'BUILDER_LOST') build.lostMs = now
       if (effect.type === 'again') this.#again++
-      if (effect.type === 'moved' && effect.code === 'LEASE_GONE' && before !== undefined && !this.#builds.get(id)?.begun.has(before)) this.#violate('a lease that was gone before its build began cost an attempt')
-      if (effect.type === 'elect') (this.#builds.get(id) as Build).electedMs = now
+      if (effect.type === 'moved' && effect.code === 'LEASE_GONE' && before !== undefined && !build.begun.has(before)) this.#violate('a lease that was gone before its build began cost an attempt')
+      if (effect.type === 'elect') build.electedMs = now
       if (effect.type === 'ended') this.#gaveUp(id, effect, now)
       if (effect.type === 'elect' || effect.type === 'look') this.#effects(name, id, machine.handle({ type: 'ranked', order: this.#order() }, now), now)
     }
+    if (machine.state === 'queued' && !build.queued) this.#askFree(name, build, id)
+    build.queued = machine.state === 'queued'
     this.#tickRequester(name, now)
+  }
+
+  /** What an advert said while the build asked is known now, when it waits. */
+  #askFree (name: string, build: Build, id: BuildId): void {
+    const free = [...this.#adverts.get(name) ?? []].filter(([, slots]) => slots > 0).map(([device]) => device)
+    const ask = (now: number): void => {
+      if (this.#builds.get(id) === build) for (const device of free) this.#effects(name, id, build.machine.handle({ type: 'free', device }, now), now)
+    }
+    this.world.at(this.world.now, () => { this.#awake(name, ask) })
   }
 
   #gaveUp (id: BuildId, { failure, refused }: Extract<BuildEffect, { type: 'ended' }>, now: number): void {

@@ -3,7 +3,7 @@
  * who waits.
  */
 import { afterEach, describe, expect, it } from 'vitest'
-import { ElderError, type ClaimWord } from '@elder-node/protocol'
+import { ElderError, type ClaimWord, type DeviceId } from '@elder-node/protocol'
 import type { BuildEvent } from '../../src/api.ts'
 import { eventually } from '../support/eventually.ts'
 import { Farm, waitScript, type Device } from './farm.ts'
@@ -11,14 +11,14 @@ import { Farm, waitScript, type Device } from './farm.ts'
 let farm: Farm
 afterEach(async () => { await farm.stop() })
 
-type Way = (deliver: () => Promise<unknown>, word: ClaimWord) => Promise<unknown>
+type Way = (deliver: () => Promise<unknown>, word: ClaimWord, to: DeviceId) => Promise<unknown>
 
 /** What a device sends on the service `claim` takes another way. */
 function detour ({ mesh }: Device, way: Way): void {
   const request = mesh.request.bind(mesh)
   mesh.request = (to, service, message, options) => {
     const deliver = (): ReturnType<typeof request> => request(to, service, message, options)
-    return (service === 'claim' ? way(deliver, message as ClaimWord) : deliver()) as ReturnType<typeof request>
+    return (service === 'claim' ? way(deliver, message as ClaimWord, to) : deliver()) as ReturnType<typeof request>
   }
 }
 
@@ -66,6 +66,24 @@ describe('a slot that is freed', () => {
     expect([result.state, result.attempt]).toEqual(['done', 1])
     expect(words).toBeGreaterThan(1)
     expect(performance.now() - fromMs).toBeLessThan(5_000)
+  })
+})
+
+describe('a builder that says no while it starts', () => {
+  it('and that it has a slot before the build waits, is asked as soon as it waits, and not at the next word of anybody', async () => {
+    const { laptop, mini, waits } = await fullBuilder()
+    await waits.cancel()
+    const pi = await farm.add('pi', { slots: 1 })
+    await eventually(() => { expect(laptop.resources.known().some(({ device, advert }) => device === pi.id && advert?.slots.free === 1)).toBe(true) })
+    laptop.resources.nextAdvert = async () => await new Promise<never>(() => {})
+    let noes = 0
+    detour(laptop, async (deliver, { type, build, fence }, to) => type === 'claim' && to === pi.id && noes++ === 0 ? { type: 'no', build, fence, reason: 'starting' } : deliver())
+    const fromMs = performance.now()
+    const build = await laptop.builds.build({ command: ['make'] })
+    expect(await build.result).toMatchObject({ state: 'done', builder: { id: pi.id }, attempt: 1 })
+    expect([noes > 0, mini.running.now]).toEqual([true, 1])
+    // A reservation is renewed after ten seconds.
+    expect(performance.now() - fromMs).toBeLessThan(8_000)
   })
 })
 

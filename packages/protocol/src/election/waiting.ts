@@ -47,6 +47,8 @@ export class Waiting {
   readonly #agreed = new Set<DeviceId>()
   readonly #confirmed = new Set<DeviceId>()
   readonly #reservedMs = new Map<DeviceId, number>()
+  /** Who said that it has a slot too soon after a reservation, and when it is asked unless it has that. */
+  readonly #dueMs = new Map<DeviceId, number>()
   /** Who offered a slot while another builder was being answered. */
   readonly #later = new Set<DeviceId>()
   #order: Target[]
@@ -77,7 +79,7 @@ export class Waiting {
 
   deadline (): number {
     const { againMs = Infinity, untilMs = Infinity } = this.#said ?? {}
-    return Math.min(this.#renewMs, this.#confirmMs, this.#heardMs + NOBODY_MS, againMs, untilMs)
+    return Math.min(this.#renewMs, this.#confirmMs, this.#heardMs + NOBODY_MS, againMs, untilMs, ...this.#dueMs.values())
   }
 
   /** Stands in every line, anew or again. */
@@ -103,6 +105,7 @@ export class Waiting {
       this.#fences.set(from, this.#init.nextFence())
       return [this.#reserveAt(from, now), ...this.gone(from, now)]
     }
+    this.#confirmed.delete(from)
     this.refused.set(from, reason)
     this.#noes.set(from, (this.#noes.get(from) ?? 0) + 1)
     return []
@@ -142,7 +145,12 @@ export class Waiting {
       return []
     }
     const againMs = FREE_AGAIN_MS * 4 ** Math.max(0, (this.#noes.get(device) ?? 0) - 1)
-    if (now < (this.#reservedMs.get(device) ?? -Infinity) + againMs) return []
+    const dueMs = (this.#reservedMs.get(device) ?? -Infinity) + againMs
+    if (now < dueMs) {
+      // Its answer may be on its way and older: a no of while it had none.
+      this.#dueMs.set(device, dueMs)
+      return []
+    }
     this.refused.delete(device)
     return this.lines().includes(device) ? [this.#reserveAt(device, now)] : this.#look(now)
   }
@@ -157,9 +165,15 @@ export class Waiting {
   }
 
   tick (now: number): ClaimEffect[] {
-    const said = this.#answering(now)
+    const said = [...this.#answering(now), ...this.#freeAgain(now)]
     if (now >= this.#renewMs) return [...said, { type: 'look' }, ...this.reserve(now)]
     return now >= this.#confirmMs ? [...said, ...this.#reserveMissing(now)] : said
+  }
+
+  #freeAgain (now: number): ClaimEffect[] {
+    const due = [...this.#dueMs].filter(([, at]) => now >= at).map(([device]) => device)
+    for (const device of due) this.#dueMs.delete(device)
+    return due.filter(device => !this.#confirmed.has(device)).flatMap(device => this.free(device, now))
   }
 
   /** Leaves every line but that of the builder that gave a slot: a free slot is never offered to who is served. */

@@ -103,3 +103,21 @@ test('a slot was given while the line was cut, and lapsed: once the two hear eac
   expect(said).toContain('no')
   expect([machine.state, said.includes('open')]).toEqual(['sending', true])
 })
+
+test('a builder that says no while it starts, and then at once that it has a slot, is asked again a moment later', () => {
+  const two = 'two' as DeviceId
+  const machine = begin()
+  const word = (from: DeviceId, word: Record<string, unknown>, now: number): string[] => kinds(machine.handle({ type: 'word', from, word: { build, ...word } as never }, now))
+  machine.handle({ type: 'ranked', order: [{ device: mini, rttMs: 1 }, { device: two, rttMs: 1 }] }, 0)
+  word(mini, { type: 'busy', fence: 1, queue: 0, expectedWaitS: 0 }, 1)
+  word(two, { type: 'busy', fence: 2, queue: 0, expectedWaitS: 0 }, 1)
+  word(mini, { type: 'reserved', fence: 3, position: 0 }, 2)
+  // The advert overtakes the no, which was said before.
+  expect(machine.handle({ type: 'free', device: two }, 100)).toEqual([])
+  expect(word(two, { type: 'no', fence: 3, reason: 'starting' }, 120)).toEqual([])
+  const at = machine.deadline() as number
+  expect(at).toBeLessThan(300)
+  expect(machine.handle({ type: 'tick' }, at)).toMatchObject([{ type: 'send', to: two, word: { type: 'reserve' } }])
+  // One that has the reservation asks by itself.
+  expect(machine.handle({ type: 'free', device: mini }, at - 100)).toEqual([])
+})

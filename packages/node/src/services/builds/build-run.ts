@@ -266,16 +266,21 @@ export class BuildRun {
 
   /** While it waits: whoever came, or has a free slot now, is asked at once. */
   async #listen (): Promise<void> {
+    // Out of the effects that led here. Whoever said meanwhile that it has a free slot, said it to nobody.
+    await Promise.resolve()
+    this.#askFree()
     if (this.#listens) return
     this.#listens = true
     while (this.#machine.state === 'queued') {
       await this.#hooks.news(this.#over.signal)
       if (this.log.ended) return
       this.#drive({ type: 'news' })
-      for (const device of this.#hooks.free()) this.#drive({ type: 'free', device })
+      this.#askFree()
     }
     this.#listens = false
   }
+
+  #askFree (): void { for (const device of this.#hooks.free()) this.#drive({ type: 'free', device }) }
 
   #queuedAt (device: DeviceId, place: number): void {
     if (this.#machine.state !== 'queued' || place >= this.#place) return
