@@ -166,7 +166,7 @@ export class Stack {
       const records = this.#isHidden(device) ? [] : all.filter(({ name }) => among?.has(name) ?? true)
       if (records.length === 0) return []
       const oldest = records.reduce((a, b) => b.at < a.at ? b : a)
-      return [{ device, records: records.length, oldestAt: isoOf(oldest.at) }]
+      return [{ device, records: records.length, more: this.#graph.waiting.hasMore(device), oldestAt: isoOf(oldest.at) }]
     })
   }
 

@@ -81,9 +81,9 @@ export interface UnshownRecord { feed: FeedId, seq: number, kind: string, state:
 
 /**
  * Records of one device that are held and lack something that they lead to.
- * `oldestAt`: when the first of them was written, by the clock of that device.
+ * `more`: others were offered, and there was no room for them. `oldestAt`: when the first of them was written, by the clock of that device.
  */
-export interface WaitingRecords { device: DeviceId, records: number, oldestAt: string }
+export interface WaitingRecords { device: DeviceId, records: number, more: boolean, oldestAt: string }
 
 export interface NewEntry { kind: EntryKind, title: string, body?: string, tags?: string[], supersedes?: EntryId }
 export interface EntryPatch { title?: string, body?: string, tags?: string[], supersedes?: EntryId | null }

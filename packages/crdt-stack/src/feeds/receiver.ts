@@ -86,7 +86,9 @@ export class Receiver {
     const { graph, store, onTaken } = this.#parts
     const coming = new Set(intakes.flatMap(({ fresh }) => fresh.map(({ name }) => name)))
     const isWanted = (fresh: readonly HeldRecord[]): boolean => fresh.some(({ name }) => named.has(name)) || !this.#isHopeless(fresh, named)
-    const kept = intakes.filter(({ fresh }) => this.#hasRoom(fresh, coming) && isWanted(fresh))
+    const roomy = intakes.filter(({ fresh }) => this.#hasRoom(fresh, coming))
+    for (const intake of intakes) if (!roomy.includes(intake)) graph.waiting.turnAway(intake.fresh)
+    const kept = roomy.filter(({ fresh }) => isWanted(fresh))
     for (const intake of intakes) if (!kept.includes(intake)) taken.refused += intake.fresh.length
     const stored = await Promise.allSettled(kept.map(({ batch }) => store.append([batch as Batch])))
     stored.forEach(({ status }, i) => {

@@ -19,6 +19,8 @@ export class WaitingRoom {
   readonly #named = new Map<RecordName, number>()
   readonly #parked = new Set<RecordName>()
   readonly #shares = new Map<DeviceId, Share>()
+  /** Of whom more records came than had room, since some of theirs wait. */
+  readonly #turnedAway = new Set<DeviceId>()
 
   get size (): number { return this.#records.size }
   get (name: RecordName): HeldRecord | undefined { return this.#records.get(name) }
@@ -31,6 +33,12 @@ export class WaitingRoom {
     const { records: count, bytes } = this.#shares.get(feedDevice((first as HeldRecord).feed)) ?? { records: 0, bytes: 0 }
     return count + records.length <= LIMITS.waitingRecordsMax && bytes + bytesOf(records) <= LIMITS.waitingBytesMax
   }
+
+  /** These had no room: {@link waiting} is not all that there is of their device. */
+  turnAway ([first]: readonly HeldRecord[]): void { this.#turnedAway.add(feedDevice((first as HeldRecord).feed)) }
+
+  /** Came more records of this device than had room? */
+  hasMore (device: DeviceId): boolean { return this.#turnedAway.has(device) }
 
   /** `lacks`: the names that it waits for, at least one. */
   add (record: HeldRecord, lacks: readonly RecordName[]): void {
@@ -117,8 +125,11 @@ export class WaitingRoom {
     const share = this.#shares.get(device) ?? { records: 0, bytes: 0 }
     share.records += by
     share.bytes += by * bytes.length
-    if (share.records === 0) this.#shares.delete(device)
-    else this.#shares.set(device, share)
+    if (share.records > 0) this.#shares.set(device, share)
+    else {
+      this.#shares.delete(device)
+      this.#turnedAway.delete(device)
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 /** What stacks hold and do not show, as `status` and `stack verify` say it: the device at fault, once for each kind of fault. */
 import type { UnshownRecord } from '@elder-node/crdt-stack'
 import {
-  deviceId, encode, encodeRecord, feedId, genesisHash, recordHash, signHead, toHex,
+  deviceId, encode, encodeRecord, feedId, genesisHash, LIMITS, recordHash, signHead, toHex,
   stackId, stackKey, type Batch, type Dep, type DeviceCut, type DeviceId, type Value,
 } from '@elder-node/protocol'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -253,6 +253,20 @@ describe('a stack with records that wait for others', () => {
     await receive(node, gone)
     expect(waits(node)).toEqual([])
     expect(await node.stacks.open('repo').list()).toHaveLength(3)
+  })
+
+  it('says that there are more than it counts, when some had no room, until there is', async () => {
+    const node = await mesh.node()
+    const { gone, first, second, follower } = await holed(node)
+    await receive(node, first, second)
+    const body = 'x'.repeat(LIMITS.recordBytesMax - 1024)
+    const fitting = Math.floor(LIMITS.waitingBytesMax / LIMITS.recordBytesMax)
+    for (let i = 0; i < fitting - 1; i++) await receive(node, follower.write('noise', body))
+    expect(waits(node)[0]?.message).toContain(`${fitting + 1} records of mini (${fitting + 1}) in the stack`)
+    for (let i = 0; i < 2; i++) await receive(node, follower.write('noise', body))
+    expect(waits(node)[0]?.message).toMatch(/^At least (\d+) records of mini \(\1, and more came than there was room for\) in the stack repo are not shown/)
+    await receive(node, gone)
+    expect(waits(node)).toEqual([])
   })
 
   it('is told after a minute, also when more come meanwhile', async () => {

@@ -56,8 +56,9 @@ export function restoredWait (held: HeldStack, names: ReadonlySet<string>, nameO
 
 function counted (waiting: readonly WaitingRecords[], nameOf: NameOf): { text: string, it: string } {
   const count = waiting.reduce((sum, { records }) => sum + records, 0)
-  const of = waiting.map(({ device, records }) => `${nameOf(device)} (${records})`).join(', ')
-  return { text: `${count === 1 ? 'One record' : `${count} records`} of ${of}`, it: count === 1 ? 'is' : 'are' }
+  const of = waiting.map(({ device, records, more }) => `${nameOf(device)} (${records}${more ? ', and more came than there was room for' : ''})`).join(', ')
+  const isMore = waiting.some(({ more }) => more)
+  return { text: `${isMore ? 'At least ' : ''}${count === 1 && !isMore ? 'One record' : `${count} records`} of ${of}`, it: count === 1 && !isMore ? 'is' : 'are' }
 }
 
 /** Records of the feed that came back are not told of: nobody knows how many there were. */
