@@ -220,6 +220,7 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
       ...membership.problems(), ...mirror.problems(), ...remotes.problems(), ...stacks.problems(),
       ...faultProblems(stacks.all(), of => membership.nameOf(of), held => forksMet.news(held)),
       ...waitingFindings(stacks.all(), of => membership.nameOf(of)), ...movedPorts, ...leftoverProblems(engine?.leftovers?.() ?? []),
+      ...stacks.refusals(of => membership.role(of) !== undefined, of => membership.nameOf(of)),
       ...(resources.lacks === undefined ? [] : [lackProblem(resources.lacks)]),
     ],
   }, { version: VERSION, crashesMs: config.crashesMs })

@@ -20,7 +20,8 @@ export const MEMORY: Codes = {
   STACK_RETURNED: met('problem', 'A stack was removed, and something was written to it that the removal did not know: it is shown again.', '`elder-node stack rm --all-of <stack>` removes it again, with `--undo` it stays; `elder-node stack log <stack>` shows who wrote.'),
   READ_ONLY: error('The library was asked to write to a stack that was opened read-only.', 'Open it on a device that is admitted, without `readonly`.'),
   NOT_ARCHIVED: met('peer', 'Another device sent the membership records of a foreign mesh for a stack of this one. They were not taken.', 'Nothing is to be done here; the other device runs something else than elder-node, or has a fault.'),
-  TOO_MANY_STACKS: error('The device holds as many stacks as a mesh can have.', 'Write to one that is there: `elder-node stack list`'),
+  TOO_MANY_STACKS: error('The device holds as many stacks as a mesh can have, or has made as many as the other devices take of one.', 'Write to one that is there: `elder-node stack list`; or, of the second, make it on another device.'),
+  STACKS_REFUSED: met('problem', 'A device made more stacks than the others take of one device, or this one has no room for more: some of its stacks are not kept here.', 'Write to fewer stacks there, or make them on another device; `elder-node stack remote add --all <git url>` keeps them meanwhile. A stack removed with `elder-node stack rm --all-of <stack>` makes room after 30 days.'),
   CLOSED: error('The stack, its store or the node was used after it was closed.', 'Open it again.'),
   FEED_DAMAGED: met(
     'problem finding',

@@ -14,6 +14,7 @@ import type { PrivateFiles } from '../ports/files.ts'
 import type { Clock, RandomBytes } from '../ports/host.ts'
 import type { Logger } from '../ports/log.ts'
 import { Listeners } from './listeners.ts'
+import { Founders } from './stacks/founders.ts'
 import { HeldStack } from './stacks/held-stack.ts'
 import { archivedStack, findStack, foreignStack, noSuchStack, removedStack, shownName } from './stacks/names.ts'
 import { NamedStack } from './stacks/open-stack.ts'
@@ -61,8 +62,7 @@ export class Stacks {
   readonly #shelf: Shelf
   readonly #held = new Map<StackKey, HeldStack>()
   readonly #opening = new Map<StackKey, Promise<HeldStack>>()
-  /** How many stacks one other device made here: see LIMITS.stacksPerDeviceMax. */
-  readonly #founded = new Map<DeviceId, number>()
+  readonly #founders = new Founders()
   /** A stack that comes back waits until its folder is gone. */
   readonly #dropping = new Map<StackKey, Promise<void>>()
   readonly #appended = new Listeners<[held: HeldStack, batch: Batch]>()
@@ -138,6 +138,9 @@ export class Stacks {
     return [...nameless, ...this.#unopened(), ...this.#returned()]
   }
 
+  /** Of whom stacks are not kept here. */
+  refusals (isMember: (device: DeviceId) => boolean, nameOf: (device: DeviceId) => string): Problem[] { return this.#founders.problems(isMember, nameOf) }
+
   #unopened (): Problem[] {
     return this.broken.map(({ name, code, message }) => ({ code, message: `The stack ${name} cannot be opened: ${message}`, fix: 'Move its folder away from the data directory; it comes back from the other devices or from a remote.' }))
   }
@@ -184,7 +187,9 @@ export class Stacks {
     // Refuses what is no stack name; the settings are not for people.
     stackId(name, this.#components.crypto)
     this.demandWriter()
-    return await this.ensure(name)
+    if (found !== undefined) return found
+    this.#founders.demandRoomFor(this.self)
+    return await this.#ensure(stackKey(stackIdOf(name, this.#components.crypto)), name, this.self)
   }
 
   /** @throws ElderError `FORBIDDEN` on an observer */
@@ -247,6 +252,9 @@ export class Stacks {
   async receive (key: StackKey, name: string, batches: readonly Batch[]): Promise<Pick<Received, 'accepted' | 'missing'>> {
     const founder = this.held(key) === undefined ? this.#founderOf(key, name, batches) : undefined
     const held = this.held(key) ?? (founder !== undefined && this.#hasRoomFor(founder) ? await this.#ensure(key, name, founder) : undefined)
+    if (held === undefined && founder !== undefined && this.#founders.refuse(founder, key)) {
+      this.#components.log.warn({ stack: name, device: founder }, 'a device made more stacks than are taken here; this one is not kept')
+    }
     if (held === undefined) return { accepted: 0, missing: [] }
     try {
       return await receiveAll(held.stack, batches)
@@ -269,8 +277,7 @@ export class Stacks {
 
   /** Whatever one device makes, others can make stacks too, and this one always. */
   #hasRoomFor (founder: DeviceId): boolean {
-    const many = this.#founded.get(founder) ?? 0
-    return many < LIMITS.stacksPerDeviceMax && this.#held.size + this.#opening.size < LIMITS.stacksMax - LIMITS.stacksReserved
+    return this.#founders.hasRoomFor(founder) && this.#held.size + this.#opening.size < LIMITS.stacksMax - LIMITS.stacksReserved
   }
 
   /**
@@ -353,6 +360,7 @@ export class Stacks {
     const held = this.#held.get(key)
     if (held === undefined || this.#closed || this.book.expiring(held) === undefined) return
     this.#held.delete(key)
+    this.#founders.remove(key)
     const dropping = this.#delete(held)
     this.#dropping.set(key, dropping)
     await dropping.finally(() => { this.#dropping.delete(key) })
@@ -378,16 +386,21 @@ export class Stacks {
     if (known !== undefined) return await known
     if (this.#closed) throw new ElderError('CLOSED', 'The node is stopping.', 'Start it again.')
     if (this.#held.size + this.#opening.size >= LIMITS.stacksMax) throw new ElderError('TOO_MANY_STACKS', `This device holds ${LIMITS.stacksMax} stacks, which is the bound of a mesh.`, 'Write to one of those: elder-node stack list.')
-    const opening = this.#load(key, name, founder)
+    // Before it is there: many at a time are counted, too.
+    this.#founders.add(key, founder)
+    const opening = this.#load(key, name)
     this.#opening.set(key, opening)
     try {
       return await opening
+    } catch (error) {
+      this.#founders.remove(key)
+      throw error
     } finally {
       this.#opening.delete(key)
     }
   }
 
-  async #load (key: StackKey, name: string, founder?: DeviceId): Promise<HeldStack> {
+  async #load (key: StackKey, name: string): Promise<HeldStack> {
     const { crypto, signer, clock, random, openStore, log } = this.#components
     const { id, archivedFrom } = parseStackKey(checkedKey(key, name, crypto))
     const { mayWrite, cuts } = archivedFrom === undefined ? this.#components : this.#components.verifyArchive(this.#shelf.origin(key), archivedFrom)
@@ -398,7 +411,7 @@ export class Stacks {
     for (const { file, at, bytes } of stack.damaged) log.warn({ stack: name, file, at, bytes }, 'bytes of a feed do not read; they are kept, and their records are asked of other devices')
     stack.onFault(fault => { log.warn({ stack: name, ...fault, device: feedDevice(fault.feed) }, fault.type === 'fork' ? 'a device wrote two histories of one feed; both are kept' : 'a record breaks a rule; it is kept and not shown') })
     const held = new HeldStack({ key, name, archivedFrom, stack, mayWrite })
-    this.#count(founder ?? stack.soleAuthor())
+    this.#founders.add(key, stack.soleAuthor())
     this.#held.set(key, held)
     // Before any record comes in.
     this.book.hear(held)
@@ -410,10 +423,6 @@ export class Stacks {
       this.#appended.tell(held, batch)
     })
     return held
-  }
-
-  #count (founder: DeviceId | undefined): void {
-    if (founder !== undefined && founder !== this.self) this.#founded.set(founder, (this.#founded.get(founder) ?? 0) + 1)
   }
 
   #tellMoved (held: HeldStack): void {

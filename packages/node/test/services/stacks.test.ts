@@ -5,6 +5,7 @@ import { FsFeedStore } from '@elder-node/crdt-stack/fs'
 import { codeOf, deviceId, encodeRecord, feedId, genesisHash, LIMITS, recordHash, signHead, stackIdOf, stackKey, SETTINGS_STACK, type Batch, type MeshId, type StackKey } from '@elder-node/protocol'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { randomBytes, signerFromSeed } from '../../src/adapters/crypto.ts'
+import type { Problem } from '../../src/api.ts'
 import { privateFiles } from '../../src/adapters/private-files.ts'
 import { Stacks, type Archive } from '../../src/services/stacks.ts'
 import { batchesOf, crypto, rosterOf, silent, StackMesh, stackOf, verifyArchive, type StackNode } from '../support/stacks.ts'
@@ -12,8 +13,12 @@ import { eventually } from '../support/eventually.ts'
 
 const OTHER_MESH = 'a'.repeat(26) as MeshId
 
+const bounds = LIMITS as { stacksPerDeviceMax: number }
+const { stacksPerDeviceMax } = LIMITS
+
 let mesh = new StackMesh()
 afterEach(async () => {
+  bounds.stacksPerDeviceMax = stacksPerDeviceMax
   await mesh.stop()
   mesh = new StackMesh()
 })
@@ -44,16 +49,44 @@ function firstBatch (name: string, seed: number): Batch {
 }
 
 describe('the bound on stacks', () => {
-  it('counts for each device by itself: who makes thousands keeps neither another device nor this one from making more', async () => {
+  it('counts for each device by itself: who makes too many keeps neither another device nor this one from making more', async () => {
+    bounds.stacksPerDeviceMax = 50
     const node = await mesh.node()
     const offer = async (name: string, seed: number): Promise<void> => {
       await node.stacks.receive(stackKey(stackIdOf(name, crypto)), name, [firstBatch(name, seed)])
     }
-    for (let i = 0; i < LIMITS.stacksPerDeviceMax + 20; i++) await offer(`flood-${i}`, 200)
+    const told = (): Problem[] => node.stacks.refusals(() => true, () => 'pi')
+    for (let i = 0; i < LIMITS.stacksPerDeviceMax; i++) await offer(`flood-${i}`, 200)
+    expect(told()).toEqual([])
+    for (let i = 0; i < 20; i++) for (let again = 0; again < 2; again++) await offer(`more-${i}`, 200)
     expect(node.stacks.all()).toHaveLength(LIMITS.stacksPerDeviceMax)
+    const message = `pi has made more than ${LIMITS.stacksPerDeviceMax} stacks, the most that is taken of one device: 20 of them are not kept here.`
+    expect(told()).toMatchObject([{ code: 'STACKS_REFUSED', message }])
+    expect(node.stacks.refusals(() => false, () => 'pi')).toEqual([])
     await offer('honest', 201)
     await note(node, 'own', 'made here')
     expect(node.stacks.all().map(({ name }) => name)).toEqual(expect.arrayContaining(['honest', 'own']))
+  })
+})
+
+describe('a device that makes stacks', () => {
+  it('stops at what the others take of one device, before it writes, many at once and after a restart too', async () => {
+    bounds.stacksPerDeviceMax = 3
+    const [node, other] = [await mesh.node(), await mesh.node()]
+    await mesh.connectAll()
+    const made = await Promise.allSettled(['a', 'b', 'c', 'd', 'e'].map(name => note(node, name, 'first')))
+    expect(made.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'rejected', 'rejected'])
+    await expect(note(node, 'f', 'one more')).rejects.toMatchObject({ code: 'TOO_MANY_STACKS', message: expect.stringContaining('has made 3 stacks') as string, fix: expect.stringContaining('another device') as string })
+    await note(node, 'a', 'second')
+    await converged([node, other], 'c', 1)
+    expect(other.stacks.refusals(() => true, () => 'it')).toEqual([])
+    await note(other, 'f', 'made there')
+    await converged([node, other], 'f', 1)
+    await note(node, 'f', 'and written to here')
+    await mesh.stop(node)
+    const again = await mesh.node({ disk: node.disk })
+    expect(await failure(note(again, 'g', 'one more'))).toBe('TOO_MANY_STACKS')
+    await note(again, 'b', 'still')
   })
 })
 
