@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { Dirent } from 'node:fs'
-import { readdir, realpath } from 'node:fs/promises'
-import { join } from 'node:path'
+import { realpath } from 'node:fs/promises'
 import { setImmediate as turn } from 'node:timers/promises'
 import { ElderError, isGitsOwn, isOutputPath, LEFT_OUT, LIMITS } from '@elder-node/protocol'
 import type { OutputFile, OutputPart, OutputReader } from '../ports/source.ts'
 import { outputGlob } from './output-glob.ts'
-import { openInside } from './safe-file.ts'
+import { listInside, openInside } from './safe-file.ts'
 
 /** Characters of a path in a sentence. */
 const PATH_SHOWN = 160
@@ -113,7 +112,7 @@ function kindOf (entry: Dirent): string {
 
 /** What lies below the root, never through a symlink, never git's own. Of folders only those that cannot be read are told. */
 async function * walk (root: string, dir: string, enters: (dir: string) => boolean): AsyncGenerator<{ path: string, kind: string }> {
-  const entries = await readdir(join(root, dir), { withFileTypes: true }).catch(() => undefined)
+  const entries = await listInside(root, dir)
   if (entries === undefined) return yield { path: dir, kind: 'the unreadable folder' }
   for (const entry of entries) {
     const path = dir === '' ? entry.name : `${dir}/${entry.name}`

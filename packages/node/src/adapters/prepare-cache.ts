@@ -3,8 +3,8 @@
  * runs, so a build's leftovers never enter it; every build gets a copy of its own.
  */
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { chown, lstat, mkdir, mkdtemp, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { chown, lstat, mkdir, mkdtemp, open, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fromUtf8, utf8 } from '@elder-node/protocol'
 import type { Logger } from '../ports/log.ts'
@@ -184,14 +184,22 @@ async function * added (tree: string, dir: string, before: Set<string>): AsyncGe
   }
 }
 
-/** Regular files of a checkout; what package managers make and git's own aside. */
-/** In pieces: under the name of a lock file a requester may send as much as a whole source. */
+/**
+ * In pieces: under the name of a lock file a requester may send as much as a whole source. A pipe in its place
+ * would have no end to wait for.
+ */
 async function hashOf (path: string): Promise<string> {
   const hash = createHash('sha256')
-  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) hash.update(chunk)
+  const handle = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0))
+  try {
+    for await (const chunk of handle.createReadStream({ autoClose: false }) as AsyncIterable<Buffer>) hash.update(chunk)
+  } finally {
+    await handle.close()
+  }
   return hash.digest('hex')
 }
 
+/** Regular files of a checkout; what package managers make and git's own aside. */
 async function * filesBelow (tree: string, dir: string): AsyncGenerator<string> {
   for (const entry of await readdir(join(tree, dir), { withFileTypes: true })) {
     const path = dir === '' ? entry.name : `${dir}/${entry.name}`

@@ -1,6 +1,6 @@
 /** Opens files in folders that somebody hostile has written, as a user who may read everything. */
-import { constants } from 'node:fs'
-import { lstat, open, readlink, realpath, type FileHandle } from 'node:fs/promises'
+import { constants, type Dirent } from 'node:fs'
+import { lstat, open, readdir, readlink, realpath, type FileHandle } from 'node:fs/promises'
 import { platform } from 'node:os'
 import { join } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
@@ -8,6 +8,7 @@ import { ElderError } from '@elder-node/protocol'
 export interface SafeFile { handle: FileHandle, bytes: number, executable: boolean }
 
 const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+const FOLDER_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_DIRECTORY
 
 /**
  * Opens a regular file below `root`, reached through no symlink. Checked on the open file, so a swap after the check changes
@@ -30,6 +31,31 @@ export async function openInside (root: string, path: string): Promise<SafeFile>
     await handle.close()
     throw error
   }
+}
+
+/**
+ * The entries of a folder below `root`, reached through no symlink: of the open folder, so a swap after the check shows
+ * nothing else.
+ * Undefined when it is not there, or not there any more.
+ *
+ * @param root - Absolute and without symlinks.
+ */
+export async function listInside (root: string, path: string): Promise<Dirent[] | undefined> {
+  return await (platform() === 'linux' ? listOpen : listPlain)(join(root, path)).catch(() => undefined)
+}
+
+async function listOpen (full: string): Promise<Dirent[] | undefined> {
+  const handle = await open(full, FOLDER_FLAGS)
+  try {
+    if (await whereIs(handle, full) !== full) return undefined
+    return await readdir(`/proc/self/fd/${handle.fd}`, { withFileTypes: true })
+  } finally {
+    await handle.close()
+  }
+}
+
+async function listPlain (full: string): Promise<Dirent[] | undefined> {
+  return await realpath(full) === full ? await readdir(full, { withFileTypes: true }) : undefined
 }
 
 async function whereIs (handle: FileHandle, full: string): Promise<string> {
