@@ -253,6 +253,22 @@ test.runIf(needs(process.getuid?.() === 0, 'root: builds have users of their own
   for (const won of ['KEY', 'DATA', 'SOCKET']) expect(command.printed).not.toMatch(new RegExp(`^${won}$`, 'm'))
 })
 
+test('outputs that a project names replace what its earlier builds wrote, and no file that was never sent', async () => {
+  const recipe = { build: { command: 'mkdir -p dist && date +%s%N > dist/a && echo theirs > .env', outputs: ['dist/**', '.env'] } }
+  const own = project(lab, 'recipe', { '.gitignore': 'dist\n.env\n', '.elder.json': JSON.stringify(recipe) })
+  writeFileSync(join(own, '.env'), 'mine\n')
+  const built: string[] = []
+  for (const beside of ['.env.from-builder', '.env.from-builder.2']) {
+    const { code, command } = await lab.run(desk.dir, ['build', own])
+    expect(code, command.stderr).toBe(0)
+    expect(resultOf(command).outputs).toMatchObject([{ path: '.env', beside }, { path: 'dist/a' }])
+    expect(warningsOf(command).join('\n')).toMatch(/\.env was not sent, and no earlier build wrote it.* stays/)
+    built.push(readFileSync(join(own, 'dist/a'), 'utf8'))
+  }
+  expect(built[0]).not.toBe(built[1])
+  expect([readFileSync(join(own, '.env'), 'utf8'), readdirSync(join(own, 'dist'))]).toEqual(['mine\n', ['a']])
+})
+
 test('outputs of a command that failed come back, marked', async () => {
   const { code, command } = await lab.run(desk.dir, ['build', dir, '--out', 'report', '--to', join(dir, 'reports'), '--', 'sh', '-c', 'echo why > report; exit 3'])
   expect([code, readFileSync(join(dir, 'reports/report'), 'utf8')]).toEqual([3, 'why\n'])

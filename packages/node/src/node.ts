@@ -150,11 +150,13 @@ async function build (init: NodeInit, lifetime: Lifetime): Promise<RunningNode> 
     offer: capacity => { resources.offer(capacity) },
     couldNotRun: code => { if (MISSING_HERE.has(code)) void resources.lookAgain() },
   }, { epoch })
+  const writer = new FileOutputWriter({ dir: join(dir.builds, 'outputs') })
+  void writer.sweep()
   const builds = new Builds({
     mesh, link, resources, crypto, clock, randomBytes, log, metrics,
     lagMs: () => 1000 * alerts.loopLagS,
     reader: new GitSource({ dir: join(dir.builds, 'snapshots') }),
-    writer: new FileOutputWriter(),
+    writer,
     files: files(dir.builds),
     resolve: name => membership.find(name).device,
     ref: of => membership.ref(of),

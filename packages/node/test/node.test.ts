@@ -1,10 +1,13 @@
 /** The composition: one real node, alone. */
-import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { rootName } from '../src/adapters/engine-common/root.ts'
 import { readConfig, writeConfig } from '../src/adapters/node-config.ts'
+import { StagingNotes } from '../src/adapters/output-staging.ts'
 import type { RunningNode } from '../src/api.ts'
 import { createNode } from '../src/node.ts'
 import { eventually } from './support/eventually.ts'
@@ -46,6 +49,20 @@ test('a start that was called off leaves nothing behind that keeps the next one 
   await node?.stop()
   await expect(start({ signal: AbortSignal.abort(new Error('never mind')) })).rejects.toThrow('never mind')
   expect((await start()).joined).toBe('returned')
+})
+
+test('a start deletes what a crash left of outputs that were on their way', async () => {
+  const name = '.elder-outputs-0123456789abcdef'
+  const tree = realpathSync(mkdtempSync(join(tmpdir(), 'elder-tree-')))
+  try {
+    mkdirSync(join(tree, name))
+    writeFileSync(join(tree, name, '0'), 'built')
+    new StagingNotes(join(dir, 'builds/outputs/staging')).add(name, join(tree, name))
+    await start()
+    await eventually(() => { expect([readdirSync(tree), readdirSync(join(dir, 'builds/outputs/staging'))]).toEqual([[], []]) })
+  } finally {
+    rmSync(tree, { recursive: true, force: true })
+  }
 })
 
 test('two nodes in one process: each has its own directory, port and stacks', async () => {

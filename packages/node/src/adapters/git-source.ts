@@ -16,7 +16,7 @@ import { readLinks } from './git-links.ts'
 import { gitFailed, gitText, PACK_DEADLINE_MS, runGit, startGit, type GitOptions } from './git-run.ts'
 import { checkSymlinks, checkTree, parseTree, TREE_ENTRIES_MAX, type TreeEntry } from './git-tree.ts'
 import { KeyedQueue } from './keyed-queue.ts'
-import { STAGING_PREFIX } from './output-writer.ts'
+import { STAGING_PREFIX } from './output-staging.ts'
 import { findWorktree, plainFolder, projectName, type Worktree } from './git-worktree.ts'
 import { SharedWork } from './shared-work.ts'
 

@@ -1,19 +1,23 @@
-import { createHash, randomBytes, type Hash } from 'node:crypto'
-import { lstat, mkdir, open, rm, stat, type FileHandle } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { createHash, type Hash } from 'node:crypto'
+import { open, stat, type FileHandle } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { ElderError, isOutputPath, LIMITS } from '@elder-node/protocol'
 import type { OutputFile, OutputPart, OutputWriter, SentTree, WrittenFile } from '../ports/source.ts'
 import { repositoryIn } from './bare-repository.ts'
-import { makeFolders } from './files.ts'
+import type { Folder } from './folder.ts'
 import { outputGlob, type OutputGlob } from './output-glob.ts'
 import { Places } from './output-place.ts'
 import { FileOutputReader } from './output-reader.ts'
+import { OutputRecord } from './output-record.ts'
+import { StagingFolder, StagingNotes } from './output-staging.ts'
+import { makeTarget, resolveTarget } from './output-target.ts'
 
 /** By default the builder's fault: nothing was written here. */
 const invalid = (message: string, fix = 'Build it on another device with --on, and update that builder.'): ElderError => new ElderError('OUTPUT_INVALID', message, fix)
-const ELSEWHERE = 'Move it out of the way, or have the outputs written to another folder with --to.'
 
 export interface OutputWriterInit {
+  /** In the data directory: what earlier builds wrote, staging folders to delete after a crash. @default no memory */
+  dir?: string
   /** @default LIMITS.outputFilesMax */
   filesMax?: number
   /** All files together. @default LIMITS.outputBytesMax */
@@ -22,9 +26,20 @@ export interface OutputWriterInit {
 
 /** Takes outputs from a builder that is not trusted with this disk: everything is staged and verified before anything appears. */
 export class FileOutputWriter implements OutputWriter {
-  readonly #init: Required<OutputWriterInit>
+  readonly #bounds: Bounds
+  readonly #record: OutputRecord | undefined
+  readonly #notes: StagingNotes | undefined
 
-  constructor (init: OutputWriterInit = {}) { this.#init = { filesMax: LIMITS.outputFilesMax, bytesMax: LIMITS.outputBytesMax, ...init } }
+  constructor ({ dir, filesMax = LIMITS.outputFilesMax, bytesMax = LIMITS.outputBytesMax }: OutputWriterInit = {}) {
+    this.#bounds = { filesMax, bytesMax }
+    this.#record = dir === undefined ? undefined : new OutputRecord(join(dir, 'written'))
+    this.#notes = dir === undefined ? undefined : new StagingNotes(join(dir, 'staging'))
+  }
+
+  /** Deletes the staging folders of an earlier life of this node. Never rejects. */
+  async sweep (): Promise<void> { await this.#notes?.sweep() }
+
+  async resolve (to: string): Promise<string> { return await resolveTarget(to) }
 
   async present (to: string, globs: string[], { signal }: { signal: AbortSignal }): Promise<ReadonlySet<string> | undefined> {
     const target = resolve(to)
@@ -32,32 +47,73 @@ export class FileOutputWriter implements OutputWriter {
     return await new FileOutputReader().match(target, globs, { signal }).then(({ paths }) => new Set(paths), () => undefined)
   }
 
-  async write (to: string, parts: AsyncIterable<OutputPart>, { outputs, signal, sent }: { outputs: string[], signal: AbortSignal, sent?: SentTree }): Promise<WrittenFile[]> {
+  async write (
+    to: string, parts: AsyncIterable<OutputPart>,
+    { outputs, signal, sent }: { outputs: string[], signal: AbortSignal, sent?: SentTree },
+  ): Promise<WrittenFile[]> {
     const target = resolve(to)
     const asked = outputs.map(outputGlob)
-    const folder = await makeStaging(target)
-    const staging = new Staging(folder, asked, this.#init)
+    const folder = await StagingFolder.make(target, this.#notes)
+    const staging = new Staging(folder.folder, asked, this.#bounds)
     try {
       for await (const part of parts) {
         signal.throwIfAborted()
         await staging.take(part)
       }
-      const files = staging.finish()
-      return await publish(folder, target, files, sent)
+      return await this.#publish({ staged: folder.folder, files: staging.finish(), sent }, target)
     } finally {
       await staging.close()
-      await rm(folder, { recursive: true, force: true })
+      await folder.remove()
+    }
+  }
+
+  /** Every way is checked before the first file appears. */
+  async #publish (outputs: Arrived, target: string): Promise<WrittenFile[]> {
+    const repository = await repositoryIn(target, outputs.files.map(({ path }) => path))
+    if (repository !== undefined) {
+      const message = `the outputs make up a git repository in ${repository === '' ? target : repository}: git would run its hooks`
+      throw invalid(message, 'Have the build pack it into one file, as in: tar -cf repository.tar repository')
+    }
+    const root = await makeTarget(target)
+    try {
+      return await this.#place(outputs, root)
+    } finally {
+      await root.close()
+    }
+  }
+
+  async #place ({ staged, files, sent }: Arrived, root: Folder): Promise<WrittenFile[]> {
+    const recorded = this.#record?.of(root.path) ?? new Map<string, string>()
+    const places = await Places.open(root, { sent, recorded }, files)
+    const ours = new Map<string, string>()
+    const written: WrittenFile[] = []
+    try {
+      for (const [i, file] of files.entries()) {
+        const { beside, kept, isEqual = false } = await places.put(staged.at(String(i)), file)
+        // A file that had these bytes before may be somebody's: counted as ours, the next build could replace it.
+        if (beside === undefined && !isEqual) ours.set(file.path, file.sha256)
+        written.push({ ...file, ...(beside === undefined ? {} : { beside }), ...(kept === undefined ? {} : { kept }) })
+      }
+      return written
+    } finally {
+      await places.close()
+      this.#record?.add(root.path, ours)
     }
   }
 }
+
+/** All of it is here, and none of it is in its place. */
+interface Arrived { staged: Folder, files: OutputFile[], sent: SentTree | undefined }
+
+type Bounds = Required<Pick<OutputWriterInit, 'filesMax' | 'bytesMax'>>
 
 interface Current { file: { path: string, mode: 0o644 | 0o755, bytes: number }, handle: FileHandle, hash: Hash, got: number }
 
 /** The files of one stream in a folder of their own, named by number. */
 class Staging {
-  readonly #folder: string
+  readonly #folder: Folder
   readonly #asked: OutputGlob[]
-  readonly #init: Required<OutputWriterInit>
+  readonly #init: Bounds
   readonly #files: OutputFile[] = []
   readonly #names = new Set<string>()
   readonly #folders = new Set<string>()
@@ -65,7 +121,7 @@ class Staging {
   #bytes = 0
   #ended = false
 
-  constructor (folder: string, asked: OutputGlob[], init: Required<OutputWriterInit>) {
+  constructor (folder: Folder, asked: OutputGlob[], init: Bounds) {
     this.#folder = folder
     this.#asked = asked
     this.#init = init
@@ -98,7 +154,8 @@ class Staging {
     for (const folder of foldersOf(name)) this.#folders.add(folder)
     if (this.#names.size >= this.#init.filesMax) throw invalid(`more than ${this.#init.filesMax} files`)
     this.#names.add(name)
-    this.#current = { file, handle: await open(join(this.#folder, String(this.#files.length)), 'wx', 0o600), hash: createHash('sha256'), got: 0 }
+    const handle = await open(this.#folder.at(String(this.#files.length)), 'wx', file.mode)
+    this.#current = { file, handle, hash: createHash('sha256'), got: 0 }
   }
 
   async #chunk (data: Uint8Array): Promise<void> {
@@ -137,58 +194,4 @@ class Staging {
 function foldersOf (path: string): string[] {
   const names = path.split('/')
   return names.slice(1).map((_, i) => names.slice(0, i + 1).join('/'))
-}
-
-/** Begins the name of the folder where outputs wait until all are there. It may lie in a work tree, and is no source. */
-export const STAGING_PREFIX = '.elder-outputs-'
-
-/** Beside the target when that is the same disk and writable, so that nobody who watches the target sees half a result; else inside. */
-async function makeStaging (target: string): Promise<string> {
-  const name = `${STAGING_PREFIX}${randomBytes(8).toString('hex')}`
-  const existing = await stat(target).catch(() => undefined)
-  if (existing !== undefined && !existing.isDirectory()) throw invalid(`${target} is not a folder`, ELSEWHERE)
-  let parent = dirname(target)
-  while (await stat(parent).then(() => false, () => true)) parent = dirname(parent)
-  const besides = existing === undefined || (await stat(parent)).dev === existing.dev
-  const folder = join(parent, name)
-  if (besides && await mkdir(folder, { mode: 0o700 }).then(() => true, () => false)) return folder
-  makeTarget(target)
-  await mkdir(join(target, name), { mode: 0o700 })
-  return join(target, name)
-}
-
-function makeTarget (target: string): void {
-  try {
-    makeFolders(target)
-  } catch (error) {
-    throw invalid(`${target} cannot be made: ${(error as Error).message}`, ELSEWHERE)
-  }
-}
-
-/** Every way is checked before the first file appears. */
-async function publish (folder: string, target: string, files: OutputFile[], sent: SentTree | undefined): Promise<WrittenFile[]> {
-  const checked = new Map<string, boolean>()
-  const repository = await repositoryIn(target, files.map(({ path }) => path))
-  if (repository !== undefined) throw invalid(`the outputs make up a git repository in ${repository === '' ? target : repository}: git would run its hooks`, 'Have the build pack it into one file, as in: tar -cf repository.tar repository')
-  for (const { path } of files) {
-    await checkWay(target, dirname(path), checked)
-    const there = await lstat(join(target, path)).catch(() => undefined)
-    if (there?.isDirectory() === true) throw invalid(`${join(target, path)} is a folder`, ELSEWHERE)
-  }
-  makeTarget(target)
-  const places = await Places.open({ target, sent }, files)
-  const written: WrittenFile[] = []
-  for (const [i, file] of files.entries()) {
-    const beside = await places.put(join(folder, String(i)), file)
-    written.push(beside === undefined ? file : { ...file, beside })
-  }
-  return written
-}
-
-async function checkWay (target: string, dir: string, checked: Map<string, boolean>): Promise<void> {
-  if (dir === '.' || checked.has(dir)) return
-  await checkWay(target, dirname(dir), checked)
-  const there = await lstat(join(target, dir)).catch(() => undefined)
-  if (there !== undefined && !there.isDirectory()) throw invalid(`${join(target, dir)} is ${there.isSymbolicLink() ? 'a symlink' : 'no folder'}`, ELSEWHERE)
-  checked.set(dir, true)
 }

@@ -50,14 +50,23 @@ export interface SentTree {
   builder: string
   /** Git's ids of the contents that were sent, by path relative to the root; what was not sent is left out. */
   ids: (paths: string[]) => Promise<Map<string, string>>
-  /** What {@link OutputWriter.present} said when the source was sent; undefined: nobody looked, and what was not sent is replaced. */
+  /**
+   * Who named the outputs. `person`: what was not sent is replaced if it was {@link present}. `project`: a file of the
+   * source did, which may be a stranger's; what was not sent is replaced only if it is as an earlier build left it here.
+   */
+  globsBy: 'person' | 'project'
+  /** What {@link OutputWriter.present} said when the source was sent; undefined: nobody looked, and all counts as there. */
   present: Promise<ReadonlySet<string> | undefined>
 }
 
+/** Why a file was not replaced: it is no longer what was sent; no build wrote it; it is a pipe, a socket or a device. */
+export type KeptWhy = 'changed' | 'not-ours' | 'special'
+
 /** An output on this disk. */
 export interface WrittenFile extends OutputFile {
-  /** It stands under this name, because the file in its place is no longer what was sent. */
+  /** It stands under this name, because what is in its place is kept. */
   beside?: string
+  kept?: KeptWhy
 }
 
 export interface OutputReader {
@@ -73,11 +82,19 @@ export interface OutputWriter {
   /**
    * Writes the files below `to` (created when missing): each file to a temporary name, then renamed; nothing appears unless the
    * whole stream was valid. With `sent`, a file of that tree that is no longer what was sent stays, and the output stands beside it.
+   * A file that is replaced hands on who may read and write it.
+   * @throws ElderError `OUTPUT_FOLDER` when somebody else may write to `to`, or to a folder in it on the way to an output
    * @throws ElderError `OUTPUT_INVALID` for `..`, absolute paths, `.git` under any name, names that mean something else on some system,
    * a symlink on the way, a wrong hash, too many files or bytes, a path that none of the globs `outputs` means, and for files that
    * make up a git repository.
    */
   write (to: string, parts: AsyncIterable<OutputPart>, options: { outputs: string[], signal: AbortSignal, sent?: SentTree }): Promise<WrittenFile[]>
+  /**
+   * Where a folder that a person names is: absolute and without symlinks, as the other methods take it.
+   *
+   * @throws ElderError `OUTPUT_FOLDER` | `OUTPUT_INVALID`: nothing can be written there, whatever the build makes
+   */
+  resolve (to: string): Promise<string>
   /** Files below `to` that the globs mean, now; undefined when there are too many to remember. Never rejects. */
   present (to: string, globs: string[], options: { signal: AbortSignal }): Promise<ReadonlySet<string> | undefined>
 }

@@ -31,7 +31,7 @@ outputsAcceptance('on disk', {
     await putFiles(tree, files)
     for (const name of symlinks) await symlink('a', join(tree, name))
     return {
-      reader: new FileOutputReader(), writer: new FileOutputWriter(), tree, to, written: () => filesBelow(to),
+      reader: new FileOutputReader(), writer: new FileOutputWriter({ dir: join(base, 'data') }), tree, to, written: () => filesBelow(to),
       put: files => putFiles(to, files),
     }
   },

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import type { OutputFile, OutputPart } from '@elder-node/protocol'
-import type { OutputReader, OutputWriter } from '../../src/ports/source.ts'
+import type { OutputReader, OutputWriter, SentTree } from '../../src/ports/source.ts'
 
 export interface OutputsAcceptance {
   /** A tree with these regular files and symlinks, and an empty target. */
@@ -91,7 +91,8 @@ export function outputsAcceptance (name: string, { make }: OutputsAcceptance): v
       await put({ edited: 'sent', same: 'sent', old: 'of an earlier build' })
       const ids = async (paths: string[]): Promise<Map<string, string>> =>
         new Map(paths.filter(path => path === 'edited' || path === 'same').map(path => [path, ID_OF_SENT]))
-      const source = { root: to, builder: 'mini', ids, present: writer.present(to, ['**'], { signal }) }
+      const present = writer.present(to, ['**'], { signal })
+      const source: SentTree = { root: to, builder: 'mini', ids, present, globsBy: 'person' }
       await source.present
       await put({ edited: 'mine', new: 'mine', twin: 'built' })
       const write = async (): Promise<Array<string | undefined>> => {
@@ -102,6 +103,23 @@ export function outputsAcceptance (name: string, { make }: OutputsAcceptance): v
       const mine = { edited: 'mine', new: 'mine' }
       expect(await written()).toEqual({ ...built, ...mine, 'edited.from-mini': 'built', 'new.from-mini': 'built' })
       expect((await write()).slice(0, 2)).toEqual(['edited.from-mini.2', 'new.from-mini.2'])
+    })
+
+    test('for globs of the project itself, replaces what was not sent only as an earlier build left it', async () => {
+      const { writer, to, put, written } = await make({})
+      await put({ mine: 'mine', twin: 'built' })
+      const ids = async (): Promise<Map<string, string>> => new Map()
+      const source: SentTree = { root: to, builder: 'mini', ids, present: Promise.resolve(undefined), globsBy: 'project' }
+      const write = async (path: string, text: string): Promise<unknown> => {
+        const [file] = await writer.write(to, stream(sent(path, text)), { outputs: ['**'], signal, sent: source })
+        return file?.kept
+      }
+      expect([await write('mine', 'built'), await write('new', '1'), await write('new', '2')]).toEqual(['not-ours', undefined, undefined])
+      // The same bytes are no proof that a build wrote them.
+      expect([await write('twin', 'built'), await write('twin', 'other')]).toEqual([undefined, 'not-ours'])
+      await put({ new: 'edited' })
+      expect(await write('new', '3')).toBe('not-ours')
+      expect(await written()).toMatchObject({ mine: 'mine', twin: 'built', new: 'edited', 'mine.from-mini': 'built' })
     })
 
     const one = sent('a.txt', 'built')

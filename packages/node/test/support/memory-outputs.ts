@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { ElderError, isOutputPath, type OutputFile, type OutputPart } from '@elder-node/protocol'
 import { outputGlob } from '../../src/adapters/output-glob.ts'
-import type { OutputReader, OutputWriter, SentTree, WrittenFile } from '../../src/ports/source.ts'
+import type { KeptWhy, OutputReader, OutputWriter, SentTree, WrittenFile } from '../../src/ports/source.ts'
 
 const CHUNK_BYTES = 1_000
 const invalid = (message: string): ElderError => new ElderError('OUTPUT_INVALID', message)
@@ -48,9 +48,13 @@ export class MemoryReader implements OutputReader {
 
 export class MemoryWriter implements OutputWriter {
   readonly #written: Map<string, string>
+  /** What a build wrote, as it did: path to sha256. */
+  readonly #ours = new Map<string, string>()
 
   /** Path to text; all targets are one. */
   constructor (written: Map<string, string>) { this.#written = written }
+
+  async resolve (to: string): Promise<string> { return to }
 
   async present (_to: string, globs: string[]): Promise<ReadonlySet<string>> {
     const meant = globs.map(outputGlob)
@@ -86,11 +90,23 @@ export class MemoryWriter implements OutputWriter {
     const [ids, present] = await Promise.all([sent?.ids(came.map(({ path }) => path)), sent?.present])
     return came.map((file, i) => {
       const id = ids?.get(file.path)
-      const stays = sent !== undefined && !this.#isReplaced(file, id, present)
-      const name = stays ? this.#beside(`${file.path}.from-${sent.builder}`) : file.path
+      const kept = sent === undefined ? undefined : this.#keptWhy(file, id, sent.globsBy, present)
+      const name = kept === undefined ? file.path : this.#beside(`${file.path}.from-${sent?.builder ?? ''}`)
+      if (kept === undefined && this.#sha256Of(name) !== file.sha256) this.#ours.set(name, file.sha256)
       this.#written.set(name, (files[i] as { content: Buffer }).content.toString())
-      return stays ? { ...file, beside: name } : file
+      return kept === undefined ? file : { ...file, beside: name, kept }
     })
+  }
+
+  #keptWhy (file: OutputFile, id: string | undefined, globsBy: SentTree['globsBy'], present: ReadonlySet<string> | undefined): KeptWhy | undefined {
+    if (globsBy === 'person' || id !== undefined) return this.#isReplaced(file, id, present) ? undefined : 'changed'
+    const now = this.#sha256Of(file.path)
+    return now === undefined || now === file.sha256 || now === this.#ours.get(file.path) ? undefined : 'not-ours'
+  }
+
+  #sha256Of (path: string): string | undefined {
+    const now = this.#written.get(path)
+    return now === undefined ? undefined : sha256(Buffer.from(now))
   }
 
   /** Nothing is there, or what was sent, what an earlier build made, or the same. */

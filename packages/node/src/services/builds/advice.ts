@@ -1,6 +1,6 @@
 /** What a build that ended is told besides its exit code: why, in words, and what to set. Pure. */
 import type { BuildNetwork, BuildResult } from '@elder-node/protocol'
-import type { WrittenFile } from '../../ports/source.ts'
+import type { KeptWhy, WrittenFile } from '../../ports/source.ts'
 
 /** What the attempt that counts ran in. */
 export interface Surroundings {
@@ -36,8 +36,16 @@ export function adviceFor (result: Pick<BuildResult, 'exitCode' | 'unmatched' | 
 /** Files that the outputs did not replace, one sentence each; a few, and how many more. */
 export function adviceBeside (outputs: WrittenFile[], builder: string): string[] {
   const kept = outputs.filter(({ beside }) => beside !== undefined)
-  const told = kept.slice(0, BESIDE_TOLD).map(({ path, beside }) => `${path} is not what was sent any more, so it stays: the output of ${builder} is ${beside} (--force replaces)`)
-  return kept.length <= BESIDE_TOLD ? told : [...told, `${kept.length - BESIDE_TOLD} more outputs stand beside files that changed here: *.from-${builder}`]
+  const told = kept.slice(0, BESIDE_TOLD).map(({ path, beside, kept: why = 'changed' }) =>
+    `${path} ${KEPT[why]}, so it stays: the output of ${builder} is ${beside} (--force replaces)`)
+  const more = kept.length - told.length
+  return more === 0 ? told : [...told, `${more} more outputs stand beside files that were kept here: *.from-${builder}`]
+}
+
+const KEPT: Record<KeptWhy, string> = {
+  'changed': 'is not what was sent any more',
+  'not-ours': 'was not sent, and no earlier build wrote it as it is',
+  'special': 'is no regular file',
 }
 
 function missingTool ({ builder, engine, image, imageFrom }: Surroundings): string {

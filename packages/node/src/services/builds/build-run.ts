@@ -143,8 +143,8 @@ export class BuildRun {
     const { to, lease, fence, attempt, again } = effect
     if (!again) this.#begin(to, attempt)
     this.#session?.session.abort(new Error('a new stream takes over'))
-    const { spec, snapshot, request } = this.init
-    const session = new Session(this.#hooks, { builder: to, lease, fence, attempt, spec, snapshot, to: request.to ?? snapshot.root, sent: this.#sentTree(to), logOffset: this.#story.logOffset }, {
+    const { spec, snapshot } = this.init
+    const session = new Session(this.#hooks, { builder: to, lease, fence, attempt, spec, snapshot, to: this.init.to, sent: this.#sentTree(to), logOffset: this.#story.logOffset }, {
       frame: frame => { if (this.#machine.holds(to, lease)) this.#frame(to, lease, frame) },
       sent: (bytes, have) => { this.#sent(bytes, have) },
       result: () => this.#offer(to, lease, fence),
@@ -159,7 +159,8 @@ export class BuildRun {
     const { snapshot, request, present } = this.init
     if (request.force === true) return undefined
     const ids = (paths: string[]): Promise<Map<string, string>> => this.#hooks.reader.ids(snapshot, paths, { signal: this.#over.signal })
-    return { root: snapshot.root, builder: this.#hooks.ref(builder).name, ids, present }
+    const globsBy = request.outputs === undefined ? 'project' : 'person'
+    return { root: snapshot.root, builder: this.#hooks.ref(builder).name, ids, present, globsBy }
   }
 
   #sessionOf (builder: DeviceId, lease: string): Session | undefined {

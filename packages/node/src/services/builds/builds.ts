@@ -66,10 +66,11 @@ export class Builds {
     const how = { signal, explore: request.exclusive !== true }
     const { spec, needs, warnings } = await this.#grantWish(asked, { ...asked, platform: recipe.platform, local: request.local ?? 'auto', on }, isWish(recipe), how)
     const localFallback = needs.local === 'auto' && on === null && resources.slots > 0
-    const looks = spec.outputs.length > 0 && request.force !== true && request.dryRun !== true
-    const present = looks ? writer.present(request.to ?? snapshot.root, spec.outputs, { signal }) : Promise.resolve(undefined)
+    const to = spec.outputs.length > 0 ? await writer.resolve(request.to ?? snapshot.root) : snapshot.root
+    const looks = (request.outputs ?? []).length > 0 && request.force !== true && request.dryRun !== true
+    const present = looks ? writer.present(to, spec.outputs, { signal }) : Promise.resolve(undefined)
     const run = new BuildRun(this.#hooks(needs, spec, how), {
-      spec, snapshot, present, request, localFallback, startedWallMs: clock.wallMs(), imageFrom: spec.image === null ? null : recipe.imageFrom,
+      spec, snapshot, to, present, request, localFallback, startedWallMs: clock.wallMs(), imageFrom: spec.image === null ? null : recipe.imageFrom,
       warnings: [...snapshot.warnings ?? [], ...recipe.warnings, ...warnings],
     })
     this.#book.add(run)

@@ -36,6 +36,8 @@ export interface RunHooks extends SessionComponents {
 export interface RunInit {
   spec: BuildSpec
   snapshot: Snapshot
+  /** Where outputs are written: absolute, without symlinks. */
+  to: string
   request: BuildRequest
   localFallback: boolean
   startedWallMs: number

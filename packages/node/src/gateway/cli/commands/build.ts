@@ -33,7 +33,7 @@ export function register (command: Command, { act, rest }: Kit): void {
     .option('--dry-run', 'elect and explain, run nothing')
     .option('--detach', 'print the id and return; the build goes on while this node runs')
     .option('--strict-outputs', 'exit 1 when a glob of --out matches nothing')
-    .option('--force', 'outputs replace files that you changed meanwhile')
+    .option('--force', 'outputs replace whatever stands in their place')
     .addHelpText('after', `
 Examples:
   elder-node build . -- npm test
