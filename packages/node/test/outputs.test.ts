@@ -5,7 +5,8 @@ import { chmod, chown, link, lstat, mkdir, readdir, readFile, realpath, rm, stat
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { outputGlob } from '../src/adapters/output-glob.ts'
+import { outputGlobs } from '@elder-node/protocol'
+import { GlobTurns } from '../src/adapters/glob-turns.ts'
 import { FileOutputReader } from '../src/adapters/output-reader.ts'
 import { FileOutputWriter } from '../src/adapters/output-writer.ts'
 import type { OutputFile, OutputPart } from '../src/ports/source.ts'
@@ -52,24 +53,40 @@ describe('matching', () => {
     expect(await reader.match(dir, ['nope/**', 'src/*', '../**', '/etc/*'], { signal })).toEqual({ paths: ['src/a.ts'], unmatched: ['nope/**', '../**', '/etc/*'], leftOut: [] })
   })
 
-  test.each<[glob: string, meant: string[], not: string[]]>([
-    ['*.js', ['a.js', 'a.js/below'], ['d/a.js', 'a.ts', '.a.js']],
-    ['**/test-?.[jt]s', ['test-1.js', 'a/b/test-2.ts'], ['test-10.js', 'test-1.cs', 'a/.b/test-1.js']],
-    ['a/**/z', ['a/z', 'a/b/c/z', 'a/.b/z/y'], ['a/zz', 'b/a/z']],
-    ['a/**/b/**/c', ['a/b/c', 'a/x/b/y/b/z/c'], ['a/b', 'a/c/b']],
-    ['dist/{a,b{1,2}}.js', ['dist/a.js', 'dist/b1.js', 'dist/b2.js'], ['dist/b.js', 'dist/{a,b{1,2}}.js']],
-    ['[!a-c]*[[x]', ['dx', 'd-['], ['ax', 'd]']],
-    ['a[b', ['a[b'], ['ab']], ['{a}', ['{a}'], ['a']], ['+(a|b)', ['+(a|b)'], ['a', 'ab']], ['a**b', ['axb', 'ab'], ['a/b']], ['a/*/*', ['a/b/c', 'a/b/c/d'], ['a/b', 'a']],
-  ])('%s', (glob, meant, not) => {
-    const { matches } = outputGlob(glob)
-    expect([...meant, ...not].filter(path => matches(path))).toEqual(meant)
+  test('globs that cost much do not hold up anything else, and the signal ends them', async () => {
+    const long = (n: number): string => 'a'.repeat(n)
+    const dir = await tree(Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`${long(250)}${i}`, ''])))
+    const globs = Array.from({ length: 60 }, (_, i) => `**/*${long(120)}b${i}`)
+    const turns = new GlobTurns(outputGlobs(globs), signal)
+    let [mostSteps, steps, turned] = [0, 0, 0]
+    const count = (): void => {
+      turned++
+      mostSteps = Math.max(mostSteps, turns.globs.steps - steps)
+      steps = turns.globs.steps
+      next = setImmediate(count)
+    }
+    let next = setImmediate(count)
+    for (const name of await readdir(dir)) expect(await turns.match(name)).toBe(false)
+    clearImmediate(next)
+    expect(turns.globs.steps).toBeGreaterThan(20_000_000)
+    expect(turned).toBeGreaterThan(10)
+    expect(mostSteps).toBeLessThan(5_000_000)
+    const ends = new AbortController()
+    setImmediate(() => { ends.abort(new Error('enough')) })
+    await expect(reader.match(dir, globs, { signal: ends.signal })).rejects.toThrow('enough')
   })
 
-  test('no glob makes the node think for ever, whatever the names', () => {
-    for (const glob of [`${'*a'.repeat(200)}c`, `${'**/'.repeat(300)}c`, '{a,b}'.repeat(6), `+(${'+('.repeat(100)}a${')'.repeat(101)}c`]) {
-      for (const path of ['a'.repeat(255), `${'a/'.repeat(2000)}a`]) expect(outputGlob(glob).matches(path)).toBe(false)
+  test('a million folders that are not entered do not hold up anything else either', async () => {
+    const turns = new GlobTurns(outputGlobs(['dist/**']), signal)
+    let turned = 0
+    const count = (): void => {
+      turned++
+      next = setImmediate(count)
     }
-    expect(() => outputGlob('{a,b}'.repeat(200))).toThrow(/alternatives/)
+    let next = setImmediate(count)
+    for (let i = 0; i < 10_000; i++) expect((await turns.next(turns.globs.start, `d${i}`)).length).toBe(0)
+    clearImmediate(next)
+    expect(turned).toBeGreaterThan(20)
   })
 
   test('symlinks are neither followed nor taken, other special files are passed over, the bound holds', async () => {

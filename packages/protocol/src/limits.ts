@@ -95,7 +95,10 @@ export const LIMITS = {
   envNamesMax: 64,
   /** Of a build's deadline: a JavaScript timer waits no longer (24.8 days); one above would fire at once. */
   deadlineMsMax: 2_147_483_647,
+  /** Globs of outputs. */
   globsMax: 64,
+  /** Of all globs of a build together, with every alternative in braces written out, and one more for each. */
+  globCharsMax: 16_384,
   /** Outputs returned by one build. */
   outputFilesMax: 100_000,
   outputBytesMax: 2_147_483_648,

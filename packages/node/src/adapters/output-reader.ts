@@ -1,15 +1,13 @@
 import { createHash } from 'node:crypto'
 import type { Dirent } from 'node:fs'
 import { realpath } from 'node:fs/promises'
-import { setImmediate as turn } from 'node:timers/promises'
-import { ElderError, isGitsOwn, isOutputPath, LEFT_OUT, LIMITS } from '@elder-node/protocol'
+import { ElderError, isGitsOwn, isOutputPath, LEFT_OUT, LIMITS, outputGlobs, type GlobsAt } from '@elder-node/protocol'
 import type { OutputFile, OutputPart, OutputReader } from '../ports/source.ts'
-import { outputGlob } from './output-glob.ts'
+import { GlobTurns } from './glob-turns.ts'
 import { listInside, openInside } from './safe-file.ts'
 
 /** Characters of a path in a sentence. */
 const PATH_SHOWN = 160
-const NAMES_PER_TURN = 256
 const BAD_NAME = 'the file or folder'
 
 export interface OutputReaderInit {
@@ -30,25 +28,22 @@ export class FileOutputReader implements OutputReader {
   }
 
   async match (tree: string, globs: string[], { signal }: { signal: AbortSignal }): Promise<{ paths: string[], unmatched: string[], leftOut: string[] }> {
-    const tests = globs.map(glob => ({ glob, ...outputGlob(glob), hit: false }))
+    const turns = new GlobTurns(outputGlobs(globs), signal)
+    const hit = new Set<number>()
     const paths: string[] = []
     const left = new LeftOut()
-    let seen = 0
-    for await (const { path, kind } of walk(await realpath(tree), '', dir => tests.some(test => test.enters(dir)))) {
-      // A million names in one folder come in one turn of the event loop.
-      if (++seen % NAMES_PER_TURN === 0) await turn()
-      signal.throwIfAborted()
-      const hits = tests.filter(test => test.matches(path))
+    for await (const { path, kind, at } of walk(await realpath(tree), '', turns.globs.start, turns)) {
+      const hits = turns.globs.hits(at)
       if (hits.length === 0) continue
       if (kind !== 'file') {
         left.add(path, kind)
         continue
       }
-      for (const hit of hits) hit.hit = true
+      for (const glob of hits) hit.add(glob)
       if (paths.length >= this.#filesMax) throw new ElderError('OUTPUT_INVALID', `more than ${this.#filesMax} files match the outputs`, 'Name fewer outputs, or pack them into one file.')
       paths.push(path)
     }
-    return { paths: paths.sort(), unmatched: tests.filter(test => !test.hit).map(test => test.glob), leftOut: left.sentences() }
+    return { paths: paths.sort(), unmatched: globs.filter((_, i) => !hit.has(i)), leftOut: left.sentences() }
   }
 
   async * read (tree: string, paths: string[], { signal }: { signal: AbortSignal }): AsyncGenerator<OutputPart> {
@@ -111,15 +106,16 @@ function kindOf (entry: Dirent): string {
 }
 
 /** What lies below the root, never through a symlink, never git's own. Of folders only those that cannot be read are told. */
-async function * walk (root: string, dir: string, enters: (dir: string) => boolean): AsyncGenerator<{ path: string, kind: string }> {
+async function * walk (root: string, dir: string, above: GlobsAt, turns: GlobTurns): AsyncGenerator<{ path: string, kind: string, at: GlobsAt }> {
   const entries = await listInside(root, dir)
-  if (entries === undefined) return yield { path: dir, kind: 'the unreadable folder' }
+  if (entries === undefined) return yield { path: dir, kind: 'the unreadable folder', at: above }
   for (const entry of entries) {
     const path = dir === '' ? entry.name : `${dir}/${entry.name}`
+    const at = await turns.next(above, entry.name)
     if (isGitsOwn(entry.name)) continue
     // What is not UTF-8 was read with this sign in its place, and no file has that name.
-    if (!isOutputPath(path) || entry.name.includes('\ufffd')) yield { path, kind: BAD_NAME }
-    else if (!entry.isDirectory()) yield { path, kind: entry.isFile() ? 'file' : kindOf(entry) }
-    else if (enters(path)) yield * walk(root, path, enters)
+    if (!isOutputPath(path) || entry.name.includes('\ufffd')) yield { path, kind: BAD_NAME, at }
+    else if (!entry.isDirectory()) yield { path, kind: entry.isFile() ? 'file' : kindOf(entry), at }
+    else if (at.length > 0) yield * walk(root, path, at, turns)
   }
 }

@@ -1,11 +1,11 @@
 import { createHash, type Hash } from 'node:crypto'
 import { open, stat, type FileHandle } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { ElderError, isOutputPath, LIMITS } from '@elder-node/protocol'
+import { ElderError, isOutputPath, LIMITS, outputGlobs } from '@elder-node/protocol'
 import type { OutputFile, OutputPart, OutputWriter, SentTree, WrittenFile } from '../ports/source.ts'
 import { repositoryIn } from './bare-repository.ts'
 import type { Folder } from './folder.ts'
-import { outputGlob, type OutputGlob } from './output-glob.ts'
+import { GlobTurns } from './glob-turns.ts'
 import { Places } from './output-place.ts'
 import { FileOutputReader } from './output-reader.ts'
 import { OutputRecord } from './output-record.ts'
@@ -52,7 +52,7 @@ export class FileOutputWriter implements OutputWriter {
     { outputs, signal, sent }: { outputs: string[], signal: AbortSignal, sent?: SentTree },
   ): Promise<WrittenFile[]> {
     const target = resolve(to)
-    const asked = outputs.map(outputGlob)
+    const asked = new GlobTurns(outputGlobs(outputs), signal)
     const folder = await StagingFolder.make(target, this.#notes)
     const staging = new Staging(folder.folder, asked, this.#bounds)
     try {
@@ -112,7 +112,7 @@ interface Current { file: { path: string, mode: 0o644 | 0o755, bytes: number }, 
 /** The files of one stream in a folder of their own, named by number. */
 class Staging {
   readonly #folder: Folder
-  readonly #asked: OutputGlob[]
+  readonly #asked: GlobTurns
   readonly #init: Bounds
   readonly #files: OutputFile[] = []
   readonly #names = new Set<string>()
@@ -121,7 +121,7 @@ class Staging {
   #bytes = 0
   #ended = false
 
-  constructor (folder: Folder, asked: OutputGlob[], init: Bounds) {
+  constructor (folder: Folder, asked: GlobTurns, init: Bounds) {
     this.#folder = folder
     this.#asked = asked
     this.#init = init
@@ -148,7 +148,7 @@ class Staging {
     const name = file.path.normalize('NFC').toLowerCase()
     if (!isOutputPath(file.path) || (file.mode !== 0o644 && file.mode !== 0o755)) throw invalid(`${JSON.stringify(file.path.slice(0, 200))} cannot be written`)
     // A builder chooses what is in a file, never which file: a hook or a script beside the outputs would run here.
-    if (!this.#asked.some(({ matches }) => matches(file.path))) throw invalid(`${JSON.stringify(file.path.slice(0, 200))} was not asked for`)
+    if (!await this.#asked.match(file.path)) throw invalid(`${JSON.stringify(file.path.slice(0, 200))} was not asked for`)
     if (this.#names.has(name)) throw invalid(`${file.path} comes twice, or in two spellings`)
     if (this.#folders.has(name) || foldersOf(name).some(folder => this.#names.has(folder))) throw invalid(`${file.path} is a file and a folder`)
     for (const folder of foldersOf(name)) this.#folders.add(folder)

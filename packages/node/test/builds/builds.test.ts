@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { ElderError, encodeFrame } from '@elder-node/protocol'
+import { decodeRequestFrame, ElderError, encodeFrame } from '@elder-node/protocol'
 import type { BuildEvent } from '../../src/api.ts'
 import { LeftoverError, type Engine } from '../../src/ports/engine.ts'
 import { Farm, waitScript } from './farm.ts'
@@ -85,6 +85,32 @@ describe('a build', () => {
     expect(await build.result).toMatchObject({ state: 'failed', exitCode: 125, attempt: 1, error: { ...said, fix: expect.stringContaining(said.fix) as string } })
     expect((await collect(build.events)).map(({ event }) => event)).not.toContain('moved')
     await eventually(() => { expect(builders.flatMap(({ host }) => host.leases())).toEqual([]) })
+  })
+
+  it('refuses globs with too many alternatives on both sides, before the command runs', async () => {
+    farm = new Farm()
+    const outputs = ['{a,b}'.repeat(20)]
+    const laptop = await farm.add('laptop', { slots: 0 })
+    await expect(laptop.builds.build({ command: ['make'], outputs })).rejects.toMatchObject({ code: 'OUTPUT_INVALID', fix: 'Name the folders above them.' })
+    let ran = false
+    const mini = await farm.add('mini', { script: async function * () {
+      ran = true
+      yield { type: 'exit', exitCode: 0, signal: null, reason: null }
+    } })
+    const onStream = mini.host.onStream.bind(mini.host)
+    // As if the requester had not looked.
+    mini.host.onStream = stream => {
+      const came = async function * (): AsyncGenerator<Uint8Array> {
+        for await (const bytes of stream) {
+          const frame = decodeRequestFrame(bytes)
+          yield frame.type === 'open' ? encodeFrame({ ...frame, spec: { ...frame.spec, outputs } }) : bytes
+        }
+      }
+      return onStream({ device: stream.device, send: bytes => stream.send(bytes), abort: reason => { stream.abort(reason) }, close: () => stream.close(), [Symbol.asyncIterator]: came })
+    }
+    const result = await (await laptop.builds.build({ command: ['make'], outputs: ['a'] })).result
+    expect(result).toMatchObject({ state: 'failed', attempt: 1, error: { code: 'OUTPUT_INVALID', fix: expect.stringContaining('Name the folders above them.') as string } })
+    expect(ran).toBe(false)
   })
 
   it('says 125 and every reason when nobody may run it', async () => {

@@ -1,7 +1,6 @@
 /** Outputs in memory: what a build left in its tree, and what its requester has written. For tests of builds, without a disk. */
 import { createHash } from 'node:crypto'
-import { ElderError, isOutputPath, type OutputFile, type OutputPart } from '@elder-node/protocol'
-import { outputGlob } from '../../src/adapters/output-glob.ts'
+import { ElderError, isOutputPath, outputGlobs, type OutputFile, type OutputPart } from '@elder-node/protocol'
 import type { KeptWhy, OutputReader, OutputWriter, SentTree, WrittenFile } from '../../src/ports/source.ts'
 
 const CHUNK_BYTES = 1_000
@@ -25,8 +24,8 @@ export class MemoryReader implements OutputReader {
   async match (tree: string, globs: string[], { signal }: { signal: AbortSignal }): Promise<{ paths: string[], unmatched: string[], leftOut: string[] }> {
     signal.throwIfAborted()
     const all = [...this.#filesOf(tree).keys()].filter(isOutputPath)
-    const meant = (glob: string): string[] => all.filter(path => outputGlob(glob).matches(path))
-    const left = this.#symlinks.filter(path => globs.some(glob => outputGlob(glob).matches(path)))
+    const meant = (glob: string): string[] => all.filter(path => outputGlobs([glob]).match(path))
+    const left = this.#symlinks.filter(path => globs.some(glob => outputGlobs([glob]).match(path)))
     const leftOut = left.map(path => `the symlink ${path} is left out: outputs are regular files`)
     return { paths: [...new Set(globs.flatMap(meant))].sort(), unmatched: globs.filter(glob => meant(glob).length === 0), leftOut }
   }
@@ -57,16 +56,16 @@ export class MemoryWriter implements OutputWriter {
   async resolve (to: string): Promise<string> { return to }
 
   async present (_to: string, globs: string[]): Promise<ReadonlySet<string>> {
-    const meant = globs.map(outputGlob)
+    const meant = outputGlobs(globs)
     const outputs = [...this.#written.keys()].filter(isOutputPath)
-    return new Set(outputs.filter(path => meant.some(({ matches }) => matches(path))))
+    return new Set(outputs.filter(path => meant.match(path)))
   }
 
   async write (
     _to: string, parts: AsyncIterable<OutputPart>,
     { outputs, signal, sent }: { outputs: string[], signal: AbortSignal, sent?: SentTree },
   ): Promise<WrittenFile[]> {
-    const globs = outputs.map(outputGlob)
+    const globs = outputGlobs(outputs)
     const files: Array<{ file: Omit<OutputFile, 'sha256'>, content: Buffer }> = []
     let manifest: OutputFile[] | undefined
     for await (const part of parts) {
@@ -74,7 +73,7 @@ export class MemoryWriter implements OutputWriter {
       if (manifest !== undefined) throw invalid('something follows the end of the outputs')
       if (part.type === 'file') {
         const { path } = part.file
-        if (!isOutputPath(path) || !globs.some(({ matches }) => matches(path))) throw invalid(`${path} cannot be written`)
+        if (!isOutputPath(path) || !globs.match(path)) throw invalid(`${path} cannot be written`)
         if (files.some(({ file }) => file.path.toLowerCase() === path.toLowerCase())) throw invalid(`${path} comes twice`)
         files.push({ file: part.file, content: Buffer.alloc(0) })
       } else if (part.type === 'chunk') {

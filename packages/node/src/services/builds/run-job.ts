@@ -1,5 +1,5 @@
 /** From a lease to a result on the builder: source, checkout, prepare, run, outputs. Every path ends with the tree removed. */
-import { ElderError, encodeOutputPart, formatTraceparent, inputDigest, manifestDigest, nextSpan, signResult, utf8, type BuildNetwork, type BuildResult, type BuildTimings, type Crypto, type ManifestFile, type Signer } from '@elder-node/protocol'
+import { ElderError, encodeOutputPart, formatTraceparent, inputDigest, manifestDigest, nextSpan, outputGlobs, signResult, utf8, type BuildNetwork, type BuildResult, type BuildTimings, type Crypto, type ManifestFile, type Signer } from '@elder-node/protocol'
 import type { Engine, Limits, RunEvent, RunSpec } from '../../ports/engine.ts'
 import type { Clock } from '../../ports/host.ts'
 import type { Logger } from '../../ports/log.ts'
@@ -44,6 +44,8 @@ export async function runJob (job: Job, components: RunComponents): Promise<void
   let tree: string | undefined
   try {
     await timed('sourceMs', () => source(job, components))
+    // A dishonest requester has not looked itself.
+    outputGlobs(job.spec.outputs)
     const folder = tree = await engine.createTree(runId(job), job.lease.slot)
     await timed('bootMs', () => components.cache.checkout(job.requester, job.spec.source.project, job.spec.source.commit, folder, { signal }))
     const failed = await timed('prepareMs', () => prepare(job, components, folder))
