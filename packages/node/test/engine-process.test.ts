@@ -1,3 +1,5 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { chmod, link, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,7 +11,7 @@ import { buildScript } from '../src/adapters/engine-process/script.ts'
 import { claimUids } from '../src/adapters/engine-common/uids.ts'
 import { openEngine } from '../src/adapters/engines.ts'
 import type { Engine } from '../src/ports/engine.ts'
-import { collect, engineAcceptance, newId, specOf } from './engine/acceptance.ts'
+import { collect, engineAcceptance, newId, specOf, until } from './engine/acceptance.ts'
 import { RemoteEngine } from './engine/remote.ts'
 import { needs } from './support/when.ts'
 
@@ -111,6 +113,62 @@ describe.runIf(needs(linux && isRoot, 'root on Linux'))('as root', () => {
     const closed = join(base, 'closed')
     await mkdir(closed, { mode: 0o700 })
     await expect(new ProcessEngine(initOf({ root: join(closed, 'root') })).check()).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE', fix: expect.stringContaining(closed) as string })
+  })
+
+  test('two builds of one name share nothing: the end of one does not end the other', async () => {
+    const engine = new ProcessEngine(initOf())
+    const signal = new AbortController().signal
+    const id = newId()
+    const [first, second] = [await engine.createTree(id, 0), await engine.createTree(id, 1)]
+    const go = join(first, 'go')
+    const long = collect(engine.run({ ...specOf(first, ['sh', '-c', 'touch up; until [ -e go ]; do sleep 0.05; done'], { slot: 0 }), id }, { signal }))
+    expect(await until(async () => await stat(join(first, 'up')).then(() => true, () => false), 10_000)).toBe(true)
+    const short = await collect(engine.run({ ...specOf(second, ['true'], { slot: 1 }), id }, { signal }))
+    await writeFile(go, '')
+    expect([short.exit, (await long).exit]).toMatchObject([{ exitCode: 0 }, { exitCode: 0, signal: null }])
+    await engine.removeTree(first)
+    await engine.removeTree(second)
+    await engine.close()
+  })
+
+  test.each([['setuid', '4755'], ['setgid', '2755']])('what runs with the ids of a build through a copy with the %s bit ends with the build, at its removal, and before the next', async (_bit, mode) => {
+    const engine = new ProcessEngine(initOf())
+    const signal = new AbortController().signal
+    const open = join(base, `open${mode}`)
+    await mkdir(open)
+    await chmod(open, 0o777)
+    const copy = join(open, 'env')
+    const spies: ChildProcess[] = []
+    /** An ordinary user of this machine starts the copy. */
+    const spy = async (): Promise<{ ended: Promise<unknown> }> => {
+      const child = spawn(copy, ['sleep', '60'], { uid: 69_001, gid: 69_001, stdio: 'ignore', cwd: '/' })
+      spies.push(child)
+      const ended = once(child, 'exit')
+      const status = await readFile(`/proc/${child.pid}/status`, 'utf8')
+      expect(status).toMatch(/^[UG]id:\t69001\t7\d{4}\t/m)
+      return { ended: ended.then(([, killed]) => killed as unknown) }
+    }
+    try {
+      const tree = await engine.createTree(newId(), 0)
+      const run = collect(engine.run(specOf(tree, ['sh', '-c', `cp "$(command -v env)" ${copy} && chmod ${mode} ${copy} && touch up; until [ -e go ]; do sleep 0.05; done`]), { signal }))
+      expect(await until(async () => await stat(join(tree, 'up')).then(() => true, () => false), 10_000)).toBe(true)
+      const during = await spy()
+      await writeFile(join(tree, 'go'), '')
+      expect([(await run).exit.exitCode, await during.ended]).toEqual([0, 'SIGKILL'])
+      const after = await spy()
+      await engine.removeTree(tree)
+      expect(await after.ended).toBe('SIGKILL')
+      const before = await spy()
+      const next = await engine.createTree(newId(), 0)
+      expect(await before.ended).toBe('SIGKILL')
+      await engine.removeTree(next)
+      const swept = await spy()
+      await engine.sweep()
+      expect(await swept.ended).toBe('SIGKILL')
+    } finally {
+      for (const child of spies) child.kill('SIGKILL')
+      await engine.close()
+    }
   })
 
   test('strays in shared folders do not outlive the build', async () => {

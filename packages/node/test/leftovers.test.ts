@@ -68,7 +68,7 @@ describe.runIf(needs(linux, 'Linux: processes are found in /proc'))('a process t
     const [afterBuild, ofBefore] = [1, 2].map(() => spawn('sleep', ['60'], { stdio: 'ignore' }))
     onTestFinished(() => { for (const child of [afterBuild, ofBefore]) child?.kill('SIGKILL') })
     const cage: Cage = {
-      description: '', seals: false, uidOf: () => undefined, places: at => at, strays: async () => [], close: async () => {},
+      description: '', seals: false, uidOf: () => undefined, places: at => at, strays: async () => [], clear: async () => {}, close: async () => {},
       start: async () => ({ child: spawn('true', { stdio: ['ignore', 'pipe', 'pipe'] }), kill: async () => [afterBuild?.pid as number], reason: async () => null, release: async () => {} }),
       sweep: async () => [`/proc/${ofBefore?.pid}`],
     }

@@ -19,7 +19,7 @@ export interface Limits {
 export const NO_DEFAULT_IMAGE = 'no default image yet'
 
 export interface RunSpec {
-  /** Unique per attempt: names the sandbox; what {@link Engine.sweep} finds after a crash. */
+  /** Unique among the builds of this node, whoever asked for them: names the sandbox; what {@link Engine.sweep} finds after a crash. */
   id: string
   /** Which of the builder's slots this is, from 0: separates users and folders of builds that run together. */
   slot: number

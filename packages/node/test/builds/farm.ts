@@ -48,7 +48,7 @@ export interface FarmWorld {
   Resources?: typeof ResourceService
 }
 
-const realWorld = (): FarmWorld => ({
+export const realWorld = (): FarmWorld => ({
   network: new MemoryNetwork(), clockOf: () => ({ wallMs: () => Date.now(), monotonicMs: () => performance.now() }), signerOf: () => signerFromSeed(randomBytes(32)),
   random: Math.random, randomBytes,
 })

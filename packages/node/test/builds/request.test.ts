@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { LIMITS } from '@elder-node/protocol'
 import type { BuildEvent } from '../../src/api.ts'
 import type { RunSpec } from '../../src/ports/engine.ts'
-import { Farm, waitScript, type Script } from './farm.ts'
+import { Farm, realWorld, waitScript, type Script } from './farm.ts'
 import { eventually } from '../support/eventually.ts'
 
 let farm: Farm
@@ -26,6 +26,17 @@ function recorder (exitCode = 0): { script: Script, specs: RunSpec[] } {
     yield { type: 'exit', exitCode, signal: null, reason: null }
   } }
 }
+
+it('what a build has on its builder is named by the builder: two requesters that choose one id share nothing', async () => {
+  farm = new Farm({ world: { ...realWorld(), randomBytes: length => new Uint8Array(length) } })
+  const { script, specs } = recorder()
+  await farm.add('mini', { slots: 2, script })
+  const requesters = [await farm.add('laptop', { slots: 0 }), await farm.add('phone', { slots: 0 })]
+  const runs = await Promise.all(requesters.map(async ({ builds }) => await builds.build({ command: ['x'] })))
+  const results = await Promise.all(runs.map(async ({ result }) => await result))
+  expect(results).toMatchObject([{ exitCode: 0, build: results[1]?.build }, { exitCode: 0 }])
+  expect(new Set(specs.map(({ id }) => id)).size).toBe(2)
+})
 
 describe('image and network', () => {
   it('what is not the name of an image is said here, before any device is asked', async () => {

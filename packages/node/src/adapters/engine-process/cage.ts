@@ -26,6 +26,8 @@ export interface Cage {
   start: (spec: RunSpec, script: string, folder: BuildFolder) => Promise<Caged>
   /** Folders outside of the build's own that it can have filled: they count for its disk limit. */
   strays: (slot: number) => Promise<string[]>
+  /** Ends whatever has the rights of a slot's builds while it has no build. */
+  clear: (slot: number) => Promise<void>
   /** Ends whatever an earlier life left running, and removes what it left in shared folders. @returns what stays, processes as `/proc/<pid>` */
   sweep: () => Promise<string[]>
   close: () => Promise<void>

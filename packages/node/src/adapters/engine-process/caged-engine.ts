@@ -54,13 +54,14 @@ export class CagedEngine implements Engine {
 
   async createTree (id: string, slot: number): Promise<string> {
     const { root, cage } = await this.#opening.get()
+    await cage.clear(slot)
     return makeFolder(root, checkId(id), slot, cage.uidOf(slot))
   }
 
   async removeTree (tree: string): Promise<void> {
     const { root, cage } = await this.#opening.get()
     checkTree(root, tree)
-    await this.#left.remove(folderOf(tree).folder, cage.uidOf(slotOf(tree)))
+    await this.#left.remove(folderOf(tree).folder, cage.uidOf(slotOf(tree))).finally(() => cage.clear(slotOf(tree)))
   }
 
   async * run (spec: RunSpec, { signal }: { signal: AbortSignal }): AsyncGenerator<RunEvent> {

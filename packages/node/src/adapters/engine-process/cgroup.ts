@@ -2,7 +2,7 @@
 import { access, constants, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Limits } from '../../ports/engine.ts'
+import type { Limits, RunSpec } from '../../ports/engine.ts'
 import { kill, pidsIn } from './processes.ts'
 
 type ControllerName = 'memory' | 'pids' | 'cpu'
@@ -79,6 +79,9 @@ function settings ({ name, version }: Controller, limits: Limits): Array<[file: 
   const bytes = String(limits.memoryBytes)
   return version === 1 ? [['memory.limit_in_bytes', bytes], ['memory.memsw.limit_in_bytes', bytes, true]] : [['memory.max', bytes], ['memory.swap.max', '0', true]]
 }
+
+/** A slot has one build at a time: whatever it is called, it shares its group with no other. */
+export function groupName ({ id, slot }: Pick<RunSpec, 'id' | 'slot'>): string { return `${id}.${slot}` }
 
 /** The groups of one build. */
 export class LimitGroup {

@@ -36,6 +36,8 @@ export class GroupCage implements Cage {
 
   places (folder: BuildFolder): BuildFolder { return folder }
 
+  async clear (): Promise<void> { /* builds have no user of their own */ }
+
   /** What it leaves elsewhere has the owner's name: it cannot be told from the owner's own. */
   async strays (): Promise<string[]> { return [] }
 

@@ -3,14 +3,15 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 
-/** Bytes of a status file up to its Uid line, and to spare. */
+/** Bytes of a status file up to its Gid line, and to spare. */
 const HEAD_BYTES = 1024
 /** Files read in one go before others get their turn. */
 const AT_ONCE = 256
 
 /**
- * Running processes whose real uid is in the range; zombies hold nothing and do not count. Asked twice per build: read without
- * the thread pool and into one buffer, a file costs a tenth.
+ * Running processes that have an id of the range as user or group: real, effective, saved or for files, since what a program
+ * with the setuid bit starts has its caller's real one. Zombies hold nothing and do not count. Asked several times per build:
+ * read without the thread pool and into one buffer, a file costs a tenth.
  */
 export async function processesOf (firstUid: number, count: number): Promise<number[]> {
   const head = Buffer.allocUnsafe(HEAD_BYTES)
@@ -19,8 +20,8 @@ export async function processesOf (firstUid: number, count: number): Promise<num
   for (const [i, pid] of pids.entries()) {
     if (i > 0 && i % AT_ONCE === 0) await nextTurn()
     const text = statusHead(pid, head)
-    const uid = Number(/^Uid:\s+(\d+)/m.exec(text)?.[1] ?? -1)
-    if (uid >= firstUid && uid < firstUid + count && pid !== process.pid && !/^State:\s+[ZX]/m.test(text)) found.push(pid)
+    const ids = [...text.matchAll(/^[UG]id:(.*)$/gm)].flatMap(([, line = '']) => line.trim().split(/\s+/).map(Number))
+    if (ids.some(id => id >= firstUid && id < firstUid + count) && pid !== process.pid && !/^State:\s+[ZX]/m.test(text)) found.push(pid)
   }
   return found
 }

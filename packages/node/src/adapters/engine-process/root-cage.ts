@@ -7,7 +7,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { ElderError } from '@elder-node/protocol'
 import type { Limits, RunSpec } from '../../ports/engine.ts'
 import type { Cage, Caged } from './cage.ts'
-import { findControllers, groupsIn, LimitGroup, type Controller } from './cgroup.ts'
+import { findControllers, groupName, groupsIn, LimitGroup, type Controller } from './cgroup.ts'
 import { killAll, pathsOf, processesOf } from './processes.ts'
 import { INIT, LAUNCH, UID_WATCHDOG } from './script.ts'
 import { runTool } from '../run-tool.ts'
@@ -59,9 +59,12 @@ export class RootCage implements Cage {
 
   strays (slot: number): Promise<string[]> { return straysOf(this.uidOf(slot), 1) }
 
+  /** A program that a build left with the setuid bit gives its user to whoever starts it, until it is removed. */
+  async clear (slot: number): Promise<void> { await killAll(() => processesOf(this.uidOf(slot), 1)) }
+
   async start (spec: RunSpec, script: string): Promise<Caged> {
     const uid = this.uidOf(spec.slot)
-    const group = new LimitGroup(this.#controllers, spec.id)
+    const group = new LimitGroup(this.#controllers, groupName(spec))
     await group.create(spec.limits).catch((error: unknown) => { throw new ElderError('ENGINE_FAILED', `the limits of the build could not be set: ${(error as Error).message}`, '', {}, { cause: error }) })
     const { setpriv, unshare, sh } = this.#tools
     const watchdog = this.#namespaces ? undefined : this.#watch(uid)
@@ -127,8 +130,12 @@ export class RootCage implements Cage {
       processes.push(...await killAll(() => group.pids()))
       await group.remove()
     }
-    processes.push(...await killAll(() => processesOf(this.#uids.first, this.#uids.count)))
-    return [...pathsOf(processes), ...await removeStrays(this.#uids.first, this.#uids.count)]
+    const users = (): Promise<number[]> => killAll(() => processesOf(this.#uids.first, this.#uids.count))
+    await users()
+    const strays = await removeStrays(this.#uids.first, this.#uids.count)
+    // What a stray with the setuid bit has started until it was removed.
+    processes.push(...await users())
+    return [...pathsOf(processes), ...strays]
   }
 
   close (): Promise<void> { return this.#uids.release() }

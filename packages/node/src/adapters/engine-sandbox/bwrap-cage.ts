@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ElderError } from '@elder-node/protocol'
 import type { Limits, RunSpec } from '../../ports/engine.ts'
 import type { Cage, Caged } from '../engine-process/cage.ts'
-import { findControllers, groupsIn, LimitGroup, type Controller } from '../engine-process/cgroup.ts'
+import { findControllers, groupName, groupsIn, LimitGroup, type Controller } from '../engine-process/cgroup.ts'
 import { kill, killAll, pathsOf } from '../engine-process/processes.ts'
 import { LAUNCH } from '../engine-process/script.ts'
 import type { BuildFolder } from '../engine-common/trees.ts'
@@ -63,11 +63,13 @@ export class BwrapCage implements Cage {
 
   places (): typeof INSIDE { return INSIDE }
 
+  async clear (): Promise<void> { /* builds have no user of their own */ }
+
   async strays (): Promise<string[]> { return [] }
 
   async start (spec: RunSpec, script: string, folder: BuildFolder): Promise<Caged> {
     const { bwrap, root, system, hidden, program: filterProgram, controllers } = this.#parts
-    const group = new LimitGroup(controllers, spec.id)
+    const group = new LimitGroup(controllers, groupName(spec))
     await group.create(spec.limits).catch((error: unknown) => { throw new ElderError('ENGINE_FAILED', `the limits of the build could not be set: ${(error as Error).message}`, '', {}, { cause: error }) })
     const files = await writeFiles(folder.folder, filterProgram)
     const args = bwrapArguments({ system, hidden, accounts: files, sealed: spec.sealed, readable: [join(root, 'environment'), script], folder, fds: FDS })

@@ -134,7 +134,8 @@ async function runSpec (job: Job, { environment, limits, network }: RunComponent
   }
 }
 
-function runId (job: Job): string { return `${job.spec.build}-${job.lease.fence}` }
+/** Names what the build has on this machine. A requester chooses build and fence; the lease is this device's own, and no other build has it. */
+function runId ({ spec, lease }: Job): string { return `${spec.build}-${lease.id.replaceAll('.', '-')}` }
 
 /** Sends outputs and the signed result until the requester has them all; over a new stream when the old one breaks. */
 async function handOver (job: Job, components: RunComponents, tree: string, exit: Exit, timings: BuildTimings): Promise<void> {
