@@ -1,13 +1,15 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { chmod, link, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ProcessEngine, type ProcessEngineInit } from '../src/adapters/engine-process/engine.ts'
 import { findControllers, LimitGroup } from '../src/adapters/engine-process/cgroup.ts'
 import { buildScript } from '../src/adapters/engine-process/script.ts'
+import { rootName, rootParents } from '../src/adapters/engine-common/root.ts'
 import { claimUids } from '../src/adapters/engine-common/uids.ts'
 import { openEngine } from '../src/adapters/engines.ts'
 import type { Engine } from '../src/ports/engine.ts'
@@ -196,6 +198,28 @@ describe.runIf(needs(linux, 'Linux: build users are claimed by uid'))('build use
     expect(heirs.map(block => block.first)).toContain(second?.first)
     await first?.release()
     expect((await claimUids('/new', { dir })).first).toBe(first?.first)
+  })
+})
+
+describe('where builds lie', () => {
+  test('a user whose temporary folder is missing, relative or taken by somebody else has a cache', () => {
+    expect(rootParents(1000, { XDG_CACHE_HOME: '/c' }, '/tmp')).toEqual(['/tmp/elder-node-1000', '/c/elder-node'])
+    expect(rootParents(1000, { XDG_CACHE_HOME: '/c' }, '.')).toEqual(['/c/elder-node'])
+    expect(rootParents(0, {}, '.')).toEqual(['/var/lib/elder-node'])
+  })
+
+  test.runIf(needs(linux && isRoot, 'root on Linux'))('an ordinary user gets there', async () => {
+    const cache = join(base, 'cache')
+    await mkdir(cache)
+    await chmod(cache, 0o777)
+    const taken = join(base, 'taken')
+    await mkdir(join(taken, 'elder-node-69001'), { recursive: true })
+    await chmod(taken, 0o755)
+    for (const TMPDIR of [taken, '/nonexistent', '.']) {
+      const script = `process.setuid(69001); import(${JSON.stringify(new URL('../src/adapters/engine-common/root.ts', import.meta.url).href)}).then(m => m.openRoot('/d')).then(console.log)`
+      const { stdout } = await promisify(execFile)(process.execPath, ['--conditions=elder-source', '--eval', script], { cwd: cache, env: { TMPDIR, XDG_CACHE_HOME: cache } })
+      expect(stdout, TMPDIR).toBe(`${cache}/elder-node/${rootName('/d')}\n`)
+    }
   })
 })
 

@@ -1,9 +1,9 @@
 /** The owner's npm settings that a build may have: where packages come from, never who fetches them. */
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { homeFolder } from './xdg.ts'
 
 export interface NpmSettings {
   registry: string | undefined
@@ -28,8 +28,10 @@ async function configFiles (env: NodeJS.ProcessEnv): Promise<Record<'globalconfi
   // Only these two: npm refuses to print a registry that holds a password.
   const asked = await promisify(execFile)('npm', ['config', 'get', 'globalconfig', 'userconfig'], { cwd: '/', env, timeout: 20_000 }).catch(() => ({ stdout: '' }))
   const said = new Map(asked.stdout.split('\n').map(line => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1).trim()] as const))
-  return { globalconfig: said.get('globalconfig') ?? variable(env, 'globalconfig'), userconfig: said.get('userconfig') ?? variable(env, 'userconfig') ?? join(env['HOME'] ?? homedir(), '.npmrc') }
+  return { globalconfig: said.get('globalconfig') ?? variable(env, 'globalconfig'), userconfig: said.get('userconfig') ?? variable(env, 'userconfig') ?? npmrcIn(env['HOME'] ?? homeFolder()) }
 }
+
+function npmrcIn (home: string | undefined): string | undefined { return home === undefined ? undefined : join(home, '.npmrc') }
 
 /** npm reads its variables in any case. */
 function variable (env: NodeJS.ProcessEnv, key: string): string | undefined {

@@ -1,8 +1,9 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { peerIdOf } from '@elder-node/protocol'
@@ -124,6 +125,13 @@ describe('the data directory', () => {
     expect(dataDirPath(undefined, env)).toBe('/e')
     expect(dataDirPath(undefined, { XDG_STATE_HOME: '/x' })).toBe('/x/elder-node')
     expect(dataDirPath(undefined, { XDG_STATE_HOME: 'relative' })).toMatch(/\.local\/state\/elder-node$/)
+  })
+
+  test.runIf(needs(process.platform === 'linux' && process.getuid?.() === 0, 'root on Linux, to be a user that the system does not know'))('of a user without a home has to be named', async () => {
+    const module = JSON.stringify(new URL('../../src/adapters/data-dir.ts', import.meta.url).href)
+    const script = `process.setuid(69001); import(${module}).then(m => { console.log(m.dataDirPath('/d', {})); m.dataDirPath(undefined, {}) }).catch(e => console.log(e.code, e.fix))`
+    const { stdout } = await promisify(execFile)(process.execPath, ['--conditions=elder-source', '--eval', script], { cwd: '/', env: {} })
+    expect(stdout).toMatch(/^\/d\nNO_HOME .*--dir.*HOME/)
   })
 
   test('a socket path that is too long moves to a private runtime directory', () => {

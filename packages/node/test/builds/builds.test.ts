@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { decodeRequestFrame, ElderError, encodeFrame } from '@elder-node/protocol'
+import { decodeBuilderFrame, decodeRequestFrame, ElderError, encodeFrame } from '@elder-node/protocol'
 import type { BuildEvent } from '../../src/api.ts'
 import { LeftoverError, type Engine } from '../../src/ports/engine.ts'
 import { Farm, waitScript } from './farm.ts'
@@ -111,6 +111,23 @@ describe('a build', () => {
     const result = await (await laptop.builds.build({ command: ['make'], outputs: ['a'] })).result
     expect(result).toMatchObject({ state: 'failed', attempt: 1, error: { code: 'OUTPUT_INVALID', fix: expect.stringContaining('Name the folders above them.') as string } })
     expect(ran).toBe(false)
+  })
+
+  it('takes `attached` once per stream: a builder that says it without end fills no memory', async () => {
+    farm = new Farm()
+    const laptop = await farm.add('laptop', { slots: 0 })
+    const mini = await farm.add('mini')
+    const onStream = mini.host.onStream.bind(mini.host)
+    mini.host.onStream = stream => {
+      const send = async (frame: Uint8Array): Promise<void> => {
+        const times = decodeBuilderFrame(frame).type === 'attached' ? 200 : 1
+        for (let i = 0; i < times; i++) await stream.send(frame)
+      }
+      return onStream({ device: stream.device, send, abort: reason => { stream.abort(reason) }, close: () => stream.close(), [Symbol.asyncIterator]: () => stream[Symbol.asyncIterator]() })
+    }
+    const run = await laptop.builds.build({ command: ['make'] })
+    expect(await run.result).toMatchObject({ state: 'failed' })
+    expect((await collect(run.events)).filter(({ event }) => event === 'started').length).toBeLessThan(10)
   })
 
   it('says 125 and every reason when nobody may run it', async () => {

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { link, lstat, mkdir, readFile, readlink, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 
 /** Slots one node may have as root. */
@@ -100,7 +100,7 @@ async function startOf (pid: number): Promise<string> {
 }
 
 async function claimDir (given: string | undefined): Promise<string> {
-  for (const dir of given === undefined ? ['/run/elder-node', join(tmpdir(), 'elder-node-uids')] : [given]) {
+  for (const dir of given === undefined ? ['/run/elder-node', join(tmpdir(), 'elder-node-uids')].filter(isAbsolute) : [given]) {
     await mkdir(dir, { mode: 0o700, recursive: true }).catch(() => undefined)
     const stat = await lstat(dir).catch(() => undefined)
     if (stat?.isDirectory() === true && stat.uid === process.getuid?.() && (stat.mode & 0o022) === 0) return dir

@@ -1,9 +1,9 @@
 /** Where container daemons listen, and which of them answers. */
 import { statSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { ContainerClient } from './client.ts'
 import { UnreachableError } from './http.ts'
+import { homeFolder } from '../xdg.ts'
 
 export type ContainerEngineName = 'docker' | 'podman'
 
@@ -13,13 +13,13 @@ export interface FoundDaemon { client: ContainerClient, name: ContainerEngineNam
 const PROBE_MS = 5_000
 
 /** Well-known sockets, the user's own before the system's. */
-export function socketCandidates (name: ContainerEngineName, env: NodeJS.ProcessEnv, home: string = homedir()): string[] {
+export function socketCandidates (name: ContainerEngineName, env: NodeJS.ProcessEnv, home: string | undefined = homeFolder()): string[] {
   const { DOCKER_HOST = '', CONTAINER_HOST = '', XDG_RUNTIME_DIR = '' } = env
   const given = name === 'docker' ? DOCKER_HOST : CONTAINER_HOST
   if (given.startsWith('unix://')) return [given.slice('unix://'.length)]
   const own = XDG_RUNTIME_DIR === '' ? [] : [join(XDG_RUNTIME_DIR, name === 'docker' ? 'docker.sock' : 'podman/podman.sock')]
   return name === 'docker'
-    ? [...own, '/var/run/docker.sock', join(home, '.docker/run/docker.sock')]
+    ? [...own, '/var/run/docker.sock', ...(home === undefined ? [] : [join(home, '.docker/run/docker.sock')])]
     : [...own, '/run/podman/podman.sock']
 }
 

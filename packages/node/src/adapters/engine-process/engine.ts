@@ -12,7 +12,7 @@ import { openRoot, rootName } from '../engine-common/root.ts'
 export interface ProcessEngineInit extends RootCageInit {
   /** The node's data directory: names the engine's own folder. Nothing is written there. */
   dataDir: string
-  /** Where trees live. As root every user must be able to traverse its parents. @default /var/lib/elder-node/<hash of dataDir> as root, else in the temporary folder */
+  /** Where trees live. As root every user must be able to traverse its parents. @default /var/lib/elder-node/<hash of dataDir> as root, else in the temporary folder or the user's cache */
   root?: string
   /** More folders that are no build's business: where the control socket is. @default none */
   hide?: string[]

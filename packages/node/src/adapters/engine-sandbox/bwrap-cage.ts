@@ -5,7 +5,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, open as openFile, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
-import { arch, homedir, release } from 'node:os'
+import { arch, release } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ElderError } from '@elder-node/protocol'
@@ -16,6 +16,7 @@ import { kill, killAll, pathsOf } from '../engine-process/processes.ts'
 import { LAUNCH } from '../engine-process/script.ts'
 import type { BuildFolder } from '../engine-common/trees.ts'
 import { findTool } from '../system-tools.ts'
+import { homeFolder } from '../xdg.ts'
 import { bwrapArguments, countsPerNamespace, INSIDE, isVisible, type SystemEntry } from './plan.ts'
 import { findBwrap, systemEntries, tryBwrap, unavailable } from './probe.ts'
 import { seccompProgram } from './seccomp.ts'
@@ -46,7 +47,7 @@ export class BwrapCage implements Cage {
     if (cpu !== 'x64' && cpu !== 'arm64') throw unavailable(`the sandbox has no list of system calls for ${cpu}`, 'Use --engine docker.')
     const { bwrap, version } = await findBwrap()
     const system = await systemEntries()
-    const hidden = await visibleOf([...ownHome(), root, ...init.hide ?? []])
+    const hidden = await visibleOf([...[homeFolder() ?? []].flat(), root, ...init.hide ?? []])
     const program = seccompProgram(cpu)
     const trial = await mkdtemp(join(root, 'trial-'))
     try {
@@ -123,15 +124,6 @@ export class BwrapCage implements Cage {
   }
 
   async close (): Promise<void> { /* nothing was claimed */ }
-}
-
-/** None for a user that the system does not know, as in some containers. */
-function ownHome (): string[] {
-  try {
-    return [homedir()]
-  } catch {
-    return []
-  }
 }
 
 /** Those that are inside of what every build sees: as when the data directory is /opt/elder-node. */

@@ -44,6 +44,7 @@ export class Session {
   #stream: FrameStream | undefined
   #writing: Promise<WrittenFile[]> | undefined
   #end: Extract<OutputPart, { type: 'end' }> | undefined
+  #attached = false
   #sending = false
   #over = false
 
@@ -78,6 +79,7 @@ export class Session {
   /** True when nothing more is to come. */
   async #take (stream: FrameStream, frame: BuilderFrame): Promise<boolean> {
     if (this.#over) return true
+    if (frame.type === 'attached') this.#attach()
     this.#events.frame(frame)
     switch (frame.type) {
       case 'attached': if (!frame.resumed) await askForSource(stream, this.#init.snapshot); return false
@@ -87,6 +89,12 @@ export class Session {
       case 'failed': this.#over = true; this.#parts.fail(new Error(frame.code)); return true
       default: return false
     }
+  }
+
+  /** Each is told and kept: a builder could say it without end. */
+  #attach (): void {
+    if (this.#attached) throw new MalformedError('a builder says once that it is attached')
+    this.#attached = true
   }
 
   /** Beside the reading loop: the log of a builder that is served from its cache must not wait for a pack. */
