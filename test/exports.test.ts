@@ -23,7 +23,7 @@ const SURFACE: Record<string, string[]> = {
     ROLES RTT_STALE_MS RTT_WINDOW RULES RttFilter SETTINGS_STACK STACK_NAME SlotMachine SyncSession TICK_MS UNABLE_CODES allows
     batchOf batchValue builderCapability checkNamed codeOf compareBytes compareFeeds conferred decode decodeAdvert decodeBuilderFrame decodeCanonical
     decodeProbe decodeProbeAnswer decodeRecord decodeRequestFrame decodeSync deviceId deviceKey deviceOfAddress encode encodeAdvert encodeFrame encodeOutputPart encodeProbe encodeProbeAnswer encodeRecord
-    encodeSync entryId formatTraceparent nextSpan originOf parseTraceparent traceIdOf equalBytes feedDevice feedId feedIdOf feedKey formatRecovery formatTicket fromBase32 fromHex
+    encodeSync entryId formatTraceparent nextSpan originOf outputGlobs parseTraceparent traceIdOf equalBytes feedDevice feedId feedIdOf feedKey formatRecovery formatTicket fromBase32 fromHex
     fromUtf8 genesisHash hasRole headOf headValue imageHint inputDigest isCount isDeviceName isEntryId isGitsOwn isHash isInsideTree isOutputPath isRefusalCode isSeq isRemoval keptOf
     lapsesAtMs liveOf liveValue manifestDigest memberRecordHash meshIdOf meshKey nextAt openMemberRecord parseClaimWord
     parseControlReply parseControlRequest parseRecovery parseSpec parseStackKey parseTicket peerIdOf placesOf proofOf rank recordHash redeemMessage refusal resolveRoster risingPlaces score seenOf

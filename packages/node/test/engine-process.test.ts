@@ -7,6 +7,9 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ProcessEngine, type ProcessEngineInit } from '../src/adapters/engine-process/engine.ts'
+import type { Cage } from '../src/adapters/engine-process/cage.ts'
+import { CagedEngine } from '../src/adapters/engine-process/caged-engine.ts'
+import { GroupCage } from '../src/adapters/engine-process/group-cage.ts'
 import { findControllers, LimitGroup } from '../src/adapters/engine-process/cgroup.ts'
 import { buildScript } from '../src/adapters/engine-process/script.ts'
 import { rootName, rootParents } from '../src/adapters/engine-common/root.ts'
@@ -199,6 +202,23 @@ describe.runIf(needs(linux, 'Linux: build users are claimed by uid'))('build use
     await first?.release()
     expect((await claimUids('/new', { dir })).first).toBe(first?.first)
   })
+})
+
+test.runIf(needs(linux, 'Linux: processes by /proc'))('a build that is cancelled while its cage is made ends', async () => {
+  const root = join(base, 'early')
+  await mkdir(root)
+  const cage = await GroupCage.open(root, [])
+  const cancelled = new AbortController()
+  const none = async (): Promise<void> => undefined
+  const slow: Cage = { description: '', seals: false, uidOf: () => undefined, places: folder => folder, strays: async () => [], clear: none, sweep: async () => [], close: none, start: async (...started) => {
+    const caged = await cage.start(...started)
+    cancelled.abort()
+    return caged
+  } }
+  const engine = new CagedEngine({ name: 'process', title: '', ownsRoot: false, open: async () => ({ root, cage: slow }) })
+  const tree = await engine.createTree(newId(), 0)
+  expect((await collect(engine.run(specOf(tree, ['sleep', '60']), { signal: cancelled.signal }))).exit.signal).toBe('SIGKILL')
+  await engine.removeTree(tree)
 })
 
 describe('where builds lie', () => {

@@ -73,6 +73,8 @@ export class CagedEngine implements Engine {
     const caged = await cage.start(spec, script, folder)
     const cancel = (): void => { void caged.kill() }
     signal.addEventListener('abort', cancel, { once: true })
+    // It may have come while the cage was made.
+    if (signal.aborted) cancel()
     const disk = new DiskWatch({ folders: async () => [folder.folder, ...await cage.strays(spec.slot)], bytesMax: spec.limits.diskBytes, onFull: cancel })
     try {
       yield * follow(caged, disk, signal)
