@@ -13,7 +13,7 @@ const run = (seed: number, how: How = {}, steps: readonly ReturnType<typeof plan
 
 /** Each with the seed that catches it and what it finds. */
 const MUTANTS: Array<[Mutant, number, string]> = [
-  ['sweep', 1, 'more builds than slots on a machine'],
+  ['sweep', 6, 'more builds than slots on a machine'],
   ['kill', 1, 'a build that had ended went on'],
   ['early', 1, 'more builds than slots on a machine'],
   ['close', 5, 'a build of a device that is out went on'],
