@@ -4,7 +4,8 @@ import { builds, fuzz, logKills, mergeOrders, town, type Measured } from './rigs
 /** How much a run does. */
 export interface Size { townRuns: number, townMinutes: number, histories: number, inputs: number, yardRuns: number, leaseHours: number, logKills: number }
 export const SHORT: Size = { townRuns: 4, townMinutes: 4, histories: 300, inputs: 800, yardRuns: 3, leaseHours: 2, logKills: 8 }
-export const LONG: Size = { townRuns: 500, townMinutes: 10, histories: 100_000, inputs: 100_000, yardRuns: 500, leaseHours: 500, logKills: 1_000 }
+/** About half an hour on two quiet cores. */
+export const LONG: Size = { townRuns: 60, townMinutes: 10, histories: 20_000, inputs: 40_000, yardRuns: 80, leaseHours: 80, logKills: 200 }
 
 export interface Promised {
   id: string
