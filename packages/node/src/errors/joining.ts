@@ -21,7 +21,7 @@ export const JOINING: Codes = {
   RECOVERY_MALFORMED: error('The recovery text is incomplete or mistyped.', 'Type it as it was shown when the mesh was founded.'),
   LAST_ADMIN: error('Without this device nobody could invite or evict; when it is the only device, the mesh ends with it.', '`elder-node devices promote <device>`, then leave; or `elder-node leave --force`'),
   ONLY_COPY: met('error problem', 'A stack with entries is on this device alone: no other device is connected that holds all of it, and no remote does.', 'Start another device, or `elder-node stack remote add <stack> <git url>`'),
-  NOBODY_TOLD: error('No other device is online to hear that this one leaves, so the mesh would go on counting it.', 'Start another device first; or `elder-node leave --force`, and on another device: `elder-node evict <device>`'),
+  NOBODY_TOLD: error('No other device answers, to hear that this one leaves, so the mesh would go on counting it.', 'Start another device first; or `elder-node leave --force`, and on another device: `elder-node evict <device>`'),
   SELF: error('A device cannot do this to itself.', 'Run it on another device; to take this one out of the mesh: `elder-node leave`'),
   NOT_EVICTED: error(
     'What a device wrote beyond its cut should be brought back, and it has none: it is a member, or left by itself.',

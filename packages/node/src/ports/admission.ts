@@ -9,6 +9,9 @@ export type { RefusalCode } from '@elder-node/protocol'
 /** `proof` goes to a removed device, and to one that only a removed device let in: the records that show it. */
 export type Verdict = { ok: true, answer: Value } | { ok: false, code: RefusalCode, proof?: Value }
 
+/** How long the answer to a leave may take to get through, milliseconds. */
+export const FAREWELL_MS = 1_000
+
 export interface Admission {
   readonly meshId: MeshId
   /** 32 bytes that only members and ticket holders know: the knock before Noise is keyed with it. A wall, never the lock. */
@@ -28,6 +31,9 @@ export interface Admission {
   members (): Array<{ device: DeviceId, addresses: string[] }>
   /** Called when a member is seen at new addresses. */
   learned (device: DeviceId, addresses: string[]): void
-  /** Fires when a device is revoked or lost: close its connections now. Returns the unsubscriber. */
-  onRemoved (listener: (device: DeviceId) => void): () => void
+  /**
+   * Fires when a device is revoked or lost: close its connections now. One that `left` by its own word waits for the answer to that, and
+   * closes them itself: close them after {@link FAREWELL_MS}. Returns the unsubscriber.
+   */
+  onRemoved (listener: (device: DeviceId, left: boolean) => void): () => void
 }

@@ -18,6 +18,8 @@ export interface LeavingComponents {
 export interface LeavingInit {
   /** How long other devices and remotes may take to hold what is only here, milliseconds. @default 10_000 */
   handoverMs?: number
+  /** How long one of the others may take to answer before it is told, milliseconds. @default 5_000 */
+  answerMs?: number
 }
 
 const LOOK_MS = 100
@@ -27,7 +29,7 @@ const LOOK_MS = 100
  *
  * @throws ElderError `LAST_ADMIN`, `ONLY_COPY`, `NOBODY_TOLD`, `NOT_A_MEMBER`, `DISK_FULL`, `STORAGE`: then nothing happened
  */
-export async function leave (components: LeavingComponents, { force = false, signal = new AbortController().signal }: LeaveOptions = {}, { handoverMs = 10_000 }: LeavingInit = {}): Promise<Departure> {
+export async function leave (components: LeavingComponents, { force = false, signal = new AbortController().signal }: LeaveOptions = {}, { handoverMs = 10_000, answerMs = 5_000 }: LeavingInit = {}): Promise<Departure> {
   const { mesh, membership } = components
   const device = membership.ref(membership.self)
   if (!force) demandAnotherAdmin(membership)
@@ -35,7 +37,8 @@ export async function leave (components: LeavingComponents, { force = false, sig
   signal.throwIfAborted()
   if (!force && lost.length > 0) throw onlyCopy(lost)
   const others = membership.roster.members.size - 1
-  if (!force && others > 0 && mesh.peers().length === 0) throw nobodyTold(device.name)
+  if (!force && others > 0 && !await isAnyoneThere(mesh, AbortSignal.any([signal, AbortSignal.timeout(answerMs)]))) throw nobodyTold(device.name)
+  signal.throwIfAborted()
   const told = await membership.leave()
   return {
     device, mesh: { id: membership.meshId, name: membership.meshName },
@@ -56,6 +59,11 @@ async function handOver ({ mesh, stacks, exchange, push }: LeavingComponents, si
 
 async function aborted (signal: AbortSignal): Promise<void> {
   if (!signal.aborted) await new Promise<void>(resolve => { signal.addEventListener('abort', () => { resolve() }, { once: true }) })
+}
+
+/** A connection may be to a device that sleeps: one answers. */
+async function isAnyoneThere (mesh: Mesh, signal: AbortSignal): Promise<boolean> {
+  return await Promise.any(mesh.peers().map(({ device }) => mesh.probe(device, { signal }))).then(() => true, () => false)
 }
 
 /** Neither another device nor a remote has all of it. */
@@ -79,5 +87,5 @@ function onlyCopy (stacks: string[]): ElderError {
 }
 
 function nobodyTold (name: string): ElderError {
-  return new ElderError('NOBODY_TOLD', 'No other device is online: the mesh would go on counting this one as a member.', `Start another device first; or elder-node leave --force, and there: elder-node evict ${name}`)
+  return new ElderError('NOBODY_TOLD', 'No other device answers: the mesh would go on counting this one as a member.', `Start another device first; or elder-node leave --force, and there: elder-node evict ${name}`)
 }

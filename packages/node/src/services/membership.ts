@@ -55,7 +55,7 @@ export class Membership implements Admission {
   readonly #door: Door
   readonly #administration: Administration
   readonly #disputes: Disputes
-  readonly #removed = new Listeners<[device: DeviceId]>()
+  readonly #removed = new Listeners<[device: DeviceId, left: boolean]>()
   readonly #evicted = Promise.withResolvers<ElderError>()
   /** How this device came in, if it came in during this run. */
   readonly #entrance: Joining | undefined
@@ -290,7 +290,7 @@ export class Membership implements Admission {
   /** What counts of evicted devices in one stack. */
   cutsOf (stack: StackId): StackCuts { return cutsOf(this.roster, stack) }
 
-  onRemoved (listener: (device: DeviceId) => void): () => void { return this.#removed.add(listener) }
+  onRemoved (listener: (device: DeviceId, left: boolean) => void): () => void { return this.#removed.add(listener) }
 
   /** Resolves when this device learns, with proof, that it is no member any more: `EVICTED`. The node must end. */
   get evicted (): Promise<ElderError> { return this.#evicted.promise }
@@ -302,7 +302,7 @@ export class Membership implements Admission {
     else if (this.#joining !== undefined && after.members.has(this.self)) this.#enter(this.#joining)
     for (const device of gone) {
       this.#addresses.forget(device)
-      if (device !== this.self) this.#removed.tell(device)
+      if (device !== this.self) this.#removed.tell(device, after.revoked.get(device)?.left === true)
     }
   }
 

@@ -75,7 +75,7 @@ export class MirrorService {
       const acceptRewrite = loop.problems.some(problem => problem.code === 'MIRROR_REWRITTEN')
       const commit = await loop.pass({ push: 'all', acceptRewrite, signal })
       return loop.stacks().filter(stack => stack.gone?.() !== true && (key === undefined || stack.key === key)).map(stack => {
-        const { state, message } = loop.stateOf(stack.key)
+        const { state, message } = loop.outcomeOf(stack.key)
         return { stack: stack.key, url: loop.url, ok: state === 'ok' && message === null, commit: commit ?? null, message }
       })
     }))

@@ -22,7 +22,7 @@ export class FakeAdmission implements Admission {
   readonly #roles = new Map<DeviceId, Role>()
   readonly #revoked = new Set<DeviceId>()
   readonly #addresses = new Map<DeviceId, string[]>()
-  readonly #removed = new Set<(device: DeviceId) => void>()
+  readonly #removed = new Set<(device: DeviceId, left: boolean) => void>()
   readonly #invited: Map<DeviceId, string[]>
   readonly #authority: Uint8Array
   /** What this device was told at doors that stayed shut. */
@@ -66,7 +66,7 @@ export class FakeAdmission implements Admission {
     this.#addresses.set(device, [...new Set([...good, ...this.#addresses.get(device) ?? []])])
   }
 
-  onRemoved (listener: (device: DeviceId) => void): () => void {
+  onRemoved (listener: (device: DeviceId, left: boolean) => void): () => void {
     this.#removed.add(listener)
     return () => { this.#removed.delete(listener) }
   }
@@ -74,7 +74,7 @@ export class FakeAdmission implements Admission {
   revoke (device: DeviceId): void {
     if (this.isRevoked(device)) return
     this.#revoked.add(device)
-    for (const listener of this.#removed) listener(device)
+    for (const listener of this.#removed) listener(device, false)
   }
 
   #judge (device: DeviceId, shown: Value): RefusalCode | undefined {

@@ -252,6 +252,24 @@ describe('the mirror service', () => {
     await expect(serve(new Source()).sync()).rejects.toMatchObject({ code: 'NO_REMOTE' })
   })
 
+  it('says of what changed that it is not there yet, until a pass covered it; also after a run that ended in between', async () => {
+    const { url } = await remote()
+    const hanging: MirrorComponents['openGit'] = async (_url, { signal }) => await new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => { reject(signal.reason as Error) })
+    })
+    const [source, files] = [new Source(url), new MemoryFiles()]
+    const service = serve(source, { ...FAST, idleMs: 600_000, busyMs: 600_000, pullMs: 600_000 }, { files })
+    source.write('a')
+    await service.sync()
+    expect(state(service)).toBe('ok')
+    source.write('b')
+    expect(state(service)).toBe('behind')
+    expect(service.status('--all').map(mirror => mirror.state)).toEqual(['behind'])
+    expect(state(serve(source, { ...FAST, flushMs: 100 }, { files, openGit: hanging }))).toBe('behind')
+    await service.sync()
+    expect(state(service)).toBe('ok')
+  })
+
   it('remembers over a restart what it saw: a rewritten remote is reported once, then accepted by sync', async () => {
     const { url, dir } = await remote()
     const [source, files] = [new Source(url), new MemoryFiles()]

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { StackStatus } from '../../src/api.ts'
 import { leave } from '../../src/services/leaving.ts'
 import type { LeavingComponents } from '../../src/services/leaving.ts'
@@ -69,4 +69,32 @@ test('with nobody online only force goes; a caller that went away leaves it a me
   await expect(leave(parts(pi), {}, quick)).rejects.toThrow(throwing('NOBODY_TOLD'))
   expect(pi.membership.me?.name).toBe('pi')
   expect((await leave(parts(pi), { force: true }, quick)).told).toEqual([])
+})
+
+test('a device that is connected and does not answer is nobody: without force nothing happened', async () => {
+  const { mesh, pi } = await pair()
+  // Frozen: its kernel keeps the connection.
+  const frozen = vi.spyOn(mesh.network, 'carry').mockImplementation(() => {})
+  const leaving = leave(parts(pi), {}, { ...quick, answerMs: 50 })
+  await expect(leaving).rejects.toThrow(throwing('NOBODY_TOLD'))
+  expect(pi.membership.me?.name).toBe('pi')
+  frozen.mockRestore()
+})
+
+test('told is who answered, not whose connection ended', async () => {
+  const { mesh, founder, pi } = await pair()
+  const frozen = vi.spyOn(mesh.network, 'carry').mockImplementation(() => {})
+  const left = pi.membership.leave()
+  mesh.network.disconnect(pi.device, founder.device)
+  expect(await left).toEqual([])
+  expect(founder.membership.role(pi.device)).toBe('builder')
+  frozen.mockRestore()
+})
+
+test('who hears of it from another first knows as well', async () => {
+  const { mesh, founder, pi } = await pair()
+  const laptop = await mesh.joined(founder, 'laptop')
+  await mesh.connect(laptop, pi)
+  await eventually(() => { expect(pi.mesh.peers()).toHaveLength(2) })
+  expect((await pi.membership.leave()).toSorted()).toEqual([founder.device, laptop.device].toSorted())
 })

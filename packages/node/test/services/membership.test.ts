@@ -227,7 +227,7 @@ describe('evicting', () => {
     await founder.membership.evict('laptop')
     expect(mesh.network.linked(founder.device, laptop.device)).toBe(false)
     await eventually(() => { expect(mesh.network.linked(pi.device, laptop.device)).toBe(false) })
-    expect(removed).toHaveBeenCalledExactlyOnceWith(laptop.device)
+    expect(removed).toHaveBeenCalledExactlyOnceWith(laptop.device, false)
     expect(names(pi)).toEqual(['mini', 'pi'])
     await mesh.connect(laptop, pi).catch(() => {})
     expect((await laptop.membership.evicted).code).toBe('EVICTED')

@@ -16,6 +16,7 @@ import { Events } from '../../src/adapters/libp2p/events.ts'
 import { CONCURRENCY_MAX, Gatekeeper } from '../../src/adapters/libp2p/gate.ts'
 import { aborted, RequestClient, unreachable, type RequestStream } from '../../src/adapters/libp2p/request-client.ts'
 import { serveRequests } from '../../src/adapters/libp2p/request-server.ts'
+import { FAREWELL_MS } from '../../src/ports/admission.ts'
 import type {
   CallOptions, FrameStream, Gate, GossipHandler, Mesh, MeshEvents, Peer, Reach, RequestHandler, Service, StreamHandler, Topic,
 } from '../../src/ports/mesh.ts'
@@ -224,7 +225,10 @@ export class MemoryMesh implements Mesh {
   async start (): Promise<void> {
     this.#demandStopped()
     this.running = true
-    this.#offRemoved = this.admission.onRemoved(device => { void this.expel(device) })
+    this.#offRemoved = this.admission.onRemoved((device, left) => {
+      if (left) setTimeout(() => { void this.expel(device) }, FAREWELL_MS).unref()
+      else void this.expel(device)
+    })
   }
 
   async stop (): Promise<void> {

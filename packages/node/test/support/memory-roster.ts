@@ -10,7 +10,7 @@ export class MemoryRoster {
   readonly #anybody: Role | undefined
   readonly #roles = new Map<DeviceId, Role>()
   readonly #out = new Set<DeviceId>()
-  readonly #removed = new Listeners<[device: DeviceId]>()
+  readonly #removed = new Listeners<[device: DeviceId, left: boolean]>()
 
   /** `anybody`: the role of whom {@link admit} did not name. @default they are not in */
   constructor (anybody?: Role) { this.#anybody = anybody }
@@ -27,7 +27,7 @@ export class MemoryRoster {
   remove (device: DeviceId): void {
     if (this.#out.has(device)) return
     this.#out.add(device)
-    this.#removed.tell(device)
+    this.#removed.tell(device, false)
   }
 
   door (): Doorkeeper {

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { ElderError } from '@elder-node/protocol'
 import type { DeviceId, Value } from '@elder-node/protocol'
+import { FAREWELL_MS } from '../../ports/admission.ts'
 import type { CallOptions, Directory, FrameStream, Gate, GossipHandler, MeshEvents, Peer, Reach, RequestHandler, Service, StreamHandler, Topic, Tried } from '../../ports/mesh.ts'
 import { Clients } from './clients.ts'
 import { Events } from './events.ts'
@@ -131,6 +132,11 @@ class Libp2pMeshNode implements Libp2pMesh {
     await running.node.peerStore.delete(peerIdOf(device)).catch(() => { /* it was not there, or the node stops */ })
   }
 
+  #part (device: DeviceId, left: boolean): void {
+    if (left) setTimeout(() => { void this.expel(device) }, FAREWELL_MS).unref()
+    else void this.expel(device)
+  }
+
   // ---- from start to stop
 
   async start (): Promise<void> {
@@ -142,7 +148,7 @@ class Libp2pMeshNode implements Libp2pMesh {
     live.begin(running)
     const { admission, clock } = this.#components
     const offWake = clock.onWake?.(pausedMs => { react.awake(pausedMs) })
-    this.#offs = [admission.onRemoved(device => { void this.expel(device) }), () => offWake?.()]
+    this.#offs = [admission.onRemoved((device, left) => { this.#part(device, left) }), () => offWake?.()]
     await services.attach(node)
     node.addEventListener('connection:open', event => { react.opened(event.detail) })
     node.addEventListener('connection:close', event => { react.closed(event.detail) })

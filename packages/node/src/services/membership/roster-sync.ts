@@ -8,8 +8,7 @@
  *
  * A proof shown at a door leaves holes in a set, so heads alone would not tell what is missing: hashes do.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
-import { equalBytes, LIMITS, MalformedError, type DeviceId, type MemberRecord, type Value } from '@elder-node/protocol'
+import { codeOf, equalBytes, LIMITS, MalformedError, type DeviceId, type MemberRecord, type Value } from '@elder-node/protocol'
 import type { RandomBytes } from '../../ports/host.ts'
 import type { CallOptions, Gate, Mesh } from '../../ports/mesh.ts'
 import { after } from '../../timers.ts'
@@ -22,7 +21,6 @@ const GATE: Gate = { role: 'observer' }
 const PREFIX_BYTES = 16
 const REQUEST_MS = 5000
 const INTERVAL_MS = 30_000
-const GOES_MS = 2_000
 /** Batches of one exchange: twice those of a full roster of short records. What is left waits for the next meeting. */
 const ROUNDS_MAX: number = 2 * LIMITS.rosterKeptMax / LIMITS.batchRecordsMax
 /** Of a frame, for what stands around hashes and records. */
@@ -123,23 +121,14 @@ export class RosterSync {
   }
 
   /**
-   * Tells every connected member, and waits until each has answered or has closed its connection, as one does that hears of a leave.
+   * Tells every connected member, and waits for the answers.
    *
-   * @returns who was told; never rejects
+   * @returns who has answered; never rejects
    */
   async tell (record: MemberRecord): Promise<DeviceId[]> {
     const asked = this.#others()
-    const isTold = await Promise.all(asked.map(device => this.#request(device, { give: [record.bytes] }).then(() => true, () => this.#goes(device))))
+    const isTold = await Promise.all(asked.map(device => this.#request(device, { give: [record.bytes] }).then(() => true, isForbidden)))
     return asked.filter((_, i) => isTold[i])
-  }
-
-  /** True once the connection is closed: the end of its streams is seen a moment earlier. */
-  async #goes (device: DeviceId): Promise<boolean> {
-    const gone = Promise.withResolvers<void>()
-    const off = this.#mesh.on('gone', who => { if (who === device) gone.resolve() })
-    if (this.#others().includes(device)) await Promise.race([gone.promise, sleep(GOES_MS, undefined, { ref: false })])
-    off()
-    return !this.#others().includes(device)
   }
 
   /** Live members that are connected. */
@@ -171,6 +160,9 @@ export class RosterSync {
       .filter(record => (bytes += record.bytes.length + 8) <= bytesMax).map(record => record.bytes)
   }
 }
+
+/** Whoever heard of a leave by another way does not let this device ask any more. */
+function isForbidden (error: unknown): boolean { return codeOf(error) === 'FORBIDDEN' }
 
 function prefixOf ({ hash }: MemberRecord): string { return hash.slice(0, 2 * PREFIX_BYTES) }
 

@@ -30,6 +30,8 @@ export class RemoteLoop {
   readonly #memory: RemoteMemory
   readonly #save: () => void
   readonly #dirty = new Map<string, Dirty>()
+  /** By a pass of this run: whoever ended in the middle of a change remembers nothing of it. */
+  readonly #covered = new Set<string>()
   readonly #ended = new AbortController()
   /** Names of the stacks mirrored here; `--all` among them for every one. */
   #names = new Set<string>()
@@ -63,16 +65,21 @@ export class RemoteLoop {
 
   stacks (): MirroredStack[] { return this.#parts.source.stacks().filter(stack => this.covers(stack.key)) }
 
-  /** Of `--all`: the worst of its stacks, with the latest push. */
+  /** Of `--all`: the worst of its stacks, with the latest push. What no pass of this run has covered since it changed is not `ok`. */
   stateOf (key: string): StackState {
-    return key === '--all' ? worstOf(this.stacks().map(stack => this.stateOf(stack.key))) : this.#memory.stacks[key] ?? NEVER
+    if (key === '--all') return worstOf(this.stacks().map(stack => this.stateOf(stack.key)))
+    const state = this.outcomeOf(key)
+    return state.state === 'ok' && (this.#dirty.has(key) || !this.#covered.has(key)) ? { ...state, state: 'behind' } : state
   }
+
+  /** What the last pass over a stack came to. */
+  outcomeOf (key: string): StackState { return this.#memory.stacks[key] ?? NEVER }
 
   /** Begins, or learns that other stacks are mirrored here now. */
   cover (names: Set<string>, isOurs = false): void {
     this.#names = names
     this.#isOurs = isOurs
-    for (const stack of this.stacks()) if (this.stateOf(stack.key).state !== 'ok') this.changed(stack.key)
+    for (const stack of this.stacks()) if (this.outcomeOf(stack.key).state !== 'ok') this.changed(stack.key)
     this.#schedule()
   }
 
@@ -173,10 +180,11 @@ export class RemoteLoop {
     const stacks = this.stacks()
     for (const key of this.#dirty.keys()) if (!stacks.some(stack => stack.key === key)) this.#dirty.delete(key)
     for (const stack of stacks) {
-      const was = this.stateOf(stack.key)
+      const was = this.outcomeOf(stack.key)
       const covered = result.covered.has(stack.key) && stop === undefined
       // A change during the pass stays dirty.
-      if (covered && this.#dirty.get(stack.key)?.lastMs === before.get(stack.key)?.lastMs) this.#dirty.delete(stack.key)
+      if (covered && this.#dirty.get(stack.key) === before.get(stack.key)) this.#dirty.delete(stack.key)
+      if (covered) this.#covered.add(stack.key)
       // The remote lost something: whoever is not elected steps in when the elected device does not.
       if (!covered && stop === undefined && !this.#dirty.has(stack.key)) this.#dirty.set(stack.key, { firstMs: this.#now(), lastMs: this.#now() })
       const newly = covered && (result.pushed || was.state !== 'ok')
@@ -194,7 +202,7 @@ export class RemoteLoop {
     const message = (error as Error).message
     this.#parts.log.warn({ url: this.url, code: codeOf(error) }, `mirror: ${message}`)
     for (const stack of stacks) {
-      const was = this.stateOf(stack.key)
+      const was = this.outcomeOf(stack.key)
       // Nobody can say what a remote holds that does not answer; only what is not there for sure has a time since when.
       this.#memory.stacks[stack.key] = { ...was, state: this.#late(stack.key, { ...was, state: 'behind' }), message, ...(this.#dirty.has(stack.key) ? this.#behind(was) : {}) }
     }
@@ -247,7 +255,7 @@ export class RemoteLoop {
     })
   }
 
-  #lastFailed (): boolean { return [...this.#dirty.keys()].some(key => this.stateOf(key).message !== null) }
+  #lastFailed (): boolean { return [...this.#dirty.keys()].some(key => this.outcomeOf(key).message !== null) }
 
   #now (): number { return this.#parts.clock.monotonicMs() }
 }
