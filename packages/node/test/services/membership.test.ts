@@ -288,11 +288,12 @@ describe('evicting', () => {
     expect(founder.membership.roster.revoked.get(laptop.device)?.undo).toBe(false)
     expect(await founder.membership.evict('laptop', { undo: true })).toBe(laptop.device)
     await eventually(() => { expect(pi.membership.roster.revoked.get(laptop.device)?.undo).toBe(true) })
-    // The name is the live member's first: the one that is gone is meant by its id.
+    // The name is now of two: each is meant by its id.
     const second = await mesh.joined(founder, 'laptop')
+    expect(second.membership.me?.name).toBe('laptop')
     await founder.membership.evict(laptop.device.slice(0, 8), { undo: true })
     expect(founder.membership.roster.members.has(second.device)).toBe(true)
-    expect(await founder.membership.evict('laptop', { undo: true })).toBe(second.device)
+    expect(await founder.membership.evict(second.device.slice(0, 8), { undo: true })).toBe(second.device)
     expect(founder.membership.roster.revoked.get(second.device)?.undo).toBe(true)
   })
 
@@ -331,6 +332,34 @@ describe('evicting', () => {
     await eventually(() => { expect(founder.membership.isRevoked(laptop.device)).toBe(true) })
     await expect(founder.membership.keep('laptop')).rejects.toThrow(throwing('NOT_EVICTED'))
     expect(founder.membership.cutsOf(toBase32(new Uint8Array(16)) as StackId).size).toBe(0)
+  })
+
+  test('the same command again hits nobody else: who is here keeps its name, and one that an evicted device had asks for the id', async () => {
+    const { mesh, founder, laptop } = await three()
+    const second = await mesh.joined(founder, 'laptop')
+    expect(await founder.membership.evict('laptop')).toBe(laptop.device)
+    await expect(founder.membership.evict('laptop')).rejects.toMatchObject({ code: 'NO_SUCH_DEVICE' })
+    expect(second.membership.me?.name).toBe('laptop-2')
+    const third = await mesh.joined(founder, 'laptop')
+    const [old, now] = [laptop.device.slice(0, 12), third.device.slice(0, 12)]
+    const both = { code: 'AMBIGUOUS', message: expect.stringMatching(new RegExp(`${now} \\(a member\\), ${old} \\(evicted\\)`)) as string }
+    await expect(founder.membership.evict('laptop')).rejects.toMatchObject({ ...both, fix: `elder-node evict ${now}` })
+    const lines = `elder-node evict ${now} --undo   or   elder-node evict ${old} --undo`
+    await expect(founder.membership.evict('laptop', { undo: true })).rejects.toMatchObject({ ...both, fix: lines })
+    expect(founder.membership.roster.members.size).toBe(4)
+    expect(await founder.membership.evict(old, { undo: true })).toBe(laptop.device)
+    // Twice gone under one name.
+    await founder.membership.evict(now)
+    await expect(founder.membership.evict('laptop', { undo: true })).rejects.toMatchObject({ code: 'AMBIGUOUS' })
+    await expect(founder.membership.evict('laptop')).rejects.toMatchObject({ code: 'NO_SUCH_DEVICE' })
+  })
+
+  test('a name that a device left by its own word is the next one\'s, unless what was written is taken back', async () => {
+    const { mesh, founder, laptop } = await three()
+    await laptop.membership.leave()
+    const second = await mesh.joined(founder, 'laptop')
+    await expect(founder.membership.evict('laptop', { undo: true })).rejects.toMatchObject({ code: 'AMBIGUOUS' })
+    expect(await founder.membership.evict('laptop')).toBe(second.device)
   })
 
   test('a refusal without proof, or with a false one, evicts nobody', async () => {

@@ -11,20 +11,21 @@ export function toDeviceName (text: string, fallback = 'device'): string {
   return NAME.test(name) ? name : fallback
 }
 
-/**
- * One distinct name for each wish, in order: the first to wish for `mini` is `mini`, the next `mini-2`, then `mini-3`.
- * A name that somebody wishes for literally is only given away when it is free at that point.
- */
-export function assignNames (wishes: readonly string[]): string[] {
-  const taken = new Set<string>()
-  // Thousands may wish for one name: each goes on counting where the one before stopped.
-  const last = new Map<string, number>()
-  return wishes.map(wish => {
+/** Distinct names, one for each wish: the first to wish for `mini` is `mini`, the next `mini-2`, then `mini-3`. */
+export class Names {
+  readonly #taken = new Set<string>()
+  /** Thousands may wish for one name: each goes on counting where the one before stopped. */
+  readonly #last = new Map<string, number>()
+
+  give (wish: string): string {
     let name = wish
-    let n = last.get(wish) ?? 1
-    while (taken.has(name)) name = `${wish}-${++n}`
-    last.set(wish, n)
-    taken.add(name)
+    let n = this.#last.get(wish) ?? 1
+    while (this.#taken.has(name)) name = `${wish}-${++n}`
+    this.#last.set(wish, n)
+    this.#taken.add(name)
     return name
-  })
+  }
+
+  /** Its holder is gone: whoever comes later may have it, and who is here keeps its own. */
+  free (name: string): void { this.#taken.delete(name) }
 }

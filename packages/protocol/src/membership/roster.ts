@@ -3,13 +3,14 @@
  *
  * - A revoke or a leave that counts shuts its key out for ever, whatever else is in the set: a new key is the only way back.
  * - A lost device is no member until an admin, knowing of the loss, admits it again.
- * - Names are handed out among live members in the order in which they were admitted.
+ * - Names are handed out in the order in which devices were admitted. A name is free again for those who come after its holder was shut out
+ *   or left; who is here keeps its own. A lost device holds none.
  */
 import type { DeviceId, MeshId, StackId } from '../ids.ts'
 import { inEffect } from './effect.ts'
 import { conferred, removed } from './entitled.ts'
 import { Graph } from './graph.ts'
-import { assignNames } from './names.ts'
+import { Names } from './names.ts'
 import type { MemberRecord } from './record.ts'
 import { hasRole, type Role } from './roles.ts'
 
@@ -28,7 +29,7 @@ export interface RosterMember {
 
 export interface RevokedDevice {
   device: DeviceId
-  /** The name it wished for, if it ever was a member. */
+  /** The name it had, if it ever was a member. */
   name: string | null
   /** Hash (hex) of the first revoke or leave that counts. */
   record: string
@@ -59,20 +60,40 @@ export function resolveRoster (records: Iterable<MemberRecord> | Graph, mesh: Me
   const effective = graph.records.filter(record => counts.has(record.hash)).sort((a, b) => graph.compare(a, b))
   const genesis = effective.find(({ content }) => content.type === 'genesis') ?? null
   const grants = Map.groupBy(effective.filter(record => conferred(record) !== undefined), record => conferred(record)?.subject as DeviceId)
-  const revoked = revokedOf(effective, grants)
   const lost = lostOf(effective, grants, graph)
+  const names = namesOf(effective, grants, lost)
+  const revoked = revokedOf(effective, names)
   return {
     mesh: { id: mesh, name: genesis?.content.type === 'genesis' ? genesis.content.meshName : '' },
-    genesis, members: membersOf(grants, device => !revoked.has(device) && !lost.has(device)), revoked, lost,
+    genesis, members: membersOf(grants, names, device => !revoked.has(device) && !lost.has(device)), revoked, lost,
   }
 }
 
 type Grants = ReadonlyMap<DeviceId, MemberRecord[]>
 
-function membersOf (grants: Grants, isLive: (device: DeviceId) => boolean): Map<DeviceId, RosterMember> {
-  const live = [...grants].filter(([device, records]) => isLive(device) && wishOf(records) !== null)
-  const names = assignNames(live.map(([, records]) => wishOf(records) as string))
-  return new Map(live.map(([device, records], i) => [device, memberOf(device, names[i] as string, records)]))
+/** By device, of all that were ever admitted under a name. */
+type NamesHeld = ReadonlyMap<DeviceId, string>
+
+function namesOf (effective: MemberRecord[], grants: Grants, lost: ReadonlyMap<DeviceId, string>): NamesHeld {
+  const names = new Names()
+  const held = new Map<DeviceId, string>()
+  const gone = new Set<DeviceId>()
+  const holds = (device: DeviceId): boolean => !lost.has(device) && !gone.has(device)
+  for (const record of effective) {
+    const out = removed(record)
+    const name = out === undefined ? undefined : held.get(out)
+    if (out !== undefined && name !== undefined && holds(out)) names.free(name)
+    if (out !== undefined) gone.add(out)
+    const subject = conferred(record)?.subject
+    const wish = subject === undefined ? null : wishOf(grants.get(subject))
+    if (subject !== undefined && wish !== null && !held.has(subject)) held.set(subject, holds(subject) ? names.give(wish) : wish)
+  }
+  return held
+}
+
+function membersOf (grants: Grants, names: NamesHeld, isLive: (device: DeviceId) => boolean): Map<DeviceId, RosterMember> {
+  const live = [...grants].filter(([device]) => isLive(device) && names.has(device))
+  return new Map(live.map(([device, records]) => [device, memberOf(device, names.get(device) as string, records)]))
 }
 
 function memberOf (device: DeviceId, name: string, records: MemberRecord[]): RosterMember {
@@ -91,9 +112,9 @@ function wishOf (records: MemberRecord[] | undefined): string | null {
 
 function named ({ content: { type } }: MemberRecord): boolean { return type === 'genesis' || type === 'member' || type === 'recover' }
 
-function revokedOf (effective: MemberRecord[], grants: Grants): Map<DeviceId, RevokedDevice> {
+function revokedOf (effective: MemberRecord[], names: NamesHeld): Map<DeviceId, RevokedDevice> {
   const removals = Map.groupBy(effective.filter(record => removed(record) !== undefined), record => removed(record) as DeviceId)
-  return new Map([...removals].map(([device, records]) => [device, revokedBy(device, wishOf(grants.get(device)), records)]))
+  return new Map([...removals].map(([device, records]) => [device, revokedBy(device, names.get(device) ?? null, records)]))
 }
 
 /** `records`: at least one, in causal order. */

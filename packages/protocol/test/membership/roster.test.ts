@@ -199,6 +199,29 @@ describe('the roster', () => {
     expect([idOf(1), idOf(2)].map(id => book.roster().members.get(id)?.name)).toEqual(['pi', 'pi-2'])
   })
 
+  test('who is here keeps its name when another goes; the name is free for the next', () => {
+    const book = new MeshBook()
+    for (const n of [1, 2]) book.admit(0, n, 'builder', 'pi')
+    const name = (n: number): string | undefined => book.roster().members.get(idOf(n))?.name
+    book.revoke(0, 1)
+    expect(name(2)).toBe('pi-2')
+    book.admit(0, 3, 'builder', 'pi')
+    // Said again of the one that is gone.
+    book.revoke(0, 1, { undo: true })
+    book.admit(0, 4, 'builder', 'pi')
+    expect([name(2), name(3), name(4)]).toEqual(['pi-2', 'pi', 'pi-3'])
+    expect([1, 3].map(n => book.roster().revoked.get(idOf(n))?.name)).toEqual(['pi', undefined])
+    // One that was lost holds none that its eviction could free.
+    book.admit(0, 5, 'builder', 'ci')
+    book.write(0, { type: 'lost', subject: idOf(5) })
+    book.admit(0, 6, 'builder', 'ci')
+    book.revoke(0, 5)
+    book.admit(0, 7, 'builder', 'ci')
+    expect([name(6), name(7)]).toEqual(['ci', 'ci-2'])
+    book.revoke(0, 2)
+    expect(book.roster().revoked.get(idOf(2))?.name).toBe('pi-2')
+  })
+
   test('equal wishes are numbered in the order of admission, not of hashes', () => {
     const book = new MeshBook()
     for (let n = 1; n <= 6; n++) book.admit(0, n, 'builder', 'pi')

@@ -4,7 +4,7 @@ import type { RandomBytes } from '../../ports/host.ts'
 import { durationText } from '../../quantities.ts'
 import { isCut } from './cuts-of.ts'
 import { adminsOf, NEW_MESH } from './evicted.ts'
-import { findDevice, findGone } from './find-device.ts'
+import { findDevice, findEvictee, findGone } from './find-device.ts'
 import { writeRecord, writeRecords, type WriterComponents } from './writer.ts'
 
 export interface AdministrationComponents extends WriterComponents {
@@ -59,8 +59,7 @@ export class Administration {
   /** Whom an eviction would remove: a member, and with `undo` also a device that is gone already. */
   evictee (device: string, undo: boolean): DeviceId {
     this.#demandAdmin('evict a device')
-    const gone = undo ? findGone(this.#components.book.roster, device) : undefined
-    return gone ?? this.#otherMember(device, 'evict a device').device
+    return this.#demandOther(findEvictee(this.#components.book.roster, device, undo))
   }
 
   evict (device: DeviceId, cuts: Cut[], undo: boolean): void {
@@ -112,8 +111,13 @@ export class Administration {
   #otherMember (device: string, what: string): RosterMember {
     this.#demandAdmin(what)
     const member = findDevice(this.#components.book.roster, device)
-    if (member.device === this.#self) throw new ElderError('SELF', 'A device cannot do this to itself.', 'Run it on another admin; to take this device out of the mesh: elder-node leave')
+    this.#demandOther(member.device)
     return member
+  }
+
+  #demandOther (device: DeviceId): DeviceId {
+    if (device === this.#self) throw new ElderError('SELF', 'A device cannot do this to itself.', 'Run it on another admin; to take this device out of the mesh: elder-node leave')
+    return device
   }
 
   #demandAdmin (what: string): void {
