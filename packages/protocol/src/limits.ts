@@ -42,8 +42,11 @@ export const LIMITS = {
   syncPageBytes: 262_144,
   /** The door: one hello before any protocol exists. 16 KiB is about 60 membership records. */
   doorBytesMax: 16_384,
-  /** Membership records one hello may carry: a chain of admins and the member record. */
-  proofRecordsMax: 8,
+  /**
+   * Membership records one hello may carry: the member record and the chain of admins behind it, whole, because a joiner knows none of them.
+   * Each time that the newest admin makes the next one it is one record longer, two when that one was invited as an admin.
+   */
+  proofRecordsMax: 48,
   /** One membership record: a revoke with its cuts is the largest. What does not fit one goes into a second. */
   memberRecordBytesMax: 4096,
   /** Stacks one revoke may cut: what fits a record when each has one head, about 55 bytes. */

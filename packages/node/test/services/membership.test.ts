@@ -407,6 +407,22 @@ describe('evicting', () => {
     expect(names(back)).toEqual(['between', 'laptop', 'mini', 'pi'])
   })
 
+  test.each([['promoted', 10], ['invited as an admin', 7]] as const)('each device lets the next one in and makes it an admin, %s, %i times: newcomers see the whole chain', async (how, times) => {
+    const mesh = new TestMesh()
+    let last = await mesh.node('mini')
+    for (let n = 0; n < times; n++) {
+      const next = await mesh.joined(last, `d${n}`, how === 'promoted' ? {} : { role: 'admin' })
+      if (how === 'promoted') last.membership.promote(`d${n}`)
+      await eventually(() => { expect(next.membership.me?.role).toBe('admin') })
+      last = next
+    }
+    const tablet = await mesh.joined(last, 'tablet')
+    expect(tablet.membership.roster.genesis).not.toBeNull()
+    const hello = tablet.membership.hello() as { proof: Uint8Array[] }
+    expect(encode(hello).length).toBeLessThan(LIMITS.doorBytesMax)
+    expect(hello.proof.length).toBeGreaterThan(times)
+  })
+
   test('a promoted member invites and evicts; its own invitations survive in a chain that newcomers can check', async () => {
     const { mesh, founder, pi, laptop } = await three()
     founder.membership.promote('pi')

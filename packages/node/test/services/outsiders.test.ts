@@ -1,10 +1,12 @@
 /** What devices that are no members, or none any more, can do to the roster through a door, a mirror and a member that has not heard. */
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { deviceId, LIMITS, parseTicket, signMemberRecord, signRedemption, type DeviceId, type MemberContent, type Value } from '@elder-node/protocol'
 import { nodeCrypto, signerFromSeed } from '../../src/adapters/crypto.ts'
 import { Patience } from '../../src/services/membership/patience.ts'
+import { RecordBook } from '../../src/services/membership/record-book.ts'
 import { eventually } from '../support/eventually.ts'
 import { TestMesh, type TestNode } from '../support/membership.ts'
+import { MemoryFiles } from '../support/memory-files.ts'
 
 const { signal } = new AbortController()
 const crypto = nodeCrypto()
@@ -125,6 +127,48 @@ describe('after an admin was evicted', () => {
     await eventually(() => { expect(held(pi)).toBe(held(founder)) })
     await mesh.connect(tablet, pi)
     expect(pi.membership.role(tablet.device)).toBe('builder')
+  })
+})
+
+describe('signature checks at a door', () => {
+  const counted = { ...crypto, verify: vi.fn(crypto.verify) }
+  const bookOf = (): RecordBook => {
+    const book = new RecordBook({ crypto: counted, files: new MemoryFiles() }, founder.membership.meshId)
+    book.add(founder.membership.records())
+    counted.verify.mockClear()
+    return book
+  }
+  /** A chain of admins in the names of devices that the stranger made up; the first stands on the record of somebody else. */
+  const chainOf = (first: string): Uint8Array[] => {
+    let on = first
+    return Array.from({ length: LIMITS.proofRecordsMax }, (_, n) => {
+      const content = admission(deviceId(signerOf(n + 101).publicKey))
+      const record = signMemberRecord({ mesh: founder.membership.meshId, seq: 1, at: 1, grant: on, prev: [on], content }, signerOf(n + 100), crypto)
+      on = record.hash
+      return record.bytes
+    })
+  }
+
+  test('a stranger costs one at most, however many records it shows and signs', () => {
+    const book = bookOf()
+    book.admit(chainOf(grant), [subject(1)])
+    book.admit(chainOf('ab'.repeat(32)), [subject(1)])
+    expect(counted.verify).not.toHaveBeenCalled()
+    // In the name of an admin, whose signature is the one thing it cannot make.
+    const { bytes, hash } = forged(admission(deviceId(signerOf(100).publicKey)))
+    const bent = bytes.slice()
+    bent.set([(bytes.at(-1) ?? 0) ^ 1], bytes.length - 1)
+    expect(() => { book.admit([...chainOf(hash).slice(1).toReversed(), bent], [subject(1)]) }).toThrow('signature')
+    expect(counted.verify).toHaveBeenCalledTimes(1)
+    expect(book.graph.records).toHaveLength(held(founder))
+  })
+
+  test('an admin that is evicted here costs none for what it made up, nor do its puppets', async () => {
+    await founder.membership.evict('rogue')
+    const book = bookOf()
+    const puppet = forged(admission(deviceId(signerOf(100).publicKey)))
+    book.admit([puppet.bytes, ...chainOf(puppet.hash)], [subject(1)])
+    expect(counted.verify).not.toHaveBeenCalled()
   })
 })
 

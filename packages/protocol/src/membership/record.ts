@@ -80,14 +80,25 @@ export function signMemberRecord (draft: MemberDraft, signer: Signer, crypto: Cr
  * @throws MalformedError
  */
 export function openMemberRecord (bytes: Uint8Array, crypto: Crypto): MemberRecord {
-  const value = decodeCanonical(bytes, LIMITS.memberRecordBytesMax)
-  const [body, signature] = Array.isArray(value) && value.length === 2 ? value : []
-  if (!(body instanceof Uint8Array) || !(signature instanceof Uint8Array) || signature.length !== 64) throw new MalformedError('a membership record is [body, signature]')
-  const hash = crypto.sha256(DOMAIN, body)
-  const record = { ...bodyOf(body, hash), hash: toHex(hash), bytes: new Uint8Array(bytes) }
+  const { body, signature } = partsOf(bytes)
+  const record = readMemberRecord(bytes, crypto)
   if (!crypto.verify(deviceKey(record.issuer), signature, message(body))) throw new MalformedError('the signature of a membership record is wrong')
   verifyInner(record, crypto)
   return record
+}
+
+/** The same without its signatures: to see which are worth a check. @throws MalformedError */
+export function readMemberRecord (bytes: Uint8Array, crypto: Crypto): MemberRecord {
+  const { body } = partsOf(bytes)
+  const hash = crypto.sha256(DOMAIN, body)
+  return { ...bodyOf(body, hash), hash: toHex(hash), bytes: new Uint8Array(bytes) }
+}
+
+function partsOf (bytes: Uint8Array): { body: Uint8Array, signature: Uint8Array } {
+  const value = decodeCanonical(bytes, LIMITS.memberRecordBytesMax)
+  const [body, signature] = Array.isArray(value) && value.length === 2 ? value : []
+  if (!(body instanceof Uint8Array) || !(signature instanceof Uint8Array) || signature.length !== 64) throw new MalformedError('a membership record is [body, signature]')
+  return { body, signature }
 }
 
 /** The hash (hex) of a record's bytes, unverified: to see whether it is known already. @throws MalformedError */

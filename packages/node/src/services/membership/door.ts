@@ -1,5 +1,5 @@
 /** What the door asks and answers: hello, decision, greeting. The bytes are the transport's. */
-import { codeOf, deviceId, deviceKey, ElderError, encode, equalBytes, hasRole, isRefusalCode, LIMITS, meshKey, openMemberRecord, proofOf, signRedemption, type DeviceId, type MemberRecord, type Signer, type Ticket, type Value } from '@elder-node/protocol'
+import { codeOf, deviceId, deviceKey, ElderError, encode, equalBytes, hasRole, isRefusalCode, LIMITS, meshKey, openMemberRecord, proofOf, readMemberRecord, signRedemption, type DeviceId, type MemberRecord, type Signer, type Ticket, type Value } from '@elder-node/protocol'
 import type { RefusalCode, Verdict } from '../../ports/admission.ts'
 import type { CallOptions, Mesh } from '../../ports/mesh.ts'
 import { Patience } from './patience.ts'
@@ -19,6 +19,8 @@ export interface Shown { ticket: Ticket, oneTime: Signer, name: string }
 const PASSING: ReadonlySet<RefusalCode> = new Set<RefusalCode>(['busy', 'issuer-unreachable'])
 /** Milliseconds a carried ticket may take: below the transport's own limit for the door. */
 const CARRY_MS = 2500
+/** Of a frame of the door, less what stands around the records. */
+const PROOF_BYTES_MAX: number = LIMITS.doorBytesMax - 256
 
 export class Door {
   readonly #components: DoorComponents
@@ -124,33 +126,32 @@ export class Door {
     const chain = this.#chain(...removals)
     const seen = new Set(removals.flatMap(hash => [...graph.past(graph.get(hash) as MemberRecord)]))
     const past = graph.records.filter(({ hash }) => seen.has(hash)).sort((a, b) => graph.compare(b, a)).map(({ bytes }) => bytes)
-    const shown = [...chain, ...past.filter(bytes => !chain.some(other => equalBytes(other, bytes)))].slice(0, 2 * LIMITS.proofRecordsMax)
-    while (encode(shown).length > LIMITS.doorBytesMax - 256) shown.pop()
+    const shown = [...chain, ...past.filter(bytes => !chain.some(other => equalBytes(other, bytes)))].slice(0, LIMITS.proofRecordsMax)
+    while (encode(shown).length > PROOF_BYTES_MAX) shown.pop()
     return shown
   }
 
   /** Who let the dialer in is out, and what it gave without our knowing went with it: the dialer has to learn that from somebody. */
   #removalsOfIssuers (proof: readonly Uint8Array[]): string[] {
     const { book: { roster }, crypto } = this.#components
-    const issuers = new Set(proof.map(bytes => openMemberRecord(bytes, crypto).issuer))
-    return [...issuers].map(issuer => roster.revoked.get(issuer)?.record).filter(hash => hash !== undefined)
+    const byIssuer = Map.groupBy(proof, bytes => readMemberRecord(bytes, crypto).issuer)
+    const removed = [...byIssuer].filter(([issuer]) => roster.revoked.has(issuer))
+    // One check each: whoever shows it has it of the issuer.
+    for (const [, [first]] of removed) if (first !== undefined) openMemberRecord(first, crypto)
+    return removed.map(([issuer]) => roster.revoked.get(issuer)?.record).filter(hash => hash !== undefined)
   }
 
-  #answer (dialer: DeviceId): Value {
-    const chains = new Map([...this.#proof(this.#self), ...this.#proof(dialer)].map(bytes => [Buffer.from(bytes).toString('latin1'), bytes]))
-    return { v: DOOR_VERSION, proof: [...chains.values()] }
-  }
+  #answer (dialer: DeviceId): Value { return { v: DOOR_VERSION, proof: this.#proof(this.#self, dialer) } }
 
-  #proof (device: DeviceId): Uint8Array[] {
-    const member = this.#components.book.roster.members.get(device)
-    return member === undefined ? [] : this.#chain(member.admission, member.grant)
+  #proof (...devices: DeviceId[]): Uint8Array[] {
+    const { members } = this.#components.book.roster
+    return this.#chain(...devices.map(device => members.get(device)).flatMap(member => member === undefined ? [] : [member.admission, member.grant]))
   }
 
   /** Newest first is what fits: the peer has the oldest records of its own mesh. */
   #chain (...hashes: string[]): Uint8Array[] {
     const chain = proofOf(this.#components.book.graph, hashes, LIMITS.proofRecordsMax).map(({ bytes }) => bytes)
-    // Half of the door's frame: an answer carries two chains.
-    while (encode(chain).length > LIMITS.doorBytesMax / 2 - 256) chain.shift()
+    while (encode(chain).length > PROOF_BYTES_MAX) chain.shift()
     return chain
   }
 }

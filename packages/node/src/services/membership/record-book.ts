@@ -1,6 +1,7 @@
 /** The membership records of one mesh: verified, durable before they are used, and the roster they resolve to. */
 import {
-  isRemoval, keptOf, LIMITS, MalformedError, MembershipGraph, memberRecordHash, openMemberRecord, proofOf, resolveRoster, seenOf,
+  conferred, deviceId, isRemoval, keptOf, LIMITS, MalformedError, MembershipGraph, memberRecordHash, openMemberRecord, proofOf,
+  readMemberRecord, resolveRoster, seenOf, supportsOf,
   type Crypto, type DeviceId, type MemberRecord, type MeshId, type Roster,
 } from '@elder-node/protocol'
 import type { PrivateFiles } from '../../ports/files.ts'
@@ -176,9 +177,9 @@ export class RecordBook {
 
   /** `proven`: hashes of the records that matter, in a copy that has the batch too. */
   #adopt (batch: readonly Uint8Array[], from: DeviceId | null, proven: (roster: Roster, copy: MembershipGraph) => string[]): void {
-    const shown = this.#opened(batch)
+    const shown = this.#openedChain(batch)
     if (shown.length === 0) return
-    const copy = this.#with(this.#fromOutside(shown))
+    const copy = this.#with(shown)
     const fresh = new Set(shown.map(({ hash }) => hash))
     const chain = proofOf(copy, proven(resolveRoster(copy, this.mesh), copy), copy.records.length)
     this.#take(chain.filter(({ hash }) => fresh.has(hash)), from)
@@ -189,6 +190,30 @@ export class RecordBook {
     if (!shown.some(({ issuer }) => revoked.has(issuer))) return [...shown]
     const seen = seenOf(this.#with(shown), this.#graph)
     return shown.filter(record => !revoked.has(record.issuer) || seen.has(record))
+  }
+
+  /**
+   * What stands, link by link, on what is here or on the genesis record. Each is verified after what it stands on, and the first that fails
+   * ends it: a stranger, who can sign with keys of its own alone, costs one check however many records it shows.
+   *
+   * @throws MalformedError
+   */
+  #openedChain (batch: readonly Uint8Array[]): MemberRecord[] {
+    const { crypto } = this.#components
+    const read = batch.filter(bytes => !this.has(bytes)).map(bytes => readMemberRecord(bytes, crypto)).filter(({ mesh }) => mesh === this.mesh)
+    const waiting = new Set(this.#fromOutside(read))
+    const opened = new Map<string, MemberRecord>()
+    const get = (hash: string | null): MemberRecord | undefined => this.#graph.get(hash) ?? opened.get(hash ?? '')
+    const genesis = this.#roster.genesis ?? read.find(({ content }) => content.type === 'genesis')
+    for (let before = -1; before < opened.size;) {
+      before = opened.size
+      for (const record of waiting) {
+        if (!isGranted(record, get, genesis)) continue
+        opened.set(record.hash, openMemberRecord(record.bytes, crypto))
+        waiting.delete(record)
+      }
+    }
+    return [...opened.values()]
   }
 
   /** Verified, of this mesh, and not here yet. @throws MalformedError */
@@ -246,4 +271,12 @@ export class RecordBook {
   #digestOf (graph: MembershipGraph): Uint8Array {
     return this.#components.crypto.sha256(...graph.records.map(({ hash }) => Buffer.from(hash, 'hex')))
   }
+}
+
+/** Could its issuer have been entitled, by what `get` finds? Of a genesis record its hash says so. */
+function isGranted (record: MemberRecord, get: (hash: string | null) => MemberRecord | undefined, genesis: MemberRecord | undefined): boolean {
+  if (record.content.type === 'genesis') return true
+  if (record.content.type === 'recover') return genesis?.content.type === 'genesis' && deviceId(genesis.content.recoveryKey) === record.issuer
+  const grant = get(record.grant)
+  return grant !== undefined && conferred(grant)?.subject === record.issuer && supportsOf(record).every(hash => get(hash) !== undefined)
 }

@@ -11,9 +11,6 @@ import { isDeviceName, LIMITS, MalformedError, type Value } from '@elder-node/pr
 /** The version of the door's messages. */
 export const DOOR_VERSION = 1
 
-/** An answer may hold two chains: the listener's and the dialer's. */
-const ANSWER_RECORDS_MAX: number = 2 * LIMITS.proofRecordsMax
-
 export interface TicketShown { ticket: Uint8Array, redeem: Uint8Array, name: string }
 export type Hello = { version: number, mesh: Uint8Array } & ({ proof: Uint8Array[] } | { shown: TicketShown })
 
@@ -33,7 +30,7 @@ export function shownOf (value: Value): TicketShown {
 
 /** The records of an answer or a refusal. @throws MalformedError */
 export function proofIn (value: Value | undefined): Uint8Array[] {
-  return recordsOf(mapOf(value).proof, ANSWER_RECORDS_MAX)
+  return recordsOf(mapOf(value).proof, LIMITS.proofRecordsMax)
 }
 
 /** @throws MalformedError */
