@@ -62,6 +62,8 @@ export const LIMITS = {
   rosterKeptMax: 16_384,
   /** Records of one issuer besides removals, and devices that it removes: an admin that invites a device a day for a year writes about 700. */
   recordsPerIssuerMax: 1024,
+  /** Beyond those, promotions, tickets of admins and admissions of admins, so many of each: who may write nothing else still hands over. */
+  adminsReserved: 16,
   /** Removals that one issuer writes of one subject: a revoke with the cuts of 10,000 stacks fills 180 records. */
   removalsPerSubjectMax: 256,
   /** Devices that an evicted admin shut out unseen by its evictor. These count until an admin says otherwise, so a stolen key gets few of them. */

@@ -7,6 +7,7 @@ import { readMesh } from '../../src/services/membership/mesh-file.ts'
 import { archiveRules } from '../../src/services/membership/writers.ts'
 import { importMirror } from '../../src/services/restore.ts'
 import { Farm } from '../builds/farm.ts'
+import { eventually } from '../support/eventually.ts'
 import { TestMesh } from '../support/membership.ts'
 import { MemoryFiles } from '../support/memory-files.ts'
 import { MemoryCache } from '../support/memory-source.ts'
@@ -28,6 +29,25 @@ describe('membership', () => {
     bounds[bound] = 3
     const invitations = (): void => { for (let n = 0; n < 3; n++) founder.membership.invite({}) }
     expect(invitations).toThrow(expect.objectContaining({ code: 'ROSTER_FULL', message: expect.stringMatching(message) as string }) as Error)
+  })
+
+  test('a sole admin that wrote its last record hands over as the error says: by a promotion, or by an invitation', async () => {
+    const mesh = new TestMesh()
+    const founder = await mesh.node('laptop')
+    bounds.recordsPerIssuerMax = 5
+    const full = (fix: string): void => { expect(() => { for (;;) founder.membership.invite() }).toThrow(expect.objectContaining({ code: 'ROSTER_FULL', fix: expect.stringContaining(fix) as string }) as Error) }
+    full('elder-node invite --role admin')
+    const desk = await mesh.joined(founder, 'desk', { role: 'admin' })
+    full('Run it on desk.')
+    expect((await mesh.joined(desk, 'pi')).membership.me?.name).toBe('pi')
+
+    const other = new TestMesh()
+    const sole = await other.node('laptop')
+    const pi = await other.joined(sole, 'pi')
+    expect(() => { for (;;) sole.membership.invite() }).toThrow(expect.objectContaining({ fix: 'elder-node devices promote pi, and run it there.' }) as Error)
+    sole.membership.promote('pi')
+    await eventually(() => { expect(pi.membership.me?.role).toBe('admin') })
+    expect((await other.joined(pi, 'tablet')).membership.me?.name).toBe('tablet')
   })
 
   test('a ticket that would be good for longer than a year: USAGE', async () => {

@@ -8,7 +8,8 @@
  * - Of an issuer that is cut: removals that no revoke of it and no live device has seen, for at most LIMITS.unseenRemovalsMax subjects. They
  *   count, so whoever stole an admin's key could make more of them at leisure.
  * - Of one issuer at most LIMITS.recordsPerIssuerMax records that are no removals. Of one that is cut those come first that its cut has seen:
- *   what it makes up afterwards does not push out whom it admitted before.
+ *   what it makes up afterwards does not push out whom it admitted before. Beyond them LIMITS.adminsReserved of each kind that makes an admin:
+ *   a sole admin that wrote its last record hands over.
  * - Of all together at most LIMITS.rosterKeptMax, which every reader takes: see `fairShare`.
  */
 import { LIMITS } from '../limits.ts'
@@ -110,7 +111,7 @@ function withinBounds (graph: Graph): Graph {
   const gifts = [...Map.groupBy(graph.records.filter(record => !isRemoval(record)), ({ issuer }) => issuer).values()]
   if (gifts.every(records => records.length <= LIMITS.recordsPerIssuerMax)) return graph
   const order = orderOf(graph)
-  const dropped = new Set(gifts.flatMap(records => records.toSorted(order).slice(LIMITS.recordsPerIssuerMax)))
+  const dropped = new Set(gifts.flatMap(records => excessOf(records.toSorted(order))))
   return only(graph, new Set(graph.records.filter(record => !dropped.has(record))))
 }
 
@@ -120,4 +121,16 @@ function orderOf (graph: Graph): (a: MemberRecord, b: MemberRecord) => number {
   const seen = seenOf(graph)
   const last = (record: MemberRecord): number => cut.has(record.issuer) && !seen.has(record) ? 1 : 0
   return (a, b) => last(a) - last(b) || earlier(a, b)
+}
+
+/** What is beyond the bound of one issuer, and beyond what is kept for making admins. */
+function excessOf (sorted: readonly MemberRecord[]): MemberRecord[] {
+  const beyond = sorted.slice(LIMITS.recordsPerIssuerMax)
+  const reserved = Map.groupBy(beyond.filter(makesAdmin), ({ content }) => content.type)
+  const kept = new Set([...reserved.values()].flatMap(records => records.slice(0, LIMITS.adminsReserved)))
+  return beyond.filter(record => !kept.has(record))
+}
+
+function makesAdmin ({ content }: MemberRecord): boolean {
+  return content.type === 'addAdmin' || ((content.type === 'ticket' || content.type === 'member') && content.role === 'admin')
 }

@@ -56,7 +56,7 @@ describe('an admin that was evicted', () => {
     const flood = Array.from({ length: 3000 }, (_, n) => standIn(honest, n, admits(n), { prev: [grant.hash], seq: 1 }))
     const held = kept(book, [...book.records, ...flood])
     expect(held).toContain(honest)
-    expect(held.filter(({ issuer }) => issuer === idOf(1))).toHaveLength(LIMITS.recordsPerIssuerMax)
+    expect(held.filter(({ issuer }) => issuer === idOf(1))).toHaveLength(LIMITS.recordsPerIssuerMax + LIMITS.adminsReserved)
     expect(resolveRoster(held, book.mesh).members.size).toBe(2)
   })
 })
@@ -77,7 +77,20 @@ test('a live admin is bounded too: devices it admits, devices it removes', () =>
   const flood = Array.from({ length: 1500 }, (_, n) => standIn(book.genesis, n, admits(n), { grant: book.genesis.hash }))
   const removals = Array.from({ length: 1500 }, (_, n) => standIn(book.genesis, 2000 + n, { type: 'revoke', subject: device(n), cuts: [], undo: false }, { grant: book.genesis.hash }))
   const held = kept(book, [book.genesis, ...flood, ...removals])
-  expect([held.length, held.filter(({ content }) => content.type === 'revoke').length]).toEqual([2 * LIMITS.recordsPerIssuerMax, LIMITS.recordsPerIssuerMax])
+  expect([held.length, held.filter(({ content }) => content.type === 'revoke').length]).toEqual([2 * LIMITS.recordsPerIssuerMax + LIMITS.adminsReserved, LIMITS.recordsPerIssuerMax])
+})
+
+test('beyond the bound of an issuer a few that make an admin are kept, the same however they arrive', () => {
+  const book = new MeshBook()
+  const contentOf = (n: number): MemberContent => n % 3 === 0
+    ? { type: 'addAdmin', subject: device(n) } : { type: 'member', subject: device(n), role: n % 3 === 1 ? 'admin' : 'builder', name: 'd', wire: 1, via: null }
+  const flood = Array.from({ length: LIMITS.recordsPerIssuerMax + 300 }, (_, n) => standIn(book.genesis, n, contentOf(n), { grant: book.genesis.hash, seq: n + 2 }))
+  const late = flood.slice(LIMITS.recordsPerIssuerMax - 1)
+  const reserved = [0, 1].flatMap(kind => late.filter(({ seq }) => (seq - 2) % 3 === kind).slice(0, LIMITS.adminsReserved))
+  const expected = new Set([book.genesis, ...flood.slice(0, LIMITS.recordsPerIssuerMax - 1), ...reserved])
+  expect(new Set(kept(book, [...book.records, ...flood]))).toEqual(expected)
+  const backwards = kept(book, [...kept(book, [book.genesis, ...flood.slice(600)]), ...flood.slice(0, 600)])
+  expect(new Set(backwards)).toEqual(expected)
 })
 
 test.each<[string, number, (n: number) => MemberContent]>([

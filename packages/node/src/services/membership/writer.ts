@@ -35,8 +35,16 @@ export function writeRecords (components: WriterComponents, contents: readonly M
 function full (book: RecordBook, self: DeviceId): ElderError {
   const own = book.graph.records.filter(({ issuer }) => issuer === self).length
   return own >= LIMITS.recordsPerIssuerMax
-    ? new ElderError('ROSTER_FULL', `This device has written ${own} membership records, as many as the others keep of one.`, 'Run it on another admin; to make one: elder-node devices promote <device>')
+    ? new ElderError('ROSTER_FULL', `This device has written ${own} membership records, as many as the others keep of one.`, otherAdmin(book, self))
     : new ElderError('ROSTER_FULL', `This mesh holds ${LIMITS.rosterRecordsMax} membership records, the most it can.`, 'Found a new mesh and import the stacks.')
+}
+
+/** Records that make an admin are kept beyond that bound, a few. */
+function otherAdmin ({ roster: { members } }: RecordBook, self: DeviceId): string {
+  const others = [...members.values()].filter(({ device }) => device !== self)
+  const admins = others.filter(({ role }) => role === 'admin').map(({ name }) => name)
+  if (admins.length > 0) return `Run it on ${admins.join(' or ')}.`
+  return `${others[0] === undefined ? 'elder-node invite --role admin   join with it on another device' : `elder-node devices promote ${others[0].name}`}, and run it there.`
 }
 
 /** Heads that stand on this device's own records first: only so many can be named, and a leave cuts its issuer's records that it does not know. */
