@@ -39,7 +39,7 @@ describe('membership in a hostile world', () => {
   })
 
   it('had something to survive', async () => {
-    const { crashes, restores, evictions, members } = await run(2)
+    const { crashes, restores, evictions, members } = await run(4)
     expect([crashes, restores, evictions, members].every(count => count > 0)).toBe(true)
   })
 
