@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { chmod, lstat, mkdir, readdir, readFile, readlink, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readdir, readFile, readlink, rename, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { array, assert, constantFrom, property } from 'fast-check'
@@ -240,6 +240,28 @@ describe('snapshot', () => {
     expect(await listing(tree)).toEqual({ both: text, folder: 'a file now', 'file/inside': 'a folder now', link: '-> kept', kept: '4', meant: 'later' })
   })
 
+  test('a repository apart that does not name its work tree is a folder, and says how to change that', async () => {
+    const at = await fresh()
+    git(at, 'init', '-q', '--separate-git-dir', join(at, 'elsewhere'), join(at, 'apart'))
+    await put(join(at, 'apart'), { d: '4' })
+    const from = await source()
+    const { warnings = [] } = await from.snapshot(join(at, 'apart'), { signal })
+    expect(warnings).toEqual([expect.stringMatching(/does not say that .* is its work tree/) as string])
+    const fix = /\(if it is: git (.*)\)$/.exec(warnings[0] ?? '')?.[1] ?? ''
+    git(base, ...fix.split(' '))
+    expect((await from.snapshot(join(at, 'apart'), { signal })).warnings).toBeUndefined()
+  })
+
+  test('a linked work tree that was moved is a folder until it is repaired', async () => {
+    const at = await fresh()
+    git(await repository({ a: '1' }), 'worktree', 'add', '-q', join(at, 'linked'), '-b', 'linked')
+    await rename(join(at, 'linked'), join(at, 'moved'))
+    const from = await source()
+    expect((await from.snapshot(join(at, 'moved'), { signal })).warnings).toEqual([expect.stringMatching(/\(if it is: git worktree repair\)$/) as string])
+    git(join(at, 'moved'), 'worktree', 'repair')
+    expect((await from.snapshot(join(at, 'moved'), { signal })).warnings).toBeUndefined()
+  })
+
   test('linked work trees, submodules and a folder whose repository lies elsewhere are work trees like any other', async () => {
     const dir = await repository({ a: '1', 'sub/b': '2', '.gitignore': 'out\n' })
     const at = await fresh()
@@ -247,6 +269,7 @@ describe('snapshot', () => {
     const host = await repository({ c: '3' })
     git(host, '-c', 'protocol.file.allow=always', 'submodule', '--quiet', 'add', dir, 'inner')
     git(at, 'init', '-q', '--separate-git-dir', join(at, 'elsewhere'), join(at, 'apart'))
+    git(join(at, 'apart'), 'config', 'core.worktree', '../apart')
     await put(join(at, 'apart'), { d: '4', 'out/e': '5' })
     await writeFile(join(at, 'elsewhere/info/exclude'), 'out\n')
     const from = await source()
@@ -317,6 +340,22 @@ describe('snapshot', () => {
     const from = await source()
     expect(await listing((await send(from, await from.snapshot(dir, { signal }), await cache())).tree)).toEqual({ assumed: 'new', skipped: 'new', both: 'new', plain: 'same' })
     expect(await fingerprint(dir)).toBe(print)
+  })
+
+  test('nor what the person has set for slow disks: a file of the same size and time is looked at', async () => {
+    const dir = await repository({ f: 'evil' })
+    const old = new Date(1e12)
+    await utimes(join(dir, 'f'), old, old)
+    git(dir, 'update-index', '--refresh')
+    await put(dir, { new: 'nice' })
+    await utimes(join(dir, 'new'), old, old)
+    await rename(join(dir, 'new'), join(dir, 'f'))
+    const config = join(base, 'slow-disk')
+    await writeFile(config, '[core]\n\tcheckStat = minimal\n\ttrustctime = false\n\tignoreStat = true\n')
+    vi.stubEnv('GIT_CONFIG_GLOBAL', config)
+    onTestFinished(() => { vi.unstubAllEnvs() })
+    const from = await source()
+    expect(await listing((await send(from, await from.snapshot(dir, { signal }), await cache())).tree)).toEqual({ f: 'nice' })
   })
 
   test('what a sparse checkout has not on the disk stays as committed', async () => {

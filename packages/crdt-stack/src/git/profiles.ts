@@ -28,8 +28,12 @@ const EVERYWHERE = {
 }
 const NOT_THE_PERSONS = { HOME: '/nonexistent', GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1', GIT_ATTR_NOSYSTEM: '1' }
 
-/** Hooks and watchers are programs that a repository names; a collection in the background would outlive the call. */
+/**
+ * Hooks and watchers are programs that a repository names; a collection in the background would outlive the call. An index may come
+ * from an archive, with sizes and times of its packer's choice: a file counts as unchanged only by all that the disk says of it.
+ */
 const SETTINGS = [
+  'core.checkStat=default', 'core.trustctime=true', 'core.ignoreStat=false',
   'core.hooksPath=/dev/null', 'core.fsmonitor=false', 'core.untrackedCache=false', 'core.alternateRefsCommand=:', 'gc.auto=0', 'gc.autoDetach=false',
   'maintenance.auto=false', 'submodule.recurse=false', 'fetch.recurseSubmodules=false',
 ]

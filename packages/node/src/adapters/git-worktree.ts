@@ -2,12 +2,12 @@
  * Where a folder's source comes from: the git work tree around it, or the folder alone.
  *
  * A `.git` may have been made by anybody: by another user in a folder above, or by whoever packed an archive. Of such a repository
- * git is asked two things, where it is and what HEAD says, for which no object is looked up and so none fetched; everything else
- * happens in a repository of ours.
+ * git is asked where it is, what HEAD says and which work tree it names, for which no object is looked up and so none fetched;
+ * everything else happens in a repository of ours.
  */
 import { createHash } from 'node:crypto'
 import { lstat, realpath, stat } from 'node:fs/promises'
-import { join, relative, resolve } from 'node:path'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import { ElderError } from '@elder-node/protocol'
 import { FOREIGN_FILES, isBelow, readForeign } from './foreign-files.ts'
 import { runGit } from './git-run.ts'
@@ -41,6 +41,7 @@ export async function findWorktree (dir: string, signal: AbortSignal, deadlineMs
   if (format !== 'sha1' || rest.length > 1) return plainFolder(path)
   const root = await realpath(top).catch(() => top)
   if (!isBelow(root, path) || !await isOf(root, own)) return plainFolder(path, [`the git repository ${own} says that its work tree is ${root}, which has another .git: the files of ${path} are the source`])
+  if (!await namesBack(root, own, resolve(path, common), signal, deadlineMs)) return plainFolder(path, [stranger(root, own, path)])
   return { root, cwd: relative(root, path) || '.', git: { dir: own, common: resolve(path, common), head: COMMIT.test(head) ? head : undefined }, warnings: [] }
 }
 
@@ -70,4 +71,32 @@ async function isOf (root: string, dir: string): Promise<boolean> {
   const named = file?.bytes === undefined ? entry : resolve(root, /^gitdir: (.+?)\s*$/.exec(file.bytes.toString())?.[1] ?? '.git')
   const [there, said] = await Promise.all([named, dir].map(path => realpath(path).catch(() => undefined)))
   return there !== undefined && there === said
+}
+
+/**
+ * True when the repository says itself that this is its work tree. Whoever packs an archive writes its `.git`, and may name any
+ * repository of the user there, whose files would be sent; into that repository he cannot write.
+ */
+async function namesBack (root: string, own: string, common: string, signal: AbortSignal, deadlineMs: number): Promise<boolean> {
+  const [dir, shared] = await Promise.all([own, common].map(path => realpath(path).catch(() => undefined)))
+  if (dir === undefined || shared === undefined) return false
+  if (dir === shared) return dir === join(root, '.git') || await hasWorktree(root, dir, signal, deadlineMs)
+  // A linked work tree lies inside of the repository that it borrows from: only its owner could have put it there.
+  if (dirname(dir) !== join(shared, 'worktrees')) return false
+  const back = (await readForeign(join(dir, 'gitdir'), FOREIGN_FILES.gitfile))?.bytes?.toString().trimEnd()
+  if (back === undefined || basename(back) !== '.git') return false
+  return await realpath(resolve(dir, dirname(back))).catch(() => undefined) === root
+}
+
+/** True when `core.worktree` of the repository's own settings is the root: in submodules, and where a person has set it. */
+async function hasWorktree (root: string, dir: string, signal: AbortSignal, deadlineMs: number): Promise<boolean> {
+  const asked = await runGit(['config', '--null', '--show-scope', '--get', 'core.worktree'], { profile: 'foreign', cwd: root, signal, allow: [1, 128], deadlineMs })
+  const [scope = '', value] = asked.stdout.toString().split('\0')
+  if (value === undefined || !/^(local|worktree)$/.test(scope)) return false
+  return await realpath(resolve(dir, value)).catch(() => undefined) === root
+}
+
+function stranger (root: string, own: string, path: string): string {
+  const fix = basename(dirname(own)) === 'worktrees' ? 'git worktree repair' : `git --git-dir=${own} config core.worktree ${root}`
+  return `the git repository ${own} does not say that ${root} is its work tree: the files of ${path} are the source (if it is: ${fix})`
 }

@@ -3,7 +3,7 @@
  * be made to run, to follow or to swallow. `canary` is a file that must not appear.
  */
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, chmodSync, chownSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, chownSync, copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -100,6 +100,41 @@ const piped = (path: string): void => {
   pipe(path)
 }
 
+/** Ways in which an unpacked archive can name a repository that lies elsewhere on the disk. */
+const STOLEN: Array<{ name: string, lead (here: string, secret: string): void }> = [
+  { name: 'a .git file', lead (here, secret) { writeFileSync(join(here, '.git'), `gitdir: ${secret}/.git\n`) } },
+  { name: 'a symlink .git', lead (here, secret) { symlinkSync(join(secret, '.git'), join(here, '.git')) } },
+  {
+    name: 'a .git whose commondir', lead (here, secret) {
+      git(here, 'init', '-q')
+      copyFileSync(join(secret, '.git/index'), join(here, '.git/index'))
+      writeFileSync(join(here, '.git/commondir'), `${secret}/.git\n`)
+    },
+  },
+  {
+    name: 'a linked work tree of its own making', lead (here, secret) {
+      const own = join(here, '../worktrees/own')
+      mkdirSync(own, { recursive: true })
+      copyFileSync(join(secret, '.git/index'), join(own, 'index'))
+      for (const [file, text] of [['HEAD', 'ref: refs/heads/main'], ['commondir', `${secret}/.git`], ['gitdir', `${here}/.git`]] as const) writeFileSync(join(own, file), `${text}\n`)
+      writeFileSync(join(here, '.git'), 'gitdir: ../worktrees/own\n')
+    },
+  },
+  {
+    name: 'the .git file of a linked work tree elsewhere', lead (here, secret) {
+      git(secret, 'worktree', 'add', '-q', '--detach', join(secret, '../linked'))
+      copyFileSync(join(secret, '.git/index'), join(secret, '.git/worktrees/linked/index'))
+      writeFileSync(join(here, '.git'), `gitdir: ${secret}/.git/worktrees/linked\n`)
+    },
+  },
+  {
+    name: 'the .git file of a repository apart', lead (here, secret) {
+      git(secret, 'init', '-q', '--separate-git-dir', join(secret, '../apart'))
+      writeFileSync(join(here, '.git'), 'gitdir: ../apart\n')
+    },
+  },
+]
+
 export const HOSTILE: HostileRepository[] = [
   { name: 'every setting that names a program', files: ['a'], make (dir, canary) { settings(repository(dir), programs(canary)) } },
   {
@@ -159,7 +194,7 @@ export const HOSTILE: HostileRepository[] = [
     },
   },
   {
-    name: 'a .git file that leads to a repository elsewhere', files: ['a'],
+    name: 'a .git file that leads to a repository elsewhere', files: ['a'], warns: /does not say that .* is its work tree/,
     make (dir, canary) {
       const there = repository(join(dir, 'there'))
       settings(there, programs(canary))
@@ -171,7 +206,7 @@ export const HOSTILE: HostileRepository[] = [
     },
   },
   {
-    name: 'a commondir and alternates that lead elsewhere', files: ['a'],
+    name: 'a commondir and alternates that lead elsewhere', files: ['a'], warns: /does not say that .* is its work tree/,
     make (dir, canary) {
       repository(dir)
       const there = repository(join(dir, '..', 'elsewhere'))
@@ -180,6 +215,19 @@ export const HOSTILE: HostileRepository[] = [
       writeFileSync(join(there, '.git/objects/info/alternates'), '/dev\n')
     },
   },
+  ...STOLEN.map(({ name, lead }): HostileRepository => ({
+    name: `${name} that leads to another repository of the user's, with files that are only committed`, files: ['b'], warns: /does not say that .* is its work tree/,
+    make (dir) {
+      const secret = repository(join(dir, 'secret'))
+      git(secret, 'update-index', '--skip-worktree', 'a')
+      rmSync(join(secret, 'a'))
+      const here = join(dir, 'here')
+      mkdirSync(here)
+      writeFileSync(join(here, 'b'), 'b')
+      lead(here, secret)
+      return here
+    },
+  })),
   {
     name: 'core.worktree that names the whole disk', files: ['a'], warns: /says that its work tree is \//,
     make (dir) { settings(repository(dir), '[core]\n\tworktree = /\n') },
