@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { PrepareCache } from '../src/adapters/prepare-cache.ts'
+import { prepareKey } from '../src/adapters/prepare-key.ts'
 import type { PrepareParts } from '../src/ports/prepare.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'elder-prepare-'))
@@ -24,13 +25,13 @@ async function put (dir: string, files: Record<string, string>): Promise<void> {
     await writeFile(join(dir, path), text)
   }
 }
-const SOURCE = { 'package.json': '{}', 'package-lock.json': 'v1', 'src/a.ts': '', 'packages/x/package.json': '{}' }
+const SOURCE = { 'packages/y/package.json': '{"scripts":{"postinstall":"node ./post.js","build":"node src/a.ts"}}', 'package.json': '{}', 'package-lock.json': 'v1', 'src/a.ts': '', 'packages/x/package.json': '{}' }
 const never = async (): Promise<void> => { throw new Error('prepared again') }
 
 test('what prepare added is there in the next tree, a build\'s leftovers and changed files are not, and no inode is shared', async () => {
   const cache = new PrepareCache({ dir: await folder() })
   const first = await folder(SOURCE)
-  const key = await cache.key(PARTS, first)
+  const key = await prepareKey(PARTS, first)
   expect(await cache.prepare(key, first, async () => {
     await put(first, { 'node_modules/dep/index.js': 'dep', 'node_modules/.bin/tool': '#!', 'packages/x/node_modules/y.js': 'y', 'src/a.ts': 'changed' })
     await chmod(join(first, 'node_modules/.bin/tool'), 0o4755)
@@ -40,7 +41,7 @@ test('what prepare added is there in the next tree, a build\'s leftovers and cha
   await put(first, { 'dist/out': 'leftover', 'node_modules/dep/index.js': 'broken by the build', 'node_modules/.cache/x': 'leftover' })
 
   const second = await folder(SOURCE)
-  expect(await cache.prepare(await cache.key(PARTS, second), second, never, { signal })).toBe('reused')
+  expect(await cache.prepare(await prepareKey(PARTS, second), second, never, { signal })).toBe('reused')
   const added = (await readdir(second, { recursive: true })).filter(path => path.includes('node_modules/') || path.startsWith('dist')).sort()
   expect(added).toEqual(['node_modules/.bin', 'node_modules/.bin/link', 'node_modules/.bin/tool', 'node_modules/dep', 'node_modules/dep/index.js', 'node_modules/dep/twin.js', 'packages/x/node_modules/y.js'])
   expect(await readFile(join(second, 'node_modules/dep/index.js'), 'utf8')).toBe('dep')
@@ -55,18 +56,52 @@ test('what prepare added is there in the next tree, a build\'s leftovers and cha
   expect(await readFile(join(third, 'node_modules/dep/index.js'), 'utf8')).toBe('dep')
 })
 
-test('the key changes with requester, project, command, image, platform and any lock file, and with nothing else', async () => {
-  const cache = new PrepareCache({ dir: await folder() })
-  const key = async (files: Record<string, string>, parts: Partial<PrepareParts> = {}): Promise<string> => cache.key({ ...PARTS, ...parts }, await folder(files))
+test('the key changes with requester, project, command, image, platform, and what tools read before they install', async () => {
+  const key = async (files: Record<string, string>, parts: Partial<PrepareParts> = {}): Promise<string> => prepareKey({ ...PARTS, ...parts }, await folder(files))
   const same = await key(SOURCE)
-  expect(await key({ ...SOURCE, 'src/a.ts': 'edited', 'package.json': '{"version":"2"}' })).toBe(same)
+  expect(await key({ ...SOURCE, 'src/a.ts': 'edited', 'docs/npm.md': 'x' })).toBe(same)
+  const added = ['.npmrc', '.yarnrc.yml', '.yarn/plugins/p.cjs', 'patches/dep.patch', 'tools/Cargo.lock', 'tools/.cargo/config.toml', 'requirements-dev.txt', 'requirements/base.in', 'x/pom.xml', 'Makefile', '.nvmrc']
   const others = await Promise.all([
-    key({ ...SOURCE, 'package-lock.json': 'v2' }), key({ ...SOURCE, 'tools/Cargo.lock': 'c' }), key({ ...SOURCE, 'requirements-dev.txt': 'r' }),
+    ...added.map(name => key({ ...SOURCE, [name]: 'x' })), key({ ...SOURCE, 'package.json': '{"version":"2"}' }), key({ ...SOURCE, 'package-lock.json': 'v2' }),
     key(SOURCE, { requester: 'you' }), key(SOURCE, { project: 'q' }), key(SOURCE, { command: 'npm i' }), key(SOURCE, { image: 'node:24' }), key(SOURCE, { platform: 'linux/arm64' }), key(SOURCE, { cwd: 'src' }), key(SOURCE, { engine: 'docker' }),
   ])
-  expect(new Set([same, ...others]).size).toBe(11)
-  const { 'package-lock.json': _, ...unlocked } = SOURCE
-  expect(await key({ ...unlocked, 'package.json': '{"version":"2"}' })).not.toBe(await key(unlocked))
+  expect(new Set([same, ...others]).size).toBe(others.length + 1)
+})
+
+test.each([
+  ['sh setup.sh', '.', 'setup.sh'], ['npm ci && ./setup.sh', '.', 'setup.sh'], ['sh ../setup.sh', 'src', 'setup.sh'], ['cd tools; sh setup.sh', '.', 'tools/setup.sh'],
+  ['node "tools/setup.js" --force', 'src', 'tools/setup.js'], ['pip install --requirement=needs/all', '.', 'needs/all'], ['node node_modules/own/setup.js', '.', 'node_modules/own/setup.js'],
+  ['sh /elder/tree/tools/setup.sh', '.', 'tools/setup.sh'], ['. $PWD/setup.sh', '.', 'setup.sh'], ['npm ci', '.', 'packages/y/post.js'],
+])('what the prepare command names decides, whatever the lock file says: %s in %s', async (command, cwd, path) => {
+  const key = async (files: Record<string, string>): Promise<string> => prepareKey({ ...PARTS, command, cwd }, await folder(files))
+  expect(await key({ ...SOURCE, [path]: 'evil' })).not.toBe(await key({ ...SOURCE, [path]: 'nice' }))
+  expect(await key({ ...SOURCE, [path]: 'nice' })).toBe(await key({ ...SOURCE, [path]: 'nice', 'src/a.ts': 'edited' }))
+})
+
+test('a symlink under such a name counts with where it leads and what is there, and never leads out of the tree', async () => {
+  const key = async (files: Record<string, string>, target: string): Promise<string> => {
+    const tree = await folder(files)
+    await symlink(target, join(tree, 'setup.sh'))
+    return await prepareKey({ ...PARTS, command: 'sh setup.sh' }, tree)
+  }
+  const outside = await folder({ f: '1' })
+  const keys = [
+    await key({ a: '1', b: '1' }, 'a'), await key({ a: '2', b: '1' }, 'a'), await key({ a: '1', b: '1' }, 'b'), await key({}, 'missing'), await key({ 'dir/f': '1' }, 'dir'), await key({}, join(outside, 'f')),
+  ]
+  expect(new Set(keys).size).toBe(keys.length)
+  await put(outside, { f: '2' })
+  expect(await key({}, join(outside, 'f'))).toBe(keys.at(-1))
+})
+
+test('two branches with one lock file and different scripts share nothing', async () => {
+  const cache = new PrepareCache({ dir: await folder() })
+  const parts = { ...PARTS, command: 'sh setup.sh' }
+  const build = async (script: string): Promise<string> => {
+    const tree = await folder({ ...SOURCE, 'setup.sh': script })
+    await cache.furnish(parts, tree, () => put(tree, { 'node_modules/tool': script }), { signal })
+    return await readFile(join(tree, 'node_modules/tool'), 'utf8')
+  }
+  expect([await build('evil'), await build('nice'), await build('evil')]).toEqual(['evil', 'nice', 'evil'])
 })
 
 test('builds that come together: one prepares, the others wait and reuse; after a failure the next prepares', async () => {

@@ -2,15 +2,14 @@
  * What `--prepare` added to a tree, kept for later builds. An entry is taken right after the prepare command, before the build
  * runs, so a build's leftovers never enter it; every build gets a copy of its own.
  */
-import { createHash } from 'node:crypto'
-import { constants } from 'node:fs'
-import { chown, lstat, mkdir, mkdtemp, open, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises'
+import { chown, lstat, mkdir, mkdtemp, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fromUtf8, utf8 } from '@elder-node/protocol'
 import type { Logger } from '../ports/log.ts'
 import type { PreparedTrees, PrepareParts } from '../ports/prepare.ts'
 import { copyPaths, diskBytes, dropSetuid } from './copy-tree.ts'
 import { KeyedQueue } from './keyed-queue.ts'
+import { prepareKey } from './prepare-key.ts'
 import { removeAll } from './remove-all.ts'
 import { seal, STORE_FORMAT, unseal } from './sealed.ts'
 
@@ -24,14 +23,6 @@ export interface PrepareCacheInit {
 }
 
 interface Meta { paths: string[], bytes: number }
-
-const LOCKS = new Set([
-  'package-lock.json', 'npm-shrinkwrap.json', 'pnpm-lock.yaml', 'yarn.lock', 'bun.lock', 'bun.lockb', 'deno.lock', 'Cargo.lock', 'go.sum', 'go.work.sum',
-  'poetry.lock', 'uv.lock', 'pdm.lock', 'Pipfile.lock', 'Gemfile.lock', 'composer.lock', 'mix.lock', 'pubspec.lock', 'Podfile.lock', 'gradle.lockfile', 'flake.lock', 'packages.lock.json',
-])
-/** Without a lock file the manifests decide. */
-const MANIFESTS = new Set(['package.json', 'pyproject.toml', 'setup.py', 'setup.cfg', 'Cargo.toml', 'go.mod', 'Pipfile', 'Gemfile', 'composer.json', 'pom.xml', 'build.gradle', 'build.gradle.kts', 'mix.exs'])
-const isLock = (name: string): boolean => LOCKS.has(name) || /^requirements[\w.-]*\.txt$/.test(name)
 
 /** What the entry holds, and how much: a sealed JSON. */
 const META = 'meta'
@@ -50,22 +41,7 @@ export class PrepareCache implements PreparedTrees {
   }
 
   async furnish (parts: PrepareParts, tree: string, run: () => Promise<void>, options: { signal: AbortSignal }): Promise<'reused' | 'prepared'> {
-    return await this.prepare(await this.key(parts, tree), tree, run, options)
-  }
-
-  /** The entry's name. `tree` is the fresh checkout: its lock files are read. */
-  async key (parts: PrepareParts, tree: string): Promise<string> {
-    const files: string[] = []
-    for await (const path of filesBelow(tree, '')) files.push(path)
-    const named = (wanted: (name: string) => boolean): string[] => files.filter(path => wanted(path.slice(path.lastIndexOf('/') + 1))).sort()
-    const locks = named(isLock)
-    const hash = createHash('sha256')
-    const { requester, project, command, cwd, engine, image, platform } = parts
-    hash.update(JSON.stringify(['elder/prepare/v1', requester, project, command, cwd, engine, image, platform]))
-    for (const path of locks.length > 0 ? locks : named(name => MANIFESTS.has(name))) {
-      hash.update(JSON.stringify([path, await hashOf(join(tree, path))]))
-    }
-    return hash.digest('hex').slice(0, 40)
+    return await this.prepare(await prepareKey(parts, tree), tree, run, options)
   }
 
   /**
@@ -95,7 +71,7 @@ export class PrepareCache implements PreparedTrees {
     const entry = join(this.#dir, key)
     const meta = await readMeta(entry)
     if (meta === undefined) return false
-    // The source has changed in a way that the lock files do not tell: what it brings itself wins, and is prepared anew.
+    // The source has changed in a way that the key does not tell: what it brings itself wins, and is prepared anew.
     for (const path of meta.paths) if (!await isFree(tree, path)) return false
     await copyPaths(join(entry, 'files'), tree, meta.paths)
     const now = new Date()
@@ -181,30 +157,6 @@ async function * added (tree: string, dir: string, before: Set<string>): AsyncGe
     } else if (entry.isDirectory()) {
       yield * added(tree, path, before)
     }
-  }
-}
-
-/**
- * In pieces: under the name of a lock file a requester may send as much as a whole source. A pipe in its place
- * would have no end to wait for.
- */
-async function hashOf (path: string): Promise<string> {
-  const hash = createHash('sha256')
-  const handle = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0))
-  try {
-    for await (const chunk of handle.createReadStream({ autoClose: false }) as AsyncIterable<Buffer>) hash.update(chunk)
-  } finally {
-    await handle.close()
-  }
-  return hash.digest('hex')
-}
-
-/** Regular files of a checkout; what package managers make and git's own aside. */
-async function * filesBelow (tree: string, dir: string): AsyncGenerator<string> {
-  for (const entry of await readdir(join(tree, dir), { withFileTypes: true })) {
-    const path = dir === '' ? entry.name : `${dir}/${entry.name}`
-    if (entry.isFile()) yield path
-    else if (entry.isDirectory() && entry.name !== 'node_modules' && entry.name !== '.git') yield * filesBelow(tree, path)
   }
 }
 

@@ -1,6 +1,6 @@
 /** What `--prepare` added to a tree, kept by its builder for the next build of the same requester. */
 
-/** What decides what a prepare command makes, besides the lock files of the tree, which the cache reads itself. */
+/** What decides what a prepare command makes, besides the files of the tree that it reads: the cache looks at those itself. */
 export interface PrepareParts {
   /** Device id: a cache never serves another requester. */
   requester: string

@@ -5,6 +5,7 @@ import type { Role } from '../../src/api.ts'
 import type { Engine, EngineName, RunEvent, RunSpec } from '../../src/ports/engine.ts'
 import type { PrivateFiles } from '../../src/ports/files.ts'
 import type { Clock } from '../../src/ports/host.ts'
+import type { PreparedTrees } from '../../src/ports/prepare.ts'
 import type { OutputReader, SourceCache } from '../../src/ports/source.ts'
 import { BuildHost, BuildLink, Builds } from '../../src/services/builds/index.ts'
 import { ResourceService } from '../../src/services/resources.ts'
@@ -63,6 +64,8 @@ export interface DeviceInit {
   files?: PrivateFiles
   /** Parts of the source cache and the output reader of its own. */
   disk?: Partial<SourceCache & OutputReader>
+  /** Keeps what prepare commands added. @default nothing is kept */
+  prepare?: PreparedTrees
   /** Runs the builds in the place of a scripted engine. */
   runsOn?: Engine
   /** This life of the device. @default 1 */
@@ -112,7 +115,7 @@ export class Farm {
     const ref = (other: DeviceId): { id: string, name: string } => ({ id: other, name: this.devices.find(d => d.id === other)?.name ?? other.slice(0, 8) })
     const link = new BuildLink({ mesh })
     device.host = new BuildHost({
-      engine, cache: cacheOf(cache, init.disk), outputs: outputsOf(init.disk), prepare: undefined, clock, crypto, signer: this.signerOf(signer), environment: requested => ({ PATH: '/bin', ...requested }),
+      engine, cache: cacheOf(cache, init.disk), outputs: outputsOf(init.disk), prepare: init.prepare, clock, crypto, signer: this.signerOf(signer), environment: requested => ({ PATH: '/bin', ...requested }),
       limits: { cpus: 4, memoryBytes: 2 ** 33, pidsMax: 256, diskBytes: 2 ** 34 }, platform: 'linux/x64', network: init.network ?? 'full', role: roleOf,
       ask: (to, word) => link.ask(to, word),
       rttMs: to => mesh.peers().find(peer => peer.device === to)?.rttMs,

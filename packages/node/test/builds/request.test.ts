@@ -94,6 +94,15 @@ describe('image and network', () => {
     expect(await (await laptop.builds.build({ command: ['x'], prepare: 'npm ci', sealed: true })).result).toMatchObject({ exitCode: 0 })
     expect(specs.map(({ command, sealed }) => [command.at(-1), sealed])).toEqual([['npm ci', false], ['x', true]])
   })
+
+  it('what an earlier build prepared is reused, and never by a sealed one', async () => {
+    farm = new Farm()
+    const { script, specs } = recorder()
+    await farm.add('mini', { engine: 'docker', script, prepare: { furnish: () => Promise.resolve('reused') } })
+    const laptop = await farm.add('laptop', { slots: 0 })
+    for (const sealed of [false, true]) expect(await (await laptop.builds.build({ command: ['x'], prepare: 'npm ci', sealed })).result).toMatchObject({ exitCode: 0 })
+    expect(specs.map(({ command }) => command.at(-1))).toEqual(['x', 'npm ci', 'x'])
+  })
 })
 
 describe('what the project says', () => {

@@ -86,7 +86,8 @@ async function prepare (job: Job, components: RunComponents, tree: string): Prom
   const { engine, platform, prepare: cache } = components
   const { image, source: { project, cwd } } = job.spec
   const parts = { requester: job.requester, project, command, cwd, engine: engine.name, image, platform }
-  await (cache === undefined ? run() : cache.furnish(parts, tree, run, { signal: job.controller.signal })).catch((error: unknown) => { if (failed === undefined) throw error })
+  // A sealed build depends on nothing that an earlier one left.
+  await (cache === undefined || job.spec.sealed ? run() : cache.furnish(parts, tree, run, { signal: job.controller.signal })).catch((error: unknown) => { if (failed === undefined) throw error })
   return failed
 }
 
