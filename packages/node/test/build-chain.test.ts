@@ -41,7 +41,7 @@ describe.runIf(needs(process.platform !== 'win32', 'the process engine, which Wi
       if (!have.includes(snapshot.commit)) await cache.receive('me', snapshot.project, snapshot.commit, reader.pack(snapshot, have, { signal }), { signal })
       const tree = await engine.createTree(newId(), slot)
       await cache.checkout('me', snapshot.project, snapshot.commit, tree, { signal })
-      expect(await prepared.prepare(await prepared.key(parts, tree), tree, async () => {
+      expect(await prepared.furnish(parts, tree, async () => {
         expect((await run(engine, tree, slot, 'mkdir -p ../deps/bin && echo "tr a-z A-Z" > ../deps/bin/upper && chmod 500 ../deps/bin/upper')).exit.exitCode).toBe(0)
       }, { signal })).toBe(warmth)
       const { exit, text } = await run(engine, tree, slot, 'mkdir ../dist && ../deps/bin/upper < input.txt > ../dist/out.txt && chmod 700 ../deps/bin/upper && touch ../deps/mine && rm input.txt')

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { array, assert, constantFrom, property } from 'fast-check'
 import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
-import { DiskWatch } from '../src/adapters/disk-watch.ts'
+import { DiskWatch, needRoom } from '../src/adapters/disk-watch.ts'
 import { GitCache, type GitCacheInit } from '../src/adapters/git-cache.ts'
 import { GitSource } from '../src/adapters/git-source.ts'
 import { checkSymlinks, checkTree, parseTree } from '../src/adapters/git-tree.ts'
@@ -516,6 +516,12 @@ describe('a hostile sender', () => {
     object(dir, 'tree', Buffer.concat(entries.map(([mode, name, id]) => Buffer.concat([Buffer.from(`${mode} ${name}\0`), Buffer.from(id, 'hex')]))))
   const commit = (dir: string, treeId: string): string => object(dir, 'commit', `tree ${treeId}\nauthor a <a@b> 0 +0000\ncommitter a <a@b> 0 +0000\n\nx\n`)
   const pack = (dir: string, ids: string[]): Buffer => execFileSync('git', ['pack-objects', '--stdout', '-q'], { cwd: dir, env, input: `${ids.join('\n')}\n` })
+  /** A file below so many folders within each other. */
+  const chain = (dir: string, folders: number): string => {
+    let level = tree(dir, [['100644', 'f', blob(dir, 'x')]])
+    for (let i = 0; i < folders; i++) level = tree(dir, [['40000', 'd', level]])
+    return level
+  }
   async function * chunks (...parts: Uint8Array[]): AsyncGenerator<Uint8Array> { yield * parts }
   const emptyRepository = async (): Promise<string> => {
     const dir = await fresh()
@@ -554,8 +560,63 @@ describe('a hostile sender', () => {
       for (let depth = 0; depth < 9; depth++) level = tree(dir, Array.from({ length: 10 }, (_, i): [string, string, string] => ['40000', `d${i}`, level]))
       return [['40000', 'd', level]]
     }, { entriesMax: 10_000 }],
+    ['folders within folders', 'SOURCE_TOO_LARGE', dir => [['40000', 'd', chain(dir, 128)]]],
+    ['as many as there may be', 'accepted', dir => [['40000', 'd', chain(dir, 127)]]],
+    ['a few long paths of very many folders', 'SOURCE_TOO_LARGE', dir => {
+      const deep = chain(dir, 119)
+      return Array.from({ length: 1700 }, (_, i): [string, string, string] => ['40000', `d${i + 1000}`, deep])
+    }],
     ['a pack above the cap', 'SOURCE_TOO_LARGE', dir => [['100644', 'a', blob(dir, 'a'.repeat(10))]], { packBytesMax: 60 }],
   ])('%s: %s', async (_, verdict, entries, init) => { expect(await refused(entries, init)).toBe(verdict) })
+
+  test('the requester refuses such trees, too, before anything is sent', async () => {
+    const listed = (paths: string[]): (() => void) => () => { checkTree(paths.map(path => ({ mode: '100644', object: '', bytes: 1, path })), { entriesMax: 1e6, bytesMax: 1e6, foldsCase: false }) }
+    expect(listed([`${'d/'.repeat(128)}f`])).not.toThrow()
+    expect(listed(Array.from({ length: 1700 }, (_, i) => `${i + 1000}/${'d/'.repeat(110)}f`))).not.toThrow()
+    expect(listed(Array.from({ length: 1700 }, (_, i) => `${i + 1000}/${'d/'.repeat(119)}f`))).toThrow('more than 200000 folders')
+    const dir = await fresh()
+    await put(dir, { [`${'d/'.repeat(129)}f`]: 'x' })
+    await expect((await source()).snapshot(dir, { signal })).rejects.toMatchObject({ code: 'SOURCE_TOO_LARGE', message: expect.stringContaining('goes through 129 folders') as string })
+  })
+
+  test('a small pack that unpacks to a large tree is refused before a file is written', async () => {
+    const dir = await emptyRepository()
+    const file = blob(dir, 'a'.repeat(8000))
+    const names = Array.from({ length: 256 }, (_, i) => `n${i + 100}`)
+    const wide = tree(dir, names.map(name => ['100644', name, file]))
+    const id = commit(dir, tree(dir, names.map(name => ['40000', name, wide])))
+    const to = await cache()
+    await to.receive('me', 'p', id, chunks(pack(dir, git(dir, 'cat-file', '--batch-all-objects', '--batch-check=%(objectname)').split('\n'))), { signal })
+    const at = await fresh()
+    const bytesMax = 8192 * 256 * 256
+    await expect(to.checkout('me', 'p', id, at, { signal, bytesMax })).rejects.toMatchObject({
+      code: 'SOURCE_TOO_LARGE', message: `the source unpacks to ${bytesMax + 4096 * 256} bytes on the disk, a build here has ${bytesMax}`,
+    })
+    expect(await readdir(at)).toEqual([])
+  })
+
+  test('what the disk has no room for is refused, and a checkout ends when it runs full meanwhile', { timeout: 30_000 }, async () => {
+    const huge = 2 ** 50
+    await expect(needRoom(base, { bytes: huge, files: 1 })).rejects.toMatchObject({ code: 'SOURCE_TOO_LARGE', message: expect.stringContaining('run full') as string })
+    await needRoom(base, { bytes: 1, files: 1 })
+    const from = await source()
+    const to = await cache()
+    const snapshot = await from.snapshot(await repository({ a: '1' }), { signal })
+    await send(from, snapshot, to)
+    // A git that never gets done with a checkout.
+    const bin = await fresh()
+    const path = process.env['PATH'] ?? ''
+    await writeFile(join(bin, 'git'), `#!/bin/sh\ncase " $* " in *" read-tree "*) : > begun; exec sleep 600;; esac\nPATH='${path}' exec git "$@"\n`, { mode: 0o755 })
+    vi.stubEnv('PATH', `${bin}:${path}`)
+    onTestFinished(() => { vi.unstubAllEnvs() })
+    const at = await fresh()
+    const writing = to.checkout('me', snapshot.project, snapshot.commit, at, { signal }).then(() => 'written', (error: unknown) => error)
+    await vi.waitFor(async () => { expect(await readdir(at)).toEqual(['begun']) }, 10_000)
+    const full = new DiskWatch({ folders: () => [base], bytesMax: Infinity, reserveBytes: Infinity, walk: () => Promise.resolve(0), onFull: () => undefined })
+    onTestFinished(() => { full.stop() })
+    expect(await writing).toMatchObject({ code: 'SOURCE_TOO_LARGE', message: expect.stringContaining('run full') as string })
+    expect(full.full).toBe(false)
+  })
 
   test('names that are not UTF-8 are refused: two of them would be judged as one', () => {
     const listing = ['l\xfe', 'l\xff'].map(name => `120000 blob ${'a'.repeat(40)}       3\t${name}\0`).join('')

@@ -9,6 +9,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import type { StatsFs } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
+import { ElderError } from '@elder-node/protocol'
 import { findTool } from './system-tools.ts'
 
 export interface DiskWatchInit {
@@ -89,7 +90,7 @@ export class DiskWatch {
     const disk = await this.#ask()
     if (disk === undefined) return
     const freeBytes = disk.bavail * disk.bsize
-    this.#reserve ??= Math.min(RESERVE_BYTES_MAX, disk.blocks * disk.bsize * RESERVE_PART, freeBytes / 2)
+    this.#reserve ??= reserveOf(disk)
     this.#freeAtWalk ??= freeBytes
     if (this.#isLow(disk)) return await this.#makeRoom()
     // Not waited for: a tree of a million files must not hide how the disk runs full meanwhile.
@@ -169,6 +170,34 @@ async function inTime<T> (work: Promise<T>, otherwise: T): Promise<T> {
   const result = await Promise.race([work, deadline])
   late.abort()
   return result
+}
+
+function reserveOf ({ bavail, bsize, blocks }: StatsFs): number { return Math.min(RESERVE_BYTES_MAX, blocks * bsize * RESERVE_PART, bavail * bsize / 2) }
+
+const full = (): ElderError => new ElderError('SOURCE_TOO_LARGE', 'the disk of this builder would run full', 'Build on another device with --on, or free some space there.')
+
+/** Refuses what would leave the disk of the folder less than its reserve. @throws ElderError `SOURCE_TOO_LARGE` */
+export async function needRoom (folder: string, { bytes, files }: { bytes: number, files: number }): Promise<void> {
+  const disk = await statfs(folder)
+  if (disk.bavail * disk.bsize - bytes < reserveOf(disk) || (disk.files > 0 && disk.ffree - files < disk.files * FILES_PART)) throw full()
+}
+
+/**
+ * Writes into a folder ahead of a build, and ends when the disk runs full: what comes leaves before what runs. `write` must have
+ * ended when its signal has aborted it.
+ *
+ * @throws ElderError `SOURCE_TOO_LARGE`
+ */
+export async function aheadOfBuilds<T> (folder: string, signal: AbortSignal, write: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const over = new AbortController()
+  const disk = new DiskWatch({ folders: () => [folder], bytesMax: Infinity, walk: () => Promise.resolve(Infinity), onFull: () => { over.abort(full()) } })
+  try {
+    return await write(AbortSignal.any([signal, over.signal]))
+  } catch (error) {
+    throw over.signal.aborted ? over.signal.reason as Error : error
+  } finally {
+    disk.stop()
+  }
 }
 
 const NICE = findTool('nice')

@@ -7,11 +7,11 @@ import { access, lstat, mkdir, mkdtemp, readdir, rename, rm, stat, utimes, write
 import { join } from 'node:path'
 import { ElderError, LIMITS } from '@elder-node/protocol'
 import type { SourceCache } from '../ports/source.ts'
-import { DiskWatch } from './disk-watch.ts'
+import { aheadOfBuilds, needRoom } from './disk-watch.ts'
 import { readLinks } from './git-links.ts'
 import { gitText, PACK_DEADLINE_MS, RAW_ATTRIBUTES, runGit, startGit, type GitOptions } from './git-run.ts'
 import { KeyedQueue } from './keyed-queue.ts'
-import { checkSymlinks, checkTree, parseTree, TREE_ENTRIES_MAX } from './git-tree.ts'
+import { checkSymlinks, checkTree, parseTree, sizeOnDisk, TREE_ENTRIES_MAX, type TreeEntry } from './git-tree.ts'
 import { unlessAborted } from './unless-aborted.ts'
 
 export interface GitCacheInit {
@@ -62,39 +62,44 @@ export class GitCache implements SourceCache {
     await this.#queue.run(repo, async () => {
       await this.#open(repo, signal)
       const quarantine = await mkdtemp(join(repo, 'incoming-'))
-      const full = new AbortController()
-      // What comes leaves before what runs: every member may send many packs at once, and the bound on all of them holds only afterwards.
-      const disk = new DiskWatch({ folders: () => [quarantine], bytesMax: Infinity, walk: () => Promise.resolve(Infinity), onFull: () => { full.abort(new ElderError('SOURCE_TOO_LARGE', 'the disk of this builder would run full', 'Build on another device with --on, or free some space there.')) } })
-      const git: GitOptions = { env: { GIT_DIR: repo, GIT_OBJECT_DIRECTORY: quarantine, GIT_ALTERNATE_OBJECT_DIRECTORIES: join(repo, 'objects') }, signal: AbortSignal.any([signal, full.signal]) }
       try {
-        await this.#index(pack, git)
-        await this.#judge(commit, git)
-        await admit(quarantine, repo)
-        await writeFile(join(repo, 'refs/elder', commit), `${commit}\n`)
-      } catch (error) {
-        throw full.signal.aborted ? full.signal.reason as Error : error
+        // Every member may send many packs at once, and the bound on all of them holds only afterwards.
+        await aheadOfBuilds(quarantine, signal, async watched => {
+          const git: GitOptions = { env: { GIT_DIR: repo, GIT_OBJECT_DIRECTORY: quarantine, GIT_ALTERNATE_OBJECT_DIRECTORIES: join(repo, 'objects') }, signal: watched }
+          await this.#index(pack, git)
+          await this.#judge(commit, git)
+          await admit(quarantine, repo)
+          await writeFile(join(repo, 'refs/elder', commit), `${commit}\n`)
+        })
       } finally {
-        disk.stop()
         await rm(quarantine, { recursive: true, force: true })
       }
       await maintain(repo, signal)
-    })
+    }, signal)
     await this.#trim(repo)
   }
 
-  async checkout (owner: string, project: string, commit: string, tree: string, { signal }: { signal: AbortSignal }): Promise<void> {
+  async checkout (owner: string, project: string, commit: string, tree: string, { signal, bytesMax = Infinity }: { signal: AbortSignal, bytesMax?: number }): Promise<void> {
     const repo = this.#repo(owner, project)
     if (!COMMIT.test(commit) || !await accepted(repo, commit)) throw new ElderError('SOURCE_BROKEN', `this device does not have the source ${commit.slice(0, 12)}`, 'Run it again: it is sent anew.')
     if ((await readdir(tree)).length > 0) throw new ElderError('BUILDER_FAILED', `the folder for the source is not empty: ${tree}`, 'Run it again.')
+    await this.#fits(repo, commit, tree, bytesMax, signal)
     const index = join(repo, `index.${randomBytes(6).toString('hex')}`)
-    const git: GitOptions = { cwd: tree, env: { GIT_DIR: repo, GIT_WORK_TREE: tree, GIT_INDEX_FILE: index }, signal }
+    const env = { GIT_DIR: repo, GIT_WORK_TREE: tree, GIT_INDEX_FILE: index }
     try {
-      await gitText(['read-tree', '-u', '--reset', commit], git)
+      await aheadOfBuilds(tree, signal, watched => gitText(['read-tree', '-u', '--reset', commit], { cwd: tree, env, signal: watched }))
     } finally {
       await rm(index, { force: true })
     }
     const now = new Date()
     await utimes(join(repo, 'refs/elder', commit), now, now).catch(() => undefined)
+  }
+
+  /** A pack says little about what it unpacks to: one blob may stand under every name of a tree. */
+  async #fits (repo: string, commit: string, tree: string, bytesMax: number, signal: AbortSignal): Promise<void> {
+    const size = sizeOnDisk(await this.#entries(commit, { env: { GIT_DIR: repo }, signal }))
+    if (size.bytes > bytesMax) throw new ElderError('SOURCE_TOO_LARGE', `the source unpacks to ${size.bytes} bytes on the disk, a build here has ${bytesMax}`, 'List what a build does not need in .gitignore, or build on another device with --on (its owner sets limits.disk).')
+    await needRoom(tree, size)
   }
 
   #repo (owner: string, project: string): string {
@@ -142,10 +147,14 @@ export class GitCache implements SourceCache {
   async #judge (commit: string, git: GitOptions): Promise<void> {
     const { code, stderr } = await runGit(['rev-list', '--objects', '--quiet', `${commit}^{commit}`], { ...git, allow: [1, 128] })
     if (code !== 0) throw new ElderError('SOURCE_BROKEN', `the pack does not hold all of ${commit.slice(0, 12)}: ${stderr.trim().slice(0, 300)}`, FSCK)
-    const entries = parseTree((await runGit(['ls-tree', '-r', '-z', '-l', '--full-tree', commit], { ...git, outputBytesMax: LISTING_BYTES_PER_ENTRY * this.#init.entriesMax })).stdout)
+    const entries = await this.#entries(commit, git)
     this.#foldsCase ??= await foldsCase(this.#init.dir)
     checkTree(entries, { entriesMax: this.#init.entriesMax, bytesMax: this.#init.treeBytesMax, foldsCase: this.#foldsCase })
     checkSymlinks(await readLinks(entries, git))
+  }
+
+  async #entries (commit: string, git: GitOptions): Promise<TreeEntry[]> {
+    return parseTree((await runGit(['ls-tree', '-r', '-z', '-l', '--full-tree', commit], { ...git, outputBytesMax: LISTING_BYTES_PER_ENTRY * this.#init.entriesMax })).stdout)
   }
 
   async #trim (current: string): Promise<void> {

@@ -7,6 +7,12 @@ export interface TreeBounds { entriesMax: number, bytesMax: number, foldsCase: b
 
 /** Files that a builder takes in one tree. */
 export const TREE_ENTRIES_MAX = 200_000
+/** Folders of one tree, and folders within each other: a few long paths make more of them than files. */
+export const TREE_FOLDERS_MAX = 200_000
+export const TREE_DEPTH_MAX = 128
+/** What a small file and a folder take on most disks. */
+const BLOCK_BYTES = 4096
+const IGNORE = 'List what a build does not need in .gitignore.'
 const RENAME = 'Rename it, or list it in .gitignore; if git tracks it: git rm --cached'
 const POINT_INSIDE = 'Make it relative and point inside the project, or list it in .gitignore; if git tracks it: git rm --cached'
 
@@ -41,15 +47,39 @@ export function parseTree (listing: Buffer): TreeEntry[] {
 
 /** @throws ElderError `SOURCE_INVALID`, `SOURCE_TOO_LARGE`, `SOURCE_UNSUPPORTED` */
 export function checkTree (entries: TreeEntry[], { entriesMax, bytesMax, foldsCase }: TreeBounds): void {
-  if (entries.length > entriesMax) throw new ElderError('SOURCE_TOO_LARGE', `the source has ${entries.length} files, the bound is ${entriesMax}`, 'List what a build does not need in .gitignore.')
+  if (entries.length > entriesMax) throw new ElderError('SOURCE_TOO_LARGE', `the source has ${entries.length} files, the bound is ${entriesMax}`, IGNORE)
+  countFolders(entries)
   const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0)
-  if (bytes > bytesMax) throw new ElderError('SOURCE_TOO_LARGE', `the source unpacks to ${bytes} bytes, the bound is ${bytesMax}`, 'List what a build does not need in .gitignore.')
+  if (bytes > bytesMax) throw new ElderError('SOURCE_TOO_LARGE', `the source unpacks to ${bytes} bytes, the bound is ${bytesMax}`, IGNORE)
   for (const { mode, path } of entries) {
     if (!/^(100644|100755|100664|120000|160000)$/.test(mode)) throw invalid(`${path} has the mode ${mode}`)
     if (path.length > LIMITS.pathCharsMax) throw invalid(`a path is longer than ${LIMITS.pathCharsMax} characters: ${path.slice(0, 80)}…`)
     if (path.split('/').some(isForbidden)) throw invalid(`${JSON.stringify(path)} is no path of a source tree`)
   }
   if (foldsCase) checkCollisions(entries)
+}
+
+/** What a checkout of the tree takes; every path counts, also of content that the repository holds once. @throws ElderError `SOURCE_TOO_LARGE` */
+export function sizeOnDisk (entries: TreeEntry[]): { bytes: number, files: number } {
+  const folders = countFolders(entries)
+  const blocks = entries.reduce((sum, { bytes }) => sum + Math.ceil(bytes / BLOCK_BYTES), folders)
+  return { bytes: blocks * BLOCK_BYTES, files: entries.length + folders }
+}
+
+/** Of a listing in git's order, in which what a folder holds stands together. */
+function countFolders (entries: TreeEntry[]): number {
+  let count = 0
+  let last: string[] = []
+  for (const { path } of entries) {
+    const folders = path.split('/').slice(0, -1)
+    if (folders.length > TREE_DEPTH_MAX) throw new ElderError('SOURCE_TOO_LARGE', `a path goes through ${folders.length} folders, the bound is ${TREE_DEPTH_MAX}: ${path.slice(0, 80)}…`, IGNORE)
+    let shared = 0
+    while (shared < folders.length && folders[shared] === last[shared]) shared++
+    count += folders.length - shared
+    if (count > TREE_FOLDERS_MAX) throw new ElderError('SOURCE_TOO_LARGE', `the source has more than ${TREE_FOLDERS_MAX} folders`, IGNORE)
+    last = folders
+  }
+  return count
 }
 
 /** Git's own folder under any of its names, and whatever is not a plain name. */

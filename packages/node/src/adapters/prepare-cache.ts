@@ -8,6 +8,7 @@ import { fromUtf8, utf8 } from '@elder-node/protocol'
 import type { Logger } from '../ports/log.ts'
 import type { PreparedTrees, PrepareParts } from '../ports/prepare.ts'
 import { copyPaths, diskBytes, dropSetuid } from './copy-tree.ts'
+import { aheadOfBuilds } from './disk-watch.ts'
 import { KeyedQueue } from './keyed-queue.ts'
 import { prepareKey } from './prepare-key.ts'
 import { removeAll } from './remove-all.ts'
@@ -41,7 +42,7 @@ export class PrepareCache implements PreparedTrees {
   }
 
   async furnish (parts: PrepareParts, tree: string, run: () => Promise<void>, options: { signal: AbortSignal }): Promise<'reused' | 'prepared'> {
-    return await this.prepare(await prepareKey(parts, tree), tree, run, options)
+    return await this.prepare(await prepareKey(parts, tree, options.signal), tree, run, options)
   }
 
   /**
@@ -56,30 +57,33 @@ export class PrepareCache implements PreparedTrees {
     await this.#swept
     const outcome = await this.#queue.run(key, async () => {
       signal.throwIfAborted()
-      if (await this.#apply(key, tree)) return 'reused'
+      if (await this.#apply(key, tree, signal)) return 'reused'
       const before = await listing(tree)
       await prepare()
       // The tree is prepared all the same: a build need not fail because its next one will prepare again.
-      await this.#store(key, tree, before).catch((error: unknown) => { this.#log?.warn({ err: error, key }, 'a prepared tree could not be kept') })
+      await this.#store(key, tree, before, signal).catch((error: unknown) => {
+        signal.throwIfAborted()
+        this.#log?.warn({ err: error, key }, 'a prepared tree could not be kept')
+      })
       return 'prepared'
-    })
+    }, signal)
     if (outcome === 'prepared') await this.#trim(key)
     return outcome
   }
 
-  async #apply (key: string, tree: string): Promise<boolean> {
+  async #apply (key: string, tree: string, signal: AbortSignal): Promise<boolean> {
     const entry = join(this.#dir, key)
     const meta = await readMeta(entry)
     if (meta === undefined) return false
     // The source has changed in a way that the key does not tell: what it brings itself wins, and is prepared anew.
     for (const path of meta.paths) if (!await isFree(tree, path)) return false
-    await copyPaths(join(entry, 'files'), tree, meta.paths)
+    await aheadOfBuilds(tree, signal, watched => copyPaths(join(entry, 'files'), tree, meta.paths, { signal: watched }))
     const now = new Date()
     await utimes(join(entry, META), now, now)
     return true
   }
 
-  async #store (key: string, tree: string, before: Set<string>): Promise<void> {
+  async #store (key: string, tree: string, before: Set<string>, signal: AbortSignal): Promise<void> {
     const staging = await mkdtemp(join(this.#dir, 'staging-'))
     try {
       const paths: string[] = []
@@ -88,9 +92,9 @@ export class PrepareCache implements PreparedTrees {
       await mkdir(files, { mode: 0o700 })
       const owner = await ownerOf(tree)
       if (owner !== undefined) await chown(files, owner, owner)
-      await copyPaths(tree, files, paths, owner)
-      await dropSetuid(files)
-      const meta: Meta = { paths, bytes: await diskBytes(staging) }
+      await aheadOfBuilds(staging, signal, watched => copyPaths(tree, files, paths, { uid: owner, signal: watched }))
+      await dropSetuid(files, signal)
+      const meta: Meta = { paths, bytes: await diskBytes(staging, signal) }
       await writeFile(join(staging, META), seal(utf8(JSON.stringify(meta))))
       await removeAll(join(this.#dir, key))
       await rename(staging, join(this.#dir, key))

@@ -54,10 +54,13 @@ const BETWEEN_WORDS = /[\s'"`;&|()<>{}$=,:]+/
 const WORDS_MAX = 2000
 const DEPTH_MAX = 64
 
-export async function prepareKey (parts: PrepareParts, tree: string): Promise<string> {
+export async function prepareKey (parts: PrepareParts, tree: string, signal: AbortSignal): Promise<string> {
   const { requester, project, command, cwd, engine, image, platform } = parts
   const files: string[] = []
-  for await (const path of filesBelow(tree, '')) files.push(path)
+  for await (const path of filesBelow(tree, '')) {
+    signal.throwIfAborted()
+    files.push(path)
+  }
   const words = wordsOf([command, ...await installScripts(tree, files)])
   const [exact, ends] = [new Set(words), new Set(words.flatMap(endsOf))]
   const wanted = new Set(files.filter(path => isKnown(path) || ends.has(path) || isNamed(path, exact)))
@@ -65,7 +68,7 @@ export async function prepareKey (parts: PrepareParts, tree: string): Promise<st
   for (const word of words) for (const path of [posix.join(cwd, word), word]) if (await fileOf(tree, path) !== undefined) wanted.add(path)
   const hash = createHash('sha256')
   hash.update(JSON.stringify(['elder/prepare/v2', requester, project, command, cwd, engine, image, platform]))
-  for (const path of [...wanted].sort()) hash.update(JSON.stringify([path, ...await contentOf(tree, path)]))
+  for (const path of [...wanted].sort()) hash.update(JSON.stringify([path, ...await contentOf(tree, path, signal)]))
   return hash.digest('hex').slice(0, 40)
 }
 
@@ -129,22 +132,22 @@ async function fileOf (tree: string, path: string): Promise<string | undefined> 
 }
 
 /** Mode and bytes; of a symlink also where it leads. */
-async function contentOf (tree: string, path: string): Promise<Array<string | number>> {
+async function contentOf (tree: string, path: string, signal: AbortSignal): Promise<Array<string | number>> {
   const found = await lstat(join(tree, path))
   const leads = found.isSymbolicLink() ? [await readlink(join(tree, path))] : []
   const file = await fileOf(tree, path)
-  return [...leads, ...file === undefined ? [] : [(await stat(file)).mode & 0o100, await hashOf(file)]]
+  return [...leads, ...file === undefined ? [] : [(await stat(file)).mode & 0o100, await hashOf(file, signal)]]
 }
 
 /**
  * In pieces: under the name of a lock file a requester may send as much as a whole source. A pipe in its place
  * would have no end to wait for.
  */
-async function hashOf (path: string): Promise<string> {
+async function hashOf (path: string, signal: AbortSignal): Promise<string> {
   const hash = createHash('sha256')
   const handle = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0))
   try {
-    for await (const chunk of handle.createReadStream({ autoClose: false }) as AsyncIterable<Buffer>) hash.update(chunk)
+    for await (const chunk of handle.createReadStream({ autoClose: false, signal }) as AsyncIterable<Buffer>) hash.update(chunk)
   } finally {
     await handle.close()
   }

@@ -12,23 +12,27 @@ export interface ToolOptions {
   file?: number | undefined
   /** It is killed then. @default never */
   timeoutMs?: number
+  /** It is killed then, too. @default never */
+  signal?: AbortSignal | undefined
 }
 
 /** Runs a small system tool to its end and returns what it printed. Its environment is its own. @throws ElderError `TOOL_FAILED` */
-export function runTool (program: string, args: string[], { cwd = '/', uid, file, timeoutMs }: ToolOptions = {}): Promise<string> {
+export function runTool (program: string, args: string[], { cwd = '/', uid, file, timeoutMs, signal }: ToolOptions = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     // Without a file descriptor to spare there are no pipes: only the error comes.
     const child: ChildProcess = spawn(program, args, {
       cwd, env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'pipe', ...(file === undefined ? [] : [file])],
-      ...(uid === undefined ? {} : { uid, gid: uid }), ...(timeoutMs === undefined ? {} : { timeout: timeoutMs, killSignal: 'SIGKILL' }),
+      killSignal: 'SIGKILL', ...(uid === undefined ? {} : { uid, gid: uid }), ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }), ...(signal === undefined ? {} : { signal }),
     })
     let out = ''
     let said = ''
-    child.once('error', reject)
+    // One that was killed is waited for: it must write no more when this call is over.
+    child.once('error', error => { if (signal?.aborted !== true || child.pid === undefined) reject(error) })
     child.stdout?.on('data', (data: Buffer) => { out += data.toString() })
     child.stderr?.on('data', (data: Buffer) => { said = (said + data.toString()).slice(0, SAID_CHARS_MAX) })
     child.once('close', code => {
-      if (code === 0) resolve(out)
+      if (signal?.aborted === true) reject(signal.reason)
+      else if (code === 0) resolve(out)
       else reject(new ElderError('TOOL_FAILED', `${program} ended with ${code}: ${said.trim()}`, 'Is the disk full, or a folder of the node not its own any more?'))
     })
   })

@@ -36,8 +36,13 @@ export interface SourceCache {
   have (owner: string, project: string, commits: string[], options: { signal: AbortSignal }): Promise<string[]>
   /** Takes a pack; bounded; hooks, alternates and configuration of the sender never apply. @throws ElderError `SOURCE_INVALID`, `SOURCE_TOO_LARGE`, `SOURCE_UNSUPPORTED`, `SOURCE_BROKEN` */
   receive (owner: string, project: string, commit: string, pack: AsyncIterable<Uint8Array>, options: { signal: AbortSignal }): Promise<void>
-  /** Writes the commit's files into an empty folder. No hooks, no filters, symlinks only inside the tree. */
-  checkout (owner: string, project: string, commit: string, tree: string, options: { signal: AbortSignal }): Promise<void>
+  /**
+   * Writes the commit's files into an empty folder. No hooks, no filters, symlinks only inside the tree.
+   *
+   * @param options.bytesMax - What they may take on the disk. @default no bound
+   * @throws ElderError `SOURCE_TOO_LARGE`, also when the disk would run full; `SOURCE_BROKEN`, `BUILDER_FAILED`
+   */
+  checkout (owner: string, project: string, commit: string, tree: string, options: { signal: AbortSignal, bytesMax?: number }): Promise<void>
 }
 
 export type { OutputFile, OutputPart } from '@elder-node/protocol'

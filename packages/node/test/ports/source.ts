@@ -196,6 +196,20 @@ export function sourceAcceptance (name: string, { make }: SourceAcceptance): voi
       expect(await codeOfFailure(packed(bounded.reader, own))).toBe('SOURCE_TOO_LARGE')
     })
 
+    test('writes no tree that is larger than it may be, however small its pack is', async () => {
+      const { reader, cache, folder, filesIn } = await make()
+      const files = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`f${i}`, 'a'.repeat(20_000)]))
+      const { project, commit } = await reader.snapshot(await folder(files), { signal }).then(async snapshot => {
+        await cache.receive(ME, snapshot.project, snapshot.commit, parts(await packed(reader, snapshot)), { signal })
+        return snapshot
+      })
+      const tree = await folder({})
+      expect(await codeOfFailure(cache.checkout(ME, project, commit, tree, { signal, bytesMax: 500_000 }))).toBe('SOURCE_TOO_LARGE')
+      expect(await filesIn(tree)).toEqual({})
+      await cache.checkout(ME, project, commit, tree, { signal, bytesMax: 1_000_000 })
+      expect(await filesIn(tree)).toEqual(files)
+    })
+
     test('writes only what it has, and only into an empty folder', async () => {
       const { reader, cache, folder, filesIn } = await make()
       const snapshot = await reader.snapshot(await folder(FILES), { signal })

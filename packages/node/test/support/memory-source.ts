@@ -140,11 +140,12 @@ export class MemoryCache implements SourceCache {
     repository.set(commit, files)
   }
 
-  async checkout (owner: string, project: string, commit: string, tree: string, { signal }: Options): Promise<void> {
+  async checkout (owner: string, project: string, commit: string, tree: string, { signal, bytesMax = Infinity }: Options & { bytesMax?: number }): Promise<void> {
     signal.throwIfAborted()
     const files = this.#of(owner, project).get(commit)
     if (files === undefined) throw broken(`this device does not have the source ${commit}`)
     if ((this.#trees.get(tree)?.size ?? 0) > 0) throw new ElderError('BUILDER_FAILED', `${tree} is not empty`)
+    if ([...files.values()].reduce((sum, text) => sum + text.length, 0) > bytesMax) throw tooLarge(bytesMax)
     this.#trees.set(tree, new Map(files))
   }
 

@@ -47,7 +47,7 @@ export async function runJob (job: Job, components: RunComponents): Promise<void
     // A dishonest requester has not looked itself.
     outputGlobs(job.spec.outputs)
     const folder = tree = await engine.createTree(runId(job), job.lease.slot)
-    await timed('bootMs', () => components.cache.checkout(job.requester, job.spec.source.project, job.spec.source.commit, folder, { signal }))
+    await timed('bootMs', () => components.cache.checkout(job.requester, job.spec.source.project, job.spec.source.commit, folder, { signal, bytesMax: components.limits.diskBytes }))
     const failed = await timed('prepareMs', () => prepare(job, components, folder))
     const exit = failed ?? await timed('runMs', () => command(job, components, folder))
     signal.throwIfAborted()
