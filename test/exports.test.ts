@@ -26,8 +26,8 @@ const SURFACE: Record<string, string[]> = {
     encodeSync entryId formatTraceparent nextSpan originOf outputGlobs parseTraceparent traceIdOf equalBytes feedDevice feedId feedIdOf feedKey formatRecovery formatTicket fromBase32 fromHex
     fromUtf8 genesisHash hasRole headOf headValue imageHint inputDigest isCount isDeviceName isEntryId isGitsOwn isHash isInsideTree isOutputPath isRefusalCode isSeq isRemoval keptOf
     lapsesAtMs liveOf liveValue manifestDigest memberRecordHash meshIdOf meshKey nextAt openMemberRecord parseClaimWord
-    parseControlReply parseControlRequest parseRecovery parseSpec parseStackKey parseTicket peerIdOf placesOf proofOf rank recordHash redeemMessage refusal resolveRoster risingPlaces score seenOf
-    signHead signMemberRecord signRedemption signResult stackId stackIdOf stackKey stackNamesOf strayAnswer surelyOverAtMs tieS toBase32 toDeviceName toHex utf8
+    parseControlReply parseControlRequest parseRecovery parseSpec parseStackKey parseTicket peerIdOf placesOf proofOf rank readMemberRecord recordHash redeemMessage refusal resolveRoster risingPlaces score seenOf
+    signHead signMemberRecord signRedemption signResult stackId stackIdOf stackKey stackNamesOf strayAnswer supportsOf surelyOverAtMs tieS toBase32 toDeviceName toHex utf8
     vectorDigest vectorOf vectorValue verifyBatch verifyHead verifyResult wallMsOf wantOf wantValue
   `),
   '@elder-node/crdt-stack': words(`
