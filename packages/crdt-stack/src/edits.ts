@@ -4,7 +4,7 @@ import { difference, rebase } from './difference.ts'
 import { authorOf, bodyOf, isRemoved, revisionOf, revisionPart, type EntryState } from './entries.ts'
 import { hashOf, type Node, type RecordName } from './feeds/node.ts'
 import type { Writer } from './feeds/writer.ts'
-import { ENTRY_VERSION, isImmutable, SESSION_BYTES, TEXT_FORMAT } from './schema.ts'
+import { ENTRY_VERSION, isImmutable, REMOVED, SESSION_BYTES, TEXT_FORMAT } from './schema.ts'
 import { refuseSecrets } from './secrets.ts'
 import { isShownWhole, sourceOf } from './text/shown.ts'
 import type { EditOptions, EntryPatch, NewEntry } from './types.ts'
@@ -43,6 +43,7 @@ export class Edits {
 
   edit (id: string, patch: EntryPatch, agent: string | undefined, options: EditOptions): RecordName {
     const entry = this.find(id)
+    if (isRemoved(entry)) throw new ElderError('ENTRY_REMOVED', `Nothing was written: the entry ${entry.id} was removed, and an edit of it would be shown nowhere.`, 'Bring it back first, then edit: elder-node stack rm <stack> <id> --undo')
     const base = options.base === undefined ? undefined : this.#base(entry, options.base)
     const fields = Object.entries(checkFields(patch)).filter(([field, value]) => differs(entry, field, value))
     refuseSecrets(textIn(Object.fromEntries(fields)))
@@ -53,7 +54,8 @@ export class Edits {
 
   mark (id: string, removed: boolean, agent: string | undefined): RecordName {
     const entry = this.find(id)
-    if (isRemoved(entry) !== removed) this.#draft(removed ? 'remove' : 'restore', entry, {}, agent)
+    const isTold = (entry.fields.get(REMOVED) ?? []).every(({ value }) => value === removed)
+    if (isRemoved(entry) !== removed || !isTold) this.#draft(removed ? 'remove' : 'restore', entry, {}, agent)
     return entry.name
   }
 

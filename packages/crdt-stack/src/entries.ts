@@ -66,7 +66,8 @@ export function glanceAt (entry: EntryState, bodies: Bodies): string {
   return entry.body ?? (entry.text === undefined ? '' : bodies.glance(sourceOf(entry.text)))
 }
 
-export function isRemoved (entry: EntryState): boolean { return entry.fields.get(REMOVED)?.[0]?.value === true }
+/** Every newest record is a removal: what somebody wrote without knowing of it shows the entry again, for words never vanish in silence. */
+export function isRemoved ({ newest }: EntryState): boolean { return newest.every(({ record }) => record.kind === 'remove') }
 
 const KNOWN: ReadonlySet<string> = new Set(['title', 'tags', 'supersedes', REMOVED])
 const REVISION_CHARS = 16
@@ -85,7 +86,9 @@ export function outlineOf (entry: EntryState): Outline {
   // By name, so that every device prints the same text.
   const fields = [...entry.fields].sort(([a], [b]) => a < b ? -1 : 1)
   const extra = fields.filter(([field]) => !KNOWN.has(field)).map(([field, values]) => [field, values[0]?.value] as const)
-  const rivals = fields.filter(([, values]) => values.length > 1).map(([field, values]) => [field, values.slice(1).map(rivalOf)] as const)
+  const removed = isRemoved(entry)
+  const others = (field: string, values: FieldValue[]): FieldValue[] => field === REMOVED ? values.filter(({ value }) => value !== removed) : values.slice(1)
+  const rivals = fields.map(([field, values]) => [field, others(field, values).map(rivalOf)] as const).filter(([, values]) => values.length > 0)
   return {
     id: entry.id,
     kind: entry.kind,
@@ -96,7 +99,7 @@ export function outlineOf (entry: EntryState): Outline {
     updatedAt: isoOf(entry.updated),
     revision: revisionOf(entry),
     supersedes: supersedesOf(shown('supersedes')),
-    removed: isRemoved(entry),
+    removed,
     rivals: Object.fromEntries(rivals),
     extra: Object.fromEntries(extra),
   }

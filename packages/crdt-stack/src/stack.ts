@@ -263,7 +263,7 @@ export class Stack {
    * Writes only what differs; the body by its smallest difference. With `base`, the difference between that revision's text and the
    * new one is applied to the text as it is now.
    *
-   * @throws ElderError `NO_SUCH_ENTRY`, `NO_SUCH_REVISION`, `STALE_EDIT`, `IMMUTABLE`, and as {@link add}
+   * @throws ElderError `NO_SUCH_ENTRY`, `ENTRY_REMOVED`, `NO_SUCH_REVISION`, `STALE_EDIT`, `IMMUTABLE`, and as {@link add}
    */
   async edit (id: string, patch: EntryPatch, author: { agent?: string } = {}, options: EditOptions = {}): Promise<Entry> {
     return await this.#write(id, () => this.#edits.edit(id, patch, author.agent, options))

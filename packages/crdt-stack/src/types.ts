@@ -24,7 +24,7 @@ export interface Entry {
   /** Names this state of the entry: the beginnings of its newest records' hashes, joined by `+`. */
   revision: string
   supersedes: EntryId | null
-  /** Set when the entry was removed; it is then left out of lists but can be restored. */
+  /** Set when the entry was removed; it is then left out of lists but can be restored. Written to by somebody who had not seen that, it is shown: `rivals.removed`. */
   removed: boolean
   /** Fields with concurrent values: what else was written at the same time. */
   rivals: Record<string, Rival[]>

@@ -19,7 +19,7 @@ async function act (stack: Stack, pick: (n: number) => number): Promise<void> {
   const choice = pick(10)
   if (entry === undefined || choice === 0) await stack.add({ kind: 'note', title: `t${pick(5)}`, body: mixed('one\ntwo\n', pick), tags: ['x'] }, pick(2) === 0 ? { agent: 'a' } : {})
   else if (choice === 1) await stack.remove(entry.id)
-  else if (choice === 2) await stack.restore(entry.id)
+  else if (choice === 2 || entry.removed) await stack.restore(entry.id)
   else if (choice < 5) await stack.edit(entry.id, { title: `t${pick(5)}`, tags: [`${pick(3)}`] })
   else await stack.edit(entry.id, { body: mixed(entry.body, pick) }, {}, { overwrite: true })
 }

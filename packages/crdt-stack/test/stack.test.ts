@@ -101,6 +101,48 @@ describe('a stack', () => {
     expect(a.entries().map(entry => entry.id)).toEqual([id])
   })
 
+  it('refuses an edit of a removed entry, which would be shown nowhere', async () => {
+    const stack = await opened()
+    const { id } = await stack.add({ kind: 'note', title: 't' })
+    await stack.remove(id)
+    const feeds = stack.feedsDigest()
+    for (const patch of [{ title: 'x' }, { body: 'x' }]) await expect(stack.edit(id, patch)).rejects.toMatchObject({ code: 'ENTRY_REMOVED' })
+    expect(stack.feedsDigest()).toEqual(feeds)
+    await stack.restore(id)
+    expect((await stack.edit(id, { title: 'x' })).title).toBe('x')
+  })
+
+  it.each([{ title: 'by b' }, { body: 'by b' }])('shows an entry that was removed by one and written to by another at the same time: %j', async patch => {
+    const [a, b] = [await opened(), await opened()]
+    const { id, author } = await a.add({ kind: 'note', title: 't', body: 't' })
+    await converge([a, b])
+    await b.edit(id, patch, {}, { overwrite: true })
+    await a.remove(id)
+    await converge([a, b])
+    for (const stack of [a, b]) {
+      expect(stack.entries()).toMatchObject([{ ...patch, removed: false, rivals: { removed: [{ value: true, author }] } }])
+    }
+    // Whoever has read it decides: gone again, or kept.
+    await b.remove(id)
+    await converge([a, b])
+    expect([a.entries(), a.entry(id)?.removed, a.entry(id)?.rivals]).toEqual([[], true, {}])
+    await a.restore(id)
+    await converge([a, b])
+    expect(b.entries()).toMatchObject([{ ...patch, removed: false, rivals: {} }])
+  })
+
+  it('keeps a shown conflict with a removal by an undo', async () => {
+    const [a, b] = [await opened(), await opened()]
+    const { id } = await a.add({ kind: 'note', title: 't' })
+    await converge([a, b])
+    await b.edit(id, { title: 'by b' })
+    await a.remove(id)
+    await converge([a, b])
+    await a.restore(id)
+    await converge([a, b])
+    expect(b.entries()).toMatchObject([{ title: 'by b', removed: false, rivals: {} }])
+  })
+
   it('filters and sorts', async () => {
     const stack = await opened()
     await stack.add({ kind: 'note', title: '1', tags: ['x'] })

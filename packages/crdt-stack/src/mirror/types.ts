@@ -48,7 +48,7 @@ export interface MirrorProblem {
 export interface MirrorHeader { format: number, renderer: number, importer: number, mesh: string }
 
 export const MIRROR_FORMAT = 2
-export const RENDERER = 1
+export const RENDERER = 2
 export const IMPORTER = 1
 
 export interface SyncResult {

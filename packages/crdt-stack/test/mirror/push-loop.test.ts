@@ -41,7 +41,7 @@ describe('one pass over one remote', () => {
     const clone = humanClone(dir).dir
     expect(readFileSync(join(clone, `stacks/notes/entries/note/${entry.id}.md`), 'utf8')).toMatch(/title: "auth tokens are PASETO"\n[^]*---\nbecause JWT\nno newline$/)
     expect(readFileSync(join(clone, 'stacks/notes/MEMORY.md'), 'utf8')).toContain('auth tokens are PASETO')
-    expect(JSON.parse(readFileSync(join(clone, 'elder.json'), 'utf8'))).toEqual({ format: 2, importer: 1, mesh: MESH, renderer: 1 })
+    expect(JSON.parse(readFileSync(join(clone, 'elder.json'), 'utf8'))).toEqual({ format: 2, importer: 1, mesh: MESH, renderer: 2 })
     expect((await restored(url)).digest()).toBe(stack.digest())
   })
 

@@ -39,10 +39,11 @@ export interface OpenStack {
    * Writes what differs. With `base`, the revision that the new text was made from, what was written since then survives. Without it a new body is refused
    * when another device or agent wrote the text last, unless `overwrite` insists.
    *
-   * @throws ElderError `STALE_EDIT` with `data: {entry, revision, difference}`, `NO_SUCH_REVISION`, `NO_SUCH_ENTRY`, `IMMUTABLE`
+   * @throws ElderError `STALE_EDIT` with `data: {entry, revision, difference}`, `NO_SUCH_REVISION`, `NO_SUCH_ENTRY`, `ENTRY_REMOVED`, `IMMUTABLE`
    */
   edit (id: string, patch: EntryPatch, options?: { agent?: string } & EditOptions): Promise<ShownEntry>
-  remove (id: string, options?: { agent?: string }): Promise<void>
+  /** Leaves the lists; `undo` brings it back. */
+  remove (id: string, options?: { undo?: boolean, agent?: string }): Promise<void>
   /** Full id or a unique prefix of at least 4 characters; `at`: as it was at that revision. @throws ElderError `NO_SUCH_ENTRY`, `AMBIGUOUS`, `NO_SUCH_REVISION` */
   get (id: string, options?: { at?: string }): Promise<ShownEntry>
   list (filter?: { kind?: string, tag?: string }): Promise<ShownEntry[]>

@@ -23,7 +23,7 @@ export interface ControlAnswers {
   'stack.place': Place
   'stack.add': ShownEntry
   'stack.edit': ShownEntry
-  'stack.rm': { id: string }
+  'stack.rm': { id: string, removed: boolean }
   'stack.archive': Awaited<ReturnType<ElderNode['stacks']['archive']>>
   'stack.removeAll': Awaited<ReturnType<ElderNode['stacks']['removeAll']>>
   'stack.show': ShownEntry
@@ -112,11 +112,11 @@ async function cancel (node: ElderNode, id: string): Promise<ControlAnswers['bui
   return { build, state: await stateOf(), cancelled: !ended }
 }
 
-async function remove (node: ElderNode, { stack, id, agent }: ControlMethods['stack.rm']): Promise<{ id: string }> {
+async function remove (node: ElderNode, { stack, id, undo = false, agent }: ControlMethods['stack.rm']): Promise<ControlAnswers['stack.rm']> {
   const open = await node.stacks.open(stack)
   const entry = await open.get(id)
-  await open.remove(entry.id, by(agent))
-  return { id: entry.id }
+  await open.remove(entry.id, { undo, ...by(agent) })
+  return { id: entry.id, removed: !undo }
 }
 
 async function * show (node: ElderNode, { stack, id, at, ...filter }: ControlMethods['stack.show']): AsyncGenerator<ShownEntry> {

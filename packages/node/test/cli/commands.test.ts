@@ -79,7 +79,7 @@ describe('stack', () => {
     expect((await desk.run(['stack', 'digest', 'my-repo', '--json'])).json()[0]).toMatchObject({ schema: 'elder/stack-digest.v1', stack: 'my-repo', digest: expect.stringMatching(/^[0-9a-f]{64}$/), feeds: 'feeds' })
     expect((await desk.run(['stack', 'list', '--json'])).json()[0]).toMatchObject({ stacks: [{ name: 'my-repo', entries: 1 }] })
     expect((await desk.run(['stack', 'show', 'my-repo', id])).stdout).toContain('line')
-    expect((await desk.run(['stack', 'rm', 'my-repo', id, '--json'])).json()[0]).toEqual({ schema: 'elder/stack-rm.v1', stack: 'my-repo', id })
+    expect((await desk.run(['stack', 'rm', 'my-repo', id, '--json'])).json()[0]).toEqual({ schema: 'elder/stack-rm.v1', stack: 'my-repo', id, removed: true })
     expect((await desk.run(['stack', 'rm', 'my-repo', '01K9ZZZZ'])).code).toBe(1)
   })
 

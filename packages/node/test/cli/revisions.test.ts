@@ -136,3 +136,21 @@ test('the library has the same: base, overwrite, at', async () => {
     .toMatchObject({ body: 'one\ntwo\nthree\nfour\n', supersededBy: null })
   expect((await stack.get(id, { at: read.revision })).body).toBe('one\ntwo\nthree\n')
 })
+
+describe('a removed entry', () => {
+  const list = async (seat: Seat): Promise<unknown> => (await seat.json(['stack', 'show', 'shop']))['entries']
+
+  test('takes no edit, is told by show, and comes back by --undo', async () => {
+    expect(await laptop.json(['stack', 'rm', 'shop', id])).toMatchObject({ id, removed: true })
+    const fix = `elder-node stack rm shop ${id} --undo   (brings it back; then edit it)`
+    for (const change of [['--title', 'x'], ['--body', 'x', '--base', read.revision]]) {
+      expect(await laptop.json(['stack', 'edit', 'shop', id, ...change])).toMatchObject({ error: { code: 'ENTRY_REMOVED', fix } })
+    }
+    expect(await entry(laptop)).toMatchObject({ removed: true, title: 'plan' })
+    expect((await laptop.run(['stack', 'show', 'shop', id])).stdout).toContain(`elder-node stack rm shop ${id} --undo brings it back`)
+    await eventually(async () => { expect(await list(mini)).toEqual([]) })
+    expect(await mini.json(['stack', 'rm', 'shop', id, '--undo'])).toMatchObject({ id, removed: false })
+    await eventually(async () => { expect(await list(laptop)).toMatchObject([{ id, title: 'plan' }]) })
+    expect(await laptop.json(['stack', 'edit', 'shop', id, '--title', 'x'])).toMatchObject({ entry: { title: 'x' } })
+  })
+})

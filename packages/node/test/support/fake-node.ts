@@ -198,7 +198,7 @@ export class FakeNode implements ElderNode {
         return entry
       },
       edit: async (id: string, patch: EntryPatch) => Object.assign(await get(id), patch),
-      remove: async (id) => { (await get(id)).removed = true },
+      remove: async (id, { undo = false } = {}) => { (await get(id)).removed = !undo },
       list: async ({ kind } = {}) => { known(); return entries.filter((entry) => kind === undefined || entry.kind === kind) },
       log: async ({ limit = 50 } = {}) => {
         known()

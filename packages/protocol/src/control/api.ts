@@ -59,7 +59,7 @@ export interface ControlMethods {
   'stack.place': { origin?: string, recorded?: string }
   'stack.add': { stack: string, entry: EntryParams, agent?: string, claim?: { origin: string, share?: boolean } }
   'stack.edit': { stack: string, id: string, patch: PatchParams, agent?: string, base?: string, overwrite?: boolean }
-  'stack.rm': { stack: string, id: string, agent?: string }
+  'stack.rm': { stack: string, id: string, undo?: boolean, agent?: string }
   'stack.archive': { stack: string, undo?: boolean, agent?: string }
   'stack.removeAll': { stack: string, undo?: boolean, agent?: string }
   'stack.show': { stack: string, id?: string, at?: string, kind?: string, tag?: string }
@@ -137,7 +137,7 @@ const SCHEMAS: { [M in ControlMethod]: Schema<ControlMethods[M]> } = {
     stack, id: label, agent: maybe(label), base: maybe(revision), overwrite: maybe(flag),
     patch: v.strictObject({ title: maybe(title), body: maybe(body), tags: maybe(tags), supersedes: maybe(v.nullable(label)) }),
   }),
-  'stack.rm': v.strictObject({ stack, id: label, agent: maybe(label) }),
+  'stack.rm': v.strictObject({ stack, id: label, undo: maybe(flag), agent: maybe(label) }),
   'stack.archive': v.strictObject({ stack, undo: maybe(flag), agent: maybe(label) }),
   'stack.removeAll': v.strictObject({ stack, undo: maybe(flag), agent: maybe(label) }),
   'stack.show': v.strictObject({ stack, id: maybe(label), at: maybe(revision), kind: maybe(label), tag: maybe(label) }),

@@ -1,5 +1,5 @@
 /** Memory for people, and the JSON of an entry. */
-import type { Author, Entry } from '@elder-node/crdt-stack'
+import type { Author, Entry, Rival } from '@elder-node/crdt-stack'
 import type { EntryChange, SearchHit, ShownEntry, StackProof, StackStatus } from '../../api.ts'
 import { renderProblems } from './status.ts'
 import type { Paint } from './style.ts'
@@ -60,10 +60,17 @@ function idChars (ids: string[]): number {
   return most
 }
 
-export function renderEntry (entry: ShownEntry, names: Names, paint: Paint): string {
-  const rivals = Object.entries(entry.rivals).map(([field, all]) => `also ${plain(field)}: ${all.map(({ value }) => plain(JSON.stringify(value))).join(', ')}`)
+export function renderEntry (stack: string, entry: ShownEntry, names: Names, paint: Paint): string {
+  const rivals = Object.entries(entry.rivals).map(([field, all]) => field === 'removed' ? conflict(stack, entry, all, names) : `also ${plain(field)}: ${all.map(({ value }) => plain(JSON.stringify(value))).join(', ')}`)
   const facts = [`${entry.kind} ${entry.id}`, `by ${by(entry.author, names)}`, `changed ${entry.updatedAt}`, `revision ${entry.revision}`, ...(entry.tags.length > 0 ? [`tags ${entry.tags.join(', ')}`] : []), ...(entry.supersedes === null ? [] : [`replaces ${entry.supersedes}`]), ...(entry.supersededBy === null ? [] : [`replaced by ${entry.supersededBy}`])]
-  return [paint('bold', plain(entry.title)), paint('dim', plain(facts.join('   '))), ...rivals, '', plain(entry.body, { lines: true }).replace(/\n$/, '')].join('\n')
+  const removed = entry.removed ? [paint('yellow', `removed: it is in no list; elder-node stack rm ${plain(stack)} ${entry.id} --undo brings it back`)] : []
+  return [paint('bold', plain(entry.title)), paint('dim', plain(facts.join('   '))), ...removed, ...rivals, '', plain(entry.body, { lines: true }).replace(/\n$/, '')].join('\n')
+}
+
+/** Removed by one, and written to at the same time by another: it is shown. */
+function conflict (stack: string, { id }: ShownEntry, all: Rival[], names: Names): string {
+  const who = all.map(({ author }) => by(author, names)).join(', ')
+  return `removed by ${who}, and written to without knowing of it, so it is shown: elder-node stack rm ${plain(stack)} ${id} removes it again, with --undo it stays`
 }
 
 export function hitJson ({ entry, ...hit }: SearchHit, names: Names): object { return { ...hit, entry: { ...entry, author: authorJson(entry.author, names) } } }

@@ -1,6 +1,6 @@
 /** One stack as the library, the CLI and agents use it. The first write creates it. */
 import type { Author, EditOptions, Entry, EntryPatch, NewEntry, StackChange, StackDigest } from '@elder-node/crdt-stack'
-import { ElderError } from '@elder-node/protocol'
+import { codeOf, ElderError } from '@elder-node/protocol'
 import type { AddOptions, EntryChange, OpenStack, ShownEntry } from '../../api.ts'
 import type { HeldStack } from './held-stack.ts'
 import { changesOf, entryAt, explained, refuseStaleFields, replacements, shownEntry } from './revisions.ts'
@@ -56,21 +56,24 @@ export class NamedStack implements OpenStack {
     const held = await this.#forWriting()
     const { stack } = held
     const now = this.#lookUp(id)
+    if (now.removed) throw this.#removedEntry(now)
     if (base !== undefined && overwrite !== true) refuseStaleFields(stack, now, patch, base)
     await this.#keep(held, this.#author(options))
     try {
       return shownEntry(stack, await stack.edit(now.id, patch, this.#author(options), { ...(base === undefined ? {} : { base }), ...(overwrite === undefined ? {} : { overwrite }) }))
     } catch (error) {
+      if (codeOf(error) === 'ENTRY_REMOVED') throw this.#removedEntry(now)
       throw explained(error, stack, this.#lookUp(id), patch)
     }
   }
 
-  async remove (id: string, options: ByAgent = {}): Promise<void> {
+  async remove (id: string, { undo = false, ...options }: { undo?: boolean } & ByAgent = {}): Promise<void> {
     this.#find()
     const held = await this.#forWriting()
     const { id: whole } = this.#lookUp(id)
     await this.#keep(held, this.#author(options))
-    await held.stack.remove(whole, this.#author(options))
+    if (undo) await held.stack.restore(whole, this.#author(options))
+    else await held.stack.remove(whole, this.#author(options))
   }
 
   async get (id: string, { at }: { at?: string } = {}): Promise<ShownEntry> {
@@ -97,6 +100,11 @@ export class NamedStack implements OpenStack {
   changes (options: { signal: AbortSignal }): AsyncIterable<StackChange> { return this.#find().stack.changes(options) }
 
   #author ({ agent }: ByAgent): Omit<Author, 'device'> { return agent === undefined ? this.#agent : { agent } }
+
+  /** With the stack in the command, which the stack itself cannot tell. */
+  #removedEntry ({ id, title }: Entry): ElderError {
+    return new ElderError('ENTRY_REMOVED', `Nothing was written: the entry ${id} ("${title}") was removed, and an edit of it would be shown nowhere.`, `elder-node stack rm ${this.name} ${id} --undo   (brings it back; then edit it)`)
+  }
 
   #lookUp (text: string): Entry {
     const { stack } = this.#find()

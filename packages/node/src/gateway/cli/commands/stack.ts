@@ -48,10 +48,11 @@ ${help('  elder-node stack edit my-repo 01K9ABCD --title "auth tokens are PASETO
   command.command('rm').description('remove an entry, or a stack with all its entries').usage('[stack] <id> | --all-of <stack>').argument('[id...]', '[stack] <id>')
     .option('--all-of <stack>', 'the stack and all that it holds').option('--undo', 'bring it back').option('-y, --yes', 'do not ask')
     .action(act(remove)).addHelpText('after', `
-An entry leaves the lists; its history stays. A stack leaves the lists and the
-mirrors at once, and the disks of all devices after 30 days: until then --undo
-brings it back. What another device wrote meanwhile shows it again.
-${help('  elder-node stack rm my-repo 01K9ABCD\n  elder-node stack rm --all-of fmtt\n  elder-node stack rm --all-of fmtt --undo')}`)
+An entry leaves the lists; its history stays, and --undo brings it back. A stack
+leaves the lists and the mirrors at once, and the disks of all devices after 30
+days: until then --undo brings it back. What another device wrote meanwhile
+shows it again, an entry and a stack.
+${help('  elder-node stack rm my-repo 01K9ABCD\n  elder-node stack rm my-repo 01K9ABCD --undo\n  elder-node stack rm --all-of fmtt\n  elder-node stack rm --all-of fmtt --undo')}`)
   command.command('archive').description('a stack takes no more writes, and leaves the lists').argument('<stack>').option('--undo', 'it takes writes again')
     .action(act(archive)).addHelpText('after', help('  elder-node stack archive old-repo\n  elder-node stack show old-repo\n  elder-node stack archive old-repo --undo'))
   command.command('digest').description('what every converged device prints alike').argument('[stack]')
@@ -100,11 +101,13 @@ async function remove (context: Context, { allOf, undo, yes }: RemoveOptions, wo
     throw new ElderError('USAGE', 'either an entry or a whole stack is removed', `elder-node stack rm --all-of ${allOf}`)
   }
   if (allOf !== undefined) return await removeStack(context, allOf, { undo: undo === true, yes: yes === true })
-  if (undo === true || words.length === 0) throw new ElderError('USAGE', undo === true ? '--undo is for a whole stack' : 'the id of an entry is needed', undo === true ? 'elder-node stack rm --all-of <stack> --undo' : 'elder-node stack rm my-repo 01K9ABCD')
+  if (words.length === 0) throw new ElderError('USAGE', 'the id of an entry is needed', `elder-node stack rm my-repo 01K9ABCD${undo === true ? ' --undo' : ''}`)
   const { id, named } = entryNamed('rm', words)
   const { name } = await stackOf(context, named, { writes: true })
-  const gone = await context.client.call('stack.rm', { stack: name, id, ...context.agent }, { signal: context.signal })
-  context.output.answer('stack-rm', { stack: name, id: gone.id }, () => `${gone.id} is removed from ${name}.`)
+  const gone = await context.client.call('stack.rm', { stack: name, id, ...(undo === true ? { undo } : {}), ...context.agent }, { signal: context.signal })
+  context.output.answer('stack-rm', { stack: name, ...gone }, () => gone.removed
+    ? `${gone.id} is removed from ${name}. Back: elder-node stack rm ${name} ${gone.id} --undo`
+    : `${gone.id} is back in ${name}.`)
 }
 
 /** People copy the short ids that `stack show` prints; an entry that is not here yet is named in full. */
@@ -143,7 +146,7 @@ async function show (context: Context, { kind, tag, limit, at }: ShowOptions, wo
   const shown = limit === undefined ? entries : entries.slice(-parseCount(limit, { min: 1, integer: true }))
   if (output.quiet && !output.json) return void shown.forEach((entry) => { output.line(entry.id) })
   const names = await deviceNames(context)
-  output.answer('stack-show', { stack: name, entries: shown.map(entry => entryJson(entry, names)) }, () => id !== undefined && entries[0] !== undefined ? renderEntry(entries[0], names, output.paint) : renderEntries(shown, names, page(context)))
+  output.answer('stack-show', { stack: name, entries: shown.map(entry => entryJson(entry, names)) }, () => id !== undefined && entries[0] !== undefined ? renderEntry(name, entries[0], names, output.paint) : renderEntries(shown, names, page(context)))
   if (shown.length < entries.length) output.note(`the newest ${shown.length} of ${entries.length}`)
 }
 
