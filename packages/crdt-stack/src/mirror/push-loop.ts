@@ -10,7 +10,7 @@ import { newStacks } from './adopt.ts'
 import { missingWindows, originChanges, renderChanges, segmentChanges, spoiledChanges, type Window } from './changes.ts'
 import { HEADER_BYTES_MAX, headerBytes, parseHeader, refuseHeader } from './header.ts'
 import { HEADER_PATH, rosterPath } from './layout.ts'
-import { takeSegments, type Taken } from './take.ts'
+import { notTaken, takeSegments, type Taken } from './take.ts'
 import { readMirror, seenKey, sortTree, type MirrorTree, type StackTree } from './tree.ts'
 import { RENDERER, type MirroredStack, type MirrorHeader, type MirrorProblem, type SyncResult } from './types.ts'
 
@@ -60,7 +60,9 @@ export interface SyncOptions extends GitOptions {
   acceptRewrite?: boolean
 }
 
-interface Pass { tip: Commit | undefined, tree: MirrorTree, header: MirrorHeader | undefined, stacks: MirroredStack[], taken: Map<string, Taken>, result: SyncResult }
+interface Pass { tip: Commit | undefined, tree: MirrorTree, header: MirrorHeader | undefined, stacks: MirroredStack[], taken: Map<string, Taken>, result: SyncResult,
+  /** Some stack could not be opened or took nothing: another pass may. */
+  isShort: boolean }
 
 const NO_TREE: StackTree = { segments: [], junk: [], origin: [], rendered: new Map() }
 /** Bytes of one membership record in a mirror: as much as a door takes. */
@@ -131,7 +133,7 @@ export class MirrorSync {
     let header: MirrorHeader | undefined
     const readable = tree.header !== undefined && tree.header.bytes <= HEADER_BYTES_MAX ? [tree.header] : []
     for await (const { content } of git.readBlobs(readable, options)) header = parseHeader(content)
-    return { tip, tree, header, stacks: [...stacks], taken: new Map(), result: { tip, pushed: false, covered: new Set(), gained: new Set(), problems: [] } }
+    return { tip, tree, header, stacks: [...stacks], taken: new Map(), isShort: false, result: { tip, pushed: false, covered: new Set(), gained: new Set(), problems: [] } }
   }
 
   /** After a restart, what was verified at a remembered tip need not be read again. */
@@ -149,7 +151,7 @@ export class MirrorSync {
     const known = new Set(pass.stacks.map(stack => stack.key))
     const mayFound = (device: DeviceId, stack: StackId): boolean => roster?.mayFound?.(device, stack) ?? true
     for await (const { key, author } of adopt === undefined ? [] : newStacks({ git, crypto, mayFound }, pass.tree.stacks, known, options)) {
-      const adopted = await adopt?.(key, author)
+      const adopted = await this.#adopt(pass, key, author, options)
       if (adopted !== undefined) pass.stacks.push(adopted)
     }
     const isWhole = this.#frame(pass).length === 0
@@ -157,8 +159,21 @@ export class MirrorSync {
       const taken = await takeSegments(git, stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, this.#seen, crypto, options)
       pass.taken.set(stack.key, taken)
       tell(pass, taken.problems)
+      pass.isShort ||= taken.failed
       if (taken.gained) pass.result.gained.add(stack.key)
       if (isWhole && !lacksAny(pass, stack, crypto)) pass.result.covered.add(stack.key)
+    }
+  }
+
+  /** One that cannot be opened keeps no other from its mirror. */
+  async #adopt (pass: Pass, key: string, author: DeviceId, { signal }: GitOptions): Promise<MirroredStack | undefined> {
+    try {
+      return await this.#parts.adopt?.(key, author)
+    } catch (error) {
+      if (codeOf(error) === 'DISK_FULL' || signal.aborted) throw error
+      pass.isShort = true
+      tell(pass, [notTaken(key, error as Error)])
+      return undefined
     }
   }
 
@@ -225,7 +240,7 @@ export class MirrorSync {
     const clean = [...pass.taken.values()].every(taken => taken.bad.length === 0)
     this.#memory = { lastTip: pass.result.tip, verifiedTip: clean ? pass.result.tip : this.#memory.verifiedTip }
     // What is not there in full is looked at again: who has to push it may have changed.
-    const isWhole = pass.stacks.every(stack => pass.result.covered.has(stack.key))
+    const isWhole = !pass.isShort && pass.stacks.every(stack => pass.result.covered.has(stack.key))
     this.#settled = isWhole ? { state: stateOf(pass.result.tip, states), result: { ...pass.result, problems: pass.result.problems.filter(problem => problem.code !== 'MIRROR_EDITED') } } : undefined
   }
 

@@ -39,7 +39,7 @@ export function mirroredStack (stack: Omit<MirroredStack, 'key'> & { name: strin
 }
 
 export interface MirrorProblem {
-  code: 'MIRROR_SEGMENT' | 'MIRROR_EDITED' | 'MIRROR_REWRITTEN' | 'MIRROR_FOREIGN' | 'MIRROR_NEWER' | 'MIRROR_OLDER'
+  code: 'MIRROR_SEGMENT' | 'MIRROR_EDITED' | 'MIRROR_REWRITTEN' | 'MIRROR_FOREIGN' | 'MIRROR_NEWER' | 'MIRROR_OLDER' | 'STACK_NOT_RESTORED'
   message: string
   fix: string
 }

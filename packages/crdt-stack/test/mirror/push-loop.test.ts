@@ -112,6 +112,32 @@ describe('one pass over one remote', () => {
     expect(adopted.digest()).toBe(a.digest())
   })
 
+  it.each(['opened', 'written to'])('goes on without a stack that cannot be %s, tells it, and takes it once it can', async how => {
+    const { url } = bareRemote()
+    const [a, b] = [new TinyStack('notes'), new TinyStack('other')]
+    a.write('from a')
+    b.write('from b')
+    await (await mirrorOf(url)).sync([a, b], forever)
+    let isBroken = true
+    const stacks = new Map(['notes', 'other'].map(key => [key, new TinyStack(key)]))
+    const notes = stacks.get('notes') as TinyStack
+    const receive = notes.receive.bind(notes)
+    notes.receive = async batches => {
+      if (isBroken && how === 'written to') throw new Error('the disk does not read')
+      return await receive(batches)
+    }
+    const adopt = async (key: string): Promise<TinyStack | undefined> => {
+      if (isBroken && how === 'opened' && key === 'notes') throw new Error('the disk does not read')
+      return stacks.get(key)
+    }
+    const mirror = await mirrorOf(url, {}, { adopt })
+    const told = { code: 'STACK_NOT_RESTORED', message: expect.stringContaining('of the stack notes was not taken: the disk does not read') as string }
+    expect(await mirror.sync([], forever)).toMatchObject({ problems: [told], gained: new Set(['other']) })
+    isBroken = false
+    expect((await mirror.sync([], forever)).problems).toEqual([])
+    expect([...stacks.values()].map(stack => stack.digest())).toEqual([a.digest(), b.digest()])
+  })
+
   it('two pushers at once: every note of both arrives, history is linear', async () => {
     const { url, dir } = bareRemote()
     const devices = await Promise.all(['a', 'b'].map(async name => ({ name, stack: new TinyStack('notes'), mirror: await mirrorOf(url) })))

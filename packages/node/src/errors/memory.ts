@@ -59,7 +59,7 @@ export const MEMORY: Codes = {
       'look after the device that the message names; it wrote what the record builds on.',
   ),
   STACK_NOT_RESTORED: met(
-    'finding', 'One stack of a mirror did not come back; the message says why. The others did.', 'Restore from another remote too, or ask who can push to this one.',
+    'problem finding', 'One stack of a mirror did not come back; the message says why. The others did.', 'Restore from another remote too, or ask who can push to this one.',
   ),
   RECORDS_WAIT: met(
     'problem finding',

@@ -119,7 +119,7 @@ export class Replication {
 
   async #run (stream: FrameStream, opened: boolean): Promise<ExchangeResult> {
     const { stacks, crypto, clock, random, log } = this.#components
-    const exchange = new Exchange({ stream, replica: replicaOf(stacks), intake: stacks, crypto, clock }, {
+    const exchange = new Exchange({ stream, replica: replicaOf(stacks), intake: stacks, crypto, clock, log }, {
       ...(this.#init.idleMsMax === undefined ? {} : { idleMsMax: this.#init.idleMsMax }), ...(opened ? { traceparent: formatTraceparent(nextSpan(undefined, random)) } : {}),
     })
     this.#exchanges.add(exchange)

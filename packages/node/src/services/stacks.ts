@@ -407,7 +407,7 @@ export class Stacks {
     await this.#dropping.get(key)?.catch(() => undefined)
     this.#shelf.add(key, name)
     const init: StackInit = { id, name, mayWrite: device => (this.#held.get(key)?.mayWrite ?? mayWrite)(device), cuts: cuts(id), readonly: archivedFrom !== undefined }
-    const stack = await Stack.open({ store: await openStore(key), crypto, signer, wallMs: () => clock.wallMs(), random }, init)
+    const stack = await Stack.open({ store: await openStore(key), crypto, signer, wallMs: () => clock.wallMs(), random }, init).catch(ownDamage)
     for (const { file, at, bytes } of stack.damaged) log.warn({ stack: name, file, at, bytes }, 'bytes of a feed do not read; they are kept, and their records are asked of other devices')
     stack.onFault(fault => { log.warn({ stack: name, ...fault, device: feedDevice(fault.feed) }, fault.type === 'fork' ? 'a device wrote two histories of one feed; both are kept' : 'a record breaks a rule; it is kept and not shown') })
     const held = new HeldStack({ key, name, archivedFrom, stack, mayWrite })
@@ -441,6 +441,12 @@ async function receiveAll (stack: Stack, batches: readonly Batch[]): Promise<Pic
     total += accepted
     if (accepted === 0 || refused === 0) return { accepted: total, missing }
   }
+}
+
+/** What stands on the own disk is no fault of the peer whose records come in. */
+function ownDamage (error: unknown): never {
+  if (codeOf(error) !== 'MALFORMED') throw error
+  throw new ElderError('STORAGE', `a record on the disk does not read: ${(error as Error).message}`, 'Look after the disk of this device.')
 }
 
 function checkedKey (key: StackKey, name: string, crypto: Crypto): StackKey {

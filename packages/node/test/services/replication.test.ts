@@ -1,5 +1,5 @@
 /** Replication against peers that break rules, streams that break, and feeds that fork. */
-import { batchOf, batchValue, decodeSync, encodeSync, LIMITS, liveValue, stackIdOf, stackKey, toHex, type Batch, type Cuts, type SyncMessage } from '@elder-node/protocol'
+import { batchOf, batchValue, decodeSync, ElderError, encodeSync, LIMITS, liveValue, stackIdOf, stackKey, toHex, type Batch, type Cuts, type SyncMessage } from '@elder-node/protocol'
 import * as fc from 'fast-check'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { FrameStream } from '../../src/ports/mesh.ts'
@@ -80,6 +80,35 @@ describe('what lies beyond a cut', () => {
     const broken = vi.spyOn(stackOf(node, 'other'), 'headsBeyond').mockRejectedValue(new Error('the disk does not read'))
     expect([...(await node.stacks.headsBeyond(victim.device)).keys()]).toEqual([stackIdOf('repo', crypto)])
     expect(broken).toHaveBeenCalledOnce()
+  })
+})
+
+describe('a stack that cannot be opened', () => {
+  it('keeps no other from an exchange', async () => {
+    const [a, b] = [await mesh.node(QUIET), await mesh.node(QUIET)]
+    const names = ['one', 'two', 'three', 'four']
+    for (const name of names) await a.stacks.open(name).add({ kind: 'note', title: name })
+    await mesh.stop(a)
+    const bad = a.disk.feeds.get(stackKey(stackIdOf('two', crypto)))
+    for (const batch of bad?.batches ?? []) batch.records[0] = new Uint8Array(10)
+    const again = await mesh.node({ disk: a.disk, ...QUIET })
+    expect(again.stacks.broken.map(({ name }) => name)).toEqual(['two'])
+    for (const name of [...names, 'five', 'six']) await b.stacks.open(name).add({ kind: 'note', title: 'by b' })
+    for (const other of mesh.nodes) if (other !== again && other !== b) mesh.cut(again, other)
+    await mesh.network.connect(again.device, b.device)
+    await eventually(async () => { expect((await again.replication.exchange(b.device)).reason).toBe('done') })
+    const held = async ({ stacks }: StackNode, name: string): Promise<string[]> => (await stacks.open(name).list()).map(({ title }) => title)
+    for (const name of ['one', 'three', 'four']) for (const node of [again, b]) expect((await held(node, name)).sort()).toEqual(['by b', name])
+    for (const name of ['five', 'six']) expect(await held(again, name)).toEqual(['by b'])
+    expect(again.stacks.problems()).toMatchObject([{ message: expect.stringContaining('two cannot be opened') as string }])
+  })
+
+  it('but a full disk ends it: nothing could be taken', async () => {
+    const [a, b] = [await mesh.node(QUIET), await mesh.node(QUIET)]
+    await note(b, 'x')
+    vi.spyOn(a.stacks, 'receive').mockRejectedValue(new ElderError('DISK_FULL', 'the disk is full', ''))
+    await mesh.network.connect(a.device, b.device)
+    await eventually(async () => { expect((await a.replication.exchange(b.device)).reason).toBe('failed') })
   })
 })
 

@@ -6,6 +6,7 @@
  * idle      | start, or the first frame | comparing, as the side that opened or the one that answers
  * comparing | see comparison.ts | equal: ends; both vectors known: the first question, or done
  * pulling   | batches  | effect `apply`; the next question only after `applied`
+ * pulling   | skipped  | instead of `applied`: no more is asked of that stack, the others go on
  * pulling   | origin   | effect `origin`; the next question only after its answer
  * pulling   | want/ask | answers with what fits a frame
  * pulling   | done     | ends when this side is done too
@@ -41,6 +42,8 @@ export type SessionInput =
   | { type: 'frame', frame: Uint8Array }
   /** Answer to effect `apply`. */
   | { type: 'applied' }
+  /** The same when this one stack takes nothing: the others are exchanged. */
+  | { type: 'skipped' }
   /** Answer to effect `origin`. */
   | { type: 'origin' }
   /** Answer to either effect that could not be carried out: a bad signature is `malformed`, a full disk is `failed`. */
@@ -109,6 +112,7 @@ export class SyncSession {
       case 'start': return this.#start()
       case 'frame': return this.#hear(decodeSync(input.frame, this.#crypto))
       case 'applied': return this.#applied()
+      case 'skipped': return this.#skipped()
       case 'origin': return this.#judged()
       case 'refused': return this.#end(input.reason)
     }
@@ -195,6 +199,12 @@ export class SyncSession {
   #applied (): SessionEffect[] {
     this.#busy = false
     this.#puller?.applied()
+    return this.next()
+  }
+
+  #skipped (): SessionEffect[] {
+    this.#busy = false
+    this.#puller?.skip()
     return this.next()
   }
 

@@ -1,6 +1,7 @@
 /** Runs one {@link SyncSession} over one stream: frames in, effects out. */
 import { codeOf, SyncSession, type Batch, type Crypto, type EndReason, type Replica, type SessionEffect, type SessionInit, type SessionInput, type StackKey } from '@elder-node/protocol'
 import type { Clock } from '../../ports/host.ts'
+import type { Logger } from '../../ports/log.ts'
 import type { FrameStream } from '../../ports/mesh.ts'
 import { Outbox } from './outbox.ts'
 
@@ -24,13 +25,15 @@ export class Exchange {
   readonly #session: SyncSession
   readonly #intake: Intake
   readonly #clock: Clock
+  readonly #log: Logger
   readonly #outbox: Outbox
   readonly #result = Promise.withResolvers<ExchangeResult>()
 
-  constructor (components: { stream: FrameStream, replica: Replica, intake: Intake, crypto: Crypto, clock: Clock }, init: SessionInit = {}) {
+  constructor (components: { stream: FrameStream, replica: Replica, intake: Intake, crypto: Crypto, clock: Clock, log: Logger }, init: SessionInit = {}) {
     this.#stream = components.stream
     this.#intake = components.intake
     this.#clock = components.clock
+    this.#log = components.log
     this.#outbox = new Outbox(components.stream)
     this.#session = new SyncSession(components, init)
   }
@@ -94,8 +97,17 @@ export class Exchange {
       if (batches.length > 0) await this.#intake.receive(key, name, batches)
       this.#drive({ type: 'applied' })
     } catch (error) {
-      this.#drive({ type: 'refused', reason: codeOf(error) === 'MALFORMED' ? 'malformed' : 'failed' })
+      this.#drive(this.#notApplied(name, error))
     }
+  }
+
+  /** A stack that cannot be opened, or whose disk does not read, keeps no other away. A full disk takes nothing of any. */
+  #notApplied (name: string, error: unknown): SessionInput {
+    const code = codeOf(error)
+    if (code === 'MALFORMED') return { type: 'refused', reason: 'malformed' }
+    if (code === 'DISK_FULL') return { type: 'refused', reason: 'failed' }
+    this.#log.warn({ stack: name, device: this.#stream.device, err: error }, 'a stack takes nothing from another device; the others do')
+    return { type: 'skipped' }
   }
 
   async #judge ({ key, name, records }: Extract<SessionEffect, { type: 'origin' }>): Promise<void> {
