@@ -56,7 +56,7 @@ export function stackVerbs (parts: StackVerbsComponents, author: { agent?: strin
     sync: stack => mirror.sync(stack),
     restore: async url => {
       const restored = await importMirror(await mirror.restore(url, { signal: AbortSignal.timeout(RESTORE_MS) }), {
-        stacks, mesh: membership.meshId, nameOf: of => membership.nameOf(of),
+        stacks, mesh: membership.meshId, nameOf: of => membership.nameOf(of), agent: author.agent,
       })
       replication.announce()
       return restored

@@ -1,13 +1,14 @@
 /** Brings the stacks of a mirror back: those of this mesh merge, those of another come as archived. */
 import { codeOf, ElderError, stackKey, type DeviceId, type MeshId } from '@elder-node/protocol'
 import type { RestoredContent, RestoredMirror } from '@elder-node/crdt-stack/mirror'
-import type { RestoredStack } from '../api.ts'
+import type { Problem, RestoredStack } from '../api.ts'
 import { restoredWait } from './stacks/faults.ts'
 import { shownName } from './stacks/names.ts'
 import type { HeldStack } from './stacks/held-stack.ts'
 import type { Stacks } from './stacks.ts'
 
-interface ImportInto { stacks: Stacks, mesh: MeshId, nameOf: (device: DeviceId) => string }
+/** `agent`: in whose name a removal is taken back. */
+interface ImportInto { stacks: Stacks, mesh: MeshId, nameOf: (device: DeviceId) => string, agent?: string | undefined }
 
 /**
  * Each stack by itself: what one of them holds keeps no other from coming back. Of those that cannot, the answer says why.
@@ -30,11 +31,24 @@ export async function importMirror (mirror: RestoredMirror, into: ImportInto): P
   throw new ElderError('MIRROR_UNVERIFIED', `No stack in this mirror could be verified${first === undefined ? '' : ` (${first})`}.`, 'Check that the URL is a mirror, or restore from another remote.')
 }
 
-async function importStack ({ id, name, mesh: origin, batches, names, roster }: RestoredContent, { stacks, mesh, nameOf }: ImportInto): Promise<RestoredStack> {
+async function importStack ({ id, name, mesh: origin, batches, names, roster }: RestoredContent, { stacks, mesh, nameOf, agent }: ImportInto): Promise<RestoredStack> {
   const isOwn = origin === mesh
   const held = isOwn ? await stacks.ensure(name) : await stacks.importArchived({ key: stackKey(id, origin as MeshId), name, batches, roster })
   if (isOwn) await stacks.receiveEach(held, batches)
-  return { ...describe(held, stacks), problems: restoredWait(held, names, nameOf) }
+  const back = await takeBack(held, stacks, agent === undefined ? {} : { agent })
+  return { ...describe(held, stacks), problems: [...back, ...restoredWait(held, names, nameOf)] }
+}
+
+/** Whoever restores a stack wants to see it: one that was removed comes back on every device, which is told. @throws ElderError `FORBIDDEN` */
+async function takeBack (held: HeldStack, stacks: Stacks, author: { agent?: string }): Promise<Problem[]> {
+  const removed = stacks.book.removed(held)
+  if (removed === undefined) return []
+  stacks.demandWriter()
+  await stacks.book.keep(held, author)
+  return [{
+    code: 'STACK_RETURNED', message: `The stack ${held.name} had been removed on ${removed.at.slice(0, 10)}; with this restore it is back, on every device.`,
+    fix: `elder-node stack rm --all-of ${held.folder}   (if it is to stay removed)`,
+  }]
 }
 
 function notRestored ({ key, name }: RestoredContent, archived: boolean, error: Error): RestoredStack {

@@ -6,12 +6,13 @@ import { receiveSource } from '../../src/services/builds/source-receive.ts'
 import { readMesh } from '../../src/services/membership/mesh-file.ts'
 import { archiveRules } from '../../src/services/membership/writers.ts'
 import { importMirror } from '../../src/services/restore.ts'
+import { eventually } from '../support/eventually.ts'
 import { Farm } from '../builds/farm.ts'
 import { eventually } from '../support/eventually.ts'
 import { TestMesh } from '../support/membership.ts'
 import { MemoryFiles } from '../support/memory-files.ts'
 import { MemoryCache } from '../support/memory-source.ts'
-import { batchesOf, crypto, rosterOf, StackMesh, stackOf } from '../support/stacks.ts'
+import { batchesOf, crypto, rosterOf, StackMesh, stackOf, type StackNode } from '../support/stacks.ts'
 
 const OTHER = 'b'.repeat(26) as MeshId
 const bounds = LIMITS as { rosterRecordsMax: number, recordsPerIssuerMax: number, stacksMax: number }
@@ -121,6 +122,48 @@ test('a stack of a mirror that cannot come back keeps no other away, nor does a 
     { stack: 'repo', entries: 1, problems: [] },
     { stack: 'aaa', entries: 0, digest: '', archived: true, problems: [{ code: 'STACK_NOT_RESTORED', message: expect.stringContaining('not the records of that mesh') as string }] },
   ])
+})
+
+describe('a restored stack that had been removed', () => {
+  const mirrorOf = (there: StackNode, mesh: MeshId): RestoredMirror => ({
+    commit: '', mesh, roster: [], quarantined: [], stacks: ['gone', 'repo'].map(name => ({
+      id: stackOf(there, name).id, name, key: name, mesh, batches: batchesOf(stackOf(there, name)), names: new Set(), roster: rosterOf(mesh, [there.device]),
+    })),
+  }) as unknown as RestoredMirror
+
+  test.each(['held', 'swept'])('is back on every device, and that is told: %s', async how => {
+    const [here, there] = [await stacks.node(), await stacks.node()]
+    await stacks.connectAll()
+    for (const name of ['gone', 'repo']) await there.stacks.open(name).add({ kind: 'note', title: name })
+    await eventually(() => { expect(here.stacks.list()).toHaveLength(2) })
+    const mirror = mirrorOf(there, OTHER)
+    await here.stacks.book.remove(here.stacks.find('gone'), {})
+    await eventually(() => { expect(there.stacks.list()).toHaveLength(1) })
+    const key = stackKey(stackIdOf('gone', crypto))
+    if (how === 'swept') for (const { stacks: of } of [here, there]) await of.drop(key)
+    expect(here.stacks.held(key) === undefined).toBe(how === 'swept')
+    const restored = await importMirror(mirror, { stacks: here.stacks, mesh: OTHER, nameOf: of => of })
+    const message = expect.stringMatching(/^The stack gone had been removed on \d{4}-/) as string
+    expect(restored).toMatchObject([
+      { stack: 'gone', entries: 1, problems: [{ code: 'STACK_RETURNED', message, fix: expect.stringContaining('rm --all-of gone') as string }] },
+      { stack: 'repo', entries: 1, problems: [] },
+    ])
+    await eventually(() => {
+      for (const { stacks: of } of [here, there]) expect(of.list().map(({ name }) => name)).toEqual(['gone', 'repo'])
+    })
+    for (const { stacks: of } of [here, there]) expect(of.book.expiring(of.find('gone'))).toBeUndefined()
+  })
+
+  test('is refused to an observer, who takes nobody\'s removal back, and the others come', async () => {
+    const there = await stacks.node()
+    const observer = await stacks.node({ writers: device => device === there.device })
+    await stacks.connectAll()
+    for (const name of ['gone', 'repo']) await there.stacks.open(name).add({ kind: 'note', title: name })
+    await there.stacks.book.remove(there.stacks.find('gone'), {})
+    await eventually(() => { expect(observer.stacks.list({ which: 'all' }).filter(({ removed }) => removed !== undefined)).toHaveLength(1) })
+    const restored = await importMirror(mirrorOf(there, OTHER), { stacks: observer.stacks, mesh: OTHER, nameOf: of => of })
+    expect(restored).toMatchObject([{ stack: 'repo', entries: 1 }, { stack: 'gone', digest: '', problems: [{ code: 'STACK_NOT_RESTORED', message: expect.stringContaining('observer') as string }] }])
+  })
 })
 
 describe('a mirror that lacks one feed', () => {
