@@ -29,6 +29,10 @@ export class Bodies {
   readonly #open = new Map<RecordName, { source: TextSource, doc: Y.Doc }>()
   /** Whose document holds text that may never become part of its source. */
   readonly #ahead = new Set<RecordName>()
+  readonly #isReplay: boolean
+
+  /** `isReplay`: what is kept was judged elsewhere, so an open document does not hold it yet. */
+  constructor ({ isReplay = false }: { isReplay?: boolean } = {}) { this.#isReplay = isReplay }
 
   text (source: TextSource): string { return this.#doc(source).getText(ROOT).toString() }
 
@@ -67,6 +71,8 @@ export class Bodies {
 
   /** The document holds this update already, or is closed: it is part of the body from now on. */
   keep (source: TextSource, update: Uint8Array): void {
+    const open = this.#isReplay ? this.#open.get(source.entry) : undefined
+    if (open !== undefined) Y.applyUpdate(open.doc, update)
     source.updates.push(update)
     this.#ahead.delete(source.entry)
   }

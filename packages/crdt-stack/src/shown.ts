@@ -5,6 +5,7 @@ import { bodyOf, revisionOf, revisionPart, toEntry, type EntryState } from './en
 import { beginsFork } from './feeds/forks.ts'
 import type { Graph } from './feeds/graph.ts'
 import { lowerFirst, type Node } from './feeds/node.ts'
+import { Replay, type Pause } from './replay.ts'
 import type { Entry, StackChange, StackFault } from './types.ts'
 import { EntriesView } from './view.ts'
 
@@ -106,9 +107,12 @@ export class Shown {
     return then === undefined ? undefined : { ...toEntry(then, view.bodies), id: entry.id }
   }
 
-  #newView (): EntriesView {
+  /** The entry at many revisions, oldest first. */
+  replay (entry: EntryState, pause: Pause): Replay { return new Replay(entry, { newView: () => this.#newView({ isReplay: true }), pause }) }
+
+  #newView ({ isReplay = false }: { isReplay?: boolean } = {}): EntriesView {
     const { id, crypto, graph } = this.#parts
-    return new EntriesView(id, crypto, { isMasked: node => graph.isMasked(node) })
+    return new EntriesView(id, crypto, { isMasked: node => graph.isMasked(node), isReplay })
   }
 
   #fault (fault: StackFault): void {

@@ -295,6 +295,12 @@ export class Stack {
     return entry === undefined ? undefined : this.#shown.entryAt(entry, revision)
   }
 
+  /** The same for many revisions of one entry, each asked after those before it; `pause` is awaited in between. */
+  replay (id: string, { pause = async () => {} }: { pause?: () => Promise<void> } = {}): { at (revision: string): Promise<Entry | undefined> } | undefined {
+    const entry = this.#shown.view.byId(id)
+    return entry === undefined ? undefined : this.#shown.replay(entry, pause)
+  }
+
   /** Who wrote what, newest first by the writers' clocks. */
   history (options: HistoryOptions = {}): HistoryItem[] { return history(this.#graph, this.#shown.view, options) }
 

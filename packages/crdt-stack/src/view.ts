@@ -26,11 +26,13 @@ export interface Unshown { node: Node, state: 'void' | 'skipped', why: string,
 export interface EntriesInit {
   /** Is nothing of this record shown, because its device was evicted? */
   isMasked: (node: Node) => boolean
+  /** Takes records that another view has judged, and is read in between. @default false */
+  isReplay?: boolean
 }
 
 export class EntriesView {
   readonly entries: Map<RecordName, EntryState> = new Map()
-  readonly bodies: Bodies = new Bodies()
+  readonly bodies: Bodies
   readonly #stack: StackId
   readonly #crypto: Crypto
   readonly #isMasked: (node: Node) => boolean
@@ -42,7 +44,8 @@ export class EntriesView {
   /** Texts that have something to be settled. */
   readonly #unsettled = new Set<TextState>()
 
-  constructor (stack: StackId, crypto: Crypto, { isMasked }: EntriesInit) {
+  constructor (stack: StackId, crypto: Crypto, { isMasked, isReplay = false }: EntriesInit) {
+    this.bodies = new Bodies({ isReplay })
     this.#stack = stack
     this.#crypto = crypto
     this.#isMasked = isMasked

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
+import { EntriesView } from '../src/view.ts'
 import { search, type SearchDocument } from '../src/index.ts'
 import { createDevice, pull } from './support.ts'
 
@@ -85,5 +86,53 @@ describe('history', () => {
     expect(two.history()).toEqual(items)
     expect(one.history({ entry: id, limit: 2 }).map(({ change }) => change)).toEqual(['remove', 'set'])
     expect(items.every(({ at }, n) => n === 0 || at <= (items[n - 1]?.at ?? ''))).toBe(true)
+  })
+
+  it('of one entry names what each change found, where devices wrote side by side', async () => {
+    const [one, two] = [await createDevice(1).open(), await createDevice(2).open()]
+    const { id, revision } = await one.add({ kind: 'note', title: 't', body: 'x' })
+    await pull(two, one)
+    const left = await one.edit(id, { title: 'by one' })
+    const right = await two.edit(id, { title: 'by two' })
+    await pull(one, two)
+    const both = [left.revision, right.revision].sort().join('+')
+    await one.edit(id, { title: 'of both' })
+    const found = new Map(one.history({ entry: id }).map(item => [item.revision, item.before]))
+    expect([found.get(revision), found.get(left.revision), found.get(right.revision)]).toEqual([null, revision, revision])
+    expect([...found.values()].filter(before => before === both)).toHaveLength(1)
+  })
+})
+
+describe('a replay', () => {
+  it('reads each record once for all revisions, each place of two devices that write side by side as well, and in any order says the same', async () => {
+    const [one, two] = [await createDevice(1).open(), await createDevice(2).open()]
+    const { id } = await one.add({ kind: 'note', title: 't', body: 'start\n\nend\n' })
+    await pull(two, one)
+    for (let n = 0; n < 30; n++) {
+      for (const [stack, body] of [[one, (now: string) => `${n}\n${now}`], [two, (now: string) => `${now}${n}\n`]] as const) {
+        await stack.edit(id, { title: `${n}`, body: body(stack.entry(id)?.body ?? '') }, {}, { overwrite: true })
+      }
+    }
+    await pull(one, two)
+    await one.edit(id, { body: 'all new' }, {}, { overwrite: true })
+    const items = one.history({ entry: id, limit: 1000 })
+    const revisions = items.toReversed().flatMap(({ before, revision }) => before === null || before === undefined ? [revision] : [before, revision])
+    const expected = new Map(revisions.map(revision => [revision, one.entryAt(id, revision)]))
+    const fold = vi.spyOn(EntriesView.prototype, 'fold')
+    const read = async (order: string[]): Promise<number> => {
+      fold.mockClear()
+      const replay = one.replay(id)
+      for (const revision of order) expect(await replay?.at(revision)).toEqual(expected.get(revision))
+      return fold.mock.calls.length
+    }
+    try {
+      // 60 records of each device, told by two places of which one goes on to all of them.
+      expect(items).toHaveLength(122)
+      expect(await read(revisions)).toBeLessThan(2 * items.length)
+      await read(revisions.toReversed())
+      expect(await one.replay(id)?.at('a'.repeat(16))).toBeUndefined()
+    } finally {
+      fold.mockRestore()
+    }
   })
 })

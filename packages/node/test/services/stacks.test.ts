@@ -207,6 +207,28 @@ describe('names and entries', () => {
     expect(await failure(a.stacks.open('_mesh').add({ kind: 'note', title: 'x' }))).toBe('STACK_NAME')
   })
 
+  it('a long history of one entry is read while others are served', async () => {
+    const a = await mesh.node()
+    const open = a.stacks.open('repo')
+    const { id } = await open.add({ kind: 'note', title: 'journal', body: '' })
+    for (let n = 0; n < 40; n++) await open.edit(id, { body: `${'line\n'.repeat(n)}end\n` })
+    let [turns, isRead, ms] = [0, false, 0]
+    const turn = (): void => {
+      turns++
+      if (!isRead) setImmediate(turn)
+    }
+    const now = vi.spyOn(performance, 'now').mockImplementation(() => ms += 11)
+    try {
+      setImmediate(turn)
+      const changes = await open.log({ entry: id })
+      expect(changes.map(({ difference }) => difference?.split('\n').filter(line => line.startsWith('+')).length)).toEqual([...Array.from({ length: 40 }, () => 1), 0])
+      expect(turns).toBeGreaterThan(changes.length)
+    } finally {
+      isRead = true
+      now.mockRestore()
+    }
+  })
+
   it('a text that another device or agent wrote last is not replaced unseen', async () => {
     const [a, b] = [await mesh.node(), await mesh.node()]
     await mesh.connectAll()

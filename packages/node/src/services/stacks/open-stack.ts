@@ -94,7 +94,7 @@ export class NamedStack implements OpenStack {
     const { stack } = this.#find()
     const one = entry === undefined ? undefined : this.#lookUp(entry)
     const items = stack.history({ ...(one === undefined ? {} : { entry: one.id }), ...(limit === undefined ? {} : { limit }) })
-    return one === undefined ? items : changesOf(stack, one, items)
+    return one === undefined ? items : await changesOf(stack, one, items)
   }
 
   changes (options: { signal: AbortSignal }): AsyncIterable<StackChange> { return this.#find().stack.changes(options) }

@@ -1,10 +1,13 @@
 /** Entries as they are told: with what replaced them, as they were, and what each change did. */
+import { setImmediate } from 'node:timers/promises'
 import { unified, type Entry, type EntryPatch, type HistoryItem, type Stack } from '@elder-node/crdt-stack'
 import { codeOf, ElderError, type EntryId } from '@elder-node/protocol'
 import type { EntryChange, ShownEntry } from '../../api.ts'
 
 /** Lines of a difference in an error: it is to be read at once. */
 const LINES_MAX = 40
+/** Everybody else of the node waits meanwhile. */
+const BLOCKED_MS_MAX = 10
 const FIELDS = ['title', 'tags', 'supersedes'] as const
 
 /** Each entry that another one replaces, with the newest that does. */
@@ -49,15 +52,34 @@ export function explained (error: unknown, stack: Stack, now: Entry, patch: Entr
   return stale(stack, now, why, unified(now.body, patch.body ?? now.body, { linesMax: LINES_MAX }))
 }
 
-/** Each change of one entry with what it did to what its author saw, newest first. */
-export function changesOf (stack: Stack, { id }: Entry, items: HistoryItem[]): EntryChange[] {
-  const seen = new Map<string, Entry | undefined>()
-  const at = (revision: string | null | undefined): Entry | undefined => {
+/** Each change of one entry with what it did to what its author saw, newest first. Read in one pass, which keeps nobody waiting. */
+export async function changesOf (stack: Stack, { id }: Entry, items: HistoryItem[]): Promise<EntryChange[]> {
+  const pause = yieldEvery(BLOCKED_MS_MAX)
+  const then = stack.replay(id, { pause })
+  // What one change left is what the next one found, mostly.
+  let last: { revision: string, entry: Then } | undefined
+  const at = async (revision: string | null | undefined): Promise<Then> => {
     if (revision === null || revision === undefined) return undefined
-    if (!seen.has(revision)) seen.set(revision, stack.entryAt(id, revision))
-    return seen.get(revision)
+    if (last?.revision !== revision) last = { revision, entry: await then?.at(revision) }
+    return last.entry
   }
-  return items.map(item => ({ ...item, difference: differenceOf(item, at(item.before), at(item.revision)) }))
+  const changes: EntryChange[] = []
+  for (const item of items.toReversed()) {
+    const before = await at(item.before)
+    changes.push({ ...item, difference: differenceOf(item, before, await at(item.revision)) })
+    await pause()
+  }
+  return changes.reverse()
+}
+
+/** Lets others run when this one has for so long. */
+function yieldEvery (ms: number): () => Promise<void> {
+  let since = performance.now()
+  return async () => {
+    if (performance.now() - since < ms) return
+    await setImmediate()
+    since = performance.now()
+  }
 }
 
 type Then = Entry | undefined
