@@ -3,7 +3,7 @@
  * concurrent values all stay, one is shown (latest `at`, then greatest hash), the others are listed as rivals.
  * After Almeida, Shoker, Baquero: delta state replicated data types (2018), with the record's causal past as the context.
  */
-import { feedDevice, toBase32, type EntryId, type Value } from '@elder-node/protocol'
+import { encode, feedDevice, LIMITS, toBase32, type EntryId, type Value } from '@elder-node/protocol'
 import type { Bodies } from './body.ts'
 import { hashOf, type Node, type RecordName } from './feeds/node.ts'
 import { REMOVED, supersedesOf, tagsOf, titleOf } from './schema.ts'
@@ -71,6 +71,7 @@ export function isRemoved ({ newest }: EntryState): boolean { return newest.ever
 
 const KNOWN: ReadonlySet<string> = new Set(['title', 'tags', 'supersedes', REMOVED])
 const REVISION_CHARS = 16
+const VALUES_SHOWN_MAX = 64
 
 /** Names a state of the entry: its newest records, each by the beginning of its hash. Whoever holds them can read that state. */
 export function revisionOf (entry: EntryState): string { return entry.newest.map(node => revisionPart(node.name)).sort().join('+') }
@@ -85,10 +86,15 @@ export function outlineOf (entry: EntryState): Outline {
   const shown = (field: string): Value | undefined => entry.fields.get(field)?.[0]?.value
   // By name, so that every device prints the same text.
   const fields = [...entry.fields].sort(([a], [b]) => a < b ? -1 : 1)
-  const extra = fields.filter(([field]) => !KNOWN.has(field)).map(([field, values]) => [field, values[0]?.value] as const)
+  const room = new Room()
+  const extra = fields.filter(([field, [first]]) => !KNOWN.has(field) && first !== undefined && room.takes(first.value)).map(([field, values]) => [field, values[0]?.value] as const)
   const removed = isRemoved(entry)
   const others = (field: string, values: FieldValue[]): FieldValue[] => field === REMOVED ? values.filter(({ value }) => value !== removed) : values.slice(1)
-  const rivals = fields.map(([field, values]) => [field, others(field, values).map(rivalOf)] as const).filter(([, values]) => values.length > 0)
+  const rivalRoom = new Room()
+  // Those of the fields that people read are not for others to crowd out.
+  const rivals = [...fields.filter(([field]) => KNOWN.has(field)), ...fields.filter(([field]) => !KNOWN.has(field))]
+    .map(([field, values]) => [field, others(field, values).filter(({ value }) => rivalRoom.takes(value)).map(rivalOf)] as const).filter(([, values]) => values.length > 0)
+  const omitted = room.omitted + rivalRoom.omitted
   return {
     id: entry.id,
     kind: entry.kind,
@@ -102,6 +108,25 @@ export function outlineOf (entry: EntryState): Outline {
     removed,
     rivals: Object.fromEntries(rivals),
     extra: Object.fromEntries(extra),
+    ...(omitted === 0 ? {} : { omitted }),
+  }
+}
+
+/** What one entry shows beside its fields. Any member can write fields without end, and whoever lists the stack reads them all. */
+class Room {
+  #values = VALUES_SHOWN_MAX
+  #bytes = LIMITS.recordBytesMax
+  omitted = 0
+
+  takes (value: Value): boolean {
+    const bytes = this.#values > 0 ? encode(value).length : Infinity
+    if (bytes > this.#bytes) {
+      this.omitted++
+      return false
+    }
+    this.#values--
+    this.#bytes -= bytes
+    return true
   }
 }
 

@@ -30,6 +30,8 @@ export interface Entry {
   rivals: Record<string, Rival[]>
   /** Fields this version does not know: kept, relayed, rendered. */
   extra: Record<string, unknown>
+  /** How many further values `rivals` and `extra` would have: they are bounded. Left out while they have all. */
+  omitted?: number
 }
 
 /** An entry without its body. */

@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest'
 import * as Y from 'yjs'
 import type { Entry, Stack } from '../src/index.ts'
 import { baseClientId, clientIdOf } from '../src/client-id.ts'
+import { renderEntry } from '../src/mirror/render.ts'
 import { Refusal } from '../src/refusal.ts'
 import { scanText } from '../src/scanner.ts'
 import { seededRandom } from '../../../test/simulator/world.ts'
@@ -546,3 +547,45 @@ function interleaved (batches: Batch[], pick: (n: number) => number): Batch[] {
   }
   return out
 }
+
+describe('an entry with values without end', () => {
+  const show = (stack: Stack): { shown: Entry, size: number } => {
+    const [shown] = stack.entries() as [Entry]
+    return { shown, size: JSON.stringify(shown).length + renderEntry(shown, crypto).length }
+  }
+
+  it.each([['many fields', 2000, 1], ['large fields', 30, 200_000]])('is listed within bounds, with what is left out counted: %s', async (_what, count, chars) => {
+    const [stack, feed] = [await createDevice().open(), hostile()]
+    await stack.add({ kind: 'note', title: 't' })
+    const [entry, deps] = [nameOf(stack), seen(stack)]
+    for (let n = 0; n < count; n++) await stack.receive(feed.write({ kind: 'set', ...(n === 0 ? { deps } : {}), body: { entry, field: `f${n}`, value: 'x'.repeat(chars) } }))
+    const { shown, size } = show(stack)
+    const kept = Object.keys(shown.extra).length
+    expect(kept).toBe(chars === 1 ? 64 : 1)
+    expect(shown.omitted).toBe(count - kept)
+    expect(size).toBeLessThan(3 * LIMITS.recordBytesMax)
+    expect(Buffer.from(renderEntry(shown, crypto)).toString()).toContain(`omitted: ${count - kept}\n`)
+    expect(stack.documents()[0]).toMatchObject({ omitted: shown.omitted })
+  })
+
+  it('shows the rivals of what people read before those of fields that others made up', async () => {
+    const stack = await createDevice().open()
+    await stack.add({ kind: 'note', title: 't' })
+    const [entry, deps] = [nameOf(stack), seen(stack)]
+    for (let n = 0; n < 100; n++) {
+      const feed = hostile()
+      await stack.receive(feed.write({ kind: 'set', deps, body: { entry, field: 'aaa', value: n } }))
+      if (n < 3) await stack.receive(feed.write({ kind: 'set', body: { entry, field: 'title', value: `${n}` } }))
+    }
+    const { shown } = show(stack)
+    expect(shown.rivals['title']).toHaveLength(2)
+    expect(shown.rivals['aaa']).toHaveLength(62)
+    expect(shown.omitted).toBe(37)
+  })
+
+  it('says nothing of what is left out where nothing is', async () => {
+    const stack = await createDevice().open()
+    await stack.add({ kind: 'note', title: 't' })
+    expect(stack.entries()[0]).not.toHaveProperty('omitted')
+  })
+})

@@ -19,6 +19,7 @@ export function renderEntry (entry: Entry, crypto: Crypto): Uint8Array {
   const fields: Record<string, unknown> = {
     author: authorFields(entry.author), createdAt: entry.createdAt, id: entry.id, kind: entry.kind, seal: undefined,
     supersedes: entry.supersedes ?? undefined, tags: entry.tags, title: entry.title, updatedAt: entry.updatedAt,
+    omitted: entry.omitted,
     extra: hasKeys(entry.extra) ? entry.extra : undefined,
     rivals: hasKeys(entry.rivals) ? entry.rivals : undefined,
   }

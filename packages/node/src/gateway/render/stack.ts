@@ -27,10 +27,11 @@ export function authorJson ({ device, agent }: Author, names: Names): object {
 export function entryJson (entry: ShownEntry, names: Names): object {
   const { author, rivals } = entry
   const others = Object.entries(rivals).map(([field, all]) => [field, all.map(rival => ({ ...rival, author: authorJson(rival.author, names) }))] as const)
-  const { id, kind, title, body, tags, createdAt, updatedAt, revision, supersedes, supersededBy, removed, extra } = entry
+  const { id, kind, title, body, tags, createdAt, updatedAt, revision, supersedes, supersededBy, removed, extra, omitted } = entry
   return {
     id, kind, title, body, tags, author: authorJson(author, names), createdAt, updatedAt, revision, supersedes, supersededBy,
     ...(removed ? { removed } : {}), ...(others.length > 0 ? { rivals: Object.fromEntries(others) } : {}), ...(Object.keys(extra).length > 0 ? { extra } : {}),
+    ...(omitted === undefined ? {} : { omitted }),
   }
 }
 
@@ -64,7 +65,8 @@ export function renderEntry (stack: string, entry: ShownEntry, names: Names, pai
   const rivals = Object.entries(entry.rivals).map(([field, all]) => field === 'removed' ? conflict(stack, entry, all, names) : `also ${plain(field)}: ${all.map(({ value }) => plain(JSON.stringify(value))).join(', ')}`)
   const facts = [`${entry.kind} ${entry.id}`, `by ${by(entry.author, names)}`, `changed ${entry.updatedAt}`, `revision ${entry.revision}`, ...(entry.tags.length > 0 ? [`tags ${entry.tags.join(', ')}`] : []), ...(entry.supersedes === null ? [] : [`replaces ${entry.supersedes}`]), ...(entry.supersededBy === null ? [] : [`replaced by ${entry.supersededBy}`])]
   const removed = entry.removed ? [paint('yellow', `removed: it is in no list; elder-node stack rm ${plain(stack)} ${entry.id} --undo brings it back`)] : []
-  return [paint('bold', plain(entry.title)), paint('dim', plain(facts.join('   '))), ...removed, ...rivals, '', plain(entry.body, { lines: true }).replace(/\n$/, '')].join('\n')
+  const omitted = entry.omitted === undefined ? [] : [`and ${count(entry.omitted, 'further value')} of other fields or written at the same time, which are kept and not shown`]
+  return [paint('bold', plain(entry.title)), paint('dim', plain(facts.join('   '))), ...removed, ...rivals, ...omitted, '', plain(entry.body, { lines: true }).replace(/\n$/, '')].join('\n')
 }
 
 /** Removed by one, and written to at the same time by another: it is shown. */
