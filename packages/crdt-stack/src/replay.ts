@@ -53,7 +53,8 @@ export class Replay {
   /** The place that has most of what lies there, and nothing else. */
   #nearest (lies: (node: Node) => boolean): Place {
     const within = this.#places.filter(({ heads }) => heads.every(lies))
-    const place = within.reduce<Place | undefined>((best, one) => best === undefined || one.taken.size > best.taken.size ? one : best, undefined) ?? { view: this.#newView(), taken: new Set(), heads: [] }
+    const [nearest] = within.sort((a, b) => b.taken.size - a.taken.size)
+    const place: Place = nearest ?? { view: this.#newView(), taken: new Set(), heads: [] }
     this.#places = [...this.#places.filter(other => other !== place), place].slice(-PLACES_MAX)
     return place
   }

@@ -68,7 +68,7 @@ async function run (seed: number, steps: number): Promise<void> {
   const [first, ...others] = stacks.map(stack => [stack.digest(), stack.entries({ removed: true }), stack.forks(), stack.unshown()])
   for (const other of others) expect(other).toEqual(first)
   expect(first?.slice(2)).toEqual([[], []])
-  if (seed % 10 === 0) await replays(stacks[0] as Stack)
+  if (seed === 7) await replays(stacks[0] as Stack)
   for (const [i, stack] of stacks.entries()) {
     await stack.close()
     const again = await (devices[i] as Device).open()

@@ -39,14 +39,20 @@ async function importStack ({ id, name, mesh: origin, batches, names, roster }: 
   return { ...describe(held, stacks), problems: [...back, ...restoredWait(held, names, nameOf)] }
 }
 
-/** Whoever restores a stack wants to see it: one that was removed comes back on every device, which is told. @throws ElderError `FORBIDDEN` */
+/**
+ * Whoever restores a stack wants to see it: one that was removed comes back on every device, which is told.
+ *
+ * @throws ElderError `FORBIDDEN` on an observer
+ */
 async function takeBack (held: HeldStack, stacks: Stacks, author: { agent?: string }): Promise<Problem[]> {
   const removed = stacks.book.removed(held)
   if (removed === undefined) return []
   stacks.demandWriter()
   await stacks.book.keep(held, author)
   return [{
-    code: 'STACK_RETURNED', message: `The stack ${held.name} had been removed on ${removed.at.slice(0, 10)}; with this restore it is back, on every device.`,
+    code: 'STACK_RETURNED',
+    message: `The stack ${held.name} had been removed on ${removed.at.slice(0, 10)}; ` +
+      'with this restore it is back, on every device.',
     fix: `elder-node stack rm --all-of ${held.folder}   (if it is to stay removed)`,
   }]
 }
