@@ -254,7 +254,7 @@ describe.concurrent('a log that was deleted', () => {
     await node.start()
     const verify = async (): Promise<unknown> => (await node.run('stack', 'verify', STACK)).last
     const waits = { code: 'RECORDS_WAIT', message: expect.stringContaining('One record of holed (1)') as string }
-    expect(await verify()).toMatchObject({ ok: false, entries: 0, problems: [waits] })
+    expect(await verify()).toMatchObject({ ok: false, entries: 0, problems: [{ code: 'FEED_GONE' }, waits] })
     expect((await node.run('stack', 'list')).last).toMatchObject({ stacks: [{ name: STACK, entries: 0 }] })
     await other.start()
     await converged([node, other], 'one', 'two')
