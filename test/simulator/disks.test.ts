@@ -26,7 +26,7 @@ const MUTANTS: Array<[rule: string, seed: number, what: string, edits: Edit[]]> 
   ['one whose folders cannot be named holds up nobody', 2, STAYED, [['inTime(watch.#ask().catch(() => undefined), undefined)', 'watch.#ask().catch(() => undefined)']]],
   ['a tree that cannot be counted hides nothing', 9, STAYED, [['void this.measure(freeBytes)', 'await this.measure(freeBytes)']]],
   ['a look that failed is not the last', 1, STAYED, [['this.#look().catch(() => undefined)', 'this.#look().catch(() => { this.#stopped.abort() })']]],
-  ['a disk that was low before is not held against a build', 2, 'a build was ended for a disk that was low before it, and did not get worse', [[', freeBytes / 2)', ')']]],
+  ['a disk that was low before is not held against a build', 2, 'a build was ended for a disk that was low before it, and did not get worse', [[', bavail * bsize / 2)', ')']]],
   ['a build keeps its limit', 2, OVER, [["if (this.#heldBytes > this.#init.bytesMax) this.#end('limit')", '']]],
   ['what has gone from the disk is looked for', 2, OVER, [['return this.#heldBytes + gone >= this.#init.bytesMax &&', 'return gone < 0 &&']]],
   ['a tree is looked at once in a while', 2, OVER, [['if (rested >= Math.max(IDLE_WALK_MS, IDLE_REST_FACTOR * this.#walkTookMs)) return true', '']]],

@@ -94,8 +94,8 @@ const MUTANTS: Record<string, Mutant> = {
         }),
         patched(Node.prototype, 'sees', original => function (this: Node, other) {
           const runs = graphs.get(this)?.runs() ?? []
-          return original.call(this, other) || (this.feed === other.feed && other.seq < this.seq) || this.past.some(
-            (seq, i) => seq >= other.seq && runs[i]?.feed === other.feed
+          return original.call(this, other) || (this.feed === other.feed && other.seq < this.seq) || [...this.past.runs()].some(
+            i => this.past.at(i) >= other.seq && runs[i]?.feed === other.feed
           )
         }),
       ]

@@ -6,6 +6,7 @@
  * depends on what came first. The causal past of a record is one number per run: the last seq of it that is reachable.
  */
 import { feedDevice, fromHex, toHex, type ChainedRecord, type DeviceId, type FeedId, type Value } from '@elder-node/protocol'
+import { Past } from './causal-past.ts'
 
 /** A record's name: its hash in hex. (feed, seq) is an address for ranges and people; two records of a fork share it. */
 export type RecordName = string
@@ -32,7 +33,7 @@ export interface HeldRecord {
 }
 
 export interface Run {
-  /** Index into every {@link Past}. */
+  /** Its number in every {@link Past}. */
   readonly index: number
   readonly feed: FeedId
   /** Seq of its first record. */
@@ -42,15 +43,13 @@ export interface Run {
   readonly nodes: Node[]
 }
 
-/** Per run (by its index) the last seq that lies in the past. The node's own run is not in it: there, what comes before is. */
-export type Past = Uint32Array
-
 export class Node {
   readonly record: HeldRecord
   readonly device: DeviceId
   readonly parent: Node | undefined
   readonly deps: readonly Node[]
   readonly run: Run
+  /** The node's own run is not in it: there, what comes before is. */
   readonly past: Past
   /** 1 + the greatest height it names: whatever a record names is lower than it. */
   readonly height: number
@@ -77,7 +76,7 @@ export class Node {
 
   /** Does `other` lie in the causal past of this record? A record does not lie in its own. */
   sees (other: Node): boolean {
-    return other.run === this.run ? other.seq < this.seq : (this.past[other.run.index] ?? 0) >= other.seq
+    return other.run === this.run ? other.seq < this.seq : this.past.at(other.run.index) >= other.seq
   }
 
   /** Does this record's own path, over `prev` alone, lead back to `other`? */
@@ -98,15 +97,10 @@ export function higherFirst (a: Node, b: Node): number { return b.height - a.hei
 export function lowerFirst (a: Node, b: Node): number { return a.height - b.height || (a.name < b.name ? -1 : 1) }
 
 function pastOf (parent: Node | undefined, deps: readonly Node[], run: Run): Past {
-  const from = [...(parent === undefined ? [] : [parent]), ...deps]
   // A record that names nothing new shares the past of the one before.
   if (deps.length === 0 && parent?.run === run) return parent.past
-  const past = new Uint32Array(Math.max(0, ...from.map(node => Math.max(node.past.length, node.run.index + 1))))
-  for (const node of from) {
-    node.past.forEach((seq, i) => { if (seq > (past[i] as number)) past[i] = seq })
-    if (node.seq > (past[node.run.index] as number)) past[node.run.index] = node.seq
-  }
-  return past
+  const from = parent === undefined ? deps : [parent, ...deps]
+  return from.reduce((past, node) => past.union(node.past).with(node.run.index, node.seq), Past.NONE)
 }
 
 /** Feed ids and kinds repeat in every record: one text each is kept. Bounded, since kinds are whatever somebody wrote. */

@@ -154,10 +154,10 @@ export class Writer {
 function strandsSeen (graph: Graph, before: Node | undefined): Map<DeviceId, number> {
   const strands = new Map<DeviceId, number>()
   if (before === undefined) return strands
-  before.past.forEach((seq, i) => {
+  for (const i of before.past.runs()) {
     const run = graph.runs()[i]
-    if (seq > 0 && run !== undefined) strands.set(feedDevice(run.feed), (strands.get(feedDevice(run.feed)) ?? 0) + 1)
-  })
+    if (run !== undefined) strands.set(feedDevice(run.feed), (strands.get(feedDevice(run.feed)) ?? 0) + 1)
+  }
   return strands
 }
 

@@ -3,15 +3,24 @@
  * starts would have them too, builds included. Linux: elsewhere a program starts without them.
  */
 import { spawn } from 'node:child_process'
-import { closeSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, fstatSync, readdirSync, readFileSync } from 'node:fs'
 import { findTool } from './system-tools.ts'
 
 const CLOSES_ON_EXEC = 0o2000000
 
-/** Numbers of the open files that programs started by this process would have. Node's own, and those up to 15, close by themselves. */
-export function inheritedFiles (): number[] {
-  return numbersIn('/proc/self/fd').filter(fd => fd > 2 && !closesOnExec(fd))
+/** Which file each number is: device and inode. */
+type OpenFiles = ReadonlyMap<number, string>
+
+/** The open files that programs started by this process would have. Node's own, and those up to 15, close by themselves. */
+export function inheritedFiles (): OpenFiles {
+  return new Map(numbersIn('/proc/self/fd').filter(fd => fd > 2 && !closesOnExec(fd)).flatMap(fd => {
+    const file = fileOf(fd)
+    return file === undefined ? [] : [[fd, file] as const]
+  }))
 }
+
+/** What a library opens for a moment is not among them a second time. */
+const atStart = inheritedFiles()
 
 function numbersIn (dir: string): number[] {
   try {
@@ -31,12 +40,22 @@ function closesOnExec (fd: number): boolean {
   }
 }
 
+function fileOf (fd: number): string | undefined {
+  try {
+    const { dev, ino } = fstatSync(fd)
+    return `${dev}:${ino}`
+  } catch {
+    return undefined
+  }
+}
+
 /**
  * Gives them to one program that does nothing and ends with this process: what a script has locked stays locked. To be called before any
- * other program is started.
+ * other program is started. Only files that were there when this module was loaded and still are: a number that was closed and given
+ * again meanwhile is somebody else's.
  */
 export function handOverInherited (): void {
-  const files = inheritedFiles()
+  const files = [...inheritedFiles()].filter(([fd, file]) => atStart.get(fd) === file).map(([fd]) => fd)
   if (files.length === 0) return
   const holder = spawn(findTool('sh') ?? '/bin/sh', ['-c', 'read -r end'], { cwd: '/', env: {}, stdio: ['pipe', 'ignore', 'ignore'], detached: true })
   holder.on('error', () => undefined)
