@@ -49,6 +49,9 @@ export class DialsWatch {
     this.#of(life).begunMs.clear()
   }
 
+  /** Whoever lets a device in takes back that it is out. */
+  admitted (life: Life, by: DeviceId): void { this.#of(life).revokedMs.delete(by) }
+
   look (up: readonly Device[]): void {
     for (const { life } of up) if (life !== undefined) this.#lookAtDials(life)
     for (const device of up) for (const other of up) if (device.id < other.id) this.#lookAtPair(device, other)

@@ -179,6 +179,7 @@ export class Town {
       membership.learned(other, address)
       supervisor.admitted(other)
       this.#dials.changed(life)
+      this.#dials.admitted(life, other)
     })
     mesh.on('gone', other => {
       supervisor.lost(other)

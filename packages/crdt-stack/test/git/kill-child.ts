@@ -1,6 +1,6 @@
 /**
  * Commits and pushes without end until it is killed: `kill-child.ts <cache dir> <url> <native or isomorphic>`. Prints each commit that
- * arrived, and `writing` before each that it begins to write.
+ * arrived, `writing` before each that it begins to write, and what failed.
  */
 import { randomBytes } from 'node:crypto'
 import { flushCompileCache } from 'node:module'
@@ -11,7 +11,10 @@ flushCompileCache()
 const [dir = '', url = '', kind] = process.argv.slice(2)
 const options = { signal: new AbortController().signal }
 const git = await (kind === 'isomorphic' ? openIsomorphicGit : openNativeGit)({ dir, url }, options)
-for (let i = 0; ; i++) {
+for (let i = 0; ; i++) await round(i).catch((error: unknown) => { process.stdout.write(`failed: ${(error as Error).message.slice(0, 300)}\n`) })
+
+/** As the mirror does: what fails is tried again. The push of a child that was killed may still hold a lock of the remote. */
+async function round (i: number): Promise<void> {
   const parent = await git.fetchTip(options)
   const changes = Array.from({ length: 40 }, (_, n) => ({ path: `folder/${n}`, content: new Uint8Array(randomBytes(3000)) }))
   process.stdout.write('writing\n')

@@ -23,11 +23,11 @@ async function runAndKill (dir: string, url: string, kind: string, afterMs: numb
       if (/[0-9a-f]{40}\nwriting\n/.test(said)) resolve()
     })
   })
-  await Promise.race([again, exited.then(() => { throw new Error('the child ended before it had pushed') })])
+  await Promise.race([again, exited.then(() => { throw new Error(`the child ended before it had pushed: ${said}`) })])
   await sleep(afterMs)
   child.kill('SIGKILL')
   await exited
-  return said.split('\n').filter(line => line.length === 40)
+  return said.split('\n').filter(line => /^[0-9a-f]{40}$/.test(line))
 }
 
 describe.concurrent.each([
