@@ -29,7 +29,7 @@ describe.concurrent('SIGKILL while notes are written', () => {
   const KILLS = 5
   const WRITERS = 3
 
-  test(`${KILLS} times at a random moment: nothing acknowledged is lost, and the digest moves only forward`, async () => {
+  test(`${KILLS} times at a random moment: nothing acknowledged is lost, and the digest moves only forward`, { timeout: 180_000 }, async () => {
     const node = await lab.join('killed')
     const acknowledged: string[] = []
     for (let kill = 1; kill <= KILLS; kill++) {

@@ -61,8 +61,6 @@ import { Telemetry } from './services/telemetry.ts'
 import { uniform } from './services/uniform.ts'
 import { VERSION } from './version.ts'
 
-export { handOverInherited } from './adapters/inherited-files.ts'
-
 const SILENT = { debug () {}, info () {}, warn () {}, error () {} }
 const JOIN_MS = 60_000
 const JOINED = { founded: 'founded', joining: 'admitted', member: 'returned' } as const

@@ -10,9 +10,7 @@ import type { NodeFactory } from './node-factory.ts'
 async function nodeFactory (): Promise<NodeFactory> {
   // V8's space for new objects stays at 1 MB instead of growing to 32: a node at ready is 11 MB smaller. Not --optimize-for-size: 50 MB less after work, but twice the idle CPU.
   setFlagsFromString('--semi-space-growth-factor=1')
-  const { createNode, handOverInherited } = await import('../../node.ts')
-  // The process is the node's alone; a program that has a node inside of it knows its own files.
-  handOverInherited()
+  const { createNode } = await import('../../node.ts')
   return createNode
 }
 
