@@ -170,9 +170,14 @@ export class Stack {
     })
   }
 
-  /** Members of whose records so many are not kept: they had more histories that nobody names than one device may. Since this stack was opened. */
+  /**
+   * Members that had more histories that nobody names than are kept of one device, and how many of their records are
+   * not kept, as far as that was seen since this stack was opened.
+   */
   dropped (): Array<{ device: DeviceId, records: number }> {
-    return [...this.#graph.dropped].filter(([device]) => !this.#graph.cuts.has(device)).map(([device, records]) => ({ device, records }))
+    const { cuts, dropped } = this.#graph
+    return [...dropped].filter(([device, names]) => names.size > 0 && !cuts.has(device))
+      .map(([device, names]) => ({ device, records: names.size }))
   }
 
   /** Does all that counts of this evicted device stand here? What else it wrote is taken only when another device's record names it. */

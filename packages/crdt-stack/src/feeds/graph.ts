@@ -17,6 +17,9 @@ import { WaitingRoom } from './waiting-room.ts'
  */
 export type Judge = (node: Node, isOwn: boolean) => string | undefined
 
+/** Names of dropped records that are remembered of one device: who has more is told of all the same. */
+const DROPPED_MAX = 1_000
+
 export interface GraphInit {
   judge: Judge
   /** Bare heads kept of one device. @default LIMITS.headsPerDeviceMax */
@@ -37,8 +40,8 @@ export class Graph {
   readonly #free: number[] = []
   /** Records that went with a prune, and whose signature covers one that stays: they are served with it, and shown to nobody. */
   readonly #aside = new Map<RecordName, HeldRecord>()
-  /** Records of members that went with a prune, by device. */
-  readonly dropped: Map<DeviceId, number> = new Map()
+  /** Records of members that a prune dropped and that have not come back, by device: at most {@link DROPPED_MAX} of each. */
+  readonly dropped: Map<DeviceId, Set<RecordName>> = new Map()
   #cuts: Cuts = new Map()
   /** Greatest hybrid clock of the records that are taken. */
   #clocks: number[] = []
@@ -171,6 +174,7 @@ export class Graph {
     this.#nodes.set(node.name, node)
     this.heads.add(node)
     this.#aside.delete(node.name)
+    this.dropped.get(node.device)?.delete(node.name)
     this.#remember(node.record.at)
   }
 
@@ -208,12 +212,19 @@ export class Graph {
 
   /** For {@link prune}: `node` must be a head. */
   drop (node: Node): void {
-    if (!this.#cuts.has(node.device)) this.dropped.set(node.device, 1 + (this.dropped.get(node.device) ?? 0))
     node.run.nodes.pop()
     if (node.run.nodes.length === 0) this.#free.push(node.run.index)
     this.#nodes.delete(node.name)
     this.heads.remove(node)
-    if (!this.waiting.park(node.record)) this.#putAside(node)
+    if (this.waiting.park(node.record)) return
+    this.#putAside(node)
+    if (!this.#cuts.has(node.device)) this.#noteDropped(node)
+  }
+
+  /** By name: others offer what was dropped again and again. */
+  #noteDropped ({ device, name }: Node): void {
+    const names = this.dropped.get(device) ?? new Set()
+    if (names.size < DROPPED_MAX) this.dropped.set(device, names.add(name))
   }
 
   /**
