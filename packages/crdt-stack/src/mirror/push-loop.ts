@@ -156,7 +156,7 @@ export class MirrorSync {
     }
     const isWhole = this.#frame(pass).length === 0
     for (const stack of pass.stacks) {
-      const taken = await takeSegments(git, stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, this.#seen, crypto, options)
+      const taken = await takeSegments(git, stack, treeOf(pass, stack), this.#seen, crypto, options)
       pass.taken.set(stack.key, taken)
       tell(pass, taken.problems)
       pass.isShort ||= taken.failed
@@ -204,12 +204,12 @@ export class MirrorSync {
         for (const change of goneChanges(stack, pass.tree)) changes.push(change)
         continue
       }
-      for (const change of originChanges(stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, crypto)) changes.push(change)
+      for (const change of originChanges(stack, treeOf(pass, stack), crypto)) changes.push(change)
       for (const change of segmentChanges(stack, windowsMissing(pass, stack), crypto)) changes.push(change)
       for (const change of spoiledChanges(stack, pass.taken.get(stack.key)?.bad ?? [])) changes.push(change)
       // A view of less than the remote has, or by an older renderer, would take a newer one back.
       if (pass.taken.get(stack.key)?.waiting === true || (pass.header?.renderer ?? 0) > RENDERER) continue
-      const rendered = await renderChanges(git, stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, pass.tip, crypto, options)
+      const rendered = await renderChanges(git, stack, treeOf(pass, stack), pass.tip, crypto, options)
       for (const change of rendered.changes) changes.push(change)
       tell(pass, rendered.problems)
     }
@@ -266,10 +266,13 @@ function goneChanges ({ key }: MirroredStack, { folders, stacks }: MirrorTree): 
   return folders.has(key) || stacks.has(key) ? [{ path: `stacks/${key}`, content: null }] : []
 }
 
+/** What the remote holds of a stack. */
+function treeOf ({ tree }: Pass, { key }: MirroredStack): StackTree { return tree.stacks.get(key) ?? NO_TREE }
+
 /** True when the remote does not hold of the stack what it should; of one that is gone, nothing. */
 function lacksAny (pass: Pass, stack: MirroredStack, crypto: Crypto): boolean {
   if (isGone(stack)) return goneChanges(stack, pass.tree).length > 0
-  return windowsMissing(pass, stack).length > 0 || originChanges(stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, crypto).length > 0
+  return windowsMissing(pass, stack).length > 0 || originChanges(stack, treeOf(pass, stack), crypto).length > 0
 }
 
 /** Within the bound of one pass: whoever can push can make as many as it likes. */
@@ -278,7 +281,7 @@ function tell ({ result }: Pass, problems: MirrorProblem[]): void {
 }
 
 function windowsMissing (pass: Pass, stack: MirroredStack): Window[] {
-  return missingWindows(stack, pass.tree.stacks.get(stack.key) ?? NO_TREE, pass.taken.get(stack.key)?.bad ?? [])
+  return missingWindows(stack, treeOf(pass, stack), pass.taken.get(stack.key)?.bad ?? [])
 }
 
 function messageOf (changes: Change[], stacks: MirroredStack[]): string {

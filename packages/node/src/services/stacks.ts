@@ -275,10 +275,16 @@ export class Stacks {
     return feedDevice(first.feed)
   }
 
-  /** Whatever one device makes, others can make stacks too, and this one always. */
-  #hasRoomFor (founder: DeviceId): boolean {
-    return this.#founders.hasRoomFor(founder) && this.#held.size + this.#opening.size < LIMITS.stacksMax - LIMITS.stacksReserved
+  /** A stack of this mesh that a remote shows, by a record of `author`; undefined when that device has made too many. */
+  async adopt (name: string, author: DeviceId): Promise<HeldStack | undefined> {
+    const key = stackKey(stackIdOf(name, this.#components.crypto))
+    return this.held(key) ?? (this.#hasRoomFor(author) ? await this.#ensure(key, name, author) : undefined)
   }
+
+  /** Whatever one device makes, others can make stacks too, and this one always. */
+  #hasRoomFor (founder: DeviceId): boolean { return this.#founders.hasRoomFor(founder) && this.#hasRoom() }
+
+  #hasRoom (): boolean { return this.#held.size + this.#opening.size < LIMITS.stacksMax - LIMITS.stacksReserved }
 
   /**
    * Membership changed: what counts of evicted devices may be another than before.
@@ -329,7 +335,7 @@ export class Stacks {
   /** Those of all other meshes count as those of one device. */
   #hasRoomForArchive (): boolean {
     const many = this.all().filter(({ archivedFrom }) => archivedFrom !== undefined).length
-    return many < LIMITS.stacksPerDeviceMax && this.#held.size + this.#opening.size < LIMITS.stacksMax - LIMITS.stacksReserved
+    return many < LIMITS.stacksPerDeviceMax && this.#hasRoom()
   }
 
   /** Restores a stack of another mesh, read-only. Idempotent. @throws ElderError when its origin does not verify */
@@ -347,12 +353,6 @@ export class Stacks {
       return true
     })
     if (await isBad(batches)) for (const batch of batches) await isBad([batch])
-  }
-
-  /** A stack of this mesh that a remote shows, by a record of `author`; undefined when that device has made too many. */
-  async adopt (name: string, author: DeviceId): Promise<HeldStack | undefined> {
-    const key = stackKey(stackIdOf(name, this.#components.crypto))
-    return this.held(key) ?? (this.#hasRoomFor(author) ? await this.#ensure(key, name, author) : undefined)
   }
 
   /** Deletes a removed stack from this device. Of one that gained records since the removal was heard of, nothing. */
