@@ -6,6 +6,7 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { utf8 } from '@elder-node/protocol'
 import { describe, expect, it } from 'vitest'
+import { needs } from '../../../node/test/support/when.ts'
 import { watchFetch } from '../../src/git/fetch-watch.ts'
 import { checkRemote, openIsomorphicGit, openNativeGit, type Commit, type GitMirror } from '../../src/git/index.ts'
 import { endless, endlessList } from './endless.ts'
@@ -120,7 +121,7 @@ describe('a pack without end', () => {
 })
 
 describe('a list of branches without end', () => {
-  it.runIf(process.platform === 'linux')('is not held: MIRROR_TOO_LARGE, which is tried less and less often', async () => {
+  it.runIf(needs(process.platform === 'linux', 'Linux: memory is bounded by prlimit'))('is not held: MIRROR_TOO_LARGE, which is tried less and less often', async () => {
     const { http, sent } = endlessList()
     const url = `${await listening(http)}/memory.git`
     const mirror = await openNativeGit({ dir: join(folder(), 'cache'), url }, options)

@@ -7,6 +7,7 @@ import { appendFileSync, chmodSync, existsSync, mkdirSync, symlinkSync, writeFil
 import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { needs } from '../../../node/test/support/when.ts'
 import { gitEnvironment, type GitProfile } from '../../src/git/profiles.ts'
 import { runGit, type GitOutput } from '../../src/git/run.ts'
 import { folder } from './remote.ts'
@@ -71,7 +72,7 @@ describe('a foreign repository', () => {
 
 const PRLIMIT = ['/usr/bin/prlimit', '/bin/prlimit'].some(path => existsSync(path))
 
-describe.runIf(PRLIMIT)('memory', () => {
+describe.runIf(needs(PRLIMIT, 'prlimit'))('memory', () => {
   const kibOf = async (profile: GitProfile, memoryBytesMax?: number): Promise<number> => {
     const args = ['-c', 'alias.limit=!ulimit -d', 'limit']
     const { stdout } = await runGit({ profile, args, signal, ...memoryBytesMax === undefined ? {} : { memoryBytesMax } })
