@@ -20,7 +20,7 @@ export class Replay {
   readonly #byRevision: ReadonlyMap<string, Node>
   readonly #newView: () => EntriesView
   readonly #pause: Pause
-  /** The last used one last. */
+  /** Places where the reading can go on; the one that was used last stands last. */
   #places: Place[] = []
 
   constructor (entry: EntryState, { newView, pause }: { newView: () => EntriesView, pause: Pause }) {

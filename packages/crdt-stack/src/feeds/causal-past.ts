@@ -21,7 +21,7 @@ export class Past {
     for (const [i, chunk] of this.#chunks.entries()) for (const [j, seq] of chunk.entries()) if (seq > 0) yield i * CHUNK_RUNS + j
   }
 
-  /** What lies in either. */
+  /** The past that holds what lies in this one or in the other. */
   union (other: Past): Past {
     if (other === this || other.#chunks.length === 0) return this
     const length = Math.max(this.#chunks.length, other.#chunks.length)
@@ -43,7 +43,7 @@ export class Past {
   }
 }
 
-/** One of the two where it is enough. */
+/** Per run the greater seq of the two; one of the chunks itself where it covers the other, so that it stays shared. */
 function greatest (a: Uint32Array, b: Uint32Array): Uint32Array {
   if (a === b || covers(a, b)) return a
   if (covers(b, a)) return b

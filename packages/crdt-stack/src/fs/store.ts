@@ -24,7 +24,7 @@ const CLEAN_END = 'clean-end'
 const NOTE_BYTES_MAX = 4096
 /** Names the feeds that have a log here: one that was deleted under a stopped node is missed, also when no record names it. */
 const FEEDS = 'feeds'
-/** What one frame holds. */
+/** Names in that list: more feeds than this leave the later ones unlisted, and so their loss untold. */
 const LISTED_MAX = 20_000
 
 export class FsFeedStore implements FeedStore {

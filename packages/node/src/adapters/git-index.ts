@@ -13,7 +13,7 @@ import type { Worktree } from './git-worktree.ts'
 
 /** Bytes of new and changed files in one snapshot: what a builder unpacks at most. */
 const NEW_BYTES_MAX = 2 * LIMITS.sourceBytesMax
-/** Parts of a split index. */
+/** A split index may name so many shared parts. */
 const SHARED_MAX = 8
 /** Files that git could not take before it is given up. */
 const FAILED_MAX = 20

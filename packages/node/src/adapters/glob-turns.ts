@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { GlobsAt, OutputGlobs } from '@elder-node/protocol'
 
-/** About five milliseconds. */
+/** Work between two turns of the event loop, in steps of the matcher: about five milliseconds. */
 const STEPS_PER_TURN = 250_000
 /** What a name costs besides its comparison. */
 const NAME_STEPS = 1_000
@@ -18,7 +18,7 @@ export class GlobTurns {
     this.#signal = signal
   }
 
-  /** One name further. @throws the signal's reason */
+  /** Compares the next name of a path, and gives others a turn when enough was done. @throws the signal's reason */
   async next (at: GlobsAt, name: string): Promise<GlobsAt> {
     const work = this.globs.steps + ++this.#names * NAME_STEPS
     if (work > this.#turnAt) {

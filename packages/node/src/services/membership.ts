@@ -237,13 +237,13 @@ export class Membership implements Admission {
    */
   receive (records: Uint8Array[]): void { this.#book.addForeign(records, this.self) }
 
-  /** Was the device ever a member? Its records then count, also after it left. */
-  /** What an evicted device wrote beyond its cut makes no stack: nobody would see anything in it. */
+  /** May a record of this device make a stack here? One beyond its cut may not: nobody would see anything in the stack. */
   mayFound (device: DeviceId, stack: StackId): boolean {
     const cut = this.cutsOf(stack).get(device)
     return this.mayWrite(device) && (cut === undefined || cut.keep.size > 0)
   }
 
+  /** Was the device ever a member? Its records then count, also after it left. */
   mayWrite (device: DeviceId): boolean { return (this.#writers ??= writersOf(this.#book.graph)).has(device) }
 
   role (device: DeviceId): Role | undefined { return this.roster.members.get(device)?.role }

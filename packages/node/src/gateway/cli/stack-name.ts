@@ -34,7 +34,7 @@ export async function worktreeStack (cwd: string, { deadlineMs = ASK_MS }: { dea
   if (root === undefined) throw unknown(`${cwd} is not inside a git worktree`)
   const file = join(root, FILE)
   const found = await readRecorded(root)
-  // Git would wait for it.
+  // Git would open a pipe and wait for a writer that never comes.
   const special = await specialFile(root)
   if (found === undefined && special !== undefined) throw unknown(`the repository at ${root} cannot be read: ${special}`)
   const url = special === undefined ? await origin(root, AbortSignal.timeout(deadlineMs)) : undefined

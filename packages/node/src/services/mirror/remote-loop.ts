@@ -40,7 +40,7 @@ export class RemoteLoop {
   #git: GitMirror | undefined
   #sync: MirrorSync | undefined
   #queue: Promise<unknown> = Promise.resolve()
-  /** Under way or in line. */
+  /** How many passes run now or wait for the one that runs. */
   #passes = 0
   #timer: NodeJS.Timeout | undefined
   #pullAtMs = 0

@@ -16,7 +16,7 @@ export class Founders {
     this.#refused.get(founder)?.delete(key)
   }
 
-  /** It is not here any more. */
+  /** A stack was deleted here: it no longer counts for its founder. */
   remove (key: StackKey): void {
     const founder = this.#founders.get(key)
     if (founder === undefined) return

@@ -26,7 +26,7 @@ export class HeardRemovals {
   readonly #files: PrivateFiles
   readonly #clock: Clock
   readonly #known = new Map<StackKey, ReadonlyMap<string, Heard>>()
-  /** Not on the disk yet. */
+  /** Stacks whose removals were heard of and could not be written yet. */
   readonly #unsaved = new Set<StackKey>()
 
   constructor ({ files, clock }: { files: PrivateFiles, clock: Clock }) {
@@ -50,7 +50,7 @@ export class HeardRemovals {
   /** Writes what could not be written before. @throws ElderError `DISK_FULL` | `STORAGE` */
   save (): void { for (const key of this.#unsaved) this.#save(key) }
 
-  /** Its folder was deleted. */
+  /** Call when the folder of a stack was deleted. */
   forget (key: StackKey): void {
     this.#known.delete(key)
     this.#unsaved.delete(key)
@@ -61,7 +61,7 @@ export class HeardRemovals {
     try {
       this.#save(key)
     } catch {
-      // `save` tells it.
+      // It stays unsaved: the next `save` tries again and throws.
     }
   }
 

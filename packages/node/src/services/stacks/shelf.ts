@@ -44,7 +44,7 @@ export class Shelf {
     this.#nameless.delete(key)
   }
 
-  /** Its folder was deleted. */
+  /** Call when the folder of a stack was deleted. */
   forget (key: StackKey): void {
     this.#names.delete(key)
     this.#archives.delete(key)
